@@ -1,0 +1,28 @@
+// Package collector observes: it samples processes, heaps and directories on its own cadence,
+// keeps what was read in the series store, and serves it to Prometheus from memory. Nothing in
+// this package, or reachable from it, removes a file, signals a process or runs a program.
+package collector
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// Source reads one subject of one target.
+//
+// Sample sets what it could read in b, whose Time the frame has set. It is called by one
+// goroutine at a time, never concurrently with itself, and must return soon after ctx is done.
+// What is not set becomes absent at once; values set before an error are published all the same.
+// An error marks the source as failed in spillway_source_success and is logged when it changes.
+// ErrAbsent, alone or wrapped, says that there was nothing to read (the target does not run, the
+// folder does not exist yet): not a failure, nothing is logged.
+//
+// A source that holds descriptors or connections also implements io.Closer.
+type Source interface {
+	Sample(ctx context.Context, b *series.Batch) error
+}
+
+// ErrAbsent says that there is nothing to read at present, which is not a failure.
+var ErrAbsent = errors.New("nothing to read")

@@ -1,0 +1,83 @@
+// Package action holds the things that can be done about pressure, one file each, behind one
+// method. An action never decides whether it should run and never writes the journal: the
+// dispatcher has done both before Run is called. With DryRun set an action goes through the same
+// code as without and stops before each effect.
+package action
+
+import (
+	"context"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// Outcome is how an action or a policy of it ended.
+type Outcome string
+
+// The outcomes, as they stand in the journal and in spillway_action_runs_total.
+const (
+	Done    Outcome = "done"    // everything that was to be done was done and seen to be done
+	Partial Outcome = "partial" // a part failed; Skipped and Error say which
+	Failed  Outcome = "failed"  // nothing was done
+	DryRun  Outcome = "dry_run" // nothing was done because nothing was to be done for real
+	Unknown Outcome = "unknown" // the end was not seen: it may or may not have happened
+)
+
+// Request says what is asked of an action. The zero value runs for real at level normal.
+type Request struct {
+	RunID   string
+	Target  string
+	Trigger string
+	DryRun  bool
+	Level   series.Level // of the target when the run was decided
+
+	// EvictTo, when above 0, is the share of a cache's limits to evict down to, whether or not
+	// the limit is exceeded; 0 leaves it to the policy: down to its evict_to, only when a limit
+	// is exceeded unless Relief is set.
+	EvictTo float64
+	// Relief says that the run is to relieve pressure: a cache above its evict_to is trimmed to
+	// it although it is below its limit.
+	Relief bool
+	// Only restricts the run to the policies with this name; "" means all of the target.
+	Only string
+	// Force overrides max_remove_fraction.
+	Force bool
+
+	// Progress, when set, is called from the action's goroutine now and then with running
+	// totals of the policy at work. It must return quickly.
+	Progress func(PolicyResult)
+}
+
+// PolicyResult is what was done, or in a dry run would be done, for one directory policy.
+type PolicyResult struct {
+	Target     string           `json:"target"`
+	Policy     string           `json:"policy"`
+	Kind       string           `json:"kind"` // cache, temp
+	Dir        string           `json:"dir"`
+	Files      int64            `json:"files"`       // removed
+	Bytes      int64            `json:"bytes"`       // their apparent size
+	FreedBytes int64            `json:"freed_bytes"` // allocated blocks given back: last links only
+	Scanned    int64            `json:"scanned"`     // files looked at
+	Skipped    map[string]int64 `json:"skipped"`     // not removed although due, by reason
+	Outcome    Outcome          `json:"outcome"`
+	Error      string           `json:"error,omitempty"`
+}
+
+// Result is what an action did.
+type Result struct {
+	Outcome    Outcome
+	Files      int64
+	Bytes      int64
+	FreedBytes int64
+	Skipped    map[string]int64
+	Policies   []PolicyResult // one per directory policy, empty for other actions
+	Before     string         // what was read before, for people: "heap 211.4MiB of 256MiB"
+	After      string         // what was read after; "" when it could not be read
+	Detail     string         // one sentence for the journal
+}
+
+// Action is one thing that can be done. Run is called by one goroutine at a time per target; it
+// must return soon after ctx is cancelled, with what was done until then and outcome partial or
+// unknown. An error means that the action failed as a whole; Result still counts what was done.
+type Action interface {
+	Run(ctx context.Context, req Request) (Result, error)
+}

@@ -1,0 +1,30 @@
+package journal
+
+import "time"
+
+// Record is one line of the audit trail: the intent of one step of a playbook, written and
+// synced before its first effect, and completed in place with the result.
+type Record struct {
+	ID           string           `json:"id"` // sorts by time
+	RunID        string           `json:"run_id"`
+	Time         time.Time        `json:"time"` // of the intent
+	Target       string           `json:"target"`
+	Playbook     string           `json:"playbook"`
+	Step         int              `json:"step"`   // 0 is the run as a whole, 1.. its steps
+	Action       string           `json:"action"` // "" for the run as a whole
+	Trigger      string           `json:"trigger"`
+	Alert        string           `json:"alert,omitempty"` // alertname
+	Fingerprint  string           `json:"fingerprint,omitempty"`
+	Mode         string           `json:"mode"` // dry_run, enforce
+	Intent       string           `json:"intent"`
+	Level        string           `json:"level,omitempty"`
+	Before       string           `json:"before,omitempty"`
+	After        string           `json:"after,omitempty"`
+	Files        int64            `json:"files"`
+	Bytes        int64            `json:"bytes"`
+	FreedBytes   int64            `json:"freed_bytes"`
+	Skipped      map[string]int64 `json:"skipped,omitempty"`
+	Outcome      string           `json:"outcome"` // "" while open
+	DurationSecs float64          `json:"duration_seconds"`
+	Error        string           `json:"error,omitempty"`
+}

@@ -1,0 +1,305 @@
+package series
+
+import (
+	"sync"
+	"time"
+)
+
+// Tier selects one of the three rings of a windowed series.
+type Tier int
+
+// The tiers: a slot holds one sample, 15 sample intervals, 300 sample intervals.
+const (
+	TierSample Tier = iota
+	TierMedium
+	TierLong
+	tiers
+)
+
+// spans are the slots' widths in sample intervals.
+var spans = [tiers]time.Duration{0, 15, 300}
+
+// Options configure a Store. Zero values take the defaults named in each field.
+type Options struct {
+	Window    int           // slots per ring; default 100
+	Interval  time.Duration // the sample interval that tiers multiply; default 5s
+	MaxSeries int           // series above this number are dropped and counted; default 20000
+}
+
+// key identifies a series without allocating: Descs are compared by pointer.
+type key struct {
+	desc   *Desc
+	values [MaxLabels]string
+}
+
+type entry struct {
+	key
+	owner  *Batch
+	gen    uint64 // generation of the owner's batch that set it last
+	value  float64
+	ms     int64
+	rings  [tiers]*ring // nil unless desc.Window
+	cutMS  int64        // samples before this time do not belong to the same population
+	hidden bool         // not in the owner's newest batch: absent
+}
+
+// Sample is the newest value of one series.
+type Sample struct {
+	Desc   *Desc
+	Values [MaxLabels]string // the first len(Desc.Labels) are in use
+	Value  float64
+	Time   time.Time
+}
+
+// Labels returns the label values in the order of Desc.Labels.
+func (s *Sample) Labels() []string { return s.Values[:len(s.Desc.Labels)] }
+
+// Store holds the newest value and the rings of every series. It is safe for concurrent use.
+type Store struct {
+	opts Options
+
+	mu      sync.RWMutex
+	series  map[key]*entry
+	order   []*entry // in order of first sight, for a stable and cheap walk
+	dropped uint64
+	seq     uint64 // commits so far
+}
+
+// NewStore returns an empty Store.
+func NewStore(o Options) *Store {
+	if o.Window <= 0 {
+		o.Window = 100
+	}
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	if o.MaxSeries <= 0 {
+		o.MaxSeries = 20000
+	}
+	return &Store{opts: o, series: make(map[key]*entry)}
+}
+
+// Batch gathers what one source read in one sample. It belongs to one goroutine. Series that an
+// earlier batch of the same owner set and this one did not become absent at Commit.
+type Batch struct {
+	Time   time.Time // of the sample; set by the frame before Sample is called
+	items  []item
+	gen    uint64
+	cutNow bool
+}
+
+type item struct {
+	key
+	value float64
+}
+
+// Set records a value. values are the label values in the order of d.Labels; a wrong number is
+// a programming error and panics. It allocates only while the batch grows to its usual size.
+func (b *Batch) Set(d *Desc, value float64, values ...string) {
+	if len(values) != len(d.Labels) {
+		panic("series: " + d.Name + ": wrong number of label values")
+	}
+	it := item{value: value}
+	it.desc = d
+	copy(it.values[:], values)
+	b.items = append(b.items, it)
+}
+
+// Len returns the number of values set since Reset.
+func (b *Batch) Len() int { return len(b.items) }
+
+// Each calls f for every value set since Reset, in order. It serves tests and one-shot readers.
+func (b *Batch) Each(f func(d *Desc, value float64, values []string)) {
+	for i := range b.items {
+		it := &b.items[i]
+		f(it.desc, it.value, it.values[:len(it.desc.Labels)])
+	}
+}
+
+// Cut marks that the series of this batch describe another population from now on (the members
+// of a target changed): trends do not reach over it. The rings keep their points.
+func (b *Batch) Cut() { b.cutNow = true }
+
+// Reset empties the batch for a sample taken at now.
+func (b *Batch) Reset(now time.Time) {
+	b.Time = now
+	b.items = b.items[:0]
+	b.cutNow = false
+}
+
+// Commit publishes the batch: its values become the newest, are pushed into the rings, and what
+// the same batch published before and does not hold now becomes absent. All readers see either
+// the whole batch or nothing of it.
+func (s *Store) Commit(b *Batch) {
+	ms := b.Time.UnixMilli()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seq++
+	b.gen++
+	for i := range b.items {
+		it := &b.items[i]
+		e := s.series[it.key]
+		if e == nil {
+			if e = s.add(it.key); e == nil {
+				continue
+			}
+		}
+		if b.cutNow {
+			e.cutMS = ms
+		}
+		e.owner, e.gen, e.value, e.ms, e.hidden = b, b.gen, it.value, ms, false
+		for _, r := range e.rings {
+			if r != nil {
+				r.push(ms, it.value)
+			}
+		}
+	}
+	for _, e := range s.order {
+		if e.owner == b && e.gen != b.gen {
+			e.hidden = true
+		}
+	}
+}
+
+// add is called with mu held. It returns nil when the store is full.
+func (s *Store) add(k key) *entry {
+	if len(s.series) >= s.opts.MaxSeries {
+		s.dropped++
+		return nil
+	}
+	e := &entry{key: k}
+	if k.desc.Window {
+		for i := range e.rings {
+			e.rings[i] = newRing(s.opts.Window, spans[i]*s.opts.Interval)
+		}
+	}
+	s.series[k] = e
+	s.order = append(s.order, e)
+	return e
+}
+
+// Forget removes everything that the batch's owner has published, rings included: the source is
+// gone, by a reload or because a discovered group left.
+func (s *Store) Forget(b *Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(func(e *entry) bool { return e.owner == b })
+}
+
+// ForgetOlder removes series that have been absent since before t, so that names that come and
+// go do not stay in memory.
+func (s *Store) ForgetOlder(t time.Time) {
+	ms := t.UnixMilli()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(func(e *entry) bool { return e.hidden && e.ms < ms })
+}
+
+func (s *Store) forget(gone func(*entry) bool) {
+	kept := s.order[:0]
+	for _, e := range s.order {
+		if gone(e) {
+			delete(s.series, e.key)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	clear(s.order[len(kept):])
+	s.order = kept
+}
+
+// Hide makes everything that the batch's owner has published absent and keeps its rings: the
+// source takes over again after a reload.
+func (s *Store) Hide(b *Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.order {
+		if e.owner == b {
+			e.hidden = true
+		}
+	}
+}
+
+// Snapshot appends the newest value of every series that is present to dst and returns it.
+func (s *Store) Snapshot(dst []Sample) []Sample {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.order {
+		if !e.hidden {
+			dst = append(dst, Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)})
+		}
+	}
+	return dst
+}
+
+// Value returns the newest value of a series and its time; ok is false when it is absent.
+func (s *Store) Value(d *Desc, values ...string) (value float64, at time.Time, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.series[newKey(d, values)]
+	if e == nil || e.hidden {
+		return 0, time.Time{}, false
+	}
+	return e.value, time.UnixMilli(e.ms), true
+}
+
+// Points appends the slots of one ring, oldest first, to dst. A series that is absent, or keeps
+// no rings, has none.
+func (s *Store) Points(dst []Point, tier Tier, d *Desc, values ...string) []Point {
+	return s.points(dst, tier, false, d, values)
+}
+
+// PointsSinceCut is Points without the samples of an earlier population (see Batch.Cut).
+func (s *Store) PointsSinceCut(dst []Point, tier Tier, d *Desc, values ...string) []Point {
+	return s.points(dst, tier, true, d, values)
+}
+
+func (s *Store) points(dst []Point, tier Tier, sinceCut bool, d *Desc, values []string) []Point {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.series[newKey(d, values)]
+	if e == nil || e.rings[tier] == nil {
+		return dst
+	}
+	r := e.rings[tier]
+	for i := range r.len() {
+		p := r.at(i)
+		if sinceCut && p.ms-r.span < e.cutMS {
+			continue
+		}
+		dst = append(dst, Point{Time: time.UnixMilli(p.ms), Min: p.min, Max: p.max, Last: p.last})
+	}
+	return dst
+}
+
+// Extent returns the smallest and largest value in the ring of single samples.
+func (s *Store) Extent(d *Desc, values ...string) (lowest, highest float64, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.series[newKey(d, values)]
+	if e == nil || e.rings[TierSample] == nil {
+		return 0, 0, false
+	}
+	return e.rings[TierSample].extent()
+}
+
+// Len returns how many series are held and how many values were dropped because the store was
+// full.
+func (s *Store) Len() (held int, dropped uint64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.series), s.dropped
+}
+
+// Seq returns the number of commits so far; a reader that saw it grow knows there is news.
+func (s *Store) Seq() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.seq
+}
+
+func newKey(d *Desc, values []string) key {
+	k := key{desc: d}
+	copy(k.values[:], values)
+	return k
+}

@@ -1,0 +1,223 @@
+// Package units holds the three quantities that an operator writes in a config: sizes,
+// durations and ratios. A value that cannot be read exactly is an error that shows the
+// accepted forms; it is never rounded to something near and never becomes 0.
+package units
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bytes is a size in bytes. It reads "1GiB" and "512MiB" (powers of 1024), "512MB" and "2GB"
+// (powers of 1000) and plain byte counts.
+type Bytes int64
+
+// Duration is a length of time. It reads Go durations ("1h30m", "250ms") and whole or
+// fractional days and weeks ("2d", "1w", "1d12h").
+type Duration time.Duration
+
+// Ratio is a share between 0 and 1. It reads "70%" and "0.7".
+type Ratio float64
+
+var byteUnits = map[string]float64{
+	"": 1, "b": 1,
+	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15,
+	"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50,
+	"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40, "pi": 1 << 50,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50,
+}
+
+// ParseBytes reads a size. Errors name the text and the accepted forms.
+func ParseBytes(s string) (Bytes, error) {
+	t := strings.TrimSpace(s)
+	i := 0
+	for i < len(t) && (t[i] >= '0' && t[i] <= '9' || t[i] == '.') {
+		i++
+	}
+	n, err := strconv.ParseFloat(t[:i], 64)
+	factor, known := byteUnits[strings.ToLower(strings.TrimSpace(t[i:]))]
+	if err != nil || !known || math.IsInf(n, 0) {
+		return 0, fmt.Errorf("%q is not a size: write bytes or a number with a unit, such as 1GiB, 512MiB or 512MB", s)
+	}
+	v := n * factor
+	if v >= math.MaxInt64 {
+		return 0, fmt.Errorf("%q is larger than any disk: write a size below 8EiB", s)
+	}
+	return Bytes(math.Round(v)), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	v, err := ParseBytes(string(text))
+	if err != nil {
+		return err
+	}
+	*b = v
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler with the exact IEC form.
+func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.exact()), nil }
+
+// exact returns the shortest form that reads back as the same number.
+func (b Bytes) exact() string {
+	names := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
+	v, i := int64(b), 0
+	for v != 0 && v%1024 == 0 && i < len(names)-1 {
+		v /= 1024
+		i++
+	}
+	return strconv.FormatInt(v, 10) + names[i]
+}
+
+// String returns the size with an IEC unit and at most one decimal: "1.5GiB".
+func (b Bytes) String() string { return format(int64(b), "iB") }
+
+// Short returns the size as the log lines and /health/memory write it: powers of 1024 with
+// the short names that operators of such services are used to ("512MB" is 512 × 1024 × 1024).
+func (b Bytes) Short() string { return format(int64(b), "B") }
+
+func format(n int64, suffix string) string {
+	sign := ""
+	v := float64(n)
+	if v < 0 {
+		sign, v = "-", -v
+	}
+	if v < 1024 {
+		return sign + strconv.FormatFloat(v, 'f', 0, 64) + "B"
+	}
+	prefixes := "KMGTPE"
+	i := -1
+	for v >= 1024 && i < len(prefixes)-1 {
+		v /= 1024
+		i++
+	}
+	v = math.Round(v*10) / 10
+	if v >= 1024 && i < len(prefixes)-1 {
+		v /= 1024
+		i++
+	}
+	decimals := 1
+	if v >= 100 || v == math.Trunc(v) {
+		decimals = 0
+	}
+	return sign + strconv.FormatFloat(v, 'f', decimals, 64) + prefixes[i:i+1] + suffix
+}
+
+// ParseDuration reads a length of time. Errors name the text and the accepted forms.
+func ParseDuration(s string) (Duration, error) {
+	bad := fmt.Errorf("%q is not a duration: write a number with a unit, such as 30s, 5m, 48h, 2d or 1w", s)
+	rest := strings.TrimSpace(s)
+	switch rest {
+	case "":
+		return 0, bad
+	case "0":
+		return 0, nil
+	}
+	var total float64 // nanoseconds of the day and week parts
+	for {
+		i := 0
+		for i < len(rest) && (rest[i] >= '0' && rest[i] <= '9' || rest[i] == '.') {
+			i++
+		}
+		if i == 0 || i == len(rest) || (rest[i] != 'd' && rest[i] != 'w') {
+			break
+		}
+		n, err := strconv.ParseFloat(rest[:i], 64)
+		if err != nil {
+			return 0, bad
+		}
+		if rest[i] == 'w' {
+			n *= 7
+		}
+		total += n * 24 * float64(time.Hour)
+		rest = rest[i+1:]
+		if rest == "" {
+			break
+		}
+	}
+	var tail time.Duration
+	if rest != "" {
+		var err error
+		if tail, err = time.ParseDuration(rest); err != nil || tail < 0 {
+			return 0, bad
+		}
+	}
+	if total+float64(tail) >= math.MaxInt64 {
+		return 0, fmt.Errorf("%q is too long: write at most 290 years", s)
+	}
+	return Duration(total) + Duration(tail), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := ParseDuration(string(text))
+	if err != nil {
+		return err
+	}
+	*d = v
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Std returns the value as a time.Duration.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// Seconds returns the value in seconds.
+func (d Duration) Seconds() float64 { return time.Duration(d).Seconds() }
+
+// String returns whole days as "2d", everything else as Go does without empty parts.
+func (d Duration) String() string {
+	const day = Duration(24 * time.Hour)
+	if d >= day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// ParseRatio reads a share. Errors name the text and the accepted forms.
+func ParseRatio(s string) (Ratio, error) {
+	t := strings.TrimSpace(s)
+	percent := strings.HasSuffix(t, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(t, "%")), 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("%q is not a ratio: write 70%% or 0.7", s)
+	}
+	if percent {
+		v /= 100
+	}
+	if v < 0 || v > 1 {
+		return 0, fmt.Errorf("%q is outside 0%% to 100%%: write a share such as 70%% or 0.7", s)
+	}
+	return Ratio(v), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *Ratio) UnmarshalText(text []byte) error {
+	v, err := ParseRatio(string(text))
+	if err != nil {
+		return err
+	}
+	*r = v
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (r Ratio) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// String returns the share as a percentage with at most one decimal: "45.2%".
+func (r Ratio) String() string {
+	return strconv.FormatFloat(math.Round(float64(r)*1000)/10, 'f', -1, 64) + "%"
+}
