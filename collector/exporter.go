@@ -1,0 +1,64 @@
+package collector
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+var (
+	seriesHeld    = prometheus.NewDesc("spillway_series", "Series held in memory, those absent at present included.", nil, nil)
+	seriesDropped = prometheus.NewDesc("spillway_series_dropped_total", "Values dropped because the limit of series was reached.", nil, nil)
+)
+
+// Exporter is the prometheus.Collector over the store. Collecting reads memory only: how long a
+// scrape takes does not depend on how many processes or files there are.
+type Exporter struct {
+	store *series.Store
+
+	mu       sync.Mutex
+	descs    map[*series.Desc]*prometheus.Desc
+	snapshot []series.Sample
+}
+
+// NewExporter returns the collector of everything in store.
+func NewExporter(store *series.Store) *Exporter {
+	return &Exporter{store: store, descs: make(map[*series.Desc]*prometheus.Desc)}
+}
+
+// Describe sends nothing: which series exist depends on the targets, so the exporter is an
+// unchecked collector in the sense of prometheus.Collector.
+func (e *Exporter) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the newest value of every series that is present.
+func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.snapshot = e.store.Snapshot(e.snapshot[:0])
+	for i := range e.snapshot {
+		s := &e.snapshot[i]
+		kind := prometheus.GaugeValue
+		if s.Desc.Kind == series.Counter {
+			kind = prometheus.CounterValue
+		}
+		m, err := prometheus.NewConstMetric(e.desc(s.Desc), kind, s.Value, s.Labels()...)
+		if err != nil {
+			m = prometheus.NewInvalidMetric(e.desc(s.Desc), err)
+		}
+		ch <- m
+	}
+	held, dropped := e.store.Len()
+	ch <- prometheus.MustNewConstMetric(seriesHeld, prometheus.GaugeValue, float64(held))
+	ch <- prometheus.MustNewConstMetric(seriesDropped, prometheus.CounterValue, float64(dropped))
+}
+
+func (e *Exporter) desc(d *series.Desc) *prometheus.Desc {
+	p := e.descs[d]
+	if p == nil {
+		p = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
+		e.descs[d] = p
+	}
+	return p
+}
