@@ -1,0 +1,290 @@
+package series
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var (
+	testGauge = NewGauge("test_used_bytes", "A windowed gauge.", "target").Windowed()
+	testPlain = NewGauge("test_files", "A gauge.", "target", "dir")
+	testTotal = NewCounter("test_starts_total", "A counter.", "target")
+	epoch     = time.UnixMilli(1_700_000_000_000)
+)
+
+func commit(s *Store, b *Batch, now time.Time, set func(b *Batch)) {
+	b.Reset(now)
+	set(b)
+	s.Commit(b)
+}
+
+func TestRingKeepsTheNewest(t *testing.T) {
+	r := newRing(3, 0)
+	for i := range 5 {
+		r.push(int64(i), float64(i*i))
+	}
+	want := []Point{
+		{Time: time.UnixMilli(2), Min: 4, Max: 4, Last: 4},
+		{Time: time.UnixMilli(3), Min: 9, Max: 9, Last: 9},
+		{Time: time.UnixMilli(4), Min: 16, Max: 16, Last: 16},
+	}
+	if diff := cmp.Diff(want, r.appendTo(nil)); diff != "" {
+		t.Errorf("points (-want +got):\n%s", diff)
+	}
+	lowest, highest, ok := r.extent()
+	if lowest != 4 || highest != 16 || !ok {
+		t.Errorf("extent = %v, %v, %v, want 4, 16, true", lowest, highest, ok)
+	}
+}
+
+func TestRingGathersASlotsSpan(t *testing.T) {
+	r := newRing(2, 10*time.Second)
+	for i, v := range []float64{5, 1, 9, 4} { // 0s, 4s, 8s in one slot, 12s in the next
+		r.push(int64(i)*4000, v)
+	}
+	want := []Point{
+		{Time: time.UnixMilli(8000), Min: 1, Max: 9, Last: 9},
+		{Time: time.UnixMilli(12000), Min: 4, Max: 4, Last: 4},
+	}
+	if diff := cmp.Diff(want, r.appendTo(nil)); diff != "" {
+		t.Errorf("points (-want +got):\n%s", diff)
+	}
+}
+
+func TestStoreAbsentIsNotZero(t *testing.T) {
+	s := NewStore(Options{})
+	var b, other Batch
+	commit(s, &b, epoch, func(b *Batch) {
+		b.Set(testGauge, 7, "a")
+		b.Set(testPlain, 0, "a", "tmp")
+	})
+	commit(s, &other, epoch, func(b *Batch) { b.Set(testTotal, 3, "a") })
+	if v, at, ok := s.Value(testPlain, "a", "tmp"); v != 0 || !ok || !at.Equal(epoch) {
+		t.Errorf("a real 0 = %v, %v, %v, want 0 at the batch's time", v, at, ok)
+	}
+	commit(s, &b, epoch.Add(time.Second), func(b *Batch) { b.Set(testGauge, 8, "a") })
+	if v, _, ok := s.Value(testPlain, "a", "tmp"); ok {
+		t.Errorf("a value that was not read again = %v, want it absent", v)
+	}
+	if _, _, ok := s.Value(testTotal, "a"); !ok {
+		t.Error("another owner's series vanished with this one's batch")
+	}
+	names := make(map[string]float64)
+	for _, sample := range s.Snapshot(nil) {
+		names[fmt.Sprint(sample.Desc.Name, sample.Labels())] = sample.Value
+	}
+	if diff := cmp.Diff(map[string]float64{"test_used_bytes[a]": 8, "test_starts_total[a]": 3}, names); diff != "" {
+		t.Errorf("snapshot (-want +got):\n%s", diff)
+	}
+}
+
+func TestStoreNewOwnerTakesOver(t *testing.T) {
+	s := NewStore(Options{})
+	var before, after Batch
+	commit(s, &before, epoch, func(b *Batch) {
+		b.Set(testGauge, 1, "kept")
+		b.Set(testGauge, 2, "gone")
+	})
+	commit(s, &after, epoch.Add(time.Second), func(b *Batch) { b.Set(testGauge, 3, "kept") })
+	s.Forget(&before)
+	if _, _, ok := s.Value(testGauge, "gone"); ok {
+		t.Error("the old owner's series is still there")
+	}
+	if got := len(s.Points(nil, TierSample, testGauge, "kept")); got != 2 {
+		t.Errorf("the ring that was taken over holds %d points, want 2", got)
+	}
+}
+
+func TestStoreIsBounded(t *testing.T) {
+	s := NewStore(Options{MaxSeries: 2})
+	var b Batch
+	commit(s, &b, epoch, func(b *Batch) {
+		for i := range 5 {
+			b.Set(testGauge, 1, fmt.Sprint(i))
+		}
+	})
+	if held, dropped := s.Len(); held != 2 || dropped != 3 {
+		t.Errorf("held %d, dropped %d, want 2 and 3", held, dropped)
+	}
+	commit(s, &b, epoch.Add(time.Hour), func(*Batch) {})
+	s.ForgetOlder(epoch.Add(time.Minute))
+	if held, _ := s.Len(); held != 0 {
+		t.Errorf("%d series held after they were absent for an hour, want 0", held)
+	}
+}
+
+func TestPointsSinceCut(t *testing.T) {
+	s := NewStore(Options{})
+	var b Batch
+	for i := range 6 {
+		commit(s, &b, epoch.Add(time.Duration(i)*time.Second), func(b *Batch) {
+			b.Set(testGauge, float64(i), "a")
+			if i == 4 {
+				b.Cut()
+			}
+		})
+	}
+	if got := len(s.PointsSinceCut(nil, TierSample, testGauge, "a")); got != 2 {
+		t.Errorf("%d points since the cut, want 2", got)
+	}
+	if got := len(s.Points(nil, TierSample, testGauge, "a")); got != 6 {
+		t.Errorf("%d points in all, want 6", got)
+	}
+}
+
+func TestCommitAllocatesNothing(t *testing.T) {
+	s := NewStore(Options{})
+	var b Batch
+	now := epoch
+	tick := func() {
+		now = now.Add(time.Second)
+		b.Reset(now)
+		b.Set(testGauge, 1, "a")
+		b.Set(testPlain, 2, "a", "tmp")
+		s.Commit(&b)
+	}
+	tick()
+	if n := testing.AllocsPerRun(100, tick); n != 0 {
+		t.Errorf("%v allocations per commit, want 0", n)
+	}
+}
+
+// shape returns 100 points at 5 s of a function of seconds.
+func shape(f func(seconds float64) float64) []Point {
+	out := make([]Point, 100)
+	for i := range out {
+		v := f(float64(i * 5))
+		out[i] = Point{Time: epoch.Add(time.Duration(i*5) * time.Second), Min: v, Max: v, Last: v}
+	}
+	return out
+}
+
+func TestGrowth(t *testing.T) {
+	const mb = 1e6
+	sawtooth := func(period float64) func(float64) float64 {
+		return func(s float64) float64 { return 200*mb + math.Mod(s, period)/period*80*mb }
+	}
+	tests := []struct {
+		name      string
+		f         func(float64) float64
+		want, tol float64
+	}{
+		{"flat", func(float64) float64 { return 100 * mb }, 0, 0},
+		{"sawtooth of 30 s", sawtooth(30), 0, 0},
+		{"sawtooth of 70 s", sawtooth(70), 0, 0},
+		{"one spike", func(s float64) float64 {
+			if s > 200 && s < 230 {
+				return 400 * mb
+			}
+			return 100 * mb
+		}, 0, 0},
+		{"leak", func(s float64) float64 { return 100*mb + s*mb }, mb, 0.01 * mb},
+		{"leak under a sawtooth", func(s float64) float64 { return sawtooth(30)(s) + s*mb }, mb, 0.25 * mb},
+		{"falling", func(s float64) float64 { return 900*mb - s*mb }, -mb, 0.01 * mb},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok := Growth(shape(tt.f))
+			if !ok || math.Abs(got-tt.want) > tt.tol {
+				t.Errorf("growth = %.0f B/s, %v, want %.0f ± %.0f", got, ok, tt.want, tt.tol)
+			}
+		})
+	}
+	if _, ok := Growth(shape(func(float64) float64 { return 1 })[:49]); ok {
+		t.Error("49 points gave a trend, want none below 50")
+	}
+}
+
+// Ten minima of pure noise reach tau 0.5 in about two of a hundred cases (Kendall 1938, table for
+// n = 10); the estimate must not be worse than that.
+func TestGrowthOfNoise(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	false1000 := 0
+	for range 1000 {
+		got, _ := Growth(shape(func(float64) float64 { return 1e8 + rng.NormFloat64()*1e6 }))
+		if got != 0 {
+			false1000++
+		}
+	}
+	if false1000 > 60 {
+		t.Errorf("%d of 1000 series of noise have a trend, want at most 60", false1000)
+	}
+}
+
+func TestExhaustion(t *testing.T) {
+	f := func(used, limit, growth, want float64) {
+		t.Helper()
+		if got := Exhaustion(used, limit, growth); got != want {
+			t.Errorf("Exhaustion(%v, %v, %v) = %v, want %v", used, limit, growth, got, want)
+		}
+	}
+	f(50, 100, 2, 25)
+	f(50, 100, 0, math.Inf(1))
+	f(50, 100, -2, math.Inf(1))
+	f(100, 100, 0, 0)
+}
+
+func TestLeveller(t *testing.T) {
+	th := Thresholds{Warning: .70, Critical: .85, Emergency: .95}
+	tests := []struct {
+		name   string
+		ratios []float64
+		want   []Level
+	}{
+		{"two samples do not raise it", []float64{.9, .9, .5, .9, .9}, []Level{0, 0, 0, 0, 0}},
+		{"three do", []float64{.75, .75, .75}, []Level{0, 0, 1}},
+		{"the lowest of the three counts", []float64{.9, .75, .9}, []Level{0, 0, 1}},
+		{"emergency at once", []float64{.95}, []Level{3}},
+		{"from warning to critical", []float64{.75, .75, .75, .86, .86, .86}, []Level{0, 0, 1, 1, 1, 2}},
+		{"within the margin it stays", []float64{.75, .75, .75, .66, .66, .66, .66, .66, .66}, []Level{0, 0, 1, 1, 1, 1, 1, 1, 1}},
+		{"five samples below it falls", []float64{.75, .75, .75, .6, .6, .6, .6, .6}, []Level{0, 0, 1, 1, 1, 1, 1, 0}},
+		{"one high sample starts the count again", []float64{.75, .75, .75, .6, .6, .6, .6, .7, .6, .6, .6, .6, .6}, []Level{0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}},
+		{"emergency falls to what holds", []float64{.96, .8, .8, .8, .8, .8, .8}, []Level{3, 3, 3, 3, 3, 2, 2}},
+		{"and then further", []float64{.96, .7, .7, .7, .7, .7, .1, .1, .1, .1, .1}, []Level{3, 3, 3, 3, 3, 1, 1, 1, 1, 1, 0}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var l Leveller
+			for i, r := range tt.ratios {
+				if got := l.Update(th, r); got != tt.want[i] {
+					t.Fatalf("after sample %d (%v) the level is %v, want %v", i+1, r, got, tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestLevelNames(t *testing.T) {
+	for l := LevelNormal; l <= LevelEmergency; l++ {
+		if back, ok := ParseLevel(l.String()); !ok || back != l {
+			t.Errorf("ParseLevel(%q) = %v, %v, want %v", l.String(), back, ok, l)
+		}
+	}
+	if _, ok := ParseLevel("panic"); ok {
+		t.Error(`ParseLevel("panic") is known, want it refused`)
+	}
+}
+
+func BenchmarkCommit(b *testing.B) {
+	s := NewStore(Options{})
+	var batch Batch
+	targets := make([]string, 20)
+	for i := range targets {
+		targets[i] = fmt.Sprintf("target-%02d", i)
+	}
+	now := epoch
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Second)
+		batch.Reset(now)
+		for _, name := range targets {
+			batch.Set(testGauge, 1, name)
+		}
+		s.Commit(&batch)
+	}
+}
