@@ -67,8 +67,6 @@ func (r *ring) at(i int) *slot {
 	return &r.slots[i]
 }
 
-func (r *ring) clear() { r.next, r.full = 0, false }
-
 // appendTo appends the slots, oldest first.
 func (r *ring) appendTo(dst []Point) []Point {
 	for i := range r.len() {

@@ -1,0 +1,65 @@
+# make            format, lint, test, check metrics, check rules
+# make help       lists the targets
+
+GO       ?= go
+BINARY   := spillway_exporter
+PACKAGE  := github.com/spillway-exporter/spillway_exporter
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION)
+GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := all
+.PHONY: all help build run demo format test lint check-metrics check-rules e2e bench soak fuzz install-tools clean
+
+all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./spillway_exporter
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) .
+
+run: build ## serve on this host with embedded defaults; nothing is changed (dry run)
+	./$(BINARY)
+
+demo: build ## a leaking service and the whole loop in a minute, in a temporary folder
+	./$(BINARY) demo
+
+format: ## format the sources
+	$(GO) tool -n gofmt >/dev/null 2>&1 || true
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+test: install-tools ## all tests that need no other server
+	$(GO) test ./...
+
+lint: ## vet and golangci-lint
+	$(GO) vet ./...
+	$(GOLANGCI) run ./...
+
+check-metrics: build install-tools ## promtool check metrics on the running exporter
+	.ci/check-metrics ./$(BINARY)
+
+check-rules: install-tools ## promtool check and test of the shipped rules
+	promtool check rules rules/spillway.rules.yml
+	promtool test rules rules/spillway.rules_test.yml
+
+e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
+	$(GO) test -tags e2e -count=1 -timeout 15m ./internal/e2e/...
+
+bench: build ## benchmarks, beside their peers where there are any
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	examples/bench/scan/scan.sh
+	examples/bench/remove/remove.sh
+	examples/bench/tick/tick.sh
+	examples/bench/idle/idle.sh
+
+fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
+	.ci/fuzz $(FUZZTIME)
+
+install-tools: ## install what tests need and is missing (Debian, as root)
+	@.ci/install
+
+clean: ## remove what was built
+	rm -f $(BINARY)

@@ -1,0 +1,239 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// MaxTargets bounds the target label.
+const MaxTargets = 200
+
+const (
+	minWindow = 10
+	maxWindow = 10000
+	minEvery  = 10 * time.Second
+)
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+const nameHint = "write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit"
+
+// reporter takes one mistake: the path of its key, what is wrong and what to write instead.
+type reporter func(key, format string, args ...any)
+
+// under returns a reporter for keys below prefix.
+func (r reporter) under(prefix string) func(key, format string, args ...any) {
+	return func(key, format string, args ...any) {
+		if key != "" && key[0] != '[' {
+			key = "." + key
+		}
+		r(prefix+key, format, args...)
+	}
+}
+
+func (c *Config) validate(report, warn reporter) {
+	span := func(key string, v units.Duration, low, high time.Duration) {
+		if v.Std() < low || v.Std() > high {
+			report(key, "%s is out of range: write %s to %s", v, units.Duration(low), units.Duration(high))
+		}
+	}
+	span("sample_interval", c.SampleInterval, time.Second, 5*time.Minute)
+	span("scan_interval", c.ScanInterval, time.Second, 24*time.Hour)
+	span("evaluation_interval", c.EvaluationInterval, time.Second, 5*time.Minute)
+	if c.Window < minWindow || c.Window > maxWindow {
+		report("window", "%d is out of range: write %d to %d samples", c.Window, minWindow, maxWindow)
+	}
+	c.checkMode("mode", c.Mode, report)
+	c.checkThresholds(report)
+	if strings.ContainsAny(c.Instance, " \t\n/") {
+		report("instance", "%q is not an instance label: write host:port as Prometheus scrapes this exporter, without a scheme or path", c.Instance)
+	}
+	for i, f := range c.RuleFiles {
+		if !filepath.IsAbs(f) {
+			report(fmt.Sprintf("rule_files[%d]", i), "%q is not absolute: write the whole path", f)
+		}
+	}
+	c.checkToken(report, warn)
+	c.Journal.Validate(report.under("journal"))
+	if c.Discover != nil {
+		c.Discover.Validate(report.under("discover"))
+	}
+	if c.Discover == nil && len(c.Targets) == 0 {
+		report("targets", "nothing to watch: write at least one target, or discover: {by: comm, top: 20}")
+	}
+	if len(c.Targets) > MaxTargets {
+		report("targets", "%d targets are too many: write at most %d and run a second exporter for the others", len(c.Targets), MaxTargets)
+	}
+	names := make(map[string]int)
+	for i := range c.Targets {
+		c.checkTarget(i, names, report)
+	}
+	c.checkDirs(report, warn)
+}
+
+func (c *Config) checkMode(key, mode string, report reporter) {
+	if mode != DryRun && mode != Enforce {
+		report(key, "%q is not a mode: write dry_run (change nothing) or enforce", mode)
+	}
+}
+
+func (c *Config) checkThresholds(report reporter) {
+	w, k, e := *c.Thresholds.Warning, *c.Thresholds.Critical, *c.Thresholds.Emergency
+	if w <= 0 || w >= k || k >= e {
+		report("thresholds", "warning %s, critical %s and emergency %s do not rise: write three rising shares such as 70%%, 85%% and 95%%", w, k, e)
+	}
+}
+
+func (c *Config) checkToken(report, warn reporter) {
+	path := c.Webhook.TokenFile
+	if path == "" {
+		return
+	}
+	const key = "webhook.token_file"
+	if !filepath.IsAbs(path) {
+		report(key, "%q is not absolute: write the whole path", path)
+		return
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		report(key, "%q cannot be read (%v): write the token into it, for example with: head -c 32 /dev/urandom | base64 > %s", path, errors.Unwrap(err), path)
+	case !info.Mode().IsRegular():
+		report(key, "%q is not a file: write the path of a file that holds the token", path)
+	case info.Size() == 0:
+		report(key, "%q is empty: write the token into it, for example with: head -c 32 /dev/urandom | base64 > %s", path, path)
+	case info.Size() > 4096:
+		report(key, "%q is larger than 4 KiB: a token is one line", path)
+	case info.Mode().Perm()&0o007 != 0:
+		warn(key, "%q can be read by everybody on this host: chmod 0640 it", path)
+	}
+}
+
+func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
+	t := &c.Targets[i]
+	key := fmt.Sprintf("targets[%d]", i)
+	at := report.under(key)
+	switch first, twice := names[t.Name]; {
+	case t.Name == "":
+		at("name", "is missing: %s", nameHint)
+	case !nameForm.MatchString(t.Name):
+		at("name", "%q is not a name: %s", t.Name, nameHint)
+	case twice:
+		at("name", "%q is the name of targets[%d] too: write another", t.Name, first)
+	case t.Name == "host" && c.Discover != nil:
+		at("name", `"host" is what discover calls the host itself: write another name or remove discover`)
+	default:
+		names[t.Name] = i
+	}
+	c.checkMode(key+".mode", t.Mode, report)
+	if t.Processes != nil {
+		t.Processes.Validate(report.under(key + ".processes"))
+	}
+	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && t.Heap.Provider == "" {
+		at("", "watches nothing: write processes, heap, caches or temp_dirs")
+	}
+	t.Memory.Validate(report.under(key + ".memory"))
+	t.Heap.Validate(report.under(key + ".heap"))
+	t.Playbooks.Validate(report.under(key + ".playbooks"))
+	seen := make(map[string]bool)
+	policyName := func(key, kind, name string) {
+		switch {
+		case name == "":
+			report(key+".name", "is missing: %s", nameHint)
+		case !nameForm.MatchString(name):
+			report(key+".name", "%q is not a name: %s", name, nameHint)
+		case seen[kind+name]:
+			report(key+".name", "%q stands twice in this target: write another name", name)
+		}
+		seen[kind+name] = true
+	}
+	for j := range t.Caches {
+		k := fmt.Sprintf("%s.caches[%d]", key, j)
+		policyName(k, "cache", t.Caches[j].Name)
+		t.Caches[j].Validate(report.under(k))
+	}
+	for j := range t.TempDirs {
+		k := fmt.Sprintf("%s.temp_dirs[%d]", key, j)
+		policyName(k, "temp", t.TempDirs[j].Name)
+		t.TempDirs[j].Validate(report.under(k))
+		if every := t.TempDirs[j].Every.Std(); every > 0 && every < minEvery {
+			report(k+".every", "%s is too often: write at least %s", every, minEvery)
+		}
+	}
+}
+
+// dirKey is one policy's directory and where it stands in the file.
+type dirKey struct{ dir, key string }
+
+func (c *Config) dirs() []dirKey {
+	var out []dirKey
+	add := func(p *policy.Common, key string) {
+		if filepath.IsAbs(p.Dir) {
+			out = append(out, dirKey{p.Dir, key + ".dir"})
+		}
+	}
+	for i := range c.Targets {
+		for j := range c.Targets[i].Caches {
+			add(&c.Targets[i].Caches[j].Common, fmt.Sprintf("targets[%d].caches[%d]", i, j))
+		}
+		for j := range c.Targets[i].TempDirs {
+			add(&c.Targets[i].TempDirs[j].Common, fmt.Sprintf("targets[%d].temp_dirs[%d]", i, j))
+		}
+	}
+	return out
+}
+
+// checkDirs refuses roots on which a clean-up could do harm, and policies that share files.
+func (c *Config) checkDirs(report, warn reporter) {
+	dirs := c.dirs()
+	for i, d := range dirs {
+		err := safefs.CheckRoot(d.dir, c.Journal.ReservedDirs()...)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			warn(d.key, "%q does not exist yet: it is watched once it does; correct the path if it never will", d.dir)
+		case err != nil:
+			report(d.key, "%v", err)
+		}
+		j := slices.IndexFunc(dirs[:i], func(o dirKey) bool { return policy.Overlap(o.dir, d.dir) })
+		if j >= 0 {
+			report(d.key, "%q overlaps %q of %s: two policies must not share files; write separate directories", d.dir, dirs[j].dir, dirs[j].key)
+		}
+	}
+}
+
+// CheckListener refuses to change things for callers from other hosts that prove nothing.
+// addresses are the flags' listen addresses; authenticated says that the listener itself (basic
+// auth, client certificates) has decided who may call.
+func (c *Config) CheckListener(addresses []string, authenticated bool) error {
+	if !c.Enforces() || c.Webhook.TokenFile != "" || authenticated {
+		return nil
+	}
+	for _, a := range addresses {
+		if !isLoopback(a) {
+			return Errors{{File: "--web.listen-address", Msg: fmt.Sprintf(
+				"mode enforce on %q would let every host that reaches it start a clean-up: write webhook: {token_file: ...}, protect the listener with --web.config.file, or listen on 127.0.0.1:10042", a)}}
+		}
+	}
+	return nil
+}
+
+func isLoopback(address string) bool {
+	host, ok := strings.CutPrefix(address, "localhost:")
+	if ok && !strings.Contains(host, ":") {
+		return true
+	}
+	ap, err := netip.ParseAddrPort(address)
+	return err == nil && ap.Addr().IsLoopback()
+}
