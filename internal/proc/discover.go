@@ -1,0 +1,105 @@
+package proc
+
+import (
+	"cmp"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// keepPlace is how many refreshes in a row a group may be outside the top before it loses its
+// place to a larger one.
+const keepPlace = 10
+
+// discovered returns the group of a process that no target takes, nil when its key cannot be
+// read.
+func (t *Tracker) discovered(p *process) *group {
+	key := p.name
+	if t.opts.Discover.By == ByUser {
+		euid, err := t.facts.euid()
+		if err != nil {
+			return nil
+		}
+		key = strconv.FormatUint(uint64(euid), 10)
+	}
+	if g := t.groups[key]; g != nil {
+		return g
+	}
+	name := key
+	if t.opts.Discover.By == ByUser {
+		if u, err := user.LookupId(key); err == nil {
+			name = u.Username
+		}
+	}
+	g := &group{key: key, name: unusedName(t.names, targetName(name)), discovered: true}
+	t.names[g.name] = true
+	t.groups[key] = g
+	return g
+}
+
+// rank decides which groups are shown. A group keeps its place, even while its processes are
+// being restarted, until it has been outside the top for keepPlace refreshes.
+func (t *Tracker) rank(ms int64) {
+	t.ranking = t.ranking[:0]
+	for key, g := range t.groups {
+		if g.members == 0 && !g.visible {
+			delete(t.groups, key)
+			delete(t.names, g.name)
+			continue
+		}
+		t.ranking = append(t.ranking, g)
+	}
+	slices.SortFunc(t.ranking, func(a, b *group) int {
+		if c := cmp.Compare(b.sum.resident, a.sum.resident); c != 0 {
+			return c
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	places := t.opts.Discover.Top
+	for i, g := range t.ranking {
+		if i < t.opts.Discover.Top && g.members > 0 {
+			g.out = 0
+		} else if g.visible {
+			if g.out++; g.out >= keepPlace {
+				g.visible = false
+				t.overflow.population++
+			}
+		}
+		if g.visible {
+			places--
+		}
+	}
+	for i := 0; i < len(t.ranking) && i < t.opts.Discover.Top && places > 0; i++ {
+		if g := t.ranking[i]; !g.visible && g.members > 0 {
+			g.visible = true
+			places--
+			t.overflow.population++
+			t.locate(g, ms)
+		}
+	}
+	t.sumOverflow()
+	slices.SortFunc(t.ranking, func(a, b *group) int { return strings.Compare(a.name, b.name) })
+}
+
+// locate reads the cgroups of a group that has just come to be shown.
+func (t *Tracker) locate(g *group, ms int64) {
+	g.folding = false
+	for _, p := range t.members {
+		if p.group == g {
+			t.readCgroup(p, ms)
+			g.fold(p)
+		}
+	}
+}
+
+func (t *Tracker) sumOverflow() {
+	o := t.overflow
+	o.sum, o.members = sums{}, 0
+	for _, g := range t.ranking {
+		if !g.visible {
+			o.sum.merge(&g.sum)
+			o.members += g.members
+		}
+	}
+}

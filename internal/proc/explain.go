@@ -1,0 +1,193 @@
+package proc
+
+import (
+	"fmt"
+	"os/user"
+	"strconv"
+)
+
+// Explanation says which target takes a process and why.
+type Explanation struct {
+	PID     int
+	Comm    string // as the kernel has it
+	Name    string // as selectors and discovery see it
+	Exe     string // "" when it cannot be read
+	Cmdline string
+	User    string
+	Target  string // "" when no target takes it
+	Reason  string // why this target, or why none
+	Refused []Refusal
+}
+
+// Refusal says why one target, earlier in config order than the one that took the process, did
+// not.
+type Refusal struct{ Target, Reason string }
+
+// Explain reads about one process and says which target takes it and why. It works without a
+// Refresh; after one it also knows which discovered groups are shown and which members are
+// children of processes that have ended.
+func (t *Tracker) Explain(pid int) (Explanation, error) {
+	r, err := newReader(t.opts.Root)
+	if err != nil {
+		return Explanation{}, err
+	}
+	defer r.close()
+	line, err := ancestry(r, int32(pid))
+	if err != nil {
+		if gone(err) {
+			return Explanation{}, fmt.Errorf("no process %d in %s: write the number of one that runs (ps -e shows them)", pid, t.opts.Root)
+		}
+		return Explanation{}, fmt.Errorf("process %d cannot be read: %w", pid, err)
+	}
+	e := Explanation{PID: pid}
+	taken := make(map[*group]bool) // by an ancestor
+	for i := len(line) - 1; i >= 0; i-- {
+		a := line[i]
+		var f facts
+		f.reset(r, a.pid, a.comm, "")
+		f.name = properName(&f)
+		if i > 0 {
+			if g, _, _ := t.judge(&f, a, taken); g != nil {
+				taken[g] = true
+			}
+			continue
+		}
+		e.describe(&f)
+		var g *group
+		g, e.Reason, e.Refused = t.judge(&f, a, taken)
+		if g != nil {
+			e.Target = g.name
+		}
+		t.explainRest(&e, &f, a)
+	}
+	return e, nil
+}
+
+type ancestor struct {
+	pid    int32
+	comm   string
+	state  byte
+	kernel bool
+}
+
+// ancestry reads a process and its ancestors, the process first.
+func ancestry(r *reader, pid int32) ([]ancestor, error) {
+	var out []ancestor
+	start := uint64(1<<64 - 1)
+	for range deepest {
+		s, err := r.stat(pid)
+		if err != nil {
+			if len(out) > 0 {
+				break
+			}
+			return nil, err
+		}
+		if s.start > start {
+			break // the parent ended and its pid was given out again
+		}
+		out = append(out, ancestor{pid, string(s.comm), s.state, s.kernel})
+		pid, start = s.ppid, s.start
+		if pid == 0 {
+			break
+		}
+	}
+	return out, nil
+}
+
+func (e *Explanation) describe(f *facts) {
+	e.Comm, e.Name = f.comm, f.name
+	e.Exe, _ = f.exe()
+	if line, err := f.cmdline(); err == nil {
+		e.Cmdline = string(line)
+	}
+	if euid, err := f.euid(); err == nil {
+		e.User = strconv.FormatUint(uint64(euid), 10)
+		if u, err := user.LookupId(e.User); err == nil {
+			e.User = u.Username
+		}
+	}
+}
+
+// judge is choose with words, and without the table of a Tracker.
+func (t *Tracker) judge(f *facts, a ancestor, taken map[*group]bool) (*group, string, []Refusal) {
+	var refused []Refusal
+	switch {
+	case a.kernel:
+		return nil, "it is a kernel thread, which has no memory of its own", nil
+	case a.state == 'Z' || a.state == 'X':
+		return nil, "it has ended and waits for its parent to take note (a zombie)", nil
+	}
+	for _, g := range t.targets {
+		v := g.direct(f, t.self)
+		child := !v.ok && g.children && taken[g]
+		if !v.ok && !child {
+			refused = append(refused, Refusal{g.name, g.match.why(f, v)})
+			continue
+		}
+		if no, v := g.refuses(f); no {
+			refused = append(refused, Refusal{g.name, excludeReason(v)})
+			continue
+		}
+		if child {
+			return g, "an ancestor is a member and the target has children: true", refused
+		}
+		return g, "all conditions of match hold", refused
+	}
+	return nil, "no target matches it", refused
+}
+
+func excludeReason(v verdict) string {
+	if v.err != nil {
+		return fmt.Sprintf("%s cannot be read (%v), so exclude cannot be ruled out", v.condition, v.err)
+	}
+	return "all conditions of exclude hold"
+}
+
+// why says which condition does not hold.
+func (s *selector) why(f *facts, v verdict) string {
+	if v.err != nil {
+		return fmt.Sprintf("%s cannot be read: %v", v.condition, v.err)
+	}
+	switch v.condition {
+	case "comm":
+		return fmt.Sprintf("comm is %q, not %q", f.comm, s.comm)
+	case "user":
+		return fmt.Sprintf("the effective user is %d, not %s", f.uid, s.user)
+	case "exe":
+		return fmt.Sprintf("exe is %q, not %q", f.path, s.exe)
+	case "cmdline":
+		return fmt.Sprintf("cmdline is %q and does not match %q", f.line, s.cmdline)
+	}
+	return "it is the exporter itself, which a target takes only by comm or exe"
+}
+
+// explainRest adds what only a Tracker that has refreshed, or discovery, can say.
+func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
+	if e.Target != "" || a.kernel || a.state == 'Z' || a.state == 'X' {
+		return
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, m := range t.lists {
+		if m.PID != e.PID {
+			continue
+		}
+		e.Target = t.usages[m.usage].Target
+		switch {
+		case m.Child:
+			e.Reason = "it became a member as a child of one that has ended since"
+		case e.Target == Overflow:
+			e.Reason = fmt.Sprintf("no target matches it, and its group is not among the %d largest", t.opts.Discover.Top)
+		default:
+			e.Reason = "no target matches it; its group is among the largest of discover"
+		}
+		return
+	}
+	if t.opts.Discover != nil {
+		group := f.name
+		if t.opts.Discover.By == ByUser {
+			group = e.User
+		}
+		e.Reason = fmt.Sprintf("no target matches it; discover counts it in the group %q", group)
+	}
+}

@@ -1,0 +1,163 @@
+package proc
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// group is a target or a discovered group while the Tracker works on it.
+type group struct {
+	name       string
+	key        string    // of a discovered group
+	match      *selector // nil for a discovered group
+	exclude    *selector
+	children   bool
+	discovered bool
+
+	members       int
+	starts, exits uint64
+	population    uint64
+
+	visible bool // of a discovered group: it is a target at present
+	out     int  // refreshes in a row outside the top
+	place   int  // in the published usages
+
+	sum sums
+
+	v2, v1  string // cgroups that hold all members
+	dirty   bool   // the members or their cgroups changed since the pass that folded them
+	refold  bool   // the present pass folds them
+	folding bool   // v2 and v1 hold at least one member's
+}
+
+// sums are what one pass over the members adds up.
+type sums struct {
+	resident, anon, shared int64 // bytes; shared is the largest of one member
+	file, shmem, swap      int64
+	noParts                bool
+	oldest                 uint64 // clock ticks after boot
+	err                    error
+}
+
+func newTargetGroup(t Target) (*group, error) {
+	g := &group{name: t.Name, children: t.Config.Children}
+	var err error
+	if t.Config.Match.Empty() {
+		return nil, fmt.Errorf("target %q: match has no condition", t.Name)
+	}
+	if g.match, err = compile(t.Config.Match); err != nil {
+		return nil, fmt.Errorf("target %q: match: %w", t.Name, err)
+	}
+	if t.Config.Exclude != nil {
+		if g.exclude, err = compile(*t.Config.Exclude); err != nil {
+			return nil, fmt.Errorf("target %q: exclude: %w", t.Name, err)
+		}
+	}
+	return g, nil
+}
+
+// direct returns whether the process is a member by its own properties. The exporter itself is
+// one only when it is asked for by its name: its arguments hold paths that an expression on
+// command lines may well match.
+func (g *group) direct(f *facts, self int32) verdict {
+	if f.pid == self && !g.match.named() {
+		return verdict{condition: "self"}
+	}
+	return g.match.match(f)
+}
+
+// refuses returns whether exclude keeps the process out. What cannot be decided is refused.
+func (g *group) refuses(f *facts) (refused bool, v verdict) {
+	if g.exclude == nil {
+		return false, verdict{}
+	}
+	v = g.exclude.match(f)
+	return v.ok || v.err != nil, v
+}
+
+// add puts a member's numbers into the sums.
+func (s *sums) add(p *process) {
+	s.resident += p.resident
+	s.anon += p.resident - p.shared
+	s.shared = max(s.shared, p.shared)
+	s.file += p.file
+	s.shmem += p.shmem
+	s.swap += p.swap
+	s.noParts = s.noParts || !p.hasParts
+	if s.oldest == 0 || p.start < s.oldest {
+		s.oldest = p.start
+	}
+}
+
+// merge adds the sums of a whole group.
+func (s *sums) merge(o *sums) {
+	s.resident += o.resident
+	s.anon += o.anon
+	s.shared = max(s.shared, o.shared)
+	s.file += o.file
+	s.shmem += o.shmem
+	s.swap += o.swap
+	s.noParts = s.noParts || o.noParts
+	if s.oldest == 0 || o.oldest != 0 && o.oldest < s.oldest {
+		s.oldest = o.oldest
+	}
+	if s.err == nil {
+		s.err = o.err
+	}
+}
+
+// fold takes a member's cgroups into those that hold all members.
+func (g *group) fold(p *process) {
+	if !g.folding {
+		g.v2, g.v1, g.folding = p.v2, p.v1, true
+		return
+	}
+	g.v2, g.v1 = commonCgroup(g.v2, p.v2), commonCgroup(g.v1, p.v1)
+}
+
+// commonCgroup returns the deepest cgroup that holds both; "" (not known) stays so.
+func commonCgroup(a, b string) string {
+	if a == b || a == "" {
+		return a
+	}
+	if b == "" {
+		return ""
+	}
+	end := 0 // length of the common path
+	for i := 0; ; i++ {
+		aEnds, bEnds := i == len(a) || a[i] == '/', i == len(b) || b[i] == '/'
+		if aEnds && bEnds {
+			end = i
+		}
+		if i == len(a) || i == len(b) || a[i] != b[i] {
+			break
+		}
+	}
+	return a[:max(end, 1)]
+}
+
+// targetName turns the key of a discovered group into a label value that a config could hold.
+func targetName(key string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("_.:+@-", r):
+			return r
+		}
+		return '_'
+	}, key)
+	if name = strings.Trim(name, "_"); name == "" {
+		return "unnamed"
+	}
+	return name
+}
+
+// unusedName returns name, or name with the first number that makes it new.
+func unusedName(used map[string]bool, name string) string {
+	for n, try := 2, name; ; n++ {
+		if !used[try] {
+			return try
+		}
+		try = name + "_" + strconv.Itoa(n)
+	}
+}

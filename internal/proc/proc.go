@@ -1,0 +1,238 @@
+// Package proc observes the processes of the targets: which there are, which target each one
+// belongs to, and how much memory they hold. A process is identified by its pid together with
+// the inode of its /proc directory and its start time, never by the pid alone, and it belongs to
+// one target at most. What could not be read is absent, never 0.
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Overflow is the target that stands for all groups that discovery does not show.
+const Overflow = "_overflow"
+
+// mostHeld bounds the descriptors that are held open by default. The kernel keeps a page for
+// each of them.
+const mostHeld = 8192
+
+// ErrUnknownTarget says that a Tracker has no such target, or has not been refreshed yet.
+var ErrUnknownTarget = errors.New("unknown target")
+
+// Target is one configured target: a name and the processes that belong to it.
+type Target struct {
+	Name   string
+	Config Config
+}
+
+// Options configure a Tracker.
+type Options struct {
+	Root     string       // the procfs mount; default /proc
+	Targets  []Target     // in config order: the first that matches takes a process
+	Discover *Discover    // groups of what no target takes; nil = none
+	Reserved []string     // names that a discovered group may not have, such as host
+	MaxHeld  int          // statm descriptors held open; default half of RLIMIT_NOFILE, at most 8192; negative: none
+	Logger   *slog.Logger // default: discard
+}
+
+// Usage is what one target's processes use, as of the last Refresh.
+type Usage struct {
+	Target     string
+	Discovered bool      // a group found by discovery, Overflow included
+	Processes  int       // live members; zombies do not count
+	Starts     uint64    // processes that joined since the Tracker's first listing
+	Exits      uint64    // processes that left
+	Oldest     time.Time // start of the oldest member; zero when there is none or it is not known
+
+	// Resident, Anon and Used, in bytes, are valid when Err is nil and there are processes.
+	// Resident is the sum of the members' RSS and Anon of its anonymous part. Used is the sum of
+	// Anon and the largest shared part of one member: members of one program map the same files
+	// and segments, which a sum of RSS counts once for each (a database with a hundred workers
+	// would seem to use more than the host has). For one process Used is its RSS.
+	Resident, Anon, Used int64
+	Err                  error // why the memory of a member could not be read
+
+	// File, Shmem and Swap, in bytes, are a few seconds old at most, and valid with Parts.
+	File, Shmem, Swap int64
+	Parts             bool
+
+	// CgroupV2 and CgroupV1 are the deepest cgroups that hold all members, of the unified
+	// hierarchy and of version 1's memory controller; "" when there is none or it is not known.
+	CgroupV2, CgroupV1 string
+
+	// Population changes when the members change so much that values before and after cannot be
+	// compared: a member that had lived for a minute left, one came to that age, or the first
+	// came.
+	Population uint64
+}
+
+// Member is one process of a target.
+type Member struct {
+	PID      int
+	Name     string
+	Start    time.Time // zero when it is not known
+	Resident int64     // bytes; 0 while it could not be read
+	Child    bool      // a member because an ancestor is one
+}
+
+// Stats say what a Tracker sees of the host.
+type Stats struct {
+	Listed     int // processes in the last listing
+	Unreadable int // of these, what this user may not read enough of to decide about
+	Held       int // descriptors held open
+}
+
+// Tracker finds the processes of all targets with one listing per Refresh and reads their
+// memory. Refresh and Close belong to one goroutine; all other methods are safe beside them and
+// answer from memory, Explain aside, which reads about one process.
+type Tracker struct {
+	opts     Options
+	r        *reader
+	dents    []byte
+	targets  []*group
+	overflow *group
+	groups   map[string]*group // discovered, by key
+	names    map[string]bool   // given to a target or group
+	ranking  []*group
+
+	listing      []seen
+	procs, spare []*process // sorted by pid
+	free         []*process
+	members      []*process
+	facts        facts
+	self         int32
+	held         int
+	listed       bool // a listing was taken before
+	resweep      bool // a process joined late: its children may have been overlooked
+	boot         time.Time
+	bootAt       int64
+	page         int64
+
+	mu     sync.RWMutex
+	usages []Usage
+	lists  []published
+	stats  Stats
+	err    error
+}
+
+// published is a Member with the place of its target in usages.
+type published struct {
+	usage int
+	Member
+}
+
+// New returns a Tracker that has read nothing yet.
+func New(o Options) (*Tracker, error) {
+	if o.Root == "" {
+		o.Root = "/proc"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxHeld == 0 {
+		o.MaxHeld = defaultHeld()
+	}
+	t := &Tracker{
+		opts: o, dents: make([]byte, dirBuffer), groups: make(map[string]*group),
+		names: map[string]bool{Overflow: true}, page: int64(os.Getpagesize()), bootAt: math.MinInt64,
+	}
+	for _, name := range o.Reserved {
+		t.names[name] = true
+	}
+	for _, target := range o.Targets {
+		g, err := newTargetGroup(target)
+		if err != nil {
+			return nil, err
+		}
+		t.targets = append(t.targets, g)
+		t.names[g.name] = true
+	}
+	if o.Discover != nil {
+		t.overflow = &group{name: Overflow, discovered: true}
+	}
+	var err error
+	if t.r, err = newReader(o.Root); err != nil {
+		return nil, err
+	}
+	t.self = t.r.self()
+	return t, nil
+}
+
+func defaultHeld() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 256
+	}
+	return int(min(limit.Cur/2, mostHeld))
+}
+
+// Close closes all descriptors. The Tracker is not used after it.
+func (t *Tracker) Close() error {
+	for _, p := range t.members {
+		t.release(p)
+	}
+	t.members, t.procs = nil, nil
+	t.r.close()
+	return nil
+}
+
+// Usage returns the usage of one target. The error is that of the last Refresh, or
+// ErrUnknownTarget.
+func (t *Tracker) Usage(target string) (Usage, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.err != nil {
+		return Usage{}, t.err
+	}
+	for i := range t.usages {
+		if t.usages[i].Target == target {
+			return t.usages[i], nil
+		}
+	}
+	return Usage{}, fmt.Errorf("%w: %q", ErrUnknownTarget, target)
+}
+
+// Discovered appends the usage of the groups that discovery shows, in the order of their names,
+// and last that of Overflow. The error is that of the last Refresh.
+func (t *Tracker) Discovered(dst []Usage) ([]Usage, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.err != nil {
+		return dst, t.err
+	}
+	for i := range t.usages {
+		if t.usages[i].Discovered {
+			dst = append(dst, t.usages[i])
+		}
+	}
+	return dst, nil
+}
+
+// Members returns the processes of one target in the order of their pids.
+func (t *Tracker) Members(target string) []Member {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out []Member
+	for i := range t.lists {
+		if t.usages[t.lists[i].usage].Target == target {
+			out = append(out, t.lists[i].Member)
+		}
+	}
+	slices.SortFunc(out, func(a, b Member) int { return a.PID - b.PID })
+	return out
+}
+
+// Stats returns what the last Refresh saw.
+func (t *Tracker) Stats() Stats {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.stats
+}
