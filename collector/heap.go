@@ -1,0 +1,114 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The series of a runtime's own heap.
+var (
+	HeapUsed      = series.NewGauge("spillway_heap_used_bytes", "Heap used by objects of the target's runtime, garbage not collected yet included.", "target", "runtime").Windowed()
+	HeapCommitted = series.NewGauge("spillway_heap_committed_bytes", "Memory that the target's runtime holds for its heap.", "target", "runtime")
+	HeapLimit     = series.NewGauge("spillway_heap_limit_bytes", "Size at which the target's runtime runs out of heap.", "target", "runtime")
+	HeapUsedRatio = series.NewGauge("spillway_heap_used_ratio", "Used heap as a share of its limit.", "target", "runtime").Windowed()
+)
+
+const (
+	heapReadTimeout = 2 * time.Second
+	// heapBusyGrace is how long a target may leave readings unanswered before that is a failure of
+	// the source: a blocked event loop is absent at first, not an error.
+	heapBusyGrace = 30 * time.Second
+)
+
+// HeapReader is what the source reads; *heap.Client is one. A reader that is an io.Closer is
+// closed with the source.
+type HeapReader interface {
+	heap.Reader
+	Runtime() string
+}
+
+// HeapOptions configure a Heap. Target and Reader are required.
+type HeapOptions struct {
+	Target string
+	Reader HeapReader
+	// Running, when set, tells whether the target has live processes at present: an address at
+	// which nothing listens is then absent instead of failed while it has none.
+	Running func() bool
+	Timeout time.Duration    // of one reading; default 2s
+	Now     func() time.Time // default time.Now
+}
+
+// Heap is the Source of one target's heap.
+type Heap struct {
+	opts      HeapOptions
+	busySince time.Time
+}
+
+// NewHeap returns the source; nothing is opened before the first sample.
+func NewHeap(o HeapOptions) *Heap {
+	if o.Timeout <= 0 {
+		o.Timeout = heapReadTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Heap{opts: o}
+}
+
+// Sample implements Source. A target that is busy has nothing to read for the first 30 s, then the
+// source fails until it answers. A target that nothing listens for fails the source at once, since
+// somebody configured it, unless it does not run.
+func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
+	defer cancel()
+	u, err := h.opts.Reader.Read(ctx)
+	if err != nil {
+		return h.judge(err)
+	}
+	h.busySince = time.Time{}
+	runtime := h.opts.Reader.Runtime()
+	set := func(d *series.Desc, a heap.Amount) {
+		if a.OK {
+			b.Set(d, float64(a.Bytes), h.opts.Target, runtime)
+		}
+	}
+	set(HeapUsed, u.Used)
+	set(HeapCommitted, u.Committed)
+	set(HeapLimit, u.Limit)
+	if ratio, ok := u.Ratio(); ok {
+		b.Set(HeapUsedRatio, ratio, h.opts.Target, runtime)
+	}
+	return nil
+}
+
+func (h *Heap) judge(err error) error {
+	if !errors.Is(err, heap.ErrBusy) {
+		h.busySince = time.Time{}
+		if errors.Is(err, heap.ErrUnreachable) && h.opts.Running != nil && !h.opts.Running() {
+			return fmt.Errorf("the target does not run: %w", ErrAbsent)
+		}
+		return fmt.Errorf("read heap: %w", err)
+	}
+	now := h.opts.Now()
+	if h.busySince.IsZero() {
+		h.busySince = now
+	}
+	if now.Sub(h.busySince) < heapBusyGrace {
+		return fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	return fmt.Errorf("no reading for over %s: %w", heapBusyGrace, err)
+}
+
+// Close implements io.Closer.
+func (h *Heap) Close() error {
+	if c, ok := h.opts.Reader.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package action
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+)
+
+// ErrNotConfigured says that an action was asked for that the target's config gives no means for:
+// nothing was done and nothing was tried. The outcome beside it is Failed.
+var ErrNotConfigured = errors.New("action is not configured for this target")
+
+const collectTimeout = 15 * time.Second
+
+// CollectGarbageOptions configure a CollectGarbage. Target and Logger are required.
+type CollectGarbageOptions struct {
+	Target    string
+	Collector heap.Collector // nil, or a nil *heap.Client: Run answers ErrNotConfigured
+	Timeout   time.Duration  // of the whole: read, collect, read; default 15s
+	Logger    *slog.Logger
+	Now       func() time.Time // default time.Now
+}
+
+// CollectGarbage asks the target's runtime for a full collection and records what was read just
+// before and just after it. It claims no more: what the runtime would have freed by itself cannot
+// be told apart, so FreedBytes stays 0.
+type CollectGarbage struct{ opts CollectGarbageOptions }
+
+// NewCollectGarbage returns the action.
+func NewCollectGarbage(o CollectGarbageOptions) *CollectGarbage {
+	if o.Timeout <= 0 {
+		o.Timeout = collectTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &CollectGarbage{opts: o}
+}
+
+// Run implements Action. A dry run reads and asks for nothing. The outcome is Unknown, with a nil
+// error, when the collection was asked for and its end was not seen.
+func (a *CollectGarbage) Run(ctx context.Context, req Request) (Result, error) {
+	if a.opts.Collector == nil {
+		return Result{Outcome: Failed}, notConfigured(a.opts.Target)
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
+	defer cancel()
+	if req.DryRun {
+		return a.dryRun(ctx)
+	}
+	start := a.opts.Now()
+	before, after, err := a.opts.Collector.Collect(ctx)
+	res := Result{Before: before.String(), After: after.String()}
+	took := a.opts.Now().Sub(start).Round(time.Millisecond)
+	switch {
+	case errors.Is(err, heap.ErrNotConfigured):
+		return Result{Outcome: Failed}, notConfigured(a.opts.Target)
+	case errors.Is(err, heap.ErrUnknown):
+		res.Outcome = Unknown
+		res.Detail = fmt.Sprintf("a collection was asked for and its end was not seen within %s: %v", took, err)
+	case err != nil:
+		res.Outcome = Failed
+		return res, fmt.Errorf("collect garbage of %s: %w", a.opts.Target, err)
+	case res.After == "":
+		res.Outcome = Done
+		res.Detail = "the collection ended, but the heap could not be read after it"
+	default:
+		res.Outcome = Done
+		res.Detail = fmt.Sprintf("used heap read before and after a full collection that took %s with both readings", took)
+	}
+	a.opts.Logger.Info("asked for a garbage collection", "target", a.opts.Target, "run", req.RunID,
+		"outcome", string(res.Outcome), "before", res.Before, "after", res.After, "took", took)
+	return res, nil
+}
+
+func (a *CollectGarbage) dryRun(ctx context.Context) (Result, error) {
+	u, err := a.opts.Collector.Read(ctx)
+	switch {
+	case errors.Is(err, heap.ErrNotConfigured):
+		return Result{Outcome: Failed}, notConfigured(a.opts.Target)
+	case err != nil:
+		return Result{Outcome: Failed}, fmt.Errorf("read heap of %s: %w", a.opts.Target, err)
+	}
+	return Result{Outcome: DryRun, Before: u.String(), Detail: "would ask for a full collection"}, nil
+}
+
+func notConfigured(target string) error {
+	return fmt.Errorf("collect garbage of %s: %w: write heap: {provider: ..., address: ...}", target, ErrNotConfigured)
+}

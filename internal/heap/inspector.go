@@ -1,0 +1,3 @@
+package heap
+
+func newInspector(p *Pool, cfg Config) (backend, error) { return nil, ErrNotConfigured }
