@@ -75,6 +75,9 @@ type Leveller struct {
 	downTo   Level // the highest level justified by the present run downwards
 }
 
+// NewLeveller returns a Leveller that is at level already, as after a reload.
+func NewLeveller(level Level) Leveller { return Leveller{level: level} }
+
 // Level returns the present level.
 func (l *Leveller) Level() Level { return l.level }
 

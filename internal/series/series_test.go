@@ -137,6 +137,34 @@ func TestPointsSinceCut(t *testing.T) {
 	}
 }
 
+func TestCutFromCutsTheRestOnly(t *testing.T) {
+	s := NewStore(Options{})
+	var b Batch
+	for i := range 6 {
+		commit(s, &b, epoch.Add(time.Duration(i)*time.Second), func(b *Batch) {
+			b.Set(testGauge, float64(i), "a")
+			n := b.Len()
+			b.Set(testGauge, float64(i), "b")
+			if i == 4 {
+				b.CutFrom(n)
+			}
+		})
+	}
+	for target, want := range map[string]int{"a": 6, "b": 2} {
+		if got := len(s.PointsSinceCut(nil, TierSample, testGauge, target)); got != want {
+			t.Errorf("%s: %d points since the cut, want %d", target, got, want)
+		}
+	}
+}
+
+func TestNewLevellerGoesOnFromItsLevel(t *testing.T) {
+	l := NewLeveller(LevelCritical)
+	thresholds := Thresholds{Warning: .7, Critical: .85, Emergency: .95}
+	if got := l.Update(thresholds, .9); got != LevelCritical {
+		t.Errorf("level after a sample that fits it = %v, want critical", got)
+	}
+}
+
 func TestCommitAllocatesNothing(t *testing.T) {
 	s := NewStore(Options{})
 	var b Batch

@@ -91,6 +91,7 @@ type Batch struct {
 type item struct {
 	key
 	value float64
+	cut   bool
 }
 
 // Set records a value. values are the label values in the order of d.Labels; a wrong number is
@@ -120,6 +121,14 @@ func (b *Batch) Each(f func(d *Desc, value float64, values []string)) {
 // of a target changed): trends do not reach over it. The rings keep their points.
 func (b *Batch) Cut() { b.cutNow = true }
 
+// CutFrom is Cut for the values set since the batch held n of them (see Len), where a batch
+// holds the series of several populations.
+func (b *Batch) CutFrom(n int) {
+	for i := n; i < len(b.items); i++ {
+		b.items[i].cut = true
+	}
+}
+
 // Reset empties the batch for a sample taken at now.
 func (b *Batch) Reset(now time.Time) {
 	b.Time = now
@@ -144,7 +153,7 @@ func (s *Store) Commit(b *Batch) {
 				continue
 			}
 		}
-		if b.cutNow {
+		if b.cutNow || it.cut {
 			e.cutMS = ms
 		}
 		e.owner, e.gen, e.value, e.ms, e.hidden = b, b.gen, it.value, ms, false
