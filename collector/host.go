@@ -1,0 +1,109 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// HostTarget is the name of the target that stands for the whole host.
+const HostTarget = "host"
+
+// The memory of the host.
+var (
+	HostMemoryTotal     = series.NewGauge("spillway_host_memory_total_bytes", "Memory of the host.")
+	HostMemoryAvailable = series.NewGauge("spillway_host_memory_available_bytes", "Memory that new processes can have without swapping, as the kernel estimates it.")
+	HostSwapTotal       = series.NewGauge("spillway_host_swap_total_bytes", "Swap space of the host.")
+	HostSwapFree        = series.NewGauge("spillway_host_swap_free_bytes", "Swap space of the host that is free.")
+	HostWaiting         = series.NewCounter("spillway_host_pressure_waiting_seconds_total", "Time in which at least one task of the host waited for the resource.", "resource")
+	HostStalled         = series.NewCounter("spillway_host_pressure_stalled_seconds_total", "Time in which all tasks of the host that had work waited for the resource.", "resource")
+)
+
+// HostOptions configure the source of the host's memory.
+type HostOptions struct {
+	Procfs     string // default /proc
+	Store      *series.Store
+	Thresholds series.Thresholds
+	Interval   time.Duration // the usual sample interval; default 5s
+}
+
+// hostSource publishes the host's memory, both as it is and as the target "host".
+type hostSource struct {
+	opts HostOptions
+	gauge
+}
+
+// NewHostSource returns the source "host".
+func NewHostSource(o HostOptions) Source {
+	if o.Procfs == "" {
+		o.Procfs = "/proc"
+	}
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	return &hostSource{opts: o, gauge: gauge{
+		target: HostTarget, store: o.Store, thresholds: o.Thresholds, interval: o.Interval,
+	}}
+}
+
+// Sample implements Source.
+func (s *hostSource) Sample(_ context.Context, b *series.Batch) error {
+	return errors.Join(s.setMemory(b), s.setPressure(b))
+}
+
+func (s *hostSource) setMemory(b *series.Batch) error {
+	info, err := meminfo(s.opts.Procfs)
+	if err != nil {
+		return err
+	}
+	set := func(d *series.Desc, v *uint64) {
+		if v != nil {
+			b.Set(d, float64(*v))
+		}
+	}
+	set(HostMemoryTotal, info.MemTotalBytes)
+	set(HostMemoryAvailable, info.MemAvailableBytes)
+	set(HostSwapTotal, info.SwapTotalBytes)
+	set(HostSwapFree, info.SwapFreeBytes)
+	if info.MemTotalBytes == nil {
+		return errors.New("meminfo has no MemTotal")
+	}
+	l := limit{bytes: int64(*info.MemTotalBytes), source: sourceHost, basis: basisAvailable}
+	setLimit(b, HostTarget, l)
+	if info.MemAvailableBytes == nil {
+		return errors.New("meminfo has no MemAvailable, which Linux has since 3.14")
+	}
+	used := float64(*info.MemTotalBytes) - float64(*info.MemAvailableBytes)
+	s.set(b, max(used, 0), l, false)
+	return nil
+}
+
+// setPressure publishes the pressure stall information of kernels that have it.
+func (s *hostSource) setPressure(b *series.Batch) error {
+	root, err := procfs.NewFS(s.opts.Procfs)
+	if err != nil {
+		return err
+	}
+	for _, resource := range []string{"cpu", "io", "memory"} {
+		psi, err := root.PSIStatsForResource(resource)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, fs.ErrPermission):
+			return nil // not built in, switched off (psi=0), or not for this user
+		case err != nil:
+			return err
+		}
+		if psi.Some != nil {
+			b.Set(HostWaiting, float64(psi.Some.Total)/1e6, resource)
+		}
+		if psi.Full != nil {
+			b.Set(HostStalled, float64(psi.Full.Total)/1e6, resource)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package collector
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// The memory of a target.
+var (
+	MemoryResident   = series.NewGauge("spillway_memory_resident_bytes", "Resident memory (RSS) of the target's processes.", "target").Windowed()
+	MemoryAnon       = series.NewGauge("spillway_memory_anon_bytes", "Anonymous part of the resident memory: heap, stacks, private data.", "target")
+	MemoryFile       = series.NewGauge("spillway_memory_file_bytes", "File-backed part of the resident memory: programs, libraries, mapped files.", "target")
+	MemoryShmem      = series.NewGauge("spillway_memory_shmem_bytes", "Shared-memory part of the resident memory, tmpfs included.", "target")
+	MemorySwap       = series.NewGauge("spillway_memory_swap_bytes", "Memory of the target's processes that is swapped out.", "target")
+	MemoryWindowMax  = series.NewGauge("spillway_memory_window_max_bytes", "Largest resident memory over the window: the peak between two scrapes.", "target")
+	MemoryWindowMin  = series.NewGauge("spillway_memory_window_min_bytes", "Smallest resident memory over the window.", "target")
+	MemoryUsed       = series.NewGauge("spillway_memory_used_bytes", "Memory that counts against the limit; the basis label of spillway_memory_limit_info says how it is counted.", "target").Windowed()
+	MemoryLimit      = series.NewGauge("spillway_memory_limit_bytes", "Smallest limit on the target's memory.", "target")
+	MemoryUsedRatio  = series.NewGauge("spillway_memory_used_ratio", "Used memory as a share of the limit.", "target").Windowed()
+	MemoryLimitInfo  = series.NewGauge("spillway_memory_limit_info", "Where the limit comes from (config, cgroup_v1, cgroup_v2, host) and what is counted against it (rss, cgroup, available).", "target", "source", "basis")
+	MemoryLevel      = series.NewGauge("spillway_memory_level", "Memory pressure with hysteresis: 0 normal, 1 warning, 2 critical, 3 emergency.", "target")
+	MemoryGrowth     = series.NewGauge("spillway_memory_growth_bytes_per_second", "Robust trend of the used memory; 0 when there is none.", "target")
+	MemoryExhaustion = series.NewGauge("spillway_memory_exhaustion_seconds", "Seconds until the used memory reaches the limit at the present growth; +Inf when it is not growing.", "target")
+)
+
+// The values of memory.basis.
+const (
+	BasisAuto   = "auto"   // cgroup where the smallest limit is a cgroup's, otherwise rss
+	BasisRSS    = "rss"    // resident memory, pages that members share counted once
+	BasisCgroup = "cgroup" // what the cgroup cannot reclaim: current - active_file - inactive_file - slab_reclaimable
+
+	basisAvailable = "available" // of the host: MemTotal - MemAvailable
+)
+
+// The values of the label source of spillway_memory_limit_info.
+const (
+	sourceConfig   = "config"
+	sourceCgroupV1 = "cgroup_v1"
+	sourceCgroupV2 = "cgroup_v2"
+	sourceHost     = "host"
+)
+
+// smallestLimit is below what any process needs: a smaller limit lacks its unit.
+const smallestLimit = 1 << 20
+
+// MemoryConfig is the limit of a target's memory.
+type MemoryConfig struct {
+	Limit units.Bytes `yaml:"limit"` // 0 = only the limits of the cgroups and the host
+	Basis string      `yaml:"basis"` // auto (default) | rss | cgroup
+}
+
+// Validate applies the defaults and reports every mistake.
+func (c *MemoryConfig) Validate(report func(key, format string, args ...any)) {
+	if c.Limit != 0 && c.Limit < smallestLimit {
+		report("limit", "%d bytes are less than any process needs: write a size with its unit, such as 512MiB or 1GiB", int64(c.Limit))
+	}
+	switch c.Basis {
+	case "":
+		c.Basis = BasisAuto
+	case BasisAuto, BasisRSS, BasisCgroup:
+	default:
+		report("basis", "%q is nothing to count by: write auto, rss or cgroup", c.Basis)
+	}
+}
+
+// limit is the smallest limit of a target.
+type limit struct {
+	bytes  int64
+	source string
+	basis  string
+	cgroup cgroup // what is counted with basis cgroup
+}
+
+// trendPoints is the number of points that a trend needs, as series.Growth has it.
+const trendPoints = 50
+
+// gauge turns the used memory of one target into ratio, level and trend. Targets, discovered
+// groups and the host share it.
+type gauge struct {
+	target     string
+	store      *series.Store
+	thresholds series.Thresholds
+	interval   time.Duration
+
+	leveller series.Leveller
+	seeded   bool
+	points   []series.Point
+}
+
+// reset forgets the level: the target's processes are gone.
+func (g *gauge) reset() { g.leveller, g.seeded = series.Leveller{}, true }
+
+// set publishes everything that follows from used and the limit. cut says that used describes
+// another population than before.
+func (g *gauge) set(b *series.Batch, used float64, l limit, cut bool) {
+	b.Set(MemoryUsed, used, g.target)
+	growth, known := 0.0, false
+	if !cut {
+		growth, known = g.growth(b.Time)
+	}
+	if known {
+		b.Set(MemoryGrowth, growth, g.target)
+	}
+	if l.bytes <= 0 {
+		return
+	}
+	ratio := used / float64(l.bytes)
+	b.Set(MemoryUsedRatio, ratio, g.target)
+	b.Set(MemoryLevel, float64(g.level(ratio)), g.target)
+	if known {
+		b.Set(MemoryExhaustion, series.Exhaustion(used, float64(l.bytes), growth), g.target)
+	}
+}
+
+// level takes the ratio of one sample. The first goes on from the level that was published
+// before a reload.
+func (g *gauge) level(ratio float64) series.Level {
+	if !g.seeded {
+		g.seeded = true
+		if v, _, ok := g.store.Value(MemoryLevel, g.target); ok {
+			g.leveller = series.NewLeveller(series.Level(v))
+		}
+	}
+	return g.leveller.Update(g.thresholds, ratio)
+}
+
+// growth returns the trend since the members changed: over the medium tier once it holds enough,
+// before that over single samples, provided that they span what they do at the usual interval.
+// While a target is under pressure it is sampled more often, and the ring then spans so little
+// that one rise of a garbage collector's sawtooth would pass for a leak.
+func (g *gauge) growth(now time.Time) (perSecond float64, ok bool) {
+	g.points = g.store.PointsSinceCut(g.points[:0], series.TierMedium, MemoryUsed, g.target)
+	if len(g.points) < trendPoints {
+		g.points = g.store.PointsSinceCut(g.points[:0], series.TierSample, MemoryUsed, g.target)
+		if len(g.points) == 0 || now.Sub(g.points[0].Time) < (trendPoints-1)*g.interval {
+			return 0, false
+		}
+	}
+	return series.Growth(g.points)
+}
+
+func setLimit(b *series.Batch, target string, l limit) {
+	if l.bytes > 0 {
+		b.Set(MemoryLimit, float64(l.bytes), target)
+		b.Set(MemoryLimitInfo, 1, target, l.source, l.basis)
+	}
+}
+
+// limitReader finds the smallest limit of one target and remembers it for a while.
+type limitReader struct {
+	limits *Limits
+	config MemoryConfig
+
+	last   limit
+	at     time.Time
+	v2, v1 string // the cgroups that it was read for
+}
+
+// forget makes the next read a fresh one.
+func (r *limitReader) forget() { r.at = time.Time{} }
+
+// read returns the smallest limit: the config's, a cgroup's, the host's. A discovered group is
+// always counted by its own RSS: a limit that it shares with the rest of a container says
+// nothing about this group. An error means that a smaller limit than those known may exist.
+func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
+	if r.v2 == u.CgroupV2 && r.v1 == u.CgroupV1 && !stale(r.at, now, limitsEvery) {
+		return r.last, nil
+	}
+	l, err := r.find(now, u, discovered)
+	if err != nil {
+		r.forget()
+		return limit{}, err
+	}
+	r.last, r.at, r.v2, r.v1 = l, now, u.CgroupV2, u.CgroupV1
+	return l, nil
+}
+
+func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
+	group, own, err := r.limits.cgroups(now, u)
+	known := r.config.Limit > 0 || discovered
+	if err != nil && (!known || r.config.Basis == BasisCgroup) {
+		return limit{}, err
+	}
+	l := group
+	if r.config.Limit > 0 && (l.bytes == 0 || int64(r.config.Limit) < l.bytes) {
+		l = limit{bytes: int64(r.config.Limit), source: sourceConfig}
+	}
+	total, err := r.limits.memTotal(now)
+	if err != nil && l.bytes == 0 {
+		return limit{}, err
+	}
+	if err == nil && (l.bytes == 0 || total < l.bytes) {
+		l = limit{bytes: total, source: sourceHost}
+	}
+	switch {
+	case discovered, r.config.Basis == BasisRSS:
+		l.basis = BasisRSS
+	case r.config.Basis == BasisCgroup:
+		l.basis = BasisCgroup
+		if l.cgroup.dir == "" {
+			l.cgroup = own
+		}
+		if l.cgroup.dir == "" {
+			return limit{}, errors.New("no cgroup below the root counts this target's memory: write memory.basis: rss")
+		}
+	case l.cgroup.dir != "":
+		l.basis = BasisCgroup
+	default:
+		l.basis = BasisRSS
+	}
+	return l, nil
+}

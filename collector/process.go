@@ -1,0 +1,241 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The processes of a target.
+var (
+	Processes          = series.NewGauge("spillway_processes", "Live processes of the target.", "target")
+	ProcessStarts      = series.NewCounter("spillway_process_starts_total", "Processes that joined the target, as seen by the sampler.", "target")
+	ProcessExits       = series.NewCounter("spillway_process_exits_total", "Processes that left the target, as seen by the sampler.", "target")
+	ProcessOldestStart = series.NewGauge("spillway_process_oldest_start_time_seconds", "Unix time at which the target's oldest process started.", "target")
+)
+
+// What discovery sees of the host.
+var (
+	DiscoveryProcesses  = series.NewGauge("spillway_discovery_processes", "Processes of the host in the last listing.")
+	DiscoveryUnreadable = series.NewGauge("spillway_discovery_unreadable_processes", "Processes of which this user may not read enough to decide which target they belong to.")
+	DiscoveryHeld       = series.NewGauge("spillway_discovery_held_descriptors", "Descriptors of /proc that are held open to read memory with one system call each.")
+)
+
+// discoverySource refreshes the tracker that the sources of all targets read.
+type discoverySource struct{ tracker *proc.Tracker }
+
+// NewDiscoverySource returns the source "discovery". It comes first in its lane, before the
+// sources of the targets, and closes the tracker when it is closed.
+func NewDiscoverySource(t *proc.Tracker) Source { return &discoverySource{t} }
+
+// Sample implements Source.
+func (s *discoverySource) Sample(ctx context.Context, b *series.Batch) error {
+	if err := s.tracker.Refresh(ctx, b.Time); err != nil {
+		return err
+	}
+	stats := s.tracker.Stats()
+	b.Set(DiscoveryProcesses, float64(stats.Listed))
+	b.Set(DiscoveryUnreadable, float64(stats.Unreadable))
+	b.Set(DiscoveryHeld, float64(stats.Held))
+	return nil
+}
+
+// Close implements io.Closer.
+func (s *discoverySource) Close() error { return s.tracker.Close() }
+
+// TargetOptions configure the source of one target's processes and memory.
+type TargetOptions struct {
+	Target     string
+	Tracker    *proc.Tracker
+	Store      *series.Store // whose rings hold the past of the target
+	Limits     *Limits
+	Memory     MemoryConfig
+	Thresholds series.Thresholds
+	Interval   time.Duration // the usual sample interval; default 5s
+}
+
+// targetSource publishes the processes and the memory of one target.
+type targetSource struct {
+	opts       TargetOptions
+	discovered bool
+	gauge
+	limits        limitReader
+	starts, exits base
+	population    uint64
+	cut           bool // the next values describe another population than the last ones
+}
+
+var errNoProcess = fmt.Errorf("no process of the target: %w", ErrAbsent)
+
+// base is what a counter had reached before this source took it over, by a reload.
+type base struct {
+	value float64
+	known bool
+}
+
+// NewTargetSource returns the source "process" of one configured target.
+func NewTargetSource(o TargetOptions) Source { return newTargetSource(o) }
+
+func newTargetSource(o TargetOptions) *targetSource {
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	return &targetSource{
+		opts:   o,
+		gauge:  gauge{target: o.Target, store: o.Store, thresholds: o.Thresholds, interval: o.Interval},
+		limits: limitReader{limits: o.Limits, config: o.Memory},
+	}
+}
+
+// Sample implements Source.
+func (s *targetSource) Sample(_ context.Context, b *series.Batch) error {
+	u, err := s.opts.Tracker.Usage(s.target)
+	if err != nil {
+		return err
+	}
+	return s.sample(b, &u)
+}
+
+func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
+	from := b.Len()
+	b.Set(Processes, float64(u.Processes), s.target)
+	b.Set(ProcessStarts, s.starts.add(s.store, ProcessStarts, s.target, u.Starts), s.target)
+	b.Set(ProcessExits, s.exits.add(s.store, ProcessExits, s.target, u.Exits), s.target)
+	// A first sample goes on with the rings that it finds: after a reload the processes are the
+	// same.
+	s.cut = s.cut || s.population != 0 && s.population != u.Population
+	s.population = u.Population
+	if u.Processes == 0 {
+		s.reset()
+		return errNoProcess
+	}
+	if !u.Oldest.IsZero() {
+		b.Set(ProcessOldestStart, float64(u.Oldest.UnixMilli())/1000, s.target)
+	}
+	if u.Err == nil {
+		s.setResident(b, u)
+	}
+	err := u.Err
+	if s.target != proc.Overflow { // many unrelated processes: no limit is theirs
+		err = s.setPressure(b, u)
+	}
+	if s.cut && u.Err == nil {
+		b.CutFrom(from)
+		s.cut = false
+	}
+	return err
+}
+
+// setPressure publishes the limit and what is used of it.
+func (s *targetSource) setPressure(b *series.Batch, u *proc.Usage) error {
+	l, err := s.limits.read(b.Time, u, s.discovered)
+	if err != nil {
+		return errors.Join(u.Err, err)
+	}
+	setLimit(b, s.target, l)
+	used := u.Used
+	if l.basis == BasisCgroup {
+		if used, err = l.cgroup.used(); err != nil {
+			s.limits.forget()
+			return errors.Join(u.Err, err)
+		}
+	} else if u.Err != nil {
+		return u.Err
+	}
+	s.set(b, float64(used), l, s.cut)
+	return u.Err
+}
+
+// add returns the counter's value: what it had reached before, and n.
+func (c *base) add(store *series.Store, d *series.Desc, target string, n uint64) float64 {
+	if !c.known {
+		c.value, _, _ = store.Value(d, target)
+		c.known = true
+	}
+	return c.value + float64(n)
+}
+
+func (s *targetSource) setResident(b *series.Batch, u *proc.Usage) {
+	resident := float64(u.Resident)
+	lowest, highest, ok := s.store.Extent(MemoryResident, s.target)
+	if !ok {
+		lowest, highest = resident, resident
+	}
+	b.Set(MemoryResident, resident, s.target)
+	b.Set(MemoryAnon, float64(u.Anon), s.target)
+	b.Set(MemoryWindowMax, max(highest, resident), s.target)
+	b.Set(MemoryWindowMin, min(lowest, resident), s.target)
+	if u.Parts {
+		b.Set(MemoryFile, float64(u.File), s.target)
+		b.Set(MemoryShmem, float64(u.Shmem), s.target)
+		b.Set(MemorySwap, float64(u.Swap), s.target)
+	}
+}
+
+// GroupsOptions configure the source of all discovered groups.
+type GroupsOptions struct {
+	Tracker    *proc.Tracker
+	Store      *series.Store
+	Limits     *Limits
+	Thresholds series.Thresholds
+	Interval   time.Duration // the usual sample interval; default 5s
+}
+
+// groupsSource publishes the groups that discovery shows, which come and go.
+type groupsSource struct {
+	opts   GroupsOptions
+	groups map[string]*targetSource
+	usages []proc.Usage
+}
+
+// NewGroupsSource returns the source "groups": processes, memory and thresholds of every group
+// that discovery shows at present, and the processes and memory of the rest.
+func NewGroupsSource(o GroupsOptions) Source {
+	return &groupsSource{opts: o, groups: make(map[string]*targetSource)}
+}
+
+// Sample implements Source.
+func (s *groupsSource) Sample(_ context.Context, b *series.Batch) error {
+	usages, err := s.opts.Tracker.Discovered(s.usages[:0])
+	if err != nil {
+		return err
+	}
+	s.usages = usages
+	var first error
+	for i := range usages {
+		u := &usages[i]
+		g := s.group(u.Target)
+		if u.Target != proc.Overflow {
+			setThresholds(b, u.Target, s.opts.Thresholds)
+		}
+		if err := g.sample(b, u); err != nil && !errors.Is(err, ErrAbsent) && first == nil {
+			first = fmt.Errorf("group %q: %w", u.Target, err)
+		}
+	}
+	if len(s.groups) > len(usages) {
+		for name := range s.groups {
+			if !slices.ContainsFunc(usages, func(u proc.Usage) bool { return u.Target == name }) {
+				delete(s.groups, name)
+			}
+		}
+	}
+	return first
+}
+
+func (s *groupsSource) group(name string) *targetSource {
+	g := s.groups[name]
+	if g == nil {
+		g = newTargetSource(TargetOptions{
+			Target: name, Tracker: s.opts.Tracker, Store: s.opts.Store, Limits: s.opts.Limits,
+			Thresholds: s.opts.Thresholds, Interval: s.opts.Interval,
+		})
+		g.discovered = true
+		s.groups[name] = g
+	}
+	return g
+}
