@@ -48,13 +48,6 @@ type Config struct {
 	Warnings           []Error        `yaml:"-"` // what may become right later: a folder that does not exist yet
 }
 
-// Thresholds are the ratios at which the levels begin.
-type Thresholds struct {
-	Warning   *units.Ratio `yaml:"warning"`   // default 70%
-	Critical  *units.Ratio `yaml:"critical"`  // default 85%
-	Emergency *units.Ratio `yaml:"emergency"` // default 95%
-}
-
 // Target is one service.
 type Target struct {
 	Name      string                 `yaml:"name"`
@@ -153,14 +146,6 @@ func (c *Config) applyDefaults() {
 		on := true
 		c.Standalone = &on
 	}
-	ratio := func(p **units.Ratio, v units.Ratio) {
-		if *p == nil {
-			*p = &v
-		}
-	}
-	ratio(&c.Thresholds.Warning, .70)
-	ratio(&c.Thresholds.Critical, .85)
-	ratio(&c.Thresholds.Emergency, .95)
 	for i := range c.Targets {
 		if c.Targets[i].Mode == "" {
 			c.Targets[i].Mode = c.Mode

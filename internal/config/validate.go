@@ -56,7 +56,7 @@ func (c *Config) validate(report, warn reporter) {
 		report("window", "%d is out of range: write %d to %d samples", c.Window, minWindow, maxWindow)
 	}
 	c.checkMode("mode", c.Mode, report)
-	c.checkThresholds(report)
+	c.Thresholds.Validate(report.under("thresholds"))
 	if strings.ContainsAny(c.Instance, " \t\n/") {
 		report("instance", "%q is not an instance label: write host:port as Prometheus scrapes this exporter, without a scheme or path", c.Instance)
 	}
@@ -86,13 +86,6 @@ func (c *Config) validate(report, warn reporter) {
 func (c *Config) checkMode(key, mode string, report reporter) {
 	if mode != DryRun && mode != Enforce {
 		report(key, "%q is not a mode: write dry_run (change nothing) or enforce", mode)
-	}
-}
-
-func (c *Config) checkThresholds(report reporter) {
-	w, k, e := *c.Thresholds.Warning, *c.Thresholds.Critical, *c.Thresholds.Emergency
-	if w <= 0 || w >= k || k >= e {
-		report("thresholds", "warning %s, critical %s and emergency %s do not rise: write three rising shares such as 70%%, 85%% and 95%%", w, k, e)
 	}
 }
 
