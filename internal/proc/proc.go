@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"slices"
 	"sync"
@@ -142,7 +141,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t := &Tracker{
 		opts: o, dents: make([]byte, dirBuffer), groups: make(map[string]*group),
-		names: map[string]bool{Overflow: true}, page: int64(os.Getpagesize()), bootAt: math.MinInt64,
+		names: map[string]bool{Overflow: true}, page: int64(os.Getpagesize()),
 	}
 	for _, name := range o.Reserved {
 		t.names[name] = true

@@ -70,7 +70,7 @@ func (t *Tracker) Refresh(ctx context.Context, now time.Time) error {
 }
 
 func (t *Tracker) refresh(ctx context.Context, ms int64) error {
-	if ms-t.bootAt >= bootEvery.Milliseconds() || ms < t.bootAt {
+	if due(t.bootAt, ms, bootEvery) {
 		t.readBoot()
 		t.bootAt = ms
 	}
