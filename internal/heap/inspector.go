@@ -1,3 +1,282 @@
 package heap
 
-func newInspector(p *Pool, cfg Config) (backend, error) { return nil, ErrNotConfigured }
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+)
+
+const (
+	maxListBytes     = 1 << 20
+	inspectorOpen    = 2 * time.Second
+	inspectorIdle    = 15 * time.Minute // above the longest sample interval
+	inspectorBackoff = 10 * time.Second // longest; a refused connection costs 0.1 ms
+	reattachAfter    = 5 * time.Minute  // to the same start of a target whose session was lost
+	maxLimitTries    = 3
+)
+
+// inspector reads Node.js through its V8 inspector.
+type inspector struct {
+	address  string
+	held     bool
+	hint     string
+	client   *http.Client
+	now      func() time.Time
+	logger   *slog.Logger
+	provider *lazy.Provider[*session]
+
+	mu       sync.Mutex
+	attached debuggee  // the newest start of the target that was attached to
+	at       time.Time // when that was
+	left     bool      // it waits to exit, so it is never attached to again
+	limit    Amount    // of attached
+	tries    int       // readings of the limit that failed, of attached
+}
+
+func newInspector(p *Pool, cfg Config) (backend, error) {
+	n := &inspector{
+		address: cfg.Address,
+		held:    cfg.Session != SessionPerSample,
+		hint:    "start node with --inspect=" + cfg.Address,
+		client:  newHTTPClient(newTransport(false)),
+		now:     p.opts.Now,
+		logger:  p.opts.Logger.With("provider", ProviderNode, "address", cfg.Address),
+	}
+	var err error
+	n.provider, err = lazy.Add(p.lazy, lazy.Options[*session]{
+		Name: ProviderNode + " " + cfg.Session + " " + cfg.Address, Kind: ProviderNode,
+		Open:  n.open,
+		Close: func(s *session) { s.close() },
+		Dead:  n.dead,
+		Idle:  inspectorIdle, OpenTimeout: inspectorOpen, MaxBackoff: inspectorBackoff,
+		Now: p.opts.Now, Metrics: p.opts.Metrics,
+	})
+	return n, err
+}
+
+// open finds the target and attaches to it, at most once per start of the target: see mayAttach.
+func (n *inspector) open(ctx context.Context) (*session, error) {
+	target, err := n.find(ctx)
+	if err != nil {
+		return nil, classify(err, n.address, n.hint)
+	}
+	if err := n.mayAttach(target); err != nil {
+		return nil, err
+	}
+	s, err := attach(ctx, n.client, n.address, target)
+	if err != nil {
+		return nil, classify(err, n.address, n.hint)
+	}
+	n.noteAttached(target)
+	n.logger.Debug("attached to the inspector", "id", target.id)
+	return s, nil
+}
+
+func (n *inspector) find(ctx context.Context) (debuggee, error) {
+	body, err := get(ctx, n.client, n.address, "/json/list")
+	var status *statusError
+	if errors.As(err, &status) {
+		return debuggee{}, fmt.Errorf("not an inspector: %w", err)
+	}
+	if err != nil {
+		return debuggee{}, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, maxListBytes+1))
+	if err != nil {
+		return debuggee{}, err
+	}
+	if len(data) > maxListBytes {
+		return debuggee{}, fmt.Errorf("not an inspector: /json/list is larger than %d bytes", maxListBytes)
+	}
+	return decodeList(data)
+}
+
+// mayAttach refuses a target that must not be attached to again: each attach prints on its stderr,
+// and an attached target cannot exit. The id is new with each start of the target.
+func (n *inspector) mayAttach(target debuggee) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.attached.id != target.id:
+	case n.left:
+		return fmt.Errorf("%w: the target is exiting", ErrUnreachable)
+	case n.held && n.now().Sub(n.at) < reattachAfter:
+		return fmt.Errorf("%w: the session to this start of the target was lost, the next is opened at %s", ErrUnreachable, n.at.Add(reattachAfter).Format(time.TimeOnly))
+	}
+	return nil
+}
+
+func (n *inspector) noteAttached(target debuggee) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.attached.id != target.id {
+		n.left, n.limit, n.tries = false, Amount{}, 0
+	}
+	n.attached, n.at = target, n.now()
+}
+
+// dead tells whether a session has ended, and remembers when it was left for the target's sake.
+func (n *inspector) dead(s *session) bool {
+	err := s.lost()
+	if errors.Is(err, errLeft) {
+		n.mu.Lock()
+		if n.attached.id == s.target.id {
+			n.left = true
+		}
+		n.mu.Unlock()
+	}
+	return err != nil
+}
+
+// with runs f on a session and decides what becomes of the session after it. A held session whose
+// end shows only now is replaced once, unless f has asked for a collection on it.
+func (n *inspector) with(ctx context.Context, f func(s *session) error) error {
+	for again := n.held; ; again = false {
+		lease, err := n.provider.Get(ctx)
+		if err != nil {
+			return n.unopened(ctx, err)
+		}
+		err = f(lease.Value)
+		switch {
+		case n.dead(lease.Value):
+			lease.Discard(broken(lease.Value.lost()))
+		case !n.held:
+			lease.Discard(nil)
+		default:
+			lease.Release()
+		}
+		if !again || !errors.Is(err, errLost) || errors.Is(err, ErrUnknown) {
+			return err
+		}
+	}
+}
+
+// broken returns nil for a session that ended as sessions do, because the target or we went.
+func broken(err error) error {
+	if errors.Is(err, errLeft) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+func (n *inspector) unopened(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, lazy.ErrClosed):
+		return ErrClosed
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w: no session in time", n.address, ErrBusy)
+	}
+	return err
+}
+
+// Read implements Reader.
+func (n *inspector) Read(ctx context.Context) (u Usage, err error) {
+	err = n.with(ctx, func(s *session) error {
+		u, err = n.usage(ctx, s)
+		return err
+	})
+	return u, err
+}
+
+func (n *inspector) usage(ctx context.Context, s *session) (Usage, error) {
+	result, _, err := s.call(ctx, methodHeapUsage, nil)
+	if err != nil {
+		return Usage{}, err
+	}
+	var u Usage
+	if u.Used, u.Committed, err = decodeHeapUsage(result); err != nil {
+		return Usage{}, err
+	}
+	u.Limit = n.limitOf(ctx, s)
+	return u, nil
+}
+
+// limitOf returns the limit, which is read once per start of the target: V8 fixes it at its start.
+// A reading that fails leaves it absent and is repeated a few times only.
+func (n *inspector) limitOf(ctx context.Context, s *session) Amount {
+	n.mu.Lock()
+	known, give := n.limit, n.tries >= maxLimitTries || n.attached.id != s.target.id
+	n.mu.Unlock()
+	if known.OK || give {
+		return known
+	}
+	result, _, err := s.call(ctx, methodEvaluate, evaluate(exprLimit))
+	if errors.Is(err, ErrBusy) || errors.Is(err, errLost) || errors.Is(err, context.Canceled) {
+		return Amount{}
+	}
+	limit := Amount{}
+	if err == nil {
+		limit, err = decodeLimit(result)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		n.tries++
+		if n.tries == maxLimitTries {
+			n.logger.Warn("the heap limit cannot be read, so there is no ratio", "err", err)
+		}
+		return Amount{}
+	}
+	if n.attached.id == s.target.id {
+		n.limit = limit
+	}
+	return limit
+}
+
+func evaluate(expression string) evaluateParams {
+	return evaluateParams{Expression: expression, CommandLineAPI: true, ReturnByValue: true, Silent: true}
+}
+
+// Collect implements Collector.
+func (n *inspector) Collect(ctx context.Context) (before, after Usage, err error) {
+	err = n.with(ctx, func(s *session) error {
+		if before, err = n.usage(ctx, s); err != nil {
+			return fmt.Errorf("before the collection, which was not asked for: %w", err)
+		}
+		if err := n.collect(ctx, s); err != nil {
+			return err
+		}
+		after, _ = n.usage(ctx, s) // absent when it fails: the collection has ended all the same
+		return nil
+	})
+	return before, after, err
+}
+
+// collect runs one full collection: gc() or, where the target does not let us, the profiler's.
+func (n *inspector) collect(ctx context.Context, s *session) error {
+	result, sent, err := s.call(ctx, methodEvaluate, evaluate(exprCollect))
+	if err == nil {
+		_, err = decodeEvaluate(result)
+		if err == nil {
+			return nil
+		}
+	} else if answer := (*answerError)(nil); !errors.As(err, &answer) {
+		return unknownIf(sent, err)
+	}
+	n.logger.Debug("gc() is not to be had, asking the heap profiler", "err", err)
+	_, sent, err = s.call(ctx, methodCollect, nil)
+	if answer := (*answerError)(nil); errors.As(err, &answer) {
+		return err
+	}
+	return unknownIf(sent, err)
+}
+
+// unknownIf marks an error of a collection that the target may have begun.
+func unknownIf(sent bool, err error) error {
+	if err == nil || !sent {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
+}
+
+func (n *inspector) close() error { return n.provider.Close() }

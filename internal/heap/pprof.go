@@ -1,3 +1,177 @@
 package heap
 
-func newPprof(p *Pool, cfg Config) (backend, error) { return nil, ErrNotConfigured }
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+const (
+	pprofRead    = "/debug/pprof/heap?debug=1"
+	pprofCollect = "/debug/pprof/heap?gc=1&debug=1"
+	pprofIdle    = 15 * time.Minute
+	// maxProfileBytes bounds a profile that is read through: about 100,000 allocation sites.
+	maxProfileBytes = 64 << 20
+)
+
+// pprof reads a Go program through net/http/pprof: the figures of runtime.MemStats that stand at
+// the end of the text form of the heap profile.
+type pprof struct {
+	address  string
+	limit    Amount
+	provider *lazy.Provider[*http.Client]
+}
+
+func newPprof(p *Pool, cfg Config) (backend, error) {
+	g := &pprof{address: cfg.Address}
+	if cfg.Limit > 0 {
+		g.limit = Some(cfg.Limit)
+	}
+	var err error
+	g.provider, err = lazy.Add(p.lazy, lazy.Options[*http.Client]{
+		Name: fmt.Sprintf("%s %d %s", ProviderGo, cfg.Limit, cfg.Address), Kind: ProviderGo,
+		Open:  func(context.Context) (*http.Client, error) { return newHTTPClient(newTransport(true)), nil },
+		Close: func(c *http.Client) { c.CloseIdleConnections() },
+		Idle:  pprofIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
+	})
+	return g, err
+}
+
+// fetch reads one profile. sent says whether the target may have got the request.
+func (g *pprof) fetch(ctx context.Context, path string) (u Usage, sent bool, err error) {
+	lease, err := g.provider.Get(ctx)
+	if errors.Is(err, lazy.ErrClosed) {
+		return Usage{}, false, ErrClosed
+	}
+	if err != nil {
+		return Usage{}, false, err
+	}
+	var wrote atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
+	u, err = g.fetchWith(traced, lease.Value, path)
+	switch {
+	case err == nil:
+		u.Limit = g.limit
+		lease.Release()
+	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
+		lease.Release()
+	default:
+		lease.Discard(err)
+	}
+	return u, wrote.Load(), err
+}
+
+func (g *pprof) fetchWith(ctx context.Context, c *http.Client, path string) (Usage, error) {
+	body, err := get(ctx, c, g.address, path)
+	if err == nil {
+		defer body.Close()
+		var u Usage
+		if u, err = decodeMemStats(body); err == nil {
+			return u, nil
+		}
+	}
+	var status *statusError
+	if errors.As(err, &status) || errors.Is(err, errNoMemStats) {
+		return Usage{}, fmt.Errorf("%s does not serve net/http/pprof: %w", g.address, err)
+	}
+	return Usage{}, classify(err, g.address, "serve net/http/pprof at "+g.address)
+}
+
+// Read implements Reader.
+func (g *pprof) Read(ctx context.Context) (Usage, error) {
+	u, _, err := g.fetch(ctx, pprofRead)
+	return u, err
+}
+
+// Collect implements Collector. The profile is written after the collection has ended, so the
+// figures in it are those after it.
+func (g *pprof) Collect(ctx context.Context) (before, after Usage, err error) {
+	if before, _, err = g.fetch(ctx, pprofRead); err != nil {
+		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
+	}
+	after, sent, err := g.fetch(ctx, pprofCollect)
+	var status *statusError
+	if errors.As(err, &status) {
+		return before, Usage{}, err // refused
+	}
+	return before, after, unknownIf(sent, err)
+}
+
+func (g *pprof) close() error { return g.provider.Close() }
+
+var errNoMemStats = errors.New("no runtime.MemStats at the end of the profile")
+
+// decodeMemStats reads the trailer of a heap profile in its text form without keeping the profile:
+// a line "# runtime.MemStats", then "# Name = value". Used is HeapAlloc; committed is what the heap
+// has from the system less what it gave back, HeapSys - HeapReleased.
+func decodeMemStats(r io.Reader) (Usage, error) {
+	limited := &io.LimitedReader{R: r, N: maxProfileBytes + 1}
+	lines := bufio.NewReaderSize(limited, 4096)
+	var alloc, sys, released Amount
+	in, continued := false, false
+	for {
+		line, err := lines.ReadSlice('\n')
+		if !continued && len(line) > 1 && line[0] == '#' {
+			text := bytes.TrimSpace(line[1:])
+			if bytes.Equal(text, []byte("runtime.MemStats")) {
+				in = true
+			} else if in {
+				memStat(text, &alloc, &sys, &released)
+			}
+		}
+		continued = errors.Is(err, bufio.ErrBufferFull)
+		if err == nil || continued {
+			continue
+		}
+		if limited.N <= 0 {
+			return Usage{}, fmt.Errorf("%w: it is larger than %d bytes", errNoMemStats, maxProfileBytes)
+		}
+		if !errors.Is(err, io.EOF) {
+			return Usage{}, err
+		}
+		break
+	}
+	if !alloc.OK || !sys.OK || !released.OK {
+		return Usage{}, errNoMemStats
+	}
+	if released.Bytes > sys.Bytes {
+		return Usage{}, fmt.Errorf("%w: HeapReleased %d is above HeapSys %d", errNoMemStats, released.Bytes, sys.Bytes)
+	}
+	return Usage{Used: alloc, Committed: Some(sys.Bytes - released.Bytes)}, nil
+}
+
+// memStat takes one "Name = value" line; one that is not a size leaves its figure absent.
+func memStat(text []byte, alloc, sys, released *Amount) {
+	name, value, ok := bytes.Cut(text, []byte(" = "))
+	if !ok {
+		return
+	}
+	var to *Amount
+	switch string(name) {
+	case "HeapAlloc":
+		to = alloc
+	case "HeapSys":
+		to = sys
+	case "HeapReleased":
+		to = released
+	default:
+		return
+	}
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil || n < 0 || n > maxHeapBytes {
+		*to = Amount{}
+		return
+	}
+	*to = Some(units.Bytes(n))
+}
