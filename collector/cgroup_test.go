@@ -1,0 +1,148 @@
+package collector
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+)
+
+func TestCgroupVersion1(t *testing.T) {
+	h := newFakeHost(t)
+	write := func(name, limit string) {
+		h.write("sys/fs/cgroup/memory"+name+"/memory.limit_in_bytes", limit+"\n")
+		h.write("sys/fs/cgroup/memory"+name+"/memory.usage_in_bytes", "7000000\n")
+		h.write("sys/fs/cgroup/memory"+name+"/memory.stat", "active_file 1\ninactive_file 1\ntotal_inactive_file 1000000\ntotal_active_file 2000000\n")
+	}
+	write("", "9223372036854771712")
+	write("/docker", "9223372036854771712")
+	write("/docker/a", "8000000")
+	write("/docker/a/b", "9223372036854710272") // none, with pages of 64 KiB
+	h.write("sys/fs/cgroup/unified/cgroup.controllers", "\n")
+	h.write("sys/fs/cgroup/unified/docker/a/b/cgroup.procs", "1\n")
+	h.process(10, "node", "4:memory:/docker/a/b\n0::/docker/a/b\n", 400<<10, 0, 0, 0)
+	b := newBench(t, h, nodeTarget())
+	b.addTarget("a", MemoryConfig{})
+	b.mustTick(0)
+	b.expect(MemoryLimit, "8e+06", "a")
+	b.expect(MemoryUsed, "4e+06", "a")
+	b.expect(MemoryLimitInfo, "1", "a", sourceCgroupV1, BasisCgroup)
+}
+
+func TestContainersNamespaces(t *testing.T) {
+	const line2 = "30 29 0:26 ROOT DIR ro,nosuid - cgroup2 cgroup rw\n"
+	const line1 = "31 29 0:27 ROOT DIR/memory ro master:11 - cgroup cgroup rw,memory\n32 29 0:28 / DIR/cpu ro - cgroup cgroup rw,cpu\n"
+	tests := []struct {
+		name      string
+		mountinfo string
+		files     map[string]string
+		v2, v1    string
+		want      int64
+		err       string
+	}{
+		{
+			"v2, private namespace: the container is the root", strings.ReplaceAll(line2, "ROOT", "/"),
+			map[string]string{"memory.max": "5000000", "memory.current": "1"}, "/", "", 5000000, "",
+		}, {
+			"v2, the host's namespace, only the container mounted", strings.ReplaceAll(line2, "ROOT", "/docker/abc"),
+			map[string]string{"memory.max": "5000000", "sub/memory.max": "4000000"}, "/docker/abc/sub", "", 4000000, "",
+		}, {
+			"v2, another container with a name that begins alike", strings.ReplaceAll(line2, "ROOT", "/docker/abc"),
+			map[string]string{"memory.max": "5000000"}, "/docker/abcd", "", 0, "is not there",
+		}, {
+			"v1, the host's namespace, only the container mounted", strings.ReplaceAll(line1, "ROOT", "/docker/abc"),
+			map[string]string{"memory/memory.limit_in_bytes": "6000000"}, "", "/docker/abc", 6000000, "",
+		}, {
+			"v2, a sibling seen from a private namespace", strings.ReplaceAll(line2, "ROOT", "/"),
+			map[string]string{"memory.max": "5000000"}, "/../def", "", 0, "cgroup namespace",
+		}, {
+			"a limit that is no number", strings.ReplaceAll(line2, "ROOT", "/"),
+			map[string]string{"memory.max": "lots"}, "/", "", 0, "neither",
+		}, {
+			"a limit of nothing", strings.ReplaceAll(line2, "ROOT", "/"),
+			map[string]string{"memory.max": "0"}, "/", "", 1, "",
+		}, {
+			"no cgroups at all", "29 1 0:1 / /x rw - tmpfs tmpfs rw\n", nil, "/a", "/b", 0, "",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			base := filepath.Join(h.sys(), "fs/cgroup")
+			h.write("proc/self/mountinfo", strings.ReplaceAll(tt.mountinfo, "DIR", base))
+			for name, text := range tt.files {
+				h.write("sys/fs/cgroup/"+name, text+"\n")
+			}
+			got, _, err := NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: h.sys()}).cgroups(testStart, &proc.Usage{CgroupV2: tt.v2, CgroupV1: tt.v1})
+			if got.bytes != tt.want || (err != nil) != (tt.err != "") {
+				t.Errorf("limit %d, %v, want %d, %q", got.bytes, err, tt.want, tt.err)
+			}
+			if err != nil && tt.err != "is not there" && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %q, want it to say %q", err, tt.err)
+			}
+			if tt.err == "is not there" && err != nil && (!os.IsNotExist(errorsUnwrapAll(err)) || !strings.Contains(err.Error(), "memory.limit")) {
+				t.Errorf("error %q, want that it is not there and what to write", err)
+			}
+		})
+	}
+}
+
+// errorsUnwrapAll returns the innermost error.
+func errorsUnwrapAll(err error) error {
+	for {
+		u, ok := err.(interface{ Unwrap() error })
+		if !ok || u.Unwrap() == nil {
+			return err
+		}
+		err = u.Unwrap()
+	}
+}
+
+func TestParseMounts(t *testing.T) {
+	got := parseMounts([]byte(`24 1 0:22 / /sys rw - sysfs sysfs rw
+30 24 0:26 / /sys/fs/cgroup/a\040b rw shared:4 master:7 - cgroup2 cgroup rw
+31 24 0:27 /x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+32 24 0:27 / /sys/fs/cgroup/oddmemory rw - cgroup cgroup rw,nomemory
+33 24 0:26 / /host/sys/fs/cgroup rw - cgroup2 cgroup rw
+34 24 broken
+`), "/sys/fs/cgroup")
+	want := []hierarchy{{"/sys/fs/cgroup/a b", "/", true}, {"/sys/fs/cgroup/memory", "/x", false}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(hierarchy{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func FuzzParseMounts(f *testing.F) {
+	f.Add([]byte("30 24 0:26 /x /sys/fs/cgroup rw shared:4 - cgroup2 cgroup rw\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, h := range parseMounts(b, "/sys/fs/cgroup") {
+			if !strings.HasPrefix(h.dir, "/sys/fs/cgroup") {
+				t.Errorf("%q gives a mount at %q", b, h.dir)
+			}
+		}
+	})
+}
+
+func FuzzParseReclaimable(f *testing.F) {
+	f.Add([]byte("active_file 1\ninactive_file 2\nslab_reclaimable 3\n"), true)
+	f.Add([]byte("total_active_file 1\ntotal_inactive_file 2\n"), false)
+	f.Fuzz(func(t *testing.T, b []byte, unified bool) {
+		if n, err := parseReclaimable(b, unified); err == nil && n < 0 {
+			t.Errorf("%q gives %d", b, n)
+		}
+	})
+}
+
+func FuzzParseLimit(f *testing.F) {
+	f.Add([]byte("max\n"))
+	f.Add([]byte("9223372036854771712\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, err := parseLimit(b); n < 0 || err != nil && n != 0 {
+			t.Errorf("%q gives %d, %v", b, n, err)
+		}
+	})
+}
