@@ -46,25 +46,32 @@ func TestContainersNamespaces(t *testing.T) {
 	}{
 		{
 			"v2, private namespace: the container is the root", strings.ReplaceAll(line2, "ROOT", "/"),
-			map[string]string{"memory.max": "5000000", "memory.current": "1"}, "/", "", 5000000, "",
+			map[string]string{"memory.max": "5000000", "memory.current": "1"},
+			"/", "", 5000000, "",
 		}, {
 			"v2, the host's namespace, only the container mounted", strings.ReplaceAll(line2, "ROOT", "/docker/abc"),
-			map[string]string{"memory.max": "5000000", "sub/memory.max": "4000000"}, "/docker/abc/sub", "", 4000000, "",
+			map[string]string{"memory.max": "5000000", "sub/memory.max": "4000000"},
+			"/docker/abc/sub", "", 4000000, "",
 		}, {
 			"v2, another container with a name that begins alike", strings.ReplaceAll(line2, "ROOT", "/docker/abc"),
-			map[string]string{"memory.max": "5000000"}, "/docker/abcd", "", 0, "is not there",
+			map[string]string{"memory.max": "5000000"},
+			"/docker/abcd", "", 0, "is not there",
 		}, {
 			"v1, the host's namespace, only the container mounted", strings.ReplaceAll(line1, "ROOT", "/docker/abc"),
-			map[string]string{"memory/memory.limit_in_bytes": "6000000"}, "", "/docker/abc", 6000000, "",
+			map[string]string{"memory/memory.limit_in_bytes": "6000000"},
+			"", "/docker/abc", 6000000, "",
 		}, {
 			"v2, a sibling seen from a private namespace", strings.ReplaceAll(line2, "ROOT", "/"),
-			map[string]string{"memory.max": "5000000"}, "/../def", "", 0, "cgroup namespace",
+			map[string]string{"memory.max": "5000000"},
+			"/../def", "", 0, "cgroup namespace",
 		}, {
 			"a limit that is no number", strings.ReplaceAll(line2, "ROOT", "/"),
-			map[string]string{"memory.max": "lots"}, "/", "", 0, "neither",
+			map[string]string{"memory.max": "lots"},
+			"/", "", 0, "neither",
 		}, {
 			"a limit of nothing", strings.ReplaceAll(line2, "ROOT", "/"),
-			map[string]string{"memory.max": "0"}, "/", "", 1, "",
+			map[string]string{"memory.max": "0"},
+			"/", "", 1, "",
 		}, {
 			"no cgroups at all", "29 1 0:1 / /x rw - tmpfs tmpfs rw\n", nil, "/a", "/b", 0, "",
 		},

@@ -3,6 +3,7 @@ package proc
 import (
 	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
 )
 
@@ -41,8 +42,7 @@ func (t *Tracker) Explain(pid int) (Explanation, error) {
 	}
 	e := Explanation{PID: pid}
 	taken := make(map[*group]bool) // by an ancestor
-	for i := len(line) - 1; i >= 0; i-- {
-		a := line[i]
+	for i, a := range slices.Backward(line) {
 		var f facts
 		f.reset(r, a.pid, a.comm, "")
 		f.name = properName(&f)

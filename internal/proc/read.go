@@ -64,7 +64,7 @@ func (r *reader) file(pid int32, name string, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	n := 0
 	for {
 		m, err := unix.Pread(fd, r.buf[n:], int64(n))
@@ -88,7 +88,7 @@ func (r *reader) file(pid int32, name string, limit int) ([]byte, error) {
 func (r *reader) held(fd int) ([]byte, error) {
 	for {
 		n, err := unix.Pread(fd, r.buf, 0)
-		if err == unix.EINTR { //nolint:errorlint // x/sys returns a plain Errno, and this is the hot path
+		if err == unix.EINTR { // a plain Errno, compared as such: this is the hot path
 			continue
 		}
 		if err != nil {
