@@ -30,25 +30,6 @@ func TestMemoryConfigValidate(t *testing.T) {
 	f(MemoryConfig{Basis: "pss"}, "", `basis: "pss" is nothing to count by: write auto, rss or cgroup`)
 }
 
-func TestThresholdsConfigValidate(t *testing.T) {
-	f := func(c ThresholdsConfig, want ...string) {
-		t.Helper()
-		var got []string
-		c.Validate(func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%+v (-want +got):\n%s", c, diff)
-		}
-	}
-	c := ThresholdsConfig{}
-	c.Validate(func(key, format string, args ...any) { t.Errorf(key+": "+format, args...) })
-	if c.Thresholds() != testThresholds {
-		t.Errorf("defaults %+v, want 70, 85 and 95 %%", c.Thresholds())
-	}
-	f(ThresholdsConfig{Warning: .5})
-	f(ThresholdsConfig{Warning: .9}, "critical: 85% is not above warning, 90%: write a larger share, such as 85%")
-	f(ThresholdsConfig{Emergency: .8}, "emergency: 80% is not above critical, 85%: write a larger share, such as 95%")
-}
-
 // simulate samples one process whose memory in MiB is f of seconds, and returns the last growth.
 func simulate(t *testing.T, interval, length time.Duration, f func(seconds float64) float64) (growth, exhaustion float64, ok bool) {
 	t.Helper()

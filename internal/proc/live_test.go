@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -183,6 +184,45 @@ func TestShortLivedProcessesLeaveTheHeapFlat(t *testing.T) {
 	if len(w.groups) > 2*atOnce {
 		t.Errorf("%d groups in memory", len(w.groups))
 	}
+}
+
+func TestReadersBesideRefresh(t *testing.T) {
+	f := newFake(t)
+	f.put(fakeProcess{pid: 10, comm: "node", resident: 10})
+	w := watch(t, Options{Root: f.dir, Discover: &Discover{By: ByComm, Top: 2}, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}})}})
+	w.tick(0)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if u, err := w.Usage("a"); err != nil || u.Processes != 1 {
+					t.Errorf("usage %+v, %v", u, err)
+					return
+				}
+				if _, err := w.Discovered(nil); err != nil {
+					t.Error(err)
+				}
+				if e, err := w.Explain(10); err != nil || e.Target != "a" {
+					t.Errorf("explain %+v, %v", e, err)
+				}
+				w.Members("x")
+				w.Stats()
+			}
+		})
+	}
+	for i := range 200 {
+		f.put(fakeProcess{pid: 20 + i%3, comm: "x", resident: 10, start: 370000 + i})
+		w.tick(time.Second)
+		f.remove(20 + i%3)
+	}
+	close(done)
+	readers.Wait()
 }
 
 // sleepers starts n processes that do nothing.
