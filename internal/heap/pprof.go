@@ -25,16 +25,16 @@ const (
 	maxProfileBytes = 64 << 20
 )
 
-// pprof reads a Go program through net/http/pprof: the figures of runtime.MemStats that stand at
+// pprofClient reads a Go program through net/http/pprof: the figures of runtime.MemStats that stand at
 // the end of the text form of the heap profile.
-type pprof struct {
+type pprofClient struct {
 	address  string
 	limit    Amount
 	provider *lazy.Provider[*http.Client]
 }
 
 func newPprof(p *Pool, cfg Config) (backend, error) {
-	g := &pprof{address: cfg.Address}
+	g := &pprofClient{address: cfg.Address}
 	if cfg.Limit > 0 {
 		g.limit = Some(cfg.Limit)
 	}
@@ -49,7 +49,7 @@ func newPprof(p *Pool, cfg Config) (backend, error) {
 }
 
 // fetch reads one profile. sent says whether the target may have got the request.
-func (g *pprof) fetch(ctx context.Context, path string) (u Usage, sent bool, err error) {
+func (g *pprofClient) fetch(ctx context.Context, path string) (u Usage, sent bool, err error) {
 	lease, err := g.provider.Get(ctx)
 	if errors.Is(err, lazy.ErrClosed) {
 		return Usage{}, false, ErrClosed
@@ -72,7 +72,7 @@ func (g *pprof) fetch(ctx context.Context, path string) (u Usage, sent bool, err
 	return u, wrote.Load(), err
 }
 
-func (g *pprof) fetchWith(ctx context.Context, c *http.Client, path string) (Usage, error) {
+func (g *pprofClient) fetchWith(ctx context.Context, c *http.Client, path string) (Usage, error) {
 	body, err := get(ctx, c, g.address, path)
 	if err == nil {
 		defer body.Close()
@@ -89,14 +89,14 @@ func (g *pprof) fetchWith(ctx context.Context, c *http.Client, path string) (Usa
 }
 
 // Read implements Reader.
-func (g *pprof) Read(ctx context.Context) (Usage, error) {
+func (g *pprofClient) Read(ctx context.Context) (Usage, error) {
 	u, _, err := g.fetch(ctx, pprofRead)
 	return u, err
 }
 
 // Collect implements Collector. The profile is written after the collection has ended, so the
 // figures in it are those after it.
-func (g *pprof) Collect(ctx context.Context) (before, after Usage, err error) {
+func (g *pprofClient) Collect(ctx context.Context) (before, after Usage, err error) {
 	if before, _, err = g.fetch(ctx, pprofRead); err != nil {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
@@ -108,7 +108,7 @@ func (g *pprof) Collect(ctx context.Context) (before, after Usage, err error) {
 	return before, after, unknownIf(sent, err)
 }
 
-func (g *pprof) close() error { return g.provider.Close() }
+func (g *pprofClient) close() error { return g.provider.Close() }
 
 var errNoMemStats = errors.New("no runtime.MemStats at the end of the profile")
 
