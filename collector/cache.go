@@ -1,0 +1,112 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The series of a file cache.
+var (
+	CacheEntries    = series.NewGauge("spillway_cache_entries", "Files in the cache.", "target", "cache").Windowed()
+	CacheSize       = series.NewGauge("spillway_cache_size_bytes", "Sum of the apparent sizes of the cache's files.", "target", "cache").Windowed()
+	CacheDisk       = series.NewGauge("spillway_cache_disk_bytes", "Space that the cache's files take on the disk.", "target", "cache")
+	CacheMaxEntries = series.NewGauge("spillway_cache_max_entries", "Configured limit of entries.", "target", "cache")
+	CacheMaxSize    = series.NewGauge("spillway_cache_max_size_bytes", "Configured limit of the size.", "target", "cache")
+	CacheMaxAge     = series.NewGauge("spillway_cache_max_age_seconds", "Configured limit of an entry's age.", "target", "cache")
+	CacheUsedRatio  = series.NewGauge("spillway_cache_used_ratio", "The fullest of the cache's limits.", "target", "cache").Windowed()
+	CacheExpired    = series.NewGauge("spillway_cache_expired_entries", "Entries over the configured age, which a clean-up would remove now.", "target", "cache")
+	CacheOldest     = series.NewGauge("spillway_cache_oldest_entry_timestamp_seconds", "Unix time from which the oldest entry's age is measured.", "target", "cache")
+)
+
+// CacheSource is the Source "cache" of one cache policy.
+type CacheSource struct {
+	target string
+	policy policy.Cache
+	names  *policy.Names
+}
+
+// NewCache returns the source; the policy has been validated.
+func NewCache(target string, p policy.Cache) (*CacheSource, error) {
+	names, err := p.Compile()
+	if err != nil {
+		return nil, fmt.Errorf("cache %q: %w", p.Name, err)
+	}
+	return &CacheSource{target: target, policy: p, names: names}, nil
+}
+
+// Sample implements Source. The limits are there even where the folder is not.
+func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
+	p := &s.policy
+	if p.MaxEntries > 0 {
+		b.Set(CacheMaxEntries, float64(p.MaxEntries), s.target, p.Name)
+	}
+	if p.MaxBytes > 0 {
+		b.Set(CacheMaxSize, float64(p.MaxBytes), s.target, p.Name)
+	}
+	if p.MaxAge > 0 {
+		b.Set(CacheMaxAge, p.MaxAge.Seconds(), s.target, p.Name)
+	}
+	var expired, counted int64
+	now := b.Time
+	res, err := dirscan.Scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
+		counted += p.Size(e)
+		if p.Judge(e, now).Due() {
+			expired++
+		}
+		return nil
+	}))
+	if err != nil {
+		return scanError(err)
+	}
+	b.Set(CacheEntries, float64(res.Files), s.target, p.Name)
+	b.Set(CacheSize, float64(res.SizeBytes), s.target, p.Name)
+	b.Set(CacheDisk, float64(res.AllocatedBytes), s.target, p.Name)
+	if p.MaxAge > 0 {
+		b.Set(CacheExpired, float64(expired), s.target, p.Name)
+	}
+	if ratio, ok := p.UsedRatio(res.Files, counted); ok {
+		b.Set(CacheUsedRatio, ratio, s.target, p.Name)
+	}
+	if res.Files > 0 {
+		b.Set(CacheOldest, seconds(res.OldestNs), s.target, p.Name)
+	}
+	return unreadable(p.Dir, &res)
+}
+
+// scanOptions are the options with which a policy's folder is scanned.
+func scanOptions(c *policy.Common, names *policy.Names, visit func(*dirscan.Entry) error) dirscan.Options {
+	return dirscan.Options{
+		Dir: c.Dir, Recursive: c.IsRecursive(), Select: names.Select, Skip: policy.SkipFolder,
+		Age: c.AgeNs, Visit: visit,
+	}
+}
+
+// scanError turns a folder that does not exist, yet, into ErrAbsent.
+func scanError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	return err
+}
+
+// unreadable is the error of a scan that could not read a part of the tree: what was published
+// is too small.
+func unreadable(dir string, res *dirscan.Result) error {
+	n := res.Skipped[dirscan.SkipError]
+	if n == 0 {
+		return nil
+	}
+	for errno := range res.Errnos {
+		return fmt.Errorf("%s: %d folders or files below it cannot be read, the first for: %w; what is published lacks them", dir, n, errno)
+	}
+	return nil
+}
+
+func seconds(ns int64) float64 { return float64(ns/int64(time.Millisecond)) / 1000 }

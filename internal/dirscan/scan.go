@@ -1,0 +1,392 @@
+package dirscan
+
+import (
+	"context"
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// frame is one level of the walk: a directory whose listing is read buffer by buffer. The
+// sub-folders of a buffer are walked before the next one is read, so that memory holds the names
+// of one buffer per level and no more.
+type frame struct {
+	Folder
+	ino     uint64
+	offset  int64  // of the listing, to go on after the directory was reopened
+	pending []byte // names of sub-folders of the present buffer, each with a NUL
+	eof     bool
+}
+
+type walker struct {
+	ctx    context.Context
+	o      *Options
+	res    Result
+	buf    []byte
+	st     unix.Statx_t
+	entry  Entry
+	stack  []*frame
+	spare  []*frame
+	held   int // frames from this one up the stack are open
+	ticks  int
+	mount  uint64
+	device [2]uint32
+}
+
+const statMask = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_UID | unix.STATX_GID |
+	unix.STATX_INO | unix.STATX_SIZE | unix.STATX_BLOCKS | unix.STATX_ATIME | unix.STATX_MTIME | unix.STATX_CTIME
+
+const statFlags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+
+// ScanFD is Scan from a directory that is open already; it closes fd.
+func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
+	if o.MaxDepth <= 0 {
+		o.MaxDepth = defaultMaxDepth
+	}
+	w := &walker{ctx: ctx, o: &o, buf: make([]byte, direntBuffer)}
+	w.push(fd, nil, "")
+	defer w.close()
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|statFlags, unix.STATX_INO, &w.st); err != nil {
+		return w.res, err
+	}
+	w.device = [2]uint32{w.st.Dev_major, w.st.Dev_minor}
+	err := w.run()
+	if err == ErrStop {
+		err = nil
+	}
+	return w.res, err
+}
+
+func (w *walker) push(fd int, parent *Folder, name string) {
+	var f *frame
+	if n := len(w.spare); n > 0 {
+		f, w.spare = w.spare[n-1], w.spare[:n-1]
+		pending := f.pending[:0]
+		*f = frame{pending: pending}
+	} else {
+		f = &frame{}
+	}
+	f.Folder = Folder{fd: fd, parent: parent, name: name}
+	if parent != nil {
+		f.depth = parent.depth + 1
+	}
+	w.stack = append(w.stack, f)
+	if len(w.stack)-w.held > heldLevels { // the one furthest up is reopened when it is needed
+		up := w.stack[w.held]
+		up.ino = inode(up.fd)
+		unix.Close(up.fd)
+		up.fd = -1
+		w.held++
+	}
+	w.res.Folders++
+}
+
+func (w *walker) pop() {
+	n := len(w.stack) - 1
+	f := w.stack[n]
+	if f.fd >= 0 {
+		unix.Close(f.fd)
+	}
+	w.spare = append(w.spare, f)
+	w.stack = w.stack[:n]
+}
+
+func (w *walker) close() {
+	for len(w.stack) > 0 {
+		w.pop()
+	}
+}
+
+func inode(fd int) uint64 {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+func (w *walker) run() error {
+	for len(w.stack) > 0 {
+		f := w.stack[len(w.stack)-1]
+		if f.fd < 0 && !w.reopen() {
+			w.res.Skipped[SkipVanished]++
+			w.pop()
+			continue
+		}
+		if len(f.pending) > 0 {
+			w.descend(f)
+			continue
+		}
+		if f.eof {
+			w.pop()
+			continue
+		}
+		if err := w.read(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reopen opens the present directory again, and those above it that may be held, by walking down
+// from the root. It reports false when one of them is not what it was.
+func (w *walker) reopen() bool {
+	top := len(w.stack) - 1
+	from := max(0, top-heldLevels+1)
+	fd, err := OpenRoot(w.o.Dir)
+	if err != nil {
+		return false
+	}
+	for i := 0; ; i++ {
+		f := w.stack[i]
+		if inode(fd) != f.ino {
+			unix.Close(fd)
+			break
+		}
+		if i >= from {
+			f.fd = fd
+			if _, err := unix.Seek(fd, f.offset, 0); err != nil {
+				break
+			}
+		}
+		if i == top {
+			break
+		}
+		next, err := openat2(fd, w.stack[i+1].name, &childHow)
+		if i < from {
+			unix.Close(fd)
+		}
+		if err != nil {
+			break
+		}
+		fd = next
+	}
+	w.held = from
+	for _, f := range w.stack[from:] {
+		if f.fd < 0 {
+			for _, open := range w.stack[from:] {
+				if open.fd >= 0 {
+					unix.Close(open.fd)
+					open.fd = -1
+				}
+			}
+			w.held = len(w.stack)
+			return false
+		}
+	}
+	return true
+}
+
+// descend opens the next sub-folder that waits in f.
+func (w *walker) descend(f *frame) {
+	end := len(f.pending) - 1 // the last byte is the NUL of the last name
+	start := end
+	for start > 0 && f.pending[start-1] != 0 {
+		start--
+	}
+	name := string(f.pending[start:end])
+	f.pending = f.pending[:start]
+	if f.depth >= w.o.MaxDepth {
+		w.res.Skipped[SkipDepth]++
+		return
+	}
+	fd, err := openat2(f.fd, name, &childHow)
+	switch err {
+	case nil:
+		w.push(fd, &f.Folder, name)
+	case unix.EXDEV:
+		w.res.Skipped[SkipMount]++
+	case unix.ELOOP, unix.ENOTDIR: // exchanged since it was listed
+		w.res.Skipped[SkipSymlink]++
+	case unix.ENOENT:
+		w.res.Skipped[SkipVanished]++
+	default:
+		w.fail(err)
+	}
+}
+
+func (w *walker) fail(err error) {
+	errno, ok := err.(unix.Errno) //nolint:errorlint // straight from a system call
+	if !ok {
+		errno = unix.EIO
+	}
+	w.res.Skipped[SkipError]++
+	if w.res.Errnos == nil {
+		w.res.Errnos = make(map[unix.Errno]int64)
+	}
+	w.res.Errnos[errno]++
+}
+
+// read takes one buffer of f's listing: files are looked at at once, sub-folders are kept.
+func (w *walker) read(f *frame) error {
+	n, err := unix.Getdents(f.fd, w.buf)
+	for err == unix.EINTR {
+		n, err = unix.Getdents(f.fd, w.buf)
+	}
+	if err != nil || n <= 0 {
+		f.eof = true
+		if err != nil && err != unix.ENOENT {
+			w.fail(err)
+		}
+		return nil
+	}
+	for rest := w.buf[:n]; ; {
+		d, ok := nextDirent(&rest)
+		if !ok {
+			return nil
+		}
+		f.offset = d.offset
+		if len(d.name) == 0 || string(d.name) == "." || string(d.name) == ".." {
+			continue
+		}
+		if w.ticks++; w.ticks%checkEvery == 0 {
+			if err := w.ctx.Err(); err != nil {
+				return err
+			}
+		}
+		w.res.Entries++
+		if err := w.look(f, d); err != nil {
+			return err
+		}
+	}
+}
+
+// dirent is one entry of a listing; name points into the buffer and is followed by a NUL.
+type dirent struct {
+	offset int64
+	kind   byte
+	name   []byte
+}
+
+// nextDirent cuts the first struct linux_dirent64 off rest (see getdents64(2)). A record that
+// does not fit ends the buffer.
+func nextDirent(rest *[]byte) (d dirent, ok bool) {
+	b := *rest
+	const header = 19 // d_ino 8, d_off 8, d_reclen 2, d_type 1
+	if len(b) < header+1 {
+		return d, false
+	}
+	size := int(binary.NativeEndian.Uint16(b[16:]))
+	if size < header+1 || size > len(b) {
+		return d, false
+	}
+	d.offset = int64(binary.NativeEndian.Uint64(b[8:]))
+	d.kind = b[18]
+	name := b[header:size]
+	for i, c := range name {
+		if c == 0 {
+			d.name = name[:i]
+			*rest = b[size:]
+			return d, true
+		}
+	}
+	return d, false
+}
+
+func (w *walker) look(f *frame, d dirent) error {
+	switch d.kind {
+	case unix.DT_DIR:
+		w.folder(f, d.name)
+		return nil
+	case unix.DT_LNK:
+		if w.selected(d.name) {
+			w.res.Skipped[SkipSymlink]++
+		}
+		return nil
+	case unix.DT_REG, unix.DT_UNKNOWN:
+	default:
+		if w.selected(d.name) {
+			w.res.Skipped[SkipNotRegular]++
+		}
+		return nil
+	}
+	if d.kind == unix.DT_REG {
+		if !w.selected(d.name) {
+			return nil
+		}
+		if w.o.CountOnly {
+			w.res.Files++
+			return nil
+		}
+	}
+	if err := statxRaw(f.fd, d.name, &w.st); err != 0 {
+		if err == unix.ENOENT {
+			w.res.Skipped[SkipVanished]++
+		} else {
+			w.fail(err)
+		}
+		return nil
+	}
+	switch w.st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFDIR:
+		w.folder(f, d.name)
+		return nil
+	case unix.S_IFLNK:
+		w.res.Skipped[SkipSymlink]++
+		return nil
+	default:
+		w.res.Skipped[SkipNotRegular]++
+		return nil
+	}
+	if d.kind == unix.DT_UNKNOWN && !w.selected(d.name) {
+		return nil
+	}
+	if w.device != [2]uint32{w.st.Dev_major, w.st.Dev_minor} { // a file that is a mount of its own
+		w.res.Skipped[SkipMount]++
+		return nil
+	}
+	return w.file(f, d.name)
+}
+
+func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
+
+func (w *walker) folder(f *frame, name []byte) {
+	if !w.o.Recursive || w.o.Skip != nil && w.o.Skip(name) {
+		return
+	}
+	f.pending = append(append(f.pending, name...), 0)
+}
+
+func (w *walker) file(f *frame, name []byte) error {
+	e, st := &w.entry, &w.st
+	*e = Entry{
+		Parent: &f.Folder, Name: name, Ino: st.Ino, DevMajor: st.Dev_major, DevMinor: st.Dev_minor,
+		Mode: st.Mode, Nlink: st.Nlink, UID: st.Uid, GID: st.Gid,
+		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
+		AtimeNs: nanoseconds(&st.Atime), MtimeNs: nanoseconds(&st.Mtime), CtimeNs: nanoseconds(&st.Ctime),
+	}
+	at := e.NewestNs()
+	if w.o.Age != nil {
+		at = w.o.Age(e)
+	}
+	r := &w.res
+	if r.Files == 0 || at < r.OldestNs {
+		r.OldestNs = at
+	}
+	r.NewestNs = max(r.NewestNs, at)
+	r.Files++
+	if e.SizeBytes == 0 {
+		r.EmptyFiles++
+	}
+	r.SizeBytes += e.SizeBytes
+	r.AllocatedBytes += e.AllocatedBytes
+	if w.o.Ages != nil {
+		w.o.Ages.Add(w.o.Now.UnixNano()-at, e.SizeBytes, e.AllocatedBytes)
+	}
+	if w.o.Visit != nil {
+		return w.o.Visit(e)
+	}
+	return nil
+}
+
+func nanoseconds(t *unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
+
+// statxRaw is statx(2) on a name inside a getdents buffer, which is followed by its NUL: the
+// wrapper of x/sys would copy every name to the heap.
+func statxRaw(dirfd int, name []byte, st *unix.Statx_t) unix.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
+		uintptr(statFlags), uintptr(statMask), uintptr(unsafe.Pointer(st)), 0)
+	return errno
+}

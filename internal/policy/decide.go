@@ -1,0 +1,269 @@
+package policy
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// The values of the keys that choose.
+const (
+	AgeNewest = "newest" // the newer of mtime and ctime
+	AgeMtime  = "mtime"
+	AgeAtime  = "atime"
+
+	SizeAllocated = "allocated"
+	SizeApparent  = "apparent"
+
+	LinksSkip   = "skip"
+	LinksRemove = "remove"
+)
+
+const (
+	defaultMinAge  = units.Duration(time.Minute)
+	defaultEvictTo = units.Ratio(0.7)
+	maxMinAge      = 365 * 24 * time.Hour
+)
+
+// QuarantineName is the private folder of strict removals below a root. It is never scanned.
+const QuarantineName = ".spillway-quarantine"
+
+// Names are the compiled include and keep globs of a policy.
+type Names struct{ include, keep Globs }
+
+// Compile compiles the globs; Validate has refused what would fail here.
+func (c *Common) Compile() (*Names, error) {
+	include, err := CompileGlobs(c.Include)
+	if err != nil {
+		return nil, err
+	}
+	keep, err := CompileGlobs(c.Keep)
+	return &Names{include, keep}, err
+}
+
+// Select reports whether a name is included and not kept.
+func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.keep.Match(name) }
+
+// SkipFolder reports whether a folder is the quarantine of strict removals.
+func SkipFolder(name []byte) bool { return string(name) == QuarantineName }
+
+// IsRecursive reports whether sub-folders belong to the policy.
+func (c *Common) IsRecursive() bool { return c.Recursive == nil || *c.Recursive }
+
+// Floor returns the age below which no file is removed.
+func (c *Common) Floor() time.Duration {
+	if c.MinAge == nil {
+		return defaultMinAge.Std()
+	}
+	return c.MinAge.Std()
+}
+
+// AgeNs returns the time, in nanoseconds since 1970, that an entry's age is measured from.
+func (c *Common) AgeNs(e *dirscan.Entry) int64 {
+	switch c.AgeBy {
+	case AgeMtime:
+		return e.MtimeNs
+	case AgeAtime:
+		return max(e.AtimeNs, e.MtimeNs)
+	}
+	return e.NewestNs()
+}
+
+// Size returns the size that counts against the limits.
+func (c *Common) Size(e *dirscan.Entry) int64 {
+	if c.SizeBy == SizeApparent {
+		return e.SizeBytes
+	}
+	return e.AllocatedBytes
+}
+
+// Verdict is why an entry is due or not.
+type Verdict uint8
+
+// The verdicts.
+const (
+	NotDue  Verdict = iota
+	Expired         // older than max_age
+	Empty           // empty and older than empty_max_age
+	TooYoung
+	Future // its time lies in the future
+)
+
+// Reason returns the name used in counters and listings.
+func (v Verdict) Reason() string {
+	return [...]string{"not_due", "expired", "empty", "too_young", "future"}[v]
+}
+
+// Due reports whether the verdict is to remove.
+func (v Verdict) Due() bool { return v == Expired || v == Empty }
+
+// futureSlack is how far ahead of the clock a time may be before it is called future: other
+// clocks (network filesystems) may be a little ahead.
+const futureSlack = 2 * time.Second
+
+// Removable says whether an entry may be removed at all by its age: Expired (here: old enough),
+// TooYoung or Future.
+func (c *Common) Removable(e *dirscan.Entry, now time.Time) Verdict {
+	age := now.UnixNano() - c.AgeNs(e)
+	switch {
+	case age < -int64(futureSlack):
+		return Future
+	case age < int64(c.Floor()):
+		return TooYoung
+	}
+	return Expired
+}
+
+// Judge says whether a temporary file is to go by age or emptiness.
+func (t *Temp) Judge(e *dirscan.Entry, now time.Time) Verdict {
+	age := now.UnixNano() - t.AgeNs(e)
+	v := NotDue
+	switch {
+	case t.MaxAge > 0 && age >= int64(t.MaxAge):
+		v = Expired
+	case e.SizeBytes == 0 && t.EmptyMaxAge > 0 && age >= int64(t.EmptyMaxAge):
+		v = Empty
+	case age < -int64(futureSlack):
+		return Future
+	}
+	if v.Due() && age < int64(t.Floor()) {
+		return TooYoung
+	}
+	return v
+}
+
+// Judge says whether a cache entry is over age.
+func (c *Cache) Judge(e *dirscan.Entry, now time.Time) Verdict {
+	age := now.UnixNano() - c.AgeNs(e)
+	switch {
+	case age < -int64(futureSlack):
+		return Future
+	case c.MaxAge == 0 || age < int64(c.MaxAge):
+		return NotDue
+	case age < int64(c.Floor()):
+		return TooYoung
+	}
+	return Expired
+}
+
+// UsedNs returns when a cache entry was last used, as far as the filesystem knows: the newer of
+// atime and mtime, or mtime alone with lru_by: mtime.
+func (c *Cache) UsedNs(e *dirscan.Entry) int64 {
+	if c.LRUBy == AgeMtime {
+		return e.MtimeNs
+	}
+	return max(e.AtimeNs, e.MtimeNs)
+}
+
+// Low returns the share of the limits that an eviction goes down to.
+func (c *Cache) Low() float64 {
+	if c.EvictTo == nil {
+		return float64(defaultEvictTo)
+	}
+	return float64(*c.EvictTo)
+}
+
+// UsedRatio returns the fullest of the limits; ok is false when there is neither.
+func (c *Cache) UsedRatio(entries, bytes int64) (ratio float64, ok bool) {
+	if c.MaxEntries > 0 {
+		ratio, ok = float64(entries)/float64(c.MaxEntries), true
+	}
+	if c.MaxBytes > 0 {
+		ratio, ok = max(ratio, float64(bytes)/float64(c.MaxBytes)), true
+	}
+	return ratio, ok
+}
+
+// Overlap reports whether two directories share files: one is the other or contains it.
+func Overlap(a, b string) bool {
+	a, b = filepath.Clean(a), filepath.Clean(b)
+	return a == b || inside(a, b) || inside(b, a)
+}
+
+func inside(outer, inner string) bool {
+	return strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
+}
+
+// Validate reports every mistake of a cache policy, with its key and what to write instead.
+func (c *Cache) Validate(report func(key, format string, args ...any)) {
+	c.Common.validate(report)
+	if c.MaxBytes == 0 && c.MaxEntries == 0 && c.MaxAge == 0 {
+		report("max_bytes", "no limit is set: write at least one of max_bytes, max_entries and max_age")
+	}
+	if c.MaxEntries < 0 {
+		report("max_entries", "%d is negative: write a number of files, such as 1000", c.MaxEntries)
+	}
+	if c.EvictTo != nil && (*c.EvictTo <= 0 || *c.EvictTo > 1) {
+		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
+	}
+	choose(report, "lru_by", c.LRUBy, AgeAtime, AgeMtime)
+}
+
+// Validate reports every mistake of a temp policy, with its key and what to write instead.
+func (t *Temp) Validate(report func(key, format string, args ...any)) {
+	t.Common.validate(report)
+	if t.MaxAge == 0 && t.EmptyMaxAge == 0 && t.MaxFiles == 0 {
+		report("max_age", "no limit is set: write at least one of max_age, empty_max_age and max_files")
+	}
+	if t.MaxFiles < 0 {
+		report("max_files", "%d is negative: write a number of files, such as 100", t.MaxFiles)
+	}
+}
+
+func (c *Common) validate(report func(key, format string, args ...any)) {
+	switch {
+	case c.Dir == "":
+		report("dir", "is missing: write the absolute path of the folder")
+	case !filepath.IsAbs(c.Dir):
+		report("dir", "%q is not absolute: write the whole path from /", c.Dir)
+	case filepath.Clean(c.Dir) != c.Dir:
+		report("dir", "%q is not clean: write %q", c.Dir, filepath.Clean(c.Dir))
+	}
+	if len(c.Include) == 0 {
+		report("include", "is missing: write globs on the file names that may be removed, such as ['*.tmp'], or ['*'] for all")
+	}
+	checkGlobs(report, "include", c.Include)
+	checkGlobs(report, "keep", c.Keep)
+	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime)
+	choose(report, "size_by", c.SizeBy, SizeAllocated, SizeApparent)
+	choose(report, "links", c.Links, LinksSkip, LinksRemove)
+	if c.MinAge != nil && c.MinAge.Std() > maxMinAge {
+		report("min_age", "%s is over a year: write a shorter age, such as 60s", *c.MinAge)
+	}
+	if c.MaxRemoveFraction != nil && *c.MaxRemoveFraction <= 0 {
+		report("max_remove_fraction", "%s would stop every run: write a share such as 50%%, or remove the key", *c.MaxRemoveFraction)
+	}
+}
+
+func checkGlobs(report func(key, format string, args ...any), key string, globs []string) {
+	for i, g := range globs {
+		k := fmt.Sprintf("%s[%d]", key, i)
+		switch {
+		case g == "":
+			report(k, "is empty: write a glob on a file name, such as *.tmp")
+		case strings.Contains(g, "/"):
+			report(k, "%q holds a slash, and globs match file names only: write %q", g, path.Base(g))
+		default:
+			if _, err := path.Match(g, "x"); err != nil {
+				report(k, "%q is not a glob: close the bracket, or put \\ before a character that is meant literally", g)
+			}
+		}
+	}
+}
+
+func choose(report func(key, format string, args ...any), key, value string, choices ...string) {
+	if value == "" {
+		return
+	}
+	for _, c := range choices {
+		if value == c {
+			return
+		}
+	}
+	report(key, "%q is not known: write %s", value, strings.Join(choices, " or "))
+}
