@@ -166,15 +166,15 @@ func unescape(s string) string {
 // guessMounts looks for the usual places where mountinfo cannot tell, as for a tree that was
 // mounted into a container.
 func guessMounts(base string) []hierarchy {
-	var out []hierarchy
-	for _, dir := range []string{base, filepath.Join(base, "unified")} {
-		if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err == nil {
-			out = append(out, hierarchy{dir: dir, root: "/", unified: true})
-		}
+	if exists(base, "cgroup.controllers") {
+		return []hierarchy{{dir: base, root: "/", unified: true}}
 	}
-	v1 := filepath.Join(base, "memory")
-	if _, err := os.Stat(filepath.Join(v1, "memory.stat")); err == nil && len(out) < 2 {
-		out = append(out, hierarchy{dir: v1, root: "/"})
+	var out []hierarchy
+	if dir := filepath.Join(base, "unified"); exists(dir, "cgroup.controllers") {
+		out = append(out, hierarchy{dir: dir, root: "/", unified: true})
+	}
+	if dir := filepath.Join(base, "memory"); exists(dir, "memory.stat") {
+		out = append(out, hierarchy{dir: dir, root: "/"})
 	}
 	return out
 }
@@ -215,7 +215,7 @@ func (l *Limits) cgroups(now time.Time, u *proc.Usage) (smallest limit, own cgro
 			return limit{}, cgroup{}, err
 		}
 		for i, dir := range dirs {
-			if i == 0 && counts(dir, h.unified) {
+			if i == 0 && exists(dir, usageFile(h.unified)) {
 				own = cgroup{dir, h.unified}
 			}
 			for _, name := range files {
@@ -232,8 +232,8 @@ func (l *Limits) cgroups(now time.Time, u *proc.Usage) (smallest limit, own cgro
 	return smallest, own, nil
 }
 
-func counts(dir string, unified bool) bool {
-	_, err := os.Stat(filepath.Join(dir, usageFile(unified)))
+func exists(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
 	return err == nil
 }
 

@@ -54,7 +54,7 @@ func TestContainersNamespaces(t *testing.T) {
 			"/docker/abc/sub", "", 4000000, "",
 		}, {
 			"v2, another container with a name that begins alike", strings.ReplaceAll(line2, "ROOT", "/docker/abc"),
-			map[string]string{"memory.max": "5000000"},
+			map[string]string{"memory.max": "5000000", "d/memory.max": "1"},
 			"/docker/abcd", "", 0, "is not there",
 		}, {
 			"v1, the host's namespace, only the container mounted", strings.ReplaceAll(line1, "ROOT", "/docker/abc"),
@@ -106,6 +106,21 @@ func errorsUnwrapAll(err error) error {
 			return err
 		}
 		err = u.Unwrap()
+	}
+}
+
+func TestGuessMounts(t *testing.T) {
+	h := newFakeHost(t)
+	base := filepath.Join(h.sys(), "fs/cgroup")
+	h.write("sys/fs/cgroup/memory/memory.stat", "")
+	h.write("sys/fs/cgroup/unified/cgroup.controllers", "")
+	opt := cmp.AllowUnexported(hierarchy{})
+	if diff := cmp.Diff([]hierarchy{{base + "/unified", "/", true}, {base + "/memory", "/", false}}, guessMounts(base), opt); diff != "" {
+		t.Errorf("both versions (-want +got):\n%s", diff)
+	}
+	h.write("sys/fs/cgroup/cgroup.controllers", "") // then memory is a cgroup that has this name
+	if diff := cmp.Diff([]hierarchy{{base, "/", true}}, guessMounts(base), opt); diff != "" {
+		t.Errorf("version 2 (-want +got):\n%s", diff)
 	}
 }
 

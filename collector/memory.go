@@ -160,9 +160,6 @@ type limitReader struct {
 	v2, v1 string // the cgroups that it was read for
 }
 
-// forget makes the next read a fresh one.
-func (r *limitReader) forget() { r.at = time.Time{} }
-
 // read returns the smallest limit: the config's, a cgroup's, the host's. A discovered group is
 // always counted by its own RSS: a limit that it shares with the rest of a container says
 // nothing about this group. An error means that a smaller limit than those known may exist.
@@ -172,7 +169,7 @@ func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit
 	}
 	l, err := r.find(now, u, discovered)
 	if err != nil {
-		r.forget()
+		r.at = time.Time{} // the next read is a fresh one
 		return limit{}, err
 	}
 	r.last, r.at, r.v2, r.v1 = l, now, u.CgroupV2, u.CgroupV1

@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,7 +102,9 @@ func TestGrowthIsCutWhenMembersChange(t *testing.T) {
 	leak(10, 100, 60)
 	b.expect(MemoryGrowth, "209715.2", "a") // 1 MiB in 5 s
 	h.remove(10)
-	leak(11, 300, 40)
+	leak(11, 300, 1)
+	b.expect(MemoryGrowth, "", "a")
+	leak(11, 301, 39)
 	b.expect(MemoryGrowth, "", "a")
 	leak(11, 340, 20)
 	b.expect(MemoryGrowth, "209715.2", "a")
@@ -132,29 +135,33 @@ func TestSmallestLimit(t *testing.T) {
 		cgroup     string
 		discovered bool
 		want       limit
-		err        bool
+		err        string
 	}{
-		{"an ancestor's", MemoryConfig{}, "/svc/inner", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc", true}}, false},
-		{"memory.high", MemoryConfig{}, "/tight", false, limit{gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/tight", true}}, false},
-		{"the config's", MemoryConfig{Limit: 1 << 29}, "/svc", false, limit{1 << 29, sourceConfig, BasisRSS, cgroup{}}, false},
-		{"the config's is larger", MemoryConfig{Limit: 8 << 30}, "/svc", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc", true}}, false},
-		{"the host's", MemoryConfig{}, "/free", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, false},
-		{"the host is smaller than the cgroup", MemoryConfig{}, "/huge", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, false},
-		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceCgroupV2, BasisRSS, cgroup{h.sys() + "/fs/cgroup/tight", true}}, false},
-		{"cgroup against the config", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/svc/inner", false, limit{1 << 29, sourceConfig, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc/inner", true}}, false},
-		{"cgroup in the root", MemoryConfig{Basis: BasisCgroup}, "/", false, limit{}, true},
-		{"outside the namespace", MemoryConfig{}, "/../other", false, limit{}, true},
-		{"outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29}, "/../other", false, limit{1 << 29, sourceConfig, BasisRSS, cgroup{}}, false},
-		{"a cgroup that is not there", MemoryConfig{}, "/gone", false, limit{}, true},
-		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceCgroupV2, BasisRSS, cgroup{h.sys() + "/fs/cgroup/tight", true}}, false},
-		{"a discovered group outside", MemoryConfig{}, "/../x", true, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, false},
+		{"an ancestor's", MemoryConfig{}, "/svc/inner", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc", true}}, ""},
+		{"memory.high", MemoryConfig{}, "/tight", false, limit{gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"the config's", MemoryConfig{Limit: 1 << 29}, "/svc", false, limit{1 << 29, sourceConfig, BasisRSS, cgroup{}}, ""},
+		{"the config's is larger", MemoryConfig{Limit: 8 << 30}, "/svc", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc", true}}, ""},
+		{"the host's", MemoryConfig{}, "/free", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, ""},
+		{"the host is smaller than the cgroup", MemoryConfig{}, "/huge", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, ""},
+		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceCgroupV2, BasisRSS, cgroup{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"cgroup against the config", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/svc/inner", false, limit{1 << 29, sourceConfig, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc/inner", true}}, ""},
+		{"cgroup in the root", MemoryConfig{Basis: BasisCgroup}, "/", false, limit{}, "memory.basis: rss"},
+		{"outside the namespace", MemoryConfig{}, "/../other", false, limit{}, "namespace"},
+		{"outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29}, "/../other", false, limit{1 << 29, sourceConfig, BasisRSS, cgroup{}}, ""},
+		{"cgroup outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/../other", false, limit{}, "namespace"},
+		{"a cgroup that is not there", MemoryConfig{}, "/gone", false, limit{}, "memory.limit"},
+		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceCgroupV2, BasisRSS, cgroup{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"a discovered group outside", MemoryConfig{}, "/../x", true, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := limitReader{limits: NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: h.sys()}), config: tt.config}
 			got, err := r.read(testStart, &proc.Usage{CgroupV2: tt.cgroup}, tt.discovered)
-			if got != tt.want || (err != nil) != tt.err {
-				t.Errorf("limit %+v, %v, want %+v, error %v", got, err, tt.want, tt.err)
+			if got != tt.want || (err != nil) != (tt.err != "") {
+				t.Errorf("limit %+v, %v, want %+v, error %q", got, err, tt.want, tt.err)
+			}
+			if err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %q, want it to say %q", err, tt.err)
 			}
 		})
 	}
@@ -176,6 +183,9 @@ func TestUsedOfACgroup(t *testing.T) {
 	h.write("sys/fs/cgroup/svc/memory.current", "1600000\n")
 	b.mustTick(time.Second)
 	b.expect(MemoryLevel, "3", "a")
+	h.write("sys/fs/cgroup/svc/memory.current", "400000\n") // read before the cache grew
+	b.mustTick(time.Second)
+	b.expect(MemoryUsed, "0", "a")
 	h.write("sys/fs/cgroup/svc/memory.stat", "anon 100\n")
 	if err := b.tick(time.Second); err == nil {
 		t.Error("a memory.stat without its figures is no error")

@@ -141,7 +141,6 @@ func (s *targetSource) setPressure(b *series.Batch, u *proc.Usage) error {
 	used := u.Used
 	if l.basis == BasisCgroup {
 		if used, err = l.cgroup.used(); err != nil {
-			s.limits.forget()
 			return errors.Join(u.Err, err)
 		}
 	} else if u.Err != nil {

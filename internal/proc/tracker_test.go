@@ -30,6 +30,7 @@ func TestSelectors(t *testing.T) {
 		{"comm of a renamed main thread without exe", Config{Match: Match{Comm: "runtime"}}, "14"},
 		{"exe path", Config{Match: Match{Exe: "/usr/bin/node"}}, "10 12"},
 		{"exe name, replaced since", Config{Match: Match{Exe: "node"}}, "10 11 12"},
+		{"exe of another name", Config{Match: Match{Exe: "nod"}}, ""},
 		{"cmdline", Config{Match: Match{Cmdline: `server\.js --port`}}, "10"},
 		{"user", Config{Match: Match{User: "1001"}}, "11"},
 		{"all conditions together", Config{Match: Match{Comm: "node", User: "1000", Cmdline: "other"}}, ""},
@@ -178,9 +179,11 @@ func TestChildrenOfALateMember(t *testing.T) {
 	f.put(fakeProcess{pid: 22, comm: "sh", ppid: 20, start: 370005})
 	f.put(fakeProcess{pid: 21, comm: "worker", ppid: 22, start: 370010})
 	w.tick(100 * time.Millisecond)
+	f.put(fakeProcess{pid: 23, comm: "late", ppid: 22, start: 370090})
+	w.tick(900 * time.Millisecond)
 	f.put(fakeProcess{pid: 20, comm: "node", start: 370000})
-	w.tick(time.Second)
-	if got, want := w.pids("a"), "20 21* 22*"; got != want {
+	w.tick(100 * time.Millisecond) // 23 itself is not due yet
+	if got, want := w.pids("a"), "20 21* 22* 23*"; got != want {
 		t.Errorf("members %q, want %q", got, want)
 	}
 }
@@ -422,6 +425,9 @@ func TestDiscover(t *testing.T) {
 	}
 	w.tick(0)
 	expect("first", "big=2 mid_2=2 sd_pam=1 _overflow=1")
+	if got := w.usage("big").CgroupV2; got != "/" {
+		t.Errorf("the cgroup of a group that has just come is %q, want /", got)
+	}
 	if got := w.pids(Overflow); got != "13" {
 		t.Errorf("overflow holds %q, want 13", got)
 	}
@@ -430,7 +436,11 @@ func TestDiscover(t *testing.T) {
 		w.tick(5 * time.Second)
 	}
 	expect("a larger one waits", "big=2 mid_2=2 sd_pam=1 _overflow=1")
+	rest := w.usage(Overflow).Population
 	w.tick(5 * time.Second)
+	if got := w.usage(Overflow).Population; got != rest+2 {
+		t.Errorf("the rest changed %d times when one group came and one went, want 2", got-rest)
+	}
 	expect("and takes the place", "big=2 sd_pam=1 small=1 _overflow=2")
 	f.remove(10)
 	f.remove(11)
