@@ -28,7 +28,7 @@ const defaults = {
   'entry-kib': 256, // size of the cache file of a step
   empty: 1, // empty speech files per step
   'max-files': 5000, // files that it creates at most, in all
-  'stop-heap': 0.92, // growth pauses at this share of the heap's limit
+  'stop-heap': 0.93, // growth pauses at this share of the heap's limit, or of its old space if that is less
   'stop-rss': 0, // growth pauses at this many MiB of resident memory; 0: no such limit
   once: 0, // 1: growth ends for good when it has paused once
 };
@@ -90,9 +90,16 @@ function heap() {
   return { used: s.used_heap_size, limit: s.heap_size_limit };
 }
 
+// V8's limit counts three semi-spaces of the young generation beside the old space, but the program
+// dies when the old space alone is full: the service must stop growing before that.
+const oldSpace = (() => {
+  const m = [...`${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`.matchAll(/--max[-_]old[-_]space[-_]size[= ](\d+)/g)].pop();
+  return m ? Number(m[1]) * MIB : Infinity;
+})();
+
 function full() {
   const h = heap();
-  return h.used >= opt['stop-heap'] * h.limit || (opt['stop-rss'] > 0 && process.memoryUsage.rss() >= opt['stop-rss'] * MIB);
+  return h.used >= opt['stop-heap'] * Math.min(h.limit, oldSpace) || (opt['stop-rss'] > 0 && process.memoryUsage.rss() >= opt['stop-rss'] * MIB);
 }
 
 function create(file, size) {

@@ -358,23 +358,88 @@ func TestNodeSessionOutlivesAReload(t *testing.T) {
 	}
 }
 
+// Whoever debugs the target may hold it at a breakpoint for hours.
+func TestNodePausedInADebuggerIsRead(t *testing.T) {
+	n := startNode(t, freeAddress(t))
+	c := newClient(t, newPool(t), nodeConfig(n.address))
+	readSoon(t, c)
+	client := c.shared.backend.(*inspector)
+	target, err := client.find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	debugger, err := attach(t.Context(), client.client, n.address, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer debugger.close()
+	for _, method := range []string{"Debugger.enable", "Debugger.pause"} {
+		if _, _, err := debugger.call(deadline(t, 10*time.Second), method, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.do("busy", 1) // its first statement pauses
+	for range 5 {
+		if _, err := readWithin(c, 2*time.Second); err != nil {
+			t.Errorf("a paused target: %v, want a reading", err)
+		}
+	}
+	if _, _, err := debugger.call(deadline(t, 10*time.Second), "Debugger.disable", nil); err != nil {
+		t.Fatal(err)
+	}
+	n.expect("end busy")
+}
+
+func TestNodeRunsOutOfHeap(t *testing.T) {
+	n := startNode(t, freeAddress(t), "--max-old-space-size=48")
+	c := newClient(t, newPool(t), nodeConfig(n.address))
+	readSoon(t, c)
+	n.do("objects", 500)
+	end := time.Now().Add(20 * time.Second)
+	highest := 0.0
+	for {
+		u, err := readWithin(c, 200*time.Millisecond)
+		if errors.Is(err, ErrUnreachable) {
+			break
+		}
+		if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, errLost) {
+			t.Fatalf("a dying target: %v, want busy and then unreachable", err)
+		}
+		if r, ok := u.Ratio(); ok {
+			highest = max(highest, r)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the target did not die; last error %v", err)
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+	t.Logf("highest ratio seen: %.0f%%", highest*100)
+	if got := strings.Count(n.errText(), "Debugger attached"); got != 1 {
+		t.Errorf("attached %d times, want once:\n%s", got, n.errText())
+	}
+}
+
 // BenchmarkNodeRead reports the latency of one reading, and what it costs this process.
 func BenchmarkNodeRead(b *testing.B) {
-	n := startNode(b, freeAddress(b))
-	c := newClient(b, newPool(b), nodeConfig(n.address))
-	readSoon(b, c)
-	took := make([]time.Duration, 0, b.N)
-	cpu := cpuTime(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		start := time.Now()
-		if _, err := readWithin(c, 2*time.Second); err != nil {
-			b.Fatal(err)
-		}
-		took = append(took, time.Since(start))
+	for _, session := range []string{SessionHeld, SessionPerSample} {
+		b.Run(session, func(b *testing.B) {
+			n := startNode(b, freeAddress(b))
+			c := newClient(b, newPool(b), Config{Provider: ProviderNode, Address: n.address, Session: session})
+			readSoon(b, c)
+			var took []time.Duration
+			cpu := cpuTime(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				start := time.Now()
+				if _, err := readWithin(c, 2*time.Second); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(start))
+			}
+			b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
+			reportPercentiles(b, took)
+		})
 	}
-	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
-	reportPercentiles(b, took)
 }
 
 func cpuTime(b *testing.B) time.Duration {

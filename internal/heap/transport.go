@@ -106,6 +106,8 @@ func classify(err error, address, hint string) error {
 		return fmt.Errorf("%s: %w: no answer in time", address, ErrBusy)
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("%w: %w: %s", ErrUnreachable, op, hint)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: it closed the connection: %w: %s", ErrUnreachable, err, hint)
 	}
 	return fmt.Errorf("%s: %w", address, err)
 }

@@ -9,6 +9,8 @@ const commands = {
   block: (ms) => { require('child_process').spawnSync('sleep', [String(ms / 1000)]); },
   garbage: (mib) => { const all = []; for (let i = 0; i < mib; i++) all.push(new Array(131072).fill(i)); },
   keep: (mib) => { for (let i = 0; i < mib; i++) kept.push(new Array(131072).fill(i)); },
+  // small objects, which a collection has to visit one by one
+  objects: (mib) => { for (let i = 0; i < mib * 14000; i++) kept.push({ id: i, name: 'n' + i, next: kept[i >> 1] }); },
 };
 let rest = '';
 process.stdin.on('data', (chunk) => {
