@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -201,4 +202,32 @@ func Scan(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	return ScanFD(ctx, fd, o)
+}
+
+// longestPath is how much of a path is resolved at once; the kernel takes 4096 bytes.
+const longestPath = 3 << 10
+
+// OpenBeneath opens a directory below an open root by its relative path, as the walk does: no
+// link, no mount, nothing outside.
+func OpenBeneath(root int, path string) (int, error) {
+	dir := root
+	for len(path) > longestPath {
+		cut := strings.LastIndexByte(path[:longestPath], '/')
+		if cut <= 0 {
+			return -1, unix.ENAMETOOLONG
+		}
+		next, err := openat2(dir, path[:cut], &childHow)
+		if dir != root {
+			unix.Close(dir)
+		}
+		if err != nil {
+			return -1, err
+		}
+		dir, path = next, path[cut+1:]
+	}
+	fd, err := openat2(dir, path, &childHow)
+	if dir != root {
+		unix.Close(dir)
+	}
+	return fd, err
 }

@@ -1,0 +1,198 @@
+package action
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+)
+
+// The kinds of directory policies, as results name them.
+const (
+	KindCache = "cache"
+	KindTemp  = "temp"
+)
+
+const (
+	progressFiles = 1000
+	progressEvery = 100 * time.Millisecond
+)
+
+// ErrTooMany says that a run would remove more than max_remove_fraction allows.
+var ErrTooMany = errors.New("more would be removed than max_remove_fraction allows: look at the plan, then run cleanup with --force")
+
+// DirOptions are what the actions on directories share.
+type DirOptions struct {
+	Target   string
+	Reserved []string // folders that no root may touch: the journal's
+	Logger   *slog.Logger
+	Now      func() time.Time // default time.Now
+	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
+	// its path relative to the root and why: expired, empty, over_limit.
+	OnFile func(p PolicyResult, path []byte, why string)
+}
+
+// dirRun is one run over one policy.
+type dirRun struct {
+	ctx      context.Context
+	req      Request
+	opts     *DirOptions
+	common   *policy.Common
+	names    *policy.Names
+	remover  *safefs.Remover
+	now      time.Time
+	res      PolicyResult
+	path     []byte
+	reported time.Time
+	ticks    int
+}
+
+// runPolicy checks the root again, as it is now, and runs work on it.
+func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *policy.Common, work func(*dirRun) error) PolicyResult {
+	res := PolicyResult{Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Skipped: make(map[string]int64), Outcome: Done}
+	if req.DryRun {
+		res.Outcome = DryRun
+	}
+	if err := safefs.CheckRoot(c.Dir, o.Reserved...); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			o.Logger.Debug("nothing to clean: the folder does not exist", "target", o.Target, kind, c.Name, "dir", c.Dir)
+			return res
+		}
+		res.Outcome, res.Error = Failed, err.Error()
+		return res
+	}
+	names, err := c.Compile()
+	if err != nil {
+		res.Outcome, res.Error = Failed, err.Error()
+		return res
+	}
+	r := &dirRun{ctx: ctx, req: req, opts: o, common: c, names: names, now: o.Now(), res: res}
+	r.remover = safefs.NewRemover(safefs.Options{
+		Dir: c.Dir, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
+		AgeNs: c.AgeNs, Strict: c.Strict, Now: r.now,
+	})
+	defer r.remover.Close()
+	if c.Strict {
+		if n, err := safefs.Leftovers(c.Dir); err != nil || n > 0 {
+			o.Logger.Warn("files are left in the quarantine by a run that was cut off: look at them and move them back or remove them",
+				"target", o.Target, kind, c.Name, "dir", c.Dir, "files", n, "err", err)
+		}
+	}
+	err = work(r)
+	r.finish(err)
+	return r.res
+}
+
+// finish sets the outcome from what happened.
+func (r *dirRun) finish(err error) {
+	if err != nil {
+		r.res.Error = err.Error()
+		r.res.Outcome = Failed
+		if r.res.Files > 0 {
+			r.res.Outcome = Partial
+		}
+		if r.ctx.Err() != nil {
+			r.res.Outcome, r.res.Error = Partial, "stopped before its end: "+err.Error()
+		}
+		return
+	}
+	for reason := range r.res.Skipped {
+		if len(reason) > 6 && reason[:6] == "error_" && !r.req.DryRun {
+			r.res.Outcome = Partial
+			r.res.Error = "some files could not be removed: " + reason
+		}
+	}
+}
+
+// scan walks the policy's files once.
+func (r *dirRun) scan(ages *dirscan.Histogram, key func(*dirscan.Entry) int64, visit func(*dirscan.Entry) error) (dirscan.Result, error) {
+	return dirscan.Scan(r.ctx, dirscan.Options{
+		Dir: r.common.Dir, Recursive: r.common.IsRecursive(), Select: r.names.Select, Skip: policy.SkipFolder,
+		Age: key, Ages: ages, Now: r.now, Visit: visit,
+	})
+}
+
+// remove removes an entry that is due and counts what came of it.
+func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
+	freed, skipped := r.remover.Remove(e)
+	if skipped == safefs.Removed && r.opts.OnFile != nil {
+		r.path = e.AppendPath(r.path[:0])
+		r.opts.OnFile(r.res, r.path, why)
+	}
+	r.count(e.SizeBytes, freed, skipped)
+	return skipped
+}
+
+func (r *dirRun) count(size, freed int64, skipped safefs.Reason) {
+	if skipped != safefs.Removed {
+		r.res.Skipped[string(skipped)]++
+	} else {
+		r.res.Files++
+		r.res.Bytes += size
+		r.res.FreedBytes += freed
+	}
+	if r.req.Progress == nil {
+		return
+	}
+	if r.ticks++; r.ticks%progressFiles == 0 || r.ticks%16 == 0 && time.Since(r.reported) > progressEvery {
+		r.reported = time.Now()
+		r.req.Progress(r.res)
+	}
+}
+
+// mergeScan adds what the walk itself passed over.
+func (r *dirRun) mergeScan(res *dirscan.Result) {
+	r.res.Scanned = max(r.res.Scanned, res.Files)
+	for reason, n := range res.SkippedByReason() {
+		r.res.Skipped[reason] = max(r.res.Skipped[reason], n)
+	}
+}
+
+// checkFraction refuses a run that would remove a larger share of the files than is allowed.
+func (r *dirRun) checkFraction(due, total int64) error {
+	limit := r.common.MaxRemoveFraction
+	if limit == nil || r.req.Force || total == 0 || float64(due) <= float64(*limit)*float64(total) {
+		return nil
+	}
+	return fmt.Errorf("%d of %d files (limit %s): %w", due, total, *limit, ErrTooMany)
+}
+
+// combine makes the result of an action from those of its policies.
+func combine(req Request, policies []PolicyResult) Result {
+	out := Result{Outcome: Done, Skipped: make(map[string]int64), Policies: policies}
+	if req.DryRun {
+		out.Outcome = DryRun
+	}
+	failed, partial := 0, 0
+	for i := range policies {
+		p := &policies[i]
+		out.Files += p.Files
+		out.Bytes += p.Bytes
+		out.FreedBytes += p.FreedBytes
+		for reason, n := range p.Skipped {
+			out.Skipped[reason] += n
+		}
+		switch p.Outcome {
+		case Failed:
+			failed++
+		case Partial:
+			partial++
+		}
+		if p.Error != "" && out.Detail == "" {
+			out.Detail = p.Policy + ": " + p.Error
+		}
+	}
+	switch {
+	case failed > 0 && failed == len(policies):
+		out.Outcome = Failed
+	case failed+partial > 0:
+		out.Outcome = Partial
+	}
+	return out
+}

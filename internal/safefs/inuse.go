@@ -1,0 +1,155 @@
+package safefs
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// hold opens the file and makes sure that nobody else has it open: a write lease is granted only
+// where there is no other open description (fcntl(2), F_SETLEASE), which includes mappings; an
+// advisory lock of somebody else is respected too. Lease and lock last as long as the returned
+// descriptor, around the removal, and no longer. The runtime ignores the SIGIO of a lease that is
+// broken; whoever breaks it waits for the close, a few microseconds.
+func (r *Remover) hold(dirfd int, name string, id Identity) (int, Reason) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(dirfd, name, flags|unix.O_NOATIME, 0)
+	if err == unix.EPERM {
+		fd, err = unix.Openat(dirfd, name, flags, 0)
+	}
+	switch {
+	case err == unix.ENOENT:
+		return -1, Changed
+	case err == unix.ELOOP:
+		return -1, Symlink
+	case err == unix.ENXIO: // a socket, or a fifo with no reader
+		return -1, NotRegular
+	case err == unix.EWOULDBLOCK || err == unix.ETXTBSY: // somebody else's lease
+		return -1, InUse
+	case err != nil:
+		return -1, errorReason(err)
+	}
+	why := r.same(fd, "", id)
+	if why == Removed {
+		why = r.exclusive(fd, id)
+	}
+	if why != Removed {
+		unix.Close(fd)
+		return -1, why
+	}
+	return fd, Removed
+}
+
+// exclusive takes the lock and the lease, or looks through the open descriptors of the host where
+// the filesystem or our rights do not allow a lease.
+func (r *Remover) exclusive(fd int, id Identity) Reason {
+	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL:
+	case unix.EWOULDBLOCK:
+		return InUse
+	default:
+		return errorReason(err)
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+	switch err {
+	case nil:
+		return Removed
+	case unix.EAGAIN:
+		return InUse
+	case unix.EINVAL, unix.EACCES, unix.EPERM, unix.ENOLCK, unix.EOPNOTSUPP:
+	default:
+		return errorReason(err)
+	}
+	if r.open == nil {
+		r.open = scanOpenFiles(r.opts.ProcRoot)
+	}
+	if r.open.holds(id) {
+		return InUse
+	}
+	return Removed
+}
+
+// openFiles are the files that processes of this host have open or mapped, as far as this user
+// may see them.
+type openFiles struct{ files map[fileID]bool }
+
+type fileID struct {
+	major, minor uint32
+	ino          uint64
+}
+
+func (o *openFiles) holds(id Identity) bool {
+	return o.files[fileID{id.DevMajor, id.DevMinor, id.Ino}]
+}
+
+// scanOpenFiles looks at every descriptor and mapping of every other process once.
+func scanOpenFiles(root string) *openFiles {
+	o := &openFiles{files: make(map[fileID]bool)}
+	self := strconv.Itoa(os.Getpid())
+	pids, err := os.ReadDir(root)
+	if err != nil {
+		return o
+	}
+	for _, p := range pids {
+		name := p.Name()
+		if name == self || strings.Trim(name, "0123456789") != "" {
+			continue
+		}
+		o.scanDescriptors(filepath.Join(root, name, "fd"))
+		o.scanMaps(filepath.Join(root, name, "maps"))
+	}
+	return o
+}
+
+func (o *openFiles) scanDescriptors(dir string) {
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	var st unix.Statx_t
+	for _, fd := range fds {
+		err := unix.Statx(unix.AT_FDCWD, filepath.Join(dir, fd.Name()), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			o.files[fileID{st.Dev_major, st.Dev_minor, st.Ino}] = true
+		}
+	}
+}
+
+func (o *openFiles) scanMaps(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if id, ok := parseMapsLine(lines.Bytes()); ok {
+			o.files[id] = true
+		}
+	}
+}
+
+// parseMapsLine reads device and inode of a line of /proc/pid/maps (proc(5)):
+// "7f0-7f1 r--p 00000000 fe:00 1234  /usr/lib/libc.so".
+func parseMapsLine(line []byte) (id fileID, ok bool) {
+	fields := bytes.Fields(line)
+	if len(fields) < 5 {
+		return id, false
+	}
+	major, minor, ok := strings.Cut(string(fields[3]), ":")
+	if !ok {
+		return id, false
+	}
+	a, err1 := strconv.ParseUint(major, 16, 32)
+	b, err2 := strconv.ParseUint(minor, 16, 32)
+	ino, err3 := strconv.ParseUint(string(fields[4]), 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil || ino == 0 {
+		return id, false
+	}
+	return fileID{uint32(a), uint32(b), ino}, true
+}

@@ -1,0 +1,122 @@
+package safefs
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+)
+
+// systemDirs may not be a root, nor may anything below those that are marked.
+var systemDirs = map[string]bool{ // true: nothing below it either
+	"/": false, "/bin": true, "/boot": true, "/dev": false, "/etc": true, "/home": false, "/lib": true, "/lib32": true,
+	"/lib64": true, "/libx32": true, "/lost+found": true, "/media": false, "/mnt": false, "/opt": false, "/proc": true,
+	"/root": false, "/run": false, "/sbin": true, "/srv": false, "/sys": true, "/tmp": false, "/usr": true, "/var": false,
+	"/var/cache": false, "/var/lib": false, "/var/lib/dpkg": true, "/var/lib/rpm": true, "/var/lib/systemd": true,
+	"/var/local": false, "/var/log": false, "/var/mail": true, "/var/opt": false, "/var/run": false, "/var/spool": false,
+	"/var/tmp": false, "/dev/shm": false, "/run/user": false, "/usr/local": false,
+}
+
+// CheckRoot refuses directories on which a clean-up could do harm that nobody wants: relative or
+// unclean paths, the root of the filesystem, system directories, homes themselves, a path through
+// a symbolic link, a folder with an ancestor that others can write without the sticky bit, and
+// anything that is, holds or lies in one of reserved. Each error says what to write instead. A
+// directory that does not exist, yet, gives an error that wraps fs.ErrNotExist.
+func CheckRoot(dir string, reserved ...string) error {
+	switch {
+	case !filepath.IsAbs(dir):
+		return fmt.Errorf("%q is not absolute: write the whole path from /", dir)
+	case filepath.Clean(dir) != dir:
+		return fmt.Errorf("%q is not clean: write %q", dir, filepath.Clean(dir))
+	}
+	if err := checkSystem(dir); err != nil {
+		return err
+	}
+	for _, r := range reserved {
+		if r = filepath.Clean(r); r == dir || inside(r, dir) || inside(dir, r) {
+			return fmt.Errorf("%q and the exporter's own folder %q lie in each other: write another directory", dir, r)
+		}
+	}
+	if err := checkAncestors(dir); err != nil {
+		return err
+	}
+	fd, err := dirscan.OpenRoot(dir)
+	switch {
+	case err == nil:
+		unix.Close(fd)
+		return nil
+	case errors.Is(err, dirscan.ErrSymlink):
+		if target, evalErr := filepath.EvalSymlinks(dir); evalErr == nil {
+			return fmt.Errorf("%q is reached through a symbolic link: write %q", dir, target)
+		}
+		return fmt.Errorf("%q %w", dir, dirscan.ErrSymlink)
+	case errors.Is(err, fs.ErrNotExist):
+		return err
+	case errors.Is(err, unix.ENOTDIR):
+		return fmt.Errorf("%q is not a directory: write the folder that holds the files", dir)
+	case errors.Is(err, fs.ErrPermission):
+		return nil // observed as a failing source; it may be granted later
+	}
+	return err
+}
+
+func inside(outer, inner string) bool {
+	return strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
+}
+
+func checkSystem(dir string) error {
+	const hint = "write a folder that holds nothing but the service's own files"
+	for sys, deep := range systemDirs {
+		if dir == sys || deep && inside(sys, dir) && !underLocal(dir) {
+			return fmt.Errorf("%q is a system directory: %s", dir, hint)
+		}
+	}
+	if filepath.Dir(dir) == "/home" || slices.Contains(homes(), dir) {
+		return fmt.Errorf("%q is a home directory: %s", dir, hint)
+	}
+	return nil
+}
+
+// underLocal excepts what lies below /usr/local, which is the administrator's.
+func underLocal(dir string) bool { return inside("/usr/local", dir) }
+
+// homes returns the home directories of the users of this host that are not system directories.
+func homes() []string {
+	f, err := os.Open("/etc/passwd")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var out []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && filepath.IsAbs(fields[5]) {
+			out = append(out, filepath.Clean(fields[5]))
+		}
+	}
+	return out
+}
+
+// checkAncestors refuses a folder whose path somebody else could replace: an ancestor that the
+// group or others can write, without the sticky bit.
+func checkAncestors(dir string) error {
+	for up := filepath.Dir(dir); ; up = filepath.Dir(up) {
+		info, err := os.Lstat(up)
+		if err == nil && info.IsDir() {
+			mode := info.Mode()
+			if mode.Perm()&0o002 != 0 && mode&os.ModeSticky == 0 {
+				return fmt.Errorf("%q lies in %q, which everybody can write: chmod o-w %s, or set its sticky bit, or write another directory", dir, up, up)
+			}
+		}
+		if up == "/" {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,258 @@
+// Package safefs is the only part of the project that removes, moves or truncates files of
+// others. A file goes only when all of this holds, checked in this order: it is a regular file
+// found by a walk that never left the root, it has one link (or more are allowed), it is older
+// than the floor, nobody has it open, and it is what it was when it was judged. Whatever is in
+// doubt stays and is counted with its reason.
+package safefs
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+)
+
+// Reason says why a file that was due stayed; "" means that it was removed (in a dry run: that it
+// would be).
+type Reason string
+
+// The reasons. An unexpected error is "error_" and the errno's name.
+const (
+	Removed    Reason = ""
+	TooYoung   Reason = "too_young"
+	InUse      Reason = "in_use"
+	Changed    Reason = "changed"
+	Symlink    Reason = "symlink"
+	Hardlink   Reason = "hardlink"
+	NotRegular Reason = "not_regular"
+	Mount      Reason = "mount"
+	Future     Reason = "future"
+)
+
+func errorReason(err error) Reason {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		errno = unix.EIO
+	}
+	return Reason(dirscan.ErrorReason(errno))
+}
+
+// futureSlack is how far ahead of the clock a time may be before it is called future.
+const futureSlack = 2 * time.Second
+
+// Options configure a Remover. Dir and Now are required.
+type Options struct {
+	Dir         string                     // the root; it has passed CheckRoot
+	DryRun      bool                       // everything but the effect
+	RemoveLinks bool                       // files with several hard links too
+	MinAge      time.Duration              // floor
+	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
+	Strict      bool                       // move into a private folder and look again first
+	Now         time.Time
+	ProcRoot    string // for the scan of open descriptors where leases are not to be had; default /proc
+	NoInUse     bool   // benchmarks only: leave out the in-use check
+}
+
+// Identity is what must not change between the judgement and the removal.
+type Identity struct {
+	Ino                uint64
+	DevMajor, DevMinor uint32
+	SizeBytes          int64
+	MtimeNs, CtimeNs   int64
+}
+
+// IdentityOf returns the identity of an entry as the walk saw it.
+func IdentityOf(e *dirscan.Entry) Identity {
+	return Identity{e.Ino, e.DevMajor, e.DevMinor, e.SizeBytes, e.MtimeNs, e.CtimeNs}
+}
+
+// Remover removes files below one root, one at a time, for one run.
+type Remover struct {
+	opts       Options
+	open       *openFiles // scanned when the first lease is not to be had
+	quarantine int        // descriptor of the private folder; -1 until it is needed
+	serial     int
+	st         unix.Statx_t
+}
+
+// NewRemover returns a Remover for one run. Close it.
+func NewRemover(o Options) *Remover {
+	if o.AgeNs == nil {
+		o.AgeNs = (*dirscan.Entry).NewestNs
+	}
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	return &Remover{opts: o, quarantine: -1}
+}
+
+// Close closes what the run held open.
+func (r *Remover) Close() {
+	if r.quarantine >= 0 {
+		unix.Close(r.quarantine)
+	}
+}
+
+const statMask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_NLINK
+
+// Remove removes an entry during the Visit that found it. freed is the space given back: the
+// allocated blocks of a last link.
+func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
+	if why := r.Allowed(e); why != Removed {
+		return 0, why
+	}
+	if why := r.remove(e.Parent.FD(), string(e.Name), IdentityOf(e)); why != Removed {
+		return 0, why
+	}
+	if e.Nlink > 1 {
+		return 0, Removed
+	}
+	return e.AllocatedBytes, Removed
+}
+
+// Allowed makes the checks that need no further system call.
+func (r *Remover) Allowed(e *dirscan.Entry) Reason {
+	age := r.opts.Now.UnixNano() - r.opts.AgeNs(e)
+	switch {
+	case e.Mode&unix.S_IFMT != unix.S_IFREG:
+		return NotRegular
+	case e.Nlink > 1 && !r.opts.RemoveLinks:
+		return Hardlink
+	case age < -int64(futureSlack):
+		return Future
+	case age < int64(r.opts.MinAge):
+		return TooYoung
+	}
+	return Removed
+}
+
+// Found is a file to be removed later in the same run, when its folder is not open any more.
+type Found struct {
+	Path           string // relative to the root
+	Identity       Identity
+	Nlink          uint32
+	AllocatedBytes int64
+	why            Reason // what Allowed said when it was found
+}
+
+// Find notes an entry for RemoveFound.
+func (r *Remover) Find(e *dirscan.Entry) Found {
+	return Found{
+		Path: string(e.AppendPath(nil)), Identity: IdentityOf(e), Nlink: e.Nlink,
+		AllocatedBytes: e.AllocatedBytes, why: r.Allowed(e),
+	}
+}
+
+// RemoveFound is Remove for a file that was found earlier. The folders on the way are opened as
+// the walk opened them.
+func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
+	if f.why != Removed {
+		return 0, f.why
+	}
+	root, err := dirscan.OpenRoot(r.opts.Dir)
+	if err != nil {
+		return 0, errorReason(err)
+	}
+	defer unix.Close(root)
+	dir, name := root, f.Path
+	if i := strings.LastIndexByte(f.Path, '/'); i >= 0 {
+		name = f.Path[i+1:]
+		if dir, err = dirscan.OpenBeneath(root, f.Path[:i]); err != nil {
+			return 0, pathReason(err)
+		}
+		defer unix.Close(dir)
+	}
+	if why := r.remove(dir, name, f.Identity); why != Removed {
+		return 0, why
+	}
+	if f.Nlink > 1 {
+		return 0, Removed
+	}
+	return f.AllocatedBytes, Removed
+}
+
+func pathReason(err error) Reason {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return Changed
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+		return Symlink
+	case errors.Is(err, unix.EXDEV):
+		return Mount
+	}
+	return errorReason(err)
+}
+
+// remove makes the checks on the file itself and, outside a dry run, removes it. dirfd is the
+// folder that the name lies in.
+func (r *Remover) remove(dirfd int, name string, id Identity) Reason {
+	if !r.opts.NoInUse {
+		fd, why := r.hold(dirfd, name, id)
+		if why != Removed {
+			return why
+		}
+		defer unix.Close(fd) // also gives back lease and lock
+	}
+	if why := r.same(dirfd, name, id); why != Removed {
+		return why
+	}
+	if r.opts.DryRun {
+		return Removed
+	}
+	if r.opts.Strict {
+		return r.removeStrictly(dirfd, name, id)
+	}
+	return unlink(dirfd, name)
+}
+
+func unlink(dirfd int, name string) Reason {
+	switch err := unix.Unlinkat(dirfd, name, 0); err {
+	case nil:
+		return Removed
+	case unix.ENOENT:
+		return Changed
+	case unix.EISDIR:
+		return NotRegular
+	default:
+		return errorReason(err)
+	}
+}
+
+// same reports whether a name still means the file that was judged.
+func (r *Remover) same(dirfd int, name string, id Identity) Reason {
+	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	if name == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	err := unix.Statx(dirfd, name, flags, statMask, &r.st)
+	switch {
+	case err == unix.ENOENT:
+		return Changed
+	case err != nil:
+		return errorReason(err)
+	}
+	return r.compare(id, true)
+}
+
+func (r *Remover) compare(id Identity, ctime bool) Reason {
+	st := &r.st
+	switch kind := st.Mode & unix.S_IFMT; {
+	case kind == unix.S_IFLNK:
+		return Symlink
+	case kind != unix.S_IFREG:
+		return NotRegular
+	}
+	if st.Ino != id.Ino || st.Dev_major != id.DevMajor || st.Dev_minor != id.DevMinor || int64(st.Size) != id.SizeBytes ||
+		nanoseconds(&st.Mtime) != id.MtimeNs || ctime && nanoseconds(&st.Ctime) != id.CtimeNs {
+		return Changed
+	}
+	if st.Nlink > 1 && !r.opts.RemoveLinks {
+		return Hardlink
+	}
+	return Removed
+}
+
+func nanoseconds(t *unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
