@@ -289,9 +289,9 @@ func (l *lane) run(ctx context.Context) {
 		due = due.Add(interval)
 		now := l.s.opts.Now()
 		if late := now.Sub(due); late >= 0 {
-			missed := late/interval + 1
+			missed := int64(late/interval) + 1
 			m.missed.Add(float64(missed))
-			due = due.Add(missed * interval)
+			due = due.Add(time.Duration(missed * int64(interval)))
 		}
 		if due.Sub(now) > interval { // the clock was set back
 			due = now.Add(interval)

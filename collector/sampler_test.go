@@ -109,10 +109,10 @@ func TestSamplerCountsMissedTicks(t *testing.T) {
 
 func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fail := false
+		var fail atomic.Bool
 		s, store, log, _ := newTestSampler(t, Lane{Name: "test", Interval: time.Second, Jobs: []Job{
 			{Source: "heap", Target: "a", Impl: sourceFunc(func(_ context.Context, b *series.Batch) error {
-				if fail {
+				if fail.Load() {
 					return errors.New("connection refused")
 				}
 				b.Set(frameGauge, 1, "a")
@@ -126,7 +126,7 @@ func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 			t.Errorf("success = %v, %v after a good sample, want 1", v, ok)
 		}
 		good, _, _ := store.Value(SourceLastSuccess, "heap", "a")
-		fail = true
+		fail.Store(true)
 		<-time.After(3500 * time.Millisecond)
 		if _, _, ok := store.Value(frameGauge, "a"); ok {
 			t.Error("the value of a failed reading is still there, want it absent")
@@ -140,7 +140,7 @@ func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 		if errs := s.Errors(); len(errs) != 1 || errs[0].Error != "connection refused" {
 			t.Errorf("errors = %v, want the one that is there", errs)
 		}
-		fail = false
+		fail.Store(false)
 		<-time.After(2 * time.Second)
 		s.Stop()
 		if n := strings.Count(log.String(), "source failed"); n != 1 {
