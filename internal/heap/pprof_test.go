@@ -152,18 +152,16 @@ func TestPprofHostileServers(t *testing.T) {
 }
 
 func TestPprofCollectOutcomes(t *testing.T) {
-	var gc http.HandlerFunc
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.FormValue("gc") != "" {
-			gc(w, r)
-			return
-		}
-		io.WriteString(w, trailer)
-	}))
-	defer srv.Close()
-	f := func(name string, answer http.HandlerFunc, unknown bool) {
+	f := func(name string, gc http.HandlerFunc, unknown bool) {
 		t.Helper()
-		gc = answer
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.FormValue("gc") != "" {
+				gc(w, r)
+				return
+			}
+			io.WriteString(w, trailer)
+		}))
+		defer srv.Close()
 		c := newClient(t, newPool(t), Config{Provider: ProviderGo, Address: srv.Listener.Addr().String()})
 		before, after, err := c.Collect(deadline(t, 300*time.Millisecond))
 		if err == nil || errors.Is(err, ErrUnknown) != unknown || !before.Used.OK || after.Used.OK {
