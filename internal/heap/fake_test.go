@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -358,7 +359,7 @@ func TestInspectorCollectOutcomes(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || (tt.want != errAny && !errors.Is(err, tt.want)) || errors.Is(err, ErrUnknown) != tt.unknown || after.Used.OK || !before.Used.OK {
+			if err == nil || (!errors.Is(tt.want, errAny) && !errors.Is(err, tt.want)) || errors.Is(err, ErrUnknown) != tt.unknown || after.Used.OK || !before.Used.OK {
 				t.Errorf("%+v, %+v, %v, want before only and %v, unknown %v", before, after, err, tt.want, tt.unknown)
 			}
 		})
@@ -467,6 +468,15 @@ func TestInspectorManyRestarts(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	p := newPool(t, func(o *Options) { o.Metrics = lazy.NewMetrics(reg) })
 	c := newClient(t, p, nodeConfig(f.address()))
+	descriptors := func() int {
+		t.Helper()
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := descriptors()
 	for range 1000 {
 		if _, err := readWithin(c, 5*time.Second); err != nil {
 			t.Fatal(err)
@@ -482,6 +492,13 @@ func TestInspectorManyRestarts(t *testing.T) {
 	want := "# HELP spillway_provider_opens_total Openings of providers of a kind that succeeded.\n# TYPE spillway_provider_opens_total counter\nspillway_provider_opens_total{provider=\"node_inspector\"} 1000\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "spillway_provider_opens_total"); err != nil {
 		t.Error(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for descriptors() > before+5 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d descriptors, %d before", descriptors(), before)
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 	// goleak in TestMain sees goroutines that are left
 }

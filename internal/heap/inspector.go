@@ -83,9 +83,8 @@ func (n *inspector) open(ctx context.Context) (*session, error) {
 
 func (n *inspector) find(ctx context.Context) (debuggee, error) {
 	body, err := get(ctx, n.client, n.address, "/json/list")
-	var status *statusError
-	if errors.As(err, &status) {
-		return debuggee{}, fmt.Errorf("not an inspector: %w", err)
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return debuggee{}, fmt.Errorf("not an inspector: %w", status)
 	}
 	if err != nil {
 		return debuggee{}, err
@@ -260,12 +259,12 @@ func (n *inspector) collect(ctx context.Context, s *session) error {
 		if err == nil {
 			return nil
 		}
-	} else if answer := (*answerError)(nil); !errors.As(err, &answer) {
+	} else if _, answered := errors.AsType[*answerError](err); !answered {
 		return unknownIf(sent, err)
 	}
 	n.logger.Debug("gc() is not to be had, asking the heap profiler", "err", err)
 	_, sent, err = s.call(ctx, methodCollect, nil)
-	if answer := (*answerError)(nil); errors.As(err, &answer) {
+	if _, answered := errors.AsType[*answerError](err); answered {
 		return err
 	}
 	return unknownIf(sent, err)

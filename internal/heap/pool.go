@@ -70,6 +70,9 @@ func (p *Pool) Get(cfg Config) (*Client, error) {
 	if !known {
 		return nil, fmt.Errorf("heap provider %q: %w", cfg.Provider, ErrNotConfigured)
 	}
+	if cfg.Provider == ProviderNode && cfg.Session == "" {
+		cfg.Session = SessionHeld
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shared[cfg]

@@ -81,8 +81,7 @@ func (g *pprofClient) fetchWith(ctx context.Context, c *http.Client, path string
 			return u, nil
 		}
 	}
-	var status *statusError
-	if errors.As(err, &status) || errors.Is(err, errNoMemStats) {
+	if _, refused := errors.AsType[*statusError](err); refused || errors.Is(err, errNoMemStats) {
 		return Usage{}, fmt.Errorf("%s does not serve net/http/pprof: %w", g.address, err)
 	}
 	return Usage{}, classify(err, g.address, "serve net/http/pprof at "+g.address)
@@ -101,9 +100,8 @@ func (g *pprofClient) Collect(ctx context.Context) (before, after Usage, err err
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
 	after, sent, err := g.fetch(ctx, pprofCollect)
-	var status *statusError
-	if errors.As(err, &status) {
-		return before, Usage{}, err // refused
+	if _, refused := errors.AsType[*statusError](err); refused {
+		return before, Usage{}, err
 	}
 	return before, after, unknownIf(sent, err)
 }

@@ -97,14 +97,14 @@ func (e *statusError) Error() string { return fmt.Sprintf("GET %s answered %q", 
 
 // classify adds the sentinel that an error of the network stands for, and the hint.
 func classify(err error, address, hint string) error {
-	var op *net.OpError
-	var timeout net.Error
+	op, isOp := errors.AsType[*net.OpError](err)
+	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
 		return fmt.Errorf("%s: %w: no answer in time", address, ErrBusy)
-	case errors.As(err, &op) && op.Op == "dial":
+	case isOp && op.Op == "dial":
 		return fmt.Errorf("%w: %w: %s", ErrUnreachable, op, hint)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: it closed the connection: %w: %s", ErrUnreachable, err, hint)

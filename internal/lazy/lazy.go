@@ -336,11 +336,11 @@ func (p *Provider[T]) Close() error {
 	p.retire()
 	gone := p.gone
 	p.mu.Unlock()
+	if gone != nil {
+		gone() // the name is free at once
+	}
 	p.cancel()
 	p.work.Wait()
-	if gone != nil {
-		gone()
-	}
 	return nil
 }
 
