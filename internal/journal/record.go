@@ -1,3 +1,7 @@
+// Package journal is the durable record of what was about to be done and what came of it. Its
+// invariant: Begin returns only after the intent is synced to disk, so that no effect can happen
+// that the journal does not know of, and an intent without a result is told as interrupted after
+// the next start. Where it cannot be written, Begin fails and nothing may be done.
 package journal
 
 import "time"
@@ -27,4 +31,9 @@ type Record struct {
 	Outcome      string           `json:"outcome"` // "" while open
 	DurationSecs float64          `json:"duration_seconds"`
 	Error        string           `json:"error,omitempty"`
+	Detail       string           `json:"detail,omitempty"` // what else there is to say, for people
+	Alerts       int              `json:"alerts,omitempty"` // of a run: how many alerts it served
 }
+
+// OutcomeInterrupted is the outcome of an intent whose end nobody saw: the process ended first.
+const OutcomeInterrupted = "interrupted"

@@ -1,0 +1,61 @@
+package journal
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// What is done about a corrupt journal, beside moving it aside.
+const (
+	OnCorruptRefuse   = "refuse"   // Open fails with a CorruptError until a person confirms
+	OnCorruptRecreate = "recreate" // a new journal is begun at once
+)
+
+// DefaultDir is where the journal is unless the config says otherwise.
+const DefaultDir = "/var/lib/spillway"
+
+const (
+	defaultKeep = 90 * 24 * time.Hour
+	minKeep     = time.Hour
+)
+
+// Config is the yaml key `journal`.
+type Config struct {
+	Dir       string         `yaml:"dir"`        // default DefaultDir, else the user's state directory
+	Keep      units.Duration `yaml:"keep"`       // how long records are kept; default 90d
+	OnCorrupt string         `yaml:"on_corrupt"` // refuse (default) | recreate
+}
+
+// Validate applies the defaults, but for Dir, and reports every mistake. An empty Dir is left to
+// the caller, who may fall back to the user's state directory only when none was written.
+func (c *Config) Validate(report func(key, format string, args ...any)) {
+	if c.Dir != "" && !filepath.IsAbs(c.Dir) {
+		report("dir", "%q is not absolute: write the whole path, such as %s", c.Dir, DefaultDir)
+	}
+	if filepath.Clean(c.Dir) == "/" {
+		report("dir", `"/" is no folder for a journal: write one of its own, such as %s`, DefaultDir)
+	}
+	if c.Keep == 0 {
+		c.Keep = units.Duration(defaultKeep)
+	}
+	if c.Keep.Std() < minKeep {
+		report("keep", "%s is too short: write at least %s, such as 90d", c.Keep, units.Duration(minKeep))
+	}
+	switch c.OnCorrupt {
+	case "":
+		c.OnCorrupt = OnCorruptRefuse
+	case OnCorruptRefuse, OnCorruptRecreate:
+	default:
+		report("on_corrupt", "%q is not a way to go on: write %s or %s", c.OnCorrupt, OnCorruptRefuse, OnCorruptRecreate)
+	}
+}
+
+// ReservedDirs returns the folders that hold the journal, which no clean-up may touch.
+func (c *Config) ReservedDirs() []string {
+	if c.Dir == "" {
+		return []string{DefaultDir}
+	}
+	return []string{filepath.Clean(c.Dir)}
+}

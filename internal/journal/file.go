@@ -1,0 +1,283 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+var (
+	bucketRecords = []byte("records")
+	bucketState   = []byte("state")
+)
+
+const (
+	maxBatch       = 1024             // changes in one sync
+	batchDelay     = time.Millisecond // how long a sync waits for company, when there was some before
+	retryDelay     = 5 * time.Second  // between attempts to write pending results
+	retentionEvery = time.Hour        // when nothing is written
+	retentionShare = 8                // or when this part of the size was written since
+	allocBytes     = 1 << 20          // steps in which the file grows
+)
+
+// The states of op.claim.
+const (
+	claimWaiting = iota
+	claimTaken
+	claimLeft
+)
+
+// op is one change that waits for the writer.
+type op struct {
+	change func(tx) error
+	done   chan error
+	claim  atomic.Int32 // claimWaiting until the writer takes it or the caller leaves
+}
+
+// file is a store on disk. One goroutine writes: it takes all changes that wait, applies them in
+// one transaction and answers all of them after its sync.
+type file struct {
+	j    *Journal
+	db   *bolt.DB
+	ops  chan *op
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+func newFile(db *bolt.DB, j *Journal) *file {
+	f := &file{j: j, db: db, ops: make(chan *op, maxBatch), stop: make(chan struct{})}
+	f.done.Go(f.write)
+	return f
+}
+
+func (f *file) update(ctx context.Context, change func(tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o := &op{change: change, done: make(chan error, 1)}
+	select {
+	case f.ops <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-f.stop:
+		return ErrClosed
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-f.stop:
+	case <-ctx.Done():
+	}
+	if o.claim.CompareAndSwap(claimWaiting, claimLeft) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return ErrClosed
+	}
+	return <-o.done // the writer is at it: its answer is the truth
+}
+
+func (f *file) view(read func(tx) error) error {
+	return guarded(func() error {
+		return f.db.View(func(t *bolt.Tx) error { return read(newBoltTx(t)) })
+	})
+}
+
+func (f *file) close() error {
+	close(f.stop)
+	f.done.Wait()
+	return f.db.Close()
+}
+
+// write is the writer's loop.
+func (f *file) write() {
+	retry := time.NewTicker(retryDelay)
+	defer retry.Stop()
+	hourly := time.NewTicker(retentionEvery)
+	defer hourly.Stop()
+	var written int64
+	company := false
+	batch := make([]*op, 0, maxBatch)
+	for {
+		batch = batch[:0]
+		select {
+		case o := <-f.ops:
+			batch = f.gather(append(batch, o), company)
+		case <-retry.C:
+			if !f.j.hasPending() {
+				continue
+			}
+		case <-hourly.C:
+			f.retain()
+			continue
+		case <-f.stop:
+			if f.j.hasPending() {
+				f.commit(nil)
+			}
+			return
+		}
+		company = len(batch) > 1
+		if written += f.commit(batch); written >= f.j.opts.MaxBytes/retentionShare {
+			f.retain()
+			written = 0
+		}
+	}
+}
+
+// gather adds the changes that wait already and, when the last sync had company, those of the
+// next millisecond. A lone caller never waits.
+func (f *file) gather(batch []*op, company bool) []*op {
+	batch = f.drain(batch)
+	if !company || len(batch) == maxBatch {
+		return batch
+	}
+	timer := time.NewTimer(batchDelay)
+	defer timer.Stop()
+	for len(batch) < maxBatch {
+		select {
+		case o := <-f.ops:
+			batch = append(batch, o)
+		case <-timer.C:
+			return f.drain(batch)
+		}
+	}
+	return batch
+}
+
+func (f *file) drain(batch []*op) []*op {
+	for len(batch) < maxBatch {
+		select {
+		case o := <-f.ops:
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit applies a batch, and what is pending, in one synced transaction, and returns the bytes
+// that were put.
+func (f *file) commit(batch []*op) (written int64) {
+	taken := batch[:0]
+	for _, o := range batch {
+		if o.claim.CompareAndSwap(claimWaiting, claimTaken) {
+			taken = append(taken, o)
+		}
+	}
+	pending := f.j.takePending()
+	if len(taken) == 0 && len(pending) == 0 {
+		return 0
+	}
+	answers := make([]error, len(taken))
+	start := time.Now()
+	err := guarded(func() error {
+		return f.db.Update(func(t *bolt.Tx) error {
+			b := newBoltTx(t)
+			for id, v := range pending {
+				b.put(id, v)
+			}
+			for i, o := range taken {
+				answers[i] = o.change(b)
+			}
+			written = b.written
+			return b.err
+		})
+	})
+	f.j.metrics.committed(time.Since(start))
+	f.j.wrote(err, pending)
+	for i, o := range taken {
+		if err != nil {
+			answers[i] = fmt.Errorf("%w: %w", ErrUnwritable, err)
+		}
+		o.done <- answers[i]
+	}
+	return written
+}
+
+// guarded runs f and turns a panic or a memory fault into an error: bbolt asserts what it reads,
+// and a file that was cut short faults in its mapping.
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	return f()
+}
+
+// boltTx adapts a transaction. The first failing write is kept in err and undoes all of it.
+type boltTx struct {
+	records, state *bolt.Bucket
+	written        int64
+	err            error
+}
+
+func newBoltTx(t *bolt.Tx) *boltTx {
+	return &boltTx{records: t.Bucket(bucketRecords), state: t.Bucket(bucketState)}
+}
+
+func (t *boltTx) note(err error) { t.err = errors.Join(t.err, err) }
+
+func (t *boltTx) get(id string) []byte { return t.records.Get([]byte(id)) }
+func (t *boltTx) del(id string)        { t.note(t.records.Delete([]byte(id))) }
+func (t *boltTx) put(id string, v []byte) {
+	t.written += int64(len(v))
+	t.note(t.records.Put([]byte(id), v))
+}
+
+func (t *boltTx) last() (string, bool) {
+	k, _ := t.records.Cursor().Last()
+	return string(k), k != nil
+}
+
+func (t *boltTx) down(before string, f func(string, []byte) bool) {
+	c := t.records.Cursor()
+	k, v := c.Last()
+	if before != "" {
+		if k, v = c.Seek([]byte(before)); k == nil {
+			k, v = c.Last()
+		}
+		for k != nil && string(k) >= before {
+			k, v = c.Prev()
+		}
+	}
+	for ; k != nil; k, v = c.Prev() {
+		if !f(string(k), v) {
+			return
+		}
+	}
+}
+
+func (t *boltTx) up(f func(string, []byte) bool) {
+	c := t.records.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if !f(string(k), v) {
+			return
+		}
+	}
+}
+
+func (t *boltTx) states(prefix string, f func(string, []byte)) {
+	c := t.state.Cursor()
+	for k, v := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
+		f(strings.Clone(string(k)), v)
+	}
+}
+
+func (t *boltTx) putState(key string, v []byte) {
+	if v == nil {
+		t.note(t.state.Delete([]byte(key)))
+		return
+	}
+	t.note(t.state.Put([]byte(key), v))
+}

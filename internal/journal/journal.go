@@ -1,0 +1,351 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	fileName        = "journal.db"
+	lockTimeout     = 200 * time.Millisecond
+	defaultMaxBytes = 64 << 20
+	maxStateKey     = 256
+	maxStateValue   = 1 << 20
+)
+
+// Options configure a Journal. Logger is required.
+type Options struct {
+	Dir        string                // folder of journal.db; made with mode 0700
+	Keep       time.Duration         // records older than this go; default 90 days
+	MaxBytes   int64                 // the oldest records go beyond this; default 64 MiB
+	OnCorrupt  string                // OnCorruptRefuse (default) or OnCorruptRecreate
+	Logger     *slog.Logger          // required
+	Now        func() time.Time      // default time.Now
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+func (o *Options) applyDefaults() {
+	if o.Keep <= 0 {
+		o.Keep = defaultKeep
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.OnCorrupt == "" {
+		o.OnCorrupt = OnCorruptRefuse
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Journal is an open journal. All methods may be called concurrently.
+type Journal struct {
+	opts        Options
+	path        string
+	store       store
+	metrics     *metrics
+	interrupted []Record
+	durable     bool
+
+	mu       sync.Mutex
+	lastID   uint64
+	open     map[string]Record // intents without a result
+	pending  map[string][]byte // results that could not be written yet
+	writable bool
+	closed   bool
+}
+
+// store is what holds the records: a file, memory, or a snapshot for reading.
+type store interface {
+	// update runs the change durably, alone or together with others; see op.
+	update(ctx context.Context, change func(tx) error) error
+	view(read func(tx) error) error
+	close() error
+}
+
+// Open opens the journal of a folder, or begins one. Intents that were left open become
+// interrupted; Interrupted tells them. The error is an ErrLocked when another process has it, an
+// ErrCorrupt when it had to be moved aside, and names the folder otherwise.
+func Open(o Options) (*Journal, error) {
+	o.applyDefaults()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the journal's folder: %w", err)
+	}
+	path := filepath.Join(o.Dir, fileName)
+	db, err := openChecked(path, &o)
+	if err != nil {
+		return nil, err
+	}
+	j := newJournal(o, path)
+	j.durable = true
+	f := newFile(db, j)
+	j.store = f
+	if err := j.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the journal %s: %w", path, err), j.Close())
+	}
+	f.retain()
+	return j, nil
+}
+
+// OpenMemory returns a journal that behaves like one on disk and holds a bounded number of
+// records, but ends with the process: Durable is false.
+func OpenMemory(o Options) *Journal {
+	o.applyDefaults()
+	j := newJournal(o, "")
+	j.store = newMemory(j)
+	return j
+}
+
+func newJournal(o Options, path string) *Journal {
+	j := &Journal{opts: o, path: path, open: make(map[string]Record), pending: make(map[string][]byte), writable: true}
+	j.metrics = newMetrics(o.Registerer, j)
+	return j
+}
+
+// recover completes the open intents of an earlier process.
+func (j *Journal) recover() error {
+	var open []Record
+	err := j.store.view(func(t tx) error {
+		if last, ok := t.last(); ok {
+			j.lastID = parseID(last)
+		}
+		t.up(func(id string, v []byte) bool {
+			if isOpen(v) {
+				if r, err := decode(id, v); err == nil {
+					open = append(open, r)
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	for i := range open {
+		open[i].Outcome = OutcomeInterrupted
+		if open[i].Error == "" {
+			open[i].Error = "the exporter ended before this did"
+		}
+	}
+	err = j.store.update(context.Background(), func(t tx) error {
+		for _, r := range open {
+			t.put(r.ID, seal(r.ID, encode(r)))
+		}
+		return nil
+	})
+	if err != nil {
+		// Reading still works, and the next start will find them again: nothing is lost.
+		j.opts.Logger.Error("the journal cannot mark what was interrupted", "path", j.path, "records", len(open), "err", err)
+	}
+	j.interrupted = open
+	return nil
+}
+
+// Interrupted returns the intents that Open found without a result, oldest first.
+func (j *Journal) Interrupted() []Record { return slices.Clone(j.interrupted) }
+
+// Path returns the file of the journal; "" in memory.
+func (j *Journal) Path() string { return j.path }
+
+// Durable reports whether what Begin has recorded outlives this process.
+func (j *Journal) Durable() bool { return j.durable }
+
+// Writable reports whether the last write succeeded. It is true before the first.
+func (j *Journal) Writable() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.writable && !j.closed
+}
+
+// Begin records an intent and returns its id once it is synced. ID is chosen here; an empty Time
+// is now, an empty RunID becomes the ID. The error is an ErrUnwritable when nothing was recorded,
+// or ctx's when it ended before the write began.
+func (j *Journal) Begin(ctx context.Context, r Record) (string, error) {
+	ids, err := j.BeginAll(ctx, []Record{r})
+	if err != nil {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// BeginAll records several intents in one sync: all of them or, with an error, none.
+func (j *Journal) BeginAll(ctx context.Context, records []Record) ([]string, error) {
+	values := make([][]byte, len(records))
+	records = slices.Clone(records)
+	for i := range records {
+		r := &records[i]
+		r.Outcome = ""
+		if r.Time.IsZero() {
+			r.Time = j.opts.Now()
+		}
+		r.clip()
+		values[i] = encode(*r)
+	}
+	ids := make([]string, len(records))
+	err := j.store.update(ctx, func(t tx) error {
+		for i, v := range values {
+			ids[i] = j.nextID(records[i].Time)
+			t.put(ids[i], seal(ids[i], v))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i, r := range records {
+		r.complete(ids[i])
+		j.open[ids[i]] = r
+	}
+	return ids, nil
+}
+
+// Finish completes an intent: change sets the outcome and what else is known. It may change
+// anything but ID, RunID and Time. When the write fails, the result is kept in memory, written
+// with the next success, and the error is an ErrUnwritable.
+func (j *Journal) Finish(ctx context.Context, id string, change func(*Record)) error {
+	j.mu.Lock()
+	r, ok := j.open[id]
+	delete(j.open, id)
+	j.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("finish %q: %w", id, ErrNotOpen)
+	}
+	was := r
+	change(&r)
+	r.ID, r.RunID, r.Time = was.ID, was.RunID, was.Time
+	if r.Outcome == "" {
+		r.Outcome = "unknown"
+	}
+	r.clip()
+	value := seal(id, encode(r))
+	// The result is written although the caller no longer waits: the effect has happened.
+	err := j.store.update(context.WithoutCancel(ctx), func(t tx) error {
+		t.put(id, value)
+		return nil
+	})
+	if errors.Is(err, ErrUnwritable) {
+		j.mu.Lock()
+		j.pending[id] = value
+		j.mu.Unlock()
+	}
+	return err
+}
+
+// Get returns one record.
+func (j *Journal) Get(id string) (r Record, found bool, err error) {
+	err = j.store.view(func(t tx) error {
+		if v := t.get(id); v != nil {
+			found = true
+			r, err = decode(id, v)
+		}
+		return err
+	})
+	return r, found, err
+}
+
+// PutState keeps a small value under a key, synced; a nil value forgets the key.
+func (j *Journal) PutState(ctx context.Context, key string, value []byte) error {
+	if key == "" || len(key) > maxStateKey || len(value) > maxStateValue {
+		return fmt.Errorf("state %.40q of %d bytes: %w: at most %d bytes of key and %d of value", key, len(value), ErrTooLarge, maxStateKey, maxStateValue)
+	}
+	value = slices.Clone(value)
+	return j.store.update(ctx, func(t tx) error {
+		t.putState(key, value)
+		return nil
+	})
+}
+
+// State returns the value of a key; nil when there is none.
+func (j *Journal) State(key string) ([]byte, error) {
+	all, err := j.States(key)
+	return all[key], err
+}
+
+// States returns the values of all keys that begin with prefix.
+func (j *Journal) States(prefix string) (map[string][]byte, error) {
+	out := make(map[string][]byte)
+	err := j.store.view(func(t tx) error {
+		t.states(prefix, func(key string, v []byte) { out[strings.Clone(key)] = slices.Clone(v) })
+		return nil
+	})
+	return out, err
+}
+
+// Close writes what is pending and releases the file. Open intents stay open, to be told as
+// interrupted by the next Open.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return nil
+	}
+	j.closed = true
+	j.mu.Unlock()
+	j.metrics.unregister()
+	return j.store.close()
+}
+
+// nextID returns an id that is larger than all before it, and the time of the record unless the
+// clock went back. It is called by one goroutine at a time, that of the store's writer.
+func (j *Journal) nextID(t time.Time) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lastID = max(uint64(max(t.UnixNano(), 0)), j.lastID+1)
+	return formatID(j.lastID)
+}
+
+// takePending hands the results that wait for a write to the writer.
+func (j *Journal) takePending() map[string][]byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.pending) == 0 {
+		return nil
+	}
+	return maps.Clone(j.pending)
+}
+
+// wrote notes how a write ended.
+func (j *Journal) wrote(err error, pending map[string][]byte) {
+	j.mu.Lock()
+	before := j.writable
+	j.writable = err == nil
+	if err == nil {
+		for id := range pending {
+			delete(j.pending, id)
+		}
+	}
+	j.mu.Unlock()
+	switch {
+	case before && err != nil:
+		j.opts.Logger.Error("the journal cannot be written: no action runs until it can", "path", j.path, "err", err)
+	case !before && err == nil:
+		j.opts.Logger.Info("the journal can be written again", "path", j.path)
+	}
+}
+
+func (j *Journal) hasPending() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.pending) > 0
+}
+
+// boltOptions are those of every open.
+func boltOptions(readOnly bool) *bolt.Options {
+	return &bolt.Options{Timeout: lockTimeout, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, OpenFile: openFile}
+}

@@ -1,0 +1,71 @@
+package journal
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics tell whether intents can be recorded. A nil *metrics counts nothing.
+type metrics struct {
+	reg    prometheus.Registerer
+	all    []prometheus.Collector
+	commit prometheus.Histogram
+	size   prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, j *Journal) *metrics {
+	if reg == nil {
+		return nil
+	}
+	flag := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	m := &metrics{
+		reg: reg,
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "spillway_journal_commit_duration_seconds", Help: "Time that one synced write of the journal took; it may hold many records.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .1, .5, 2.5}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
+		}),
+		size: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "spillway_journal_size_bytes", Help: "Bytes of the journal that hold records, when they were last counted.",
+		}),
+	}
+	m.all = []prometheus.Collector{
+		m.commit, m.size,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "spillway_journal_writable", Help: "Whether the last write of the journal succeeded; while it is 0 no action runs.",
+		}, func() float64 { return flag(j.Writable()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "spillway_journal_durable", Help: "Whether the journal outlives the process; while it is 0 only dry runs are allowed.",
+		}, func() float64 { return flag(j.Durable()) }),
+	}
+	for _, c := range m.all {
+		reg.MustRegister(c)
+	}
+	return m
+}
+
+func (m *metrics) unregister() {
+	if m == nil {
+		return
+	}
+	for _, c := range m.all {
+		m.reg.Unregister(c)
+	}
+}
+
+func (m *metrics) committed(took time.Duration) {
+	if m != nil {
+		m.commit.Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) sized(bytes int64) {
+	if m != nil {
+		m.size.Set(float64(bytes))
+	}
+}
