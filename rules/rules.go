@@ -1,26 +1,24 @@
-// Package rules embeds the alert rules that the exporter ships and evaluates, and the snippets
-// that wire Prometheus and Alertmanager to it.
+// Package rules embeds the rule bundle that ships with the exporter, so that a Prometheus, the
+// exporter's own evaluator and the command export all read the same bytes.
 package rules
 
 import "embed"
 
-// The names of the embedded files.
-const (
-	RulesFile        = "spillway.rules.yml"
-	PrometheusFile   = "prometheus.yml"
-	AlertmanagerFile = "alertmanager.yml"
-)
-
-// FS holds the rule file and the snippets, as they stand in the repository.
+// FS holds the files named below.
 //
-//go:embed spillway.rules.yml prometheus.yml alertmanager.yml
+//go:embed spillway.rules.yml spillway.rules_test.yml alertmanager.yml prometheus.yml
 var FS embed.FS
 
-// Rules returns the shipped rule file.
-func Rules() []byte {
-	b, err := FS.ReadFile(RulesFile)
-	if err != nil {
-		panic(err) // embedded by the compiler
-	}
-	return b
-}
+// The files in FS.
+const (
+	Bundle       = "spillway.rules.yml"      // alerting rules, for Prometheus 2.42 and later and for the evaluator
+	BundleTest   = "spillway.rules_test.yml" // unit tests of the bundle, for promtool
+	Alertmanager = "alertmanager.yml"        // snippet: the receiver that calls the webhook
+	Prometheus   = "prometheus.yml"          // snippet: scrape, rule file, Alertmanager
+)
+
+// Names lists the files in FS in the order in which a reader wants them.
+func Names() []string { return []string{Bundle, BundleTest, Prometheus, Alertmanager} }
+
+// Read returns the contents of one of the files in FS.
+func Read(name string) ([]byte, error) { return FS.ReadFile(name) }
