@@ -1,0 +1,213 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// The reasons for which an action does not run, as they stand in spillway_action_skips_total.
+const (
+	SkipNotOurs    = "not_ours"
+	SkipNoPlaybook = "no_playbook"
+	SkipDuplicate  = "duplicate"
+	SkipCooldown   = "cooldown"
+	SkipQueueFull  = "queue_full"
+	SkipDraining   = "draining"
+	SkipJournal    = "journal"
+	SkipLevel      = "level"   // the level of the run is not in the step's `when`
+	SkipFalling    = "falling" // the value falls by itself
+)
+
+// fallingShare: a value below this share of its own recent peak, and not critical, is falling.
+const fallingShare = 0.85
+
+// question is everything that the decision about one alert depends on.
+type question struct {
+	alert  *alert.Alert
+	inside bool     // the alert comes from the embedded evaluator: it is ours
+	known  []string // the names of this exporter, normalized
+
+	hasTarget, hasPlaybook bool
+	targets, playbooks     func() []string // for the reason, sorted
+
+	open     bool // a run of this playbook for this target is queued or running
+	served   bool // this very alert is served by the open or the last run
+	until    time.Time
+	broken   bool // an emergency has broken this cooldown already
+	level    series.Level
+	now      time.Time
+	full     bool
+	draining bool
+}
+
+// verdict is the answer to a question.
+type verdict struct {
+	disposition string
+	skip        string // why no action runs for this alert; "" when one does
+	reason      string // a sentence for people
+	join        bool   // the open run serves it
+	breaks      bool   // the cooldown is broken by an emergency
+}
+
+// decide is the whole decision about one alert, in order.
+func decide(q question) verdict {
+	for _, rule := range []func(*question) (verdict, bool){
+		decideOurs, decideTarget, decidePlaybook, decideResolved, decideOpen, decideCooldown, decideRoom,
+	} {
+		if v, decided := rule(&q); decided {
+			return v
+		}
+	}
+	v := verdict{disposition: alert.Accepted, reason: "a run was recorded and will start"}
+	if q.now.Before(q.until) {
+		v.breaks, v.reason = true, "an emergency breaks the cooldown once: a run was recorded and will start"
+	}
+	return v
+}
+
+func decideOurs(q *question) (verdict, bool) {
+	instance := q.alert.Labels[alert.LabelInstance]
+	if q.inside || instance == "" || slices.Contains(q.known, alert.NormalizeInstance(instance)) {
+		return verdict{}, false
+	}
+	names := "it has no name yet"
+	if len(q.known) > 0 {
+		names = "it is " + strings.Join(q.known, ", ")
+	}
+	return verdict{disposition: alert.NotOurs, skip: SkipNotOurs, reason: fmt.Sprintf(
+		"the instance %.200q is not this exporter (%s): route the alert to its own exporter, or write instance: in the configuration", instance, names)}, true
+}
+
+func decideTarget(q *question) (verdict, bool) {
+	if q.hasTarget {
+		return verdict{}, false
+	}
+	name := q.alert.Target()
+	reason := "the alert has no target label"
+	if name != "" {
+		reason = fmt.Sprintf("the target %.100q is not configured here", name)
+	}
+	return verdict{disposition: alert.NotOurs, skip: SkipNotOurs, reason: reason + ": write one of " + list(q.targets())}, true
+}
+
+func decidePlaybook(q *question) (verdict, bool) {
+	name := q.alert.Playbook()
+	switch {
+	case name == "":
+		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: "the alert asks for no remedy: it has no playbook label"}, true
+	case !q.hasPlaybook:
+		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: fmt.Sprintf(
+			"the target %q has no playbook %.100q: write one of %s", q.alert.Target(), name, list(q.playbooks()))}, true
+	}
+	return verdict{}, false
+}
+
+func decideResolved(q *question) (verdict, bool) {
+	if q.alert.Status != alert.StatusResolved {
+		return verdict{}, false
+	}
+	return verdict{disposition: alert.Resolved, reason: "nothing to do any more"}, true
+}
+
+func decideOpen(q *question) (verdict, bool) {
+	switch {
+	case q.served && q.open:
+		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "the run for this very alert is open", join: true}, true
+	case q.open:
+		return verdict{disposition: alert.Accepted, reason: "the open run of the same playbook serves it", join: true}, true
+	case q.served && q.now.Before(q.until):
+		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "this very alert was served, and its cooldown holds until " + clock(q.until)}, true
+	}
+	return verdict{}, false
+}
+
+func decideCooldown(q *question) (verdict, bool) {
+	if !q.now.Before(q.until) || q.level == series.LevelEmergency && !q.broken {
+		return verdict{}, false
+	}
+	reason := "the playbook ran for this target, and its cooldown holds until " + clock(q.until)
+	if q.level == series.LevelEmergency {
+		reason += "; an emergency has broken it once already"
+	}
+	return verdict{disposition: alert.Cooldown, skip: SkipCooldown, reason: reason}, true
+}
+
+func decideRoom(q *question) (verdict, bool) {
+	switch {
+	case q.draining:
+		return verdict{disposition: alert.Refused, skip: SkipDraining, reason: ErrDraining.Error()}, true
+	case q.full:
+		return verdict{disposition: alert.Refused, skip: SkipQueueFull, reason: ErrQueueFull.Error()}, true
+	}
+	return verdict{}, false
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// list names at most ten.
+func list(names []string) string {
+	switch {
+	case len(names) == 0:
+		return "none: nothing is configured"
+	case len(names) > 10:
+		return strings.Join(names[:10], ", ") + fmt.Sprintf(" and %d more", len(names)-10)
+	}
+	return strings.Join(names, ", ")
+}
+
+// levelOf is the level that an alert speaks of: its level label, else what its severity is worth.
+func levelOf(a *alert.Alert) series.Level {
+	if level, ok := series.ParseLevel(a.Labels[alert.LabelLevel]); ok {
+		return level
+	}
+	if a.Labels[alert.LabelSeverity] == "critical" {
+		return series.LevelCritical
+	}
+	return series.LevelWarning
+}
+
+// falling reports whether a value falls by itself: it is of memory or heap, below critical, and
+// below 85 % of its own recent peak.
+func falling(s Subject, r Reading) bool {
+	return (s == SubjectMemory || s == SubjectHeap) && r.Known && r.Level < series.LevelCritical && r.Ratio < fallingShare*r.Peak
+}
+
+// skipStep says why a step of a run that an alert asked for is left out; "" when it is not.
+func skipStep(s Step, level series.Level, until, now time.Time) (reason, text string) {
+	switch {
+	case len(s.When) > 0 && !slices.Contains(s.When, level):
+		return SkipLevel, fmt.Sprintf("%s was left out at level %s", s, level)
+	case now.Before(until):
+		return SkipCooldown, fmt.Sprintf("%s was left out, its cooldown holds until %s", s, clock(until))
+	}
+	return "", ""
+}
+
+// The outcomes of a run, as they stand in the journal and in spillway_playbook_runs_total, beside
+// those of an action and journal.OutcomeInterrupted.
+const (
+	OutcomeRelieved    = "relieved"    // a step was followed by readings below its `below`
+	OutcomeIneffective = "ineffective" // all steps ran and the level stayed
+	OutcomeFalling     = "falling"     // the value falls by itself and is left alone
+	OutcomeSkipped     = "skipped"     // every step was left out, each with its reason
+)
+
+// nextCooldown returns how long a playbook rests after a run. last is the rest before it; ran
+// says whether any step did run. 0 means that it may run again at once.
+func nextCooldown(base, last time.Duration, outcome string, ran bool) time.Duration {
+	switch {
+	case !ran:
+		return 0
+	case outcome == OutcomeIneffective:
+		return max(base, min(2*max(base, last), maxCooldown))
+	}
+	return base
+}
+
+func percent(ratio float64) string { return units.Ratio(ratio).String() }

@@ -1,0 +1,83 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+)
+
+// drainGrace is how long a cancelled action has to say what it did.
+const drainGrace = 2 * time.Second
+
+// refuse makes Submit and RunNow refuse, and lets no further step begin.
+func (d *Dispatcher) refuse() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.draining {
+		d.draining = true
+		close(d.stop)
+	}
+}
+
+// Drain ends the dispatcher: nothing more is accepted, runs that wait are recorded as
+// interrupted, running steps have until ctx ends and are then cancelled. An action that does not
+// return even then is recorded as unknown and named in the error. Run returns after it.
+func (d *Dispatcher) Drain(ctx context.Context) error {
+	d.refuse()
+	d.dropWaiting()
+	defer d.cancel()
+	d.mu.Lock()
+	started := d.started
+	d.mu.Unlock()
+	if !started {
+		return nil
+	}
+	select {
+	case <-d.stopped:
+		return nil
+	case <-ctx.Done():
+	}
+	d.cancel()
+	grace := time.NewTimer(drainGrace)
+	defer grace.Stop()
+	select {
+	case <-d.stopped:
+		return nil
+	case <-grace.C:
+	}
+	return d.abandon()
+}
+
+// dropWaiting records the runs that have not begun as interrupted.
+func (d *Dispatcher) dropWaiting() {
+	d.mu.Lock()
+	var dropped []*run
+	for _, s := range d.slots {
+		dropped = append(dropped, s.waiting...)
+		s.waiting = nil
+	}
+	d.queued -= len(dropped)
+	d.mu.Unlock()
+	for _, r := range dropped {
+		d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("it had not begun: %w", ErrDraining)})
+	}
+}
+
+// abandon records the runs whose action does not return.
+func (d *Dispatcher) abandon() error {
+	d.mu.Lock()
+	var stuck []string
+	var runs []*run
+	for r := range d.open {
+		runs = append(runs, r)
+		stuck = append(stuck, r.target+"/"+r.action)
+	}
+	d.mu.Unlock()
+	for _, r := range runs {
+		d.finish(r, result{outcome: string(action.Unknown), ran: true, err: fmt.Errorf("%s did not return after it was cancelled", r.action)})
+	}
+	return fmt.Errorf("%d actions did not return after they were cancelled: %v", len(stuck), stuck)
+}

@@ -1,0 +1,123 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+// ManualRequest asks for a run without an alert: a person does, a policy's `every`, or the end of
+// a target's last process. Cooldowns do not hold it back; everything else is as for an alert.
+type ManualRequest struct {
+	Target   string
+	Playbook string        // or
+	Action   string        // one action alone
+	DryRun   *bool         // nil = as the target's mode says; false on a target in mode dry_run is ErrNotEnforced
+	Force    bool          // overrides max_remove_fraction
+	Only     string        // only the policies with this name
+	Trigger  alert.Trigger // default TriggerManual
+}
+
+// RunNow records a run and puts it in the queue, and returns its id. A run of the same playbook
+// that is open already, for the same purpose, is joined. Errors are ErrUnknown, ErrBadRequest,
+// ErrNotEnforced, ErrQueueFull, ErrDraining, ErrJournal or ctx's.
+func (d *Dispatcher) RunNow(ctx context.Context, req ManualRequest) (runID string, err error) {
+	if req.Trigger == "" {
+		req.Trigger = alert.TriggerManual
+	}
+	r, isNew, err := d.manual(req)
+	if err != nil {
+		return "", err
+	}
+	if isNew {
+		d.begin(ctx, []*run{r})
+	}
+	select {
+	case <-r.begun:
+		return r.id, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, ok := d.targets[req.Target]
+	if !ok {
+		return nil, false, fmt.Errorf("target %.100q is %w here: write one of %s", req.Target, ErrUnknown, list(slices.Sorted(maps.Keys(d.targets))))
+	}
+	p, err := manualPlaybook(&t, req)
+	if err != nil {
+		return nil, false, err
+	}
+	dryRun := !d.enforces(&t)
+	switch {
+	case req.DryRun != nil && *req.DryRun:
+		dryRun = true
+	case req.DryRun != nil && dryRun:
+		return nil, false, fmt.Errorf("target %q: %w: write mode: enforce in the configuration, or ask for a dry run", t.Name, ErrNotEnforced)
+	}
+	if r := d.joinable(req, dryRun); r != nil {
+		return r, false, nil
+	}
+	switch {
+	case d.draining:
+		return nil, false, ErrDraining
+	case d.queued >= d.opts.QueueLength:
+		return nil, false, ErrQueueFull
+	}
+	r = d.newRun(&t, p, req.Trigger)
+	r.dryRun, r.force, r.only = dryRun, req.Force, req.Only
+	// A whole playbook that is run as configured is what its lane remembers: alerts join it, and
+	// a person's run starts the cooldown too.
+	key := laneKey{req.Target, req.Playbook}
+	l := d.lanes[key]
+	if req.Action == "" && req.Only == "" && dryRun == !d.enforces(&t) && req.Trigger == alert.TriggerManual && (l == nil || l.open == nil) {
+		if l == nil {
+			l = &lane{}
+			d.lanes[key] = l
+		}
+		l.open, l.served = r, make(map[string]struct{})
+		r.lane, r.laneKey = l, key
+	}
+	return r, true, nil
+}
+
+// joinable returns the run that waits or runs for the very same purpose.
+func (d *Dispatcher) joinable(req ManualRequest, dryRun bool) *run {
+	name := req.Playbook
+	if req.Action != "" {
+		name = req.Action
+	}
+	for r := range d.open {
+		if r.target == req.Target && r.playbook == name && r.dryRun == dryRun && r.only == req.Only && r.force == req.Force &&
+			(r.subject == "") == (req.Action != "") {
+			return r
+		}
+	}
+	return nil
+}
+
+func manualPlaybook(t *Target, req ManualRequest) (Playbook, error) {
+	switch {
+	case (req.Playbook == "") == (req.Action == ""):
+		return Playbook{}, fmt.Errorf("%w: write either a playbook, one of %s, or an action, one of %s",
+			ErrBadRequest, list(slices.Sorted(maps.Keys(t.Playbooks))), list(slices.Sorted(maps.Keys(t.Actions))))
+	case req.Playbook != "":
+		p, ok := t.Playbooks[req.Playbook]
+		if !ok {
+			return p, fmt.Errorf("playbook %.100q of target %q is %w here: write one of %s", req.Playbook, t.Name, ErrUnknown, list(slices.Sorted(maps.Keys(t.Playbooks))))
+		}
+		return p, nil
+	}
+	if _, ok := t.Actions[req.Action]; !ok {
+		return Playbook{}, fmt.Errorf("action %.100q of target %q is %w here: write one of %s", req.Action, t.Name, ErrUnknown, list(slices.Sorted(maps.Keys(t.Actions))))
+	}
+	step := Step{Do: req.Action}
+	step.applyDefaults()
+	return Playbook{Name: req.Action, Steps: []Step{step}}, nil
+}

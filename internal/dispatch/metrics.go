@@ -1,0 +1,87 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+// noAction and otherTarget are the label values of what names nothing that is configured, so
+// that a sender cannot make series.
+const (
+	noAction    = "none"
+	otherTarget = "_other"
+)
+
+var dispositions = []string{
+	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
+}
+
+type metrics struct {
+	runs     *prometheus.CounterVec
+	playbook *prometheus.CounterVec
+	skips    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	freed    *prometheus.CounterVec
+	removed  *prometheus.CounterVec
+	skipped  *prometheus.CounterVec
+	last     *prometheus.GaugeVec
+	alerts   *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		runs:     counter("spillway_nameruns_total", "Runs of an action that have ended, by how: done, partial, failed, dry_run, unknown.", "target", "action", "trigger", "outcome"),
+		playbook: counter("spillway_playbook_runs_total", "Runs of a playbook that have ended, by how.", "target", "playbook", "trigger", "outcome"),
+		skips:    counter("spillway_nameskips_total", "Times that an action which an alert asked for did not run, by why.", "target", "action", "reason"),
+		freed:    counter("spillway_namefreed_bytes_total", "Allocated blocks that an action has given back to the disk, in bytes.", "target", "action"),
+		removed:  counter("spillway_nameremoved_files_total", "Files that an action has removed.", "target", "action"),
+		skipped:  counter("spillway_nameskipped_files_total", "Files that an action left although they were due, by why.", "target", "action", "reason"),
+		alerts:   counter("spillway_webhook_alerts_total", "Alerts that came through the webhook, by what was decided about them.", "disposition"),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "spillway_nameduration_seconds", Help: "Time that a run of an action took.",
+			Buckets: []float64{.01, .05, .25, 1, 5, 15, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"action"}),
+		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "spillway_namelast_run_timestamp_seconds", Help: "When an action last ended, as unix time.",
+		}, []string{"target", "action"}),
+	}
+	for _, d := range dispositions {
+		m.alerts.WithLabelValues(d)
+	}
+	if reg != nil {
+		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "spillway_dispatch_queue_length", Help: "Runs that are recorded and have not begun.",
+			}, queued))
+	}
+	return m
+}
+
+// ended counts one run of an action. What a dry run would have done is not counted as done.
+func (m *metrics) ended(r *run, name string, res action.Result, took time.Duration, now time.Time) {
+	m.runs.WithLabelValues(r.target, name, string(r.trigger), string(res.Outcome)).Inc()
+	m.duration.WithLabelValues(name).Observe(took.Seconds())
+	m.last.WithLabelValues(r.target, name).Set(float64(now.UnixMilli()) / 1000)
+	if res.Outcome == action.DryRun {
+		return
+	}
+	if res.Files > 0 {
+		m.removed.WithLabelValues(r.target, name).Add(float64(res.Files))
+	}
+	if res.FreedBytes > 0 {
+		m.freed.WithLabelValues(r.target, name).Add(float64(res.FreedBytes))
+	}
+	for reason, n := range res.Skipped {
+		if n > 0 {
+			m.skipped.WithLabelValues(r.target, name, reason).Add(float64(n))
+		}
+	}
+}

@@ -1,0 +1,337 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// The actions that a step can name.
+const (
+	ActionCleanTemp      = "clean_temp"
+	ActionEvictCache     = "evict_cache"
+	ActionCollectGarbage = "collect_garbage"
+)
+
+const (
+	defaultCooldown    = 5 * time.Minute
+	maxCooldown        = time.Hour // to which an ineffective playbook's cooldown doubles
+	defaultStepTimeout = 5 * time.Minute
+	maxStepTimeout     = 24 * time.Hour
+	defaultAfter       = 2
+	maxAfter           = 100
+	maxSteps           = 20
+	maxPlaybooks       = 50
+)
+
+var (
+	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage}
+	stepKeys         = []string{"do", "to", "when", "cooldown", "timeout", "verify"}
+	verifyKeys       = []string{"after", "below"}
+	playbookForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+	defaultPlaybooks = map[string][]string{
+		"relieve_memory": {ActionCleanTemp, ActionEvictCache, ActionCollectGarbage},
+		"relieve_heap":   {ActionCollectGarbage},
+		"trim_cache":     {ActionEvictCache},
+		"clean_temp":     {ActionCleanTemp},
+	}
+	defaultSubjects = map[string]Subject{
+		"relieve_memory": SubjectMemory,
+		"relieve_heap":   SubjectHeap,
+		"trim_cache":     SubjectCache,
+		"clean_temp":     SubjectTemp,
+	}
+	actionSubjects = map[string]Subject{
+		ActionCleanTemp:      SubjectTemp,
+		ActionEvictCache:     SubjectCache,
+		ActionCollectGarbage: SubjectHeap,
+	}
+)
+
+// DefaultNames returns the names of the default playbooks, sorted.
+func DefaultNames() []string { return slices.Sorted(maps.Keys(defaultPlaybooks)) }
+
+// Step is one action of a playbook. In YAML it is the action's name, or a table of these keys.
+type Step struct {
+	Do       string         // action
+	To       *units.Ratio   // evict_cache: down to this share of the limits; nil = the policy's evict_to
+	When     []series.Level // only at these levels of the run; empty = always
+	Cooldown units.Duration // between two runs of this step; 0 = that of the playbook
+	Timeout  units.Duration // default 5m
+	Verify   Verify         // what is waited for after it
+}
+
+// Verify says how it is seen that a step has helped.
+type Verify struct {
+	After int          // fresh samples to wait for; default 2
+	Below series.Level // relieved when the level is below this one; default warning
+}
+
+// Playbooks is the yaml key `playbooks` of a target: overrides of the defaults, and more. An
+// empty list switches a default playbook off.
+type Playbooks map[string][]Step
+
+// UnmarshalYAML reads a step. All its mistakes are joined.
+func (s *Step) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+		s.Do = n.Value
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return errors.New("is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
+	}
+	var errs []error
+	eachKey(n, stepKeys, &errs, func(key string, v *yaml.Node) error {
+		switch key {
+		case "do":
+			return scalar(v, func(text string) error { s.Do = text; return nil })
+		case "to":
+			s.To = new(units.Ratio)
+			return scalar(v, func(text string) error { return s.To.UnmarshalText([]byte(text)) })
+		case "cooldown":
+			return scalar(v, func(text string) error { return s.Cooldown.UnmarshalText([]byte(text)) })
+		case "timeout":
+			return scalar(v, func(text string) error { return s.Timeout.UnmarshalText([]byte(text)) })
+		case "when":
+			return s.unmarshalWhen(v)
+		default:
+			return s.Verify.unmarshal(v)
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (s *Step) unmarshalWhen(n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode {
+		return errors.New("is not a list: write levels, such as [critical, emergency]")
+	}
+	for _, v := range n.Content {
+		err := scalar(v, func(text string) error {
+			level, err := parseLevel(text)
+			s.When = append(s.When, level)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Verify) unmarshal(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return errors.New("is not a table: write {after: 2, below: warning}")
+	}
+	var errs []error
+	eachKey(n, verifyKeys, &errs, func(key string, value *yaml.Node) error {
+		return scalar(value, func(text string) (err error) {
+			if key == "below" {
+				v.Below, err = parseLevel(text)
+				return err
+			}
+			if v.After, err = strconv.Atoi(text); err != nil || v.After < 1 || v.After > maxAfter {
+				return fmt.Errorf("%q is not a number of samples: write 1 to %d", text, maxAfter)
+			}
+			return nil
+		})
+	})
+	return errors.Join(errs...)
+}
+
+// eachKey calls f for every key of a table and collects what is wrong, each with its key.
+func eachKey(n *yaml.Node, known []string, errs *[]error, f func(key string, v *yaml.Node) error) {
+	seen := make(map[string]bool)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i].Value
+		var err error
+		switch {
+		case seen[key]:
+			err = errors.New("stands twice: remove one")
+		case !slices.Contains(known, key):
+			err = fmt.Errorf("unknown key: write one of %s", strings.Join(known, ", "))
+		default:
+			v := n.Content[i+1]
+			for v.Kind == yaml.AliasNode && v.Alias != v {
+				v = v.Alias
+			}
+			err = f(key, v)
+		}
+		seen[key] = true
+		if err != nil {
+			*errs = append(*errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+}
+
+func scalar(n *yaml.Node, set func(string) error) error {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		return errors.New("is not a single value: write one")
+	}
+	return set(n.Value)
+}
+
+func parseLevel(s string) (series.Level, error) {
+	level, ok := series.ParseLevel(s)
+	if !ok || level == series.LevelNormal {
+		return 0, fmt.Errorf("%q is not a level: write warning, critical or emergency", s)
+	}
+	return level, nil
+}
+
+// Validate applies the defaults and reports every mistake.
+func (p Playbooks) Validate(report func(key, format string, args ...any)) {
+	if len(p) > maxPlaybooks {
+		report("", "%d playbooks are too many: write at most %d", len(p), maxPlaybooks)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if !playbookForm.MatchString(name) {
+			report(name, "%q is not a name: write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit", name)
+		}
+		steps := p[name]
+		_, isDefault := defaultPlaybooks[name]
+		switch {
+		case len(steps) == 0 && !isDefault:
+			report(name, "has no steps: write at least one, such as [clean_temp]")
+		case len(steps) > maxSteps:
+			report(name, "%d steps are too many: write at most %d", len(steps), maxSteps)
+		}
+		for i := range steps {
+			key := fmt.Sprintf("%s[%d]", name, i)
+			steps[i].validate(func(field, format string, args ...any) {
+				if field != "" {
+					field = "." + field
+				}
+				report(key+field, format, args...)
+			})
+		}
+	}
+}
+
+func (s *Step) validate(report func(field, format string, args ...any)) {
+	s.applyDefaults()
+	switch {
+	case s.Do == "":
+		report("do", "is missing: write an action, one of %s", strings.Join(actionNames, ", "))
+	case !slices.Contains(actionNames, s.Do):
+		report("do", "%q is not an action: write one of %s", s.Do, strings.Join(actionNames, ", "))
+	}
+	if s.To != nil && s.Do != ActionEvictCache {
+		report("to", "is for %s: remove the key", ActionEvictCache)
+	}
+	if s.To != nil && *s.To <= 0 {
+		report("to", "%s would empty the cache: write a share above 0%%, such as 50%%", *s.To)
+	}
+	if s.Timeout.Std() < time.Second || s.Timeout.Std() > maxStepTimeout {
+		report("timeout", "%s is out of range: write 1s to %s", s.Timeout, units.Duration(maxStepTimeout))
+	}
+	if s.Cooldown < 0 || s.Cooldown.Std() > 7*24*time.Hour {
+		report("cooldown", "%s is out of range: write up to 7d", s.Cooldown)
+	}
+}
+
+func (s *Step) applyDefaults() {
+	if s.Timeout == 0 {
+		s.Timeout = units.Duration(defaultStepTimeout)
+	}
+	if s.Verify.After == 0 {
+		s.Verify.After = defaultAfter
+	}
+	if s.Verify.Below == series.LevelNormal {
+		s.Verify.Below = series.LevelWarning
+	}
+}
+
+// CheckActions reports the steps, written by the operator, whose action the target has no means
+// for. has says which it has.
+func (p Playbooks) CheckActions(has func(action string) bool, report func(key, format string, args ...any)) {
+	means := map[string]string{
+		ActionCleanTemp:      "temp_dirs",
+		ActionEvictCache:     "caches",
+		ActionCollectGarbage: "heap: {provider: ..., address: ...}",
+	}
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		for i, s := range p[name] {
+			if slices.Contains(actionNames, s.Do) && !has(s.Do) {
+				report(fmt.Sprintf("%s[%d].do", name, i), "%q has nothing to work on: write %s for this target, or remove the step", s.Do, means[s.Do])
+			}
+		}
+	}
+}
+
+// Build returns the playbooks of a target: the defaults, without the steps that it has no means
+// for, overridden by p. A playbook that has no step left is left out.
+func (p Playbooks) Build(has func(action string) bool) map[string]Playbook {
+	out := make(map[string]Playbook)
+	add := func(name string, steps []Step) {
+		steps = slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !has(s.Do) })
+		if len(steps) == 0 {
+			return
+		}
+		for i := range steps {
+			steps[i].applyDefaults()
+		}
+		out[name] = Playbook{Name: name, Steps: steps, Subject: subjectOf(name, steps), Cooldown: cooldownOf(steps)}
+	}
+	for name, actions := range defaultPlaybooks {
+		if _, overridden := p[name]; overridden {
+			continue
+		}
+		steps := make([]Step, len(actions))
+		for i, a := range actions {
+			steps[i].Do = a
+		}
+		add(name, steps)
+	}
+	for name, steps := range p {
+		add(name, steps)
+	}
+	return out
+}
+
+// subjectOf is that of the default playbook of the name, else what all steps work on, else
+// memory.
+func subjectOf(name string, steps []Step) Subject {
+	if s, ok := defaultSubjects[name]; ok {
+		return s
+	}
+	s := actionSubjects[steps[0].Do]
+	for _, step := range steps[1:] {
+		if actionSubjects[step.Do] != s {
+			return SubjectMemory
+		}
+	}
+	return s
+}
+
+// cooldownOf is the shortest of the steps', so that no step is held longer than it asks.
+func cooldownOf(steps []Step) time.Duration {
+	shortest := time.Duration(0)
+	for _, s := range steps {
+		c := s.Cooldown.Std()
+		if c == 0 {
+			c = defaultCooldown
+		}
+		if shortest == 0 || c < shortest {
+			shortest = c
+		}
+	}
+	return shortest
+}
+
+// String returns the step for the journal: "evict_cache to 50%".
+func (s Step) String() string {
+	if s.To != nil {
+		return s.Do + " to " + s.To.String()
+	}
+	return s.Do
+}

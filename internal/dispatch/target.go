@@ -1,0 +1,63 @@
+// Package dispatch decides what is done about an alert, and does it: which playbook, when, at
+// most one run per target, with cooldown, verification and escalation. Its invariant: the intent
+// of a run, and of each of its steps, is in the journal before its first effect; a target in mode
+// dry_run never sees an action that is asked to act for real; an alert that is answered with
+// accepted has its run in the journal.
+package dispatch
+
+import (
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The modes of a target.
+const (
+	ModeDryRun  = "dry_run"
+	ModeEnforce = "enforce"
+)
+
+// Subject is what a playbook relieves, and what is read to see whether it helped.
+type Subject string
+
+// The subjects.
+const (
+	SubjectMemory Subject = "memory"
+	SubjectHeap   Subject = "heap"
+	SubjectCache  Subject = "cache"
+	SubjectTemp   Subject = "temp"
+)
+
+// Target is one service and what can be done for it.
+type Target struct {
+	Name      string
+	Mode      string                   // ModeDryRun or ModeEnforce; anything else counts as dry_run
+	Playbooks map[string]Playbook      // by name, as Playbooks.Build returns them
+	Actions   map[string]action.Action // by name: clean_temp, evict_cache, collect_garbage
+}
+
+// Playbook is a remedy: ordered steps, the next one only if the last did not help enough.
+type Playbook struct {
+	Name     string
+	Steps    []Step
+	Subject  Subject
+	Cooldown time.Duration // after a run; default 5m, doubled up to 1h while it is ineffective
+}
+
+// Reading is what is known about a subject of a target at present.
+type Reading struct {
+	Known   bool         // false: nothing could be read, all else is zero
+	Ratio   float64      // of the limit
+	Peak    float64      // the highest Ratio of the recent past, some minutes
+	Level   series.Level // what Ratio is worth by itself, without hysteresis; a cache or temp folder over a limit is at warning
+	Samples uint64       // how many samples of this subject were taken so far
+	Text    string       // for the journal: "rss 512MB of 1GB (50%)"
+}
+
+// Observer reads memory, never the target: Observe must return at once. Refresh asks for a
+// fresh sample soon and does not wait for it. Both are called from several goroutines.
+type Observer interface {
+	Observe(target string, s Subject) Reading
+	Refresh(target string, s Subject)
+}
