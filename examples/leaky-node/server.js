@@ -22,6 +22,7 @@ const defaults = {
   port: 0, // of /stats and /health on 127.0.0.1; 0: any free one, see the first line of the output
   for: 60, // seconds until it ends by itself
   every: 200, // milliseconds between two steps of growth
+  burst: 1, // steps at a time, without a pause between them
   held: 1, // MiB per step, held in memory until the cache file of the step is gone
   garbage: 1, // MiB per step, dropped after some steps: only a full collection frees it
   leak: 0, // MiB per step, never let go
@@ -102,9 +103,13 @@ function full() {
   return h.used >= opt['stop-heap'] * Math.min(h.limit, oldSpace) || (opt['stop-rss'] > 0 && process.memoryUsage.rss() >= opt['stop-rss'] * MIB);
 }
 
+// All files are written from one buffer: V8 counts dead buffers towards the size at which it
+// collects by itself.
+const content = Buffer.alloc(Math.max(opt['entry-kib'], 64) * 1024, 1);
+
 function create(file, size) {
   if (stats.files >= opt['max-files']) return false;
-  fs.writeFileSync(file, Buffer.alloc(size, 1));
+  fs.writeFileSync(file, content.subarray(0, size));
   stats.files++;
   return true;
 }
@@ -117,10 +122,16 @@ function dropEvicted() {
   }
 }
 
-function step() {
+function tick() {
   dropEvicted();
   if (held.size > 0) stats.hits++;
-  if (!stats.growing) return;
+  for (let i = 0; i < opt.burst && stats.growing; i++) {
+    step();
+    if (stats.paused) break;
+  }
+}
+
+function step() {
   stats.paused = full();
   if (stats.paused) {
     if (opt.once) {
@@ -175,7 +186,7 @@ server.listen(opt.port, '127.0.0.1', () => {
     temp_dir: tempDir,
     open_file: openFile,
   }));
-  const growth = setInterval(step, opt.every);
+  const growth = setInterval(tick, opt.every);
   setTimeout(() => {
     clearInterval(growth);
     server.close();
