@@ -1,0 +1,310 @@
+package eval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+const (
+	defaultMaxSeries = 20000
+	maxSamples       = 500_000 // of one query: 8 MB
+	queryTimeout     = 10 * time.Second
+)
+
+// Options configure an Evaluator. Gatherer, Rules, Submit, Logger and Registerer are required.
+type Options struct {
+	Gatherer prometheus.Gatherer
+	Rules    *Ruleset
+	Interval time.Duration // between evaluations; default 15s
+	// Submit takes what is to be told. After an error the same is told again at the next evaluation.
+	Submit     func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error)
+	State      StateStore        // keeps alerts over a restart; may be nil
+	Labels     map[string]string // given to every gathered series, as a Prometheus gives job and instance
+	MaxSeries  int               // series above this number are dropped and counted; default 20000
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time // default time.Now
+}
+
+// Evaluator evaluates rules over what it gathers. It is safe for concurrent use.
+type Evaluator struct {
+	o       Options
+	extra   []labels.Label
+	engine  *promql.Engine
+	metrics *metrics
+	kicks   chan struct{}
+
+	tick sync.Mutex // one evaluation at a time, its notifications included
+
+	mu        sync.Mutex // guards what follows; not held while Submit runs
+	rules     *Ruleset
+	groups    []*runGroup
+	mem       *memory
+	gatherer  writer
+	restored  []savedAlert // alerts of before the restart that have found no rule yet
+	savedAt   time.Time    // when they were written
+	last      time.Time    // of the last evaluation
+	saved     time.Time    // when the state was written last
+	changed   bool         // the state is not written
+	submitErr bool
+	stateErr  bool
+}
+
+// runGroup is a group with what its rules remember.
+type runGroup struct {
+	*group
+	rules []*rule
+	last  time.Time
+}
+
+// New returns an Evaluator that has not evaluated anything. The alerts that State holds are taken
+// over; a state that cannot be read is logged and left behind.
+func New(o Options) *Evaluator {
+	if o.Interval <= 0 {
+		o.Interval = defaultInterval
+	}
+	if o.MaxSeries <= 0 {
+		o.MaxSeries = defaultMaxSeries
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &Evaluator{o: o, metrics: newMetrics(o.Registerer), kicks: make(chan struct{}, 1)}
+	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
+		if o.Labels[name] != "" {
+			e.extra = append(e.extra, labels.Label{Name: name, Value: o.Labels[name]})
+		}
+	}
+	e.engine = promql.NewEngine(promql.EngineOpts{
+		MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: lookbackDelta,
+		EnableAtModifier: true, EnableNegativeOffset: true, Parser: newParser(),
+		NoStepSubqueryIntervalFn: func(int64) int64 { return o.Interval.Milliseconds() },
+	})
+	e.mem = newMemory(o.Rules.needs, o.MaxSeries)
+	e.load()
+	e.install(o.Rules)
+	return e
+}
+
+// SetRules exchanges the rules. A rule of the same group, name and labels keeps its alerts and
+// what it recorded; the alerts of rules that are gone are forgotten.
+func (e *Evaluator) SetRules(r *Ruleset) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.install(r)
+	e.changed = true
+}
+
+func (e *Evaluator) install(r *Ruleset) {
+	old := make(map[string]*rule)
+	lasts := make(map[string]time.Time)
+	for _, g := range e.groups {
+		lasts[g.file+"\xff"+g.name] = g.last
+		for _, x := range g.rules {
+			old[x.key] = x
+		}
+	}
+	e.rules, e.groups = r, nil
+	e.mem.setNeeds(r.needs)
+	for _, g := range r.groups {
+		rg := &runGroup{group: g, last: lasts[g.file+"\xff"+g.name]}
+		for _, d := range g.rules {
+			x := newRule(d)
+			if before := old[d.key]; before != nil {
+				x.adopt(before)
+				delete(old, d.key)
+			}
+			rg.rules = append(rg.rules, x)
+		}
+		e.groups = append(e.groups, rg)
+	}
+	for _, x := range old {
+		e.mem.leave(&x.w)
+	}
+	e.restore()
+}
+
+// Evaluate is one tick: gather, store, evaluate every group that is due, tell what is to be told.
+// Its error joins those of the gatherer, of single rules and of Submit; none of them stops the rest.
+func (e *Evaluator) Evaluate(ctx context.Context, now time.Time) error {
+	e.tick.Lock()
+	defer e.tick.Unlock()
+	began := e.o.Now()
+	now = time.UnixMilli(now.UnixMilli()) // the resolution of samples
+	families, gatherErr := e.o.Gatherer.Gather()
+	var errs []error
+	up := 1.0
+	if gatherErr != nil {
+		up = 0
+		errs = append(errs, fmt.Errorf("gather: %w", gatherErr))
+	}
+	e.mu.Lock()
+	e.turnBack(now)
+	s := scrape{mem: e.mem, w: &e.gatherer, ms: now.UnixMilli(), extra: e.extra}
+	if err := s.families(families, up); err != nil {
+		errs = append(errs, err)
+	}
+	ev := &evaluation{at: now, mem: e.mem, query: e.query}
+	e.recover(now)
+	for _, g := range e.groups {
+		errs = append(errs, e.group(ctx, g, ev)...)
+	}
+	e.changed = e.changed || ev.changed
+	e.last = now
+	batch, sent := e.pending(ctx, ev)
+	series, dropped := e.mem.series, e.mem.dropped
+	e.mu.Unlock()
+
+	if err := e.tell(ctx, batch, sent, now); err != nil {
+		errs = append(errs, err)
+	}
+	if err := e.save(now, false); err != nil {
+		errs = append(errs, err)
+	}
+	e.metrics.evaluated(e.o.Now().Sub(began), series, dropped)
+	return errors.Join(errs...)
+}
+
+// turnBack makes the past consistent after the clock was set back: samples and alerts of a time
+// that is yet to come are moved to now.
+func (e *Evaluator) turnBack(now time.Time) {
+	if !now.Before(e.last) {
+		return
+	}
+	back := e.last.Sub(now)
+	e.mem.cut(now.UnixMilli())
+	for _, g := range e.groups {
+		g.last = time.Time{}
+		for _, r := range g.rules {
+			for _, a := range r.active {
+				a.shift(-back)
+			}
+		}
+	}
+}
+
+// shift moves the times of an alert that are counted from, and not its identity.
+func (a *active) shift(d time.Duration) {
+	for _, t := range []*time.Time{&a.activeAt, &a.resolvedAt, &a.lastSent, &a.keepSince} {
+		if !t.IsZero() {
+			*t = t.Add(d)
+		}
+	}
+}
+
+// group evaluates the rules of a group in order, when it is due.
+func (e *Evaluator) group(ctx context.Context, g *runGroup, ev *evaluation) (errs []error) {
+	if g.interval > e.o.Interval && !g.last.IsZero() {
+		// Half an evaluation early counts as due, so that the cadence does not drift.
+		if due := g.last.Add(g.interval - e.o.Interval/2); ev.at.Before(due) {
+			return nil
+		}
+	}
+	g.last = ev.at
+	for _, r := range g.rules {
+		began := e.o.Now()
+		err := r.run(ctx, ev, g.offset, g.limit)
+		r.lastDuration, r.lastEval, r.evaluated = e.o.Now().Sub(began), ev.at, true
+		e.note(r, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("group %q, rule %q: %w", g.name, r.name, err))
+		}
+	}
+	return errs
+}
+
+// note keeps the error of a rule and logs it when it is news.
+func (e *Evaluator) note(r *rule, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+		e.metrics.failures.Inc()
+	}
+	if text != r.lastErrText {
+		if err != nil {
+			e.o.Logger.Warn("rule failed", "group", r.pos.group, "rule", r.name, "file", r.pos.file, "line", r.pos.line, "err", err)
+		} else {
+			e.o.Logger.Info("rule works again", "group", r.pos.group, "rule", r.name)
+		}
+	}
+	r.lastErr, r.lastErrText = err, text
+}
+
+// query runs PromQL over the memory, for rules and for templates. e.mu is held.
+func (e *Evaluator) query(ctx context.Context, qs string, at time.Time) (promql.Vector, error) {
+	q, err := e.engine.NewInstantQuery(ctx, e.mem, nil, qs, at)
+	if err != nil {
+		return nil, err
+	}
+	defer q.Close()
+	res := q.Exec(ctx)
+	if res.Err != nil {
+		return nil, res.Err
+	}
+	switch v := res.Value.(type) {
+	case promql.Vector:
+		return slices.Clone(v), nil // Close gives the vector back to the engine
+	case promql.Scalar:
+		return promql.Vector{{T: v.T, F: v.V}}, nil
+	}
+	return nil, errors.New("the result is neither a vector nor a scalar")
+}
+
+// Kick says that a sweep of the sampler has ended: new values are there. Run evaluates then when
+// an evaluation is due, so that it judges what was just seen. It never blocks.
+func (e *Evaluator) Kick() {
+	select {
+	case e.kicks <- struct{}{}:
+	default:
+	}
+}
+
+// Run evaluates once per interval until ctx ends, then writes the state a last time.
+func (e *Evaluator) Run(ctx context.Context) {
+	timer := time.NewTimer(e.o.Interval)
+	defer timer.Stop()
+	var last time.Time
+	kicked := false
+	for {
+		select {
+		case <-ctx.Done():
+			if err := e.save(e.o.Now(), true); err != nil {
+				e.o.Logger.Error("alerts are not kept over the restart", "err", err)
+			}
+			return
+		case <-e.kicks:
+			kicked = true
+			if !last.IsZero() && e.o.Now().Sub(last) < e.o.Interval-e.o.Interval/5 {
+				continue
+			}
+		case <-timer.C:
+		}
+		began := e.o.Now()
+		if !last.IsZero() {
+			e.metrics.late(began.Sub(last), e.o.Interval)
+		}
+		last = began
+		if err := e.Evaluate(ctx, began); err != nil && ctx.Err() == nil {
+			e.o.Logger.Debug("evaluation had errors", "err", err)
+		}
+		// Where a sampler kicks, wait a little longer for its next sweep.
+		wait := e.o.Interval
+		if kicked {
+			wait += e.o.Interval / 10
+		}
+		kicked = false
+		timer.Reset(max(wait-e.o.Now().Sub(began), 0))
+	}
+}

@@ -1,0 +1,168 @@
+package eval
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+// ownPrefix is the prefix of the exporter's metrics: a rule that reads another one of them reads
+// nothing.
+const ownPrefix = "spillway_"
+
+// Lint checks what loading cannot know: every spillway_ metric that a rule reads is in metrics or
+// recorded by a rule, and every playbook that a rule asks for is in playbooks. A nil list is not
+// checked. Each error is a *Problem.
+func Lint(r *Ruleset, metrics, playbooks []string) []error {
+	known := make(map[string]bool)
+	for _, m := range metrics {
+		known[m] = true
+	}
+	r.each(func(d *ruleDef) {
+		if !d.alerting {
+			known[d.name] = true
+		}
+	})
+	var errs []error
+	r.each(func(d *ruleDef) {
+		for _, name := range d.reads {
+			if metrics != nil && strings.HasPrefix(name, ownPrefix) && !known[name] && !known[baseName(name)] {
+				errs = append(errs, d.pos.problem(d.pos.expression, "the metric %s does not exist%s", name, suggest(name, metrics)))
+			}
+		}
+		name := d.labels.Get(alert.LabelPlaybook)
+		if d.alerting && playbooks != nil && name != "" && !isTemplate(name) && !slices.Contains(playbooks, name) {
+			errs = append(errs, d.pos.problem(0, "the playbook %q does not exist; write one of %s, or leave the label out for an alert that only informs", name, strings.Join(playbooks, ", ")))
+		}
+	})
+	return errs
+}
+
+// LintBundle checks what the rules that ship with the exporter promise beyond that: no threshold
+// is a number, each alert has a severity, a summary, a description and a runbook that exists.
+func LintBundle(r *Ruleset, runbook func(url string) bool) []error {
+	var errs []error
+	r.each(func(d *ruleDef) {
+		if !d.alerting {
+			return
+		}
+		if n, ok := numberThreshold(d.ast); ok {
+			errs = append(errs, d.pos.problem(d.pos.expression, "the threshold %v is a number; join it from a metric, as from spillway_threshold_ratio", n))
+		}
+		if s := d.labels.Get(alert.LabelSeverity); s != "warning" && s != "critical" {
+			errs = append(errs, d.pos.problem(0, "severity is %q; write warning or critical", s))
+		}
+		for _, name := range []string{"summary", "description", "runbook_url"} {
+			if strings.TrimSpace(d.annotations.Get(name)) == "" {
+				errs = append(errs, d.pos.problem(0, "the annotation %s is missing", name))
+			}
+		}
+		if url := d.annotations.Get("runbook_url"); !strings.HasSuffix(url, "/"+d.name+".md") || !runbook(url) {
+			errs = append(errs, d.pos.problem(0, "runbook_url %q is not the page of this alert", url))
+		}
+	})
+	return errs
+}
+
+func (r *Ruleset) each(f func(*ruleDef)) {
+	for _, g := range r.groups {
+		for _, d := range g.rules {
+			f(d)
+		}
+	}
+}
+
+// baseName is the family of a histogram's or summary's series.
+func baseName(name string) string {
+	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+		if base, ok := strings.CutSuffix(name, suffix); ok {
+			return base
+		}
+	}
+	return name
+}
+
+// suggest names the metric that was probably meant.
+func suggest(name string, metrics []string) string {
+	best, at := "", len(name)/3+1
+	for _, m := range metrics {
+		if d := distance(name, m); d < at {
+			best, at = m, d
+		}
+	}
+	if best == "" {
+		return "; docs/metrics.md lists those that do"
+	}
+	return "; did you mean " + best + "?"
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// numberThreshold finds a comparison with a number that is a limit. 0 and 1 are states (none,
+// failed, full), and a horizon in seconds is the question that an alert asks, not a limit of the
+// service: those may stand in a rule.
+func numberThreshold(expr parser.Expr) (float64, bool) {
+	found, bad := 0.0, false
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		b, ok := node.(*parser.BinaryExpr)
+		if !ok || !b.Op.IsComparisonOperator() {
+			return nil
+		}
+		for _, sides := range [][2]parser.Expr{{b.LHS, b.RHS}, {b.RHS, b.LHS}} {
+			n, ok := constant(sides[0])
+			if !ok || n == 0 || n == 1 {
+				continue
+			}
+			if names, _, err := reads(sides[1]); err == nil && len(names) > 0 && !slices.ContainsFunc(names, func(s string) bool { return !strings.HasSuffix(s, "_seconds") }) {
+				continue
+			}
+			found, bad = n, true
+		}
+		return nil
+	})
+	return found, bad
+}
+
+// constant returns the value of an expression that reads no series and calls nothing.
+func constant(e parser.Expr) (float64, bool) {
+	switch e := e.(type) {
+	case *parser.NumberLiteral:
+		return e.Val, true
+	case *parser.ParenExpr:
+		return constant(e.Expr)
+	case *parser.UnaryExpr:
+		v, ok := constant(e.Expr)
+		return -v, ok
+	case *parser.BinaryExpr:
+		if l, ok := constant(e.LHS); ok {
+			if r, ok := constant(e.RHS); ok && l == r {
+				return l, true
+			} else if ok {
+				return math.NaN(), true
+			}
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,85 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+// receiver is the name in batches that come from here.
+const receiver = "standalone"
+
+// needsSending tells whether the alert's present state is to be told now.
+func (a *active) needsSending(now time.Time) bool {
+	switch {
+	case a.state == statePending:
+		return false
+	case a.resolvedAt.After(a.lastSent):
+		return true
+	}
+	return a.lastSent.Add(resendDelay).Before(now)
+}
+
+// pending returns what is to be told, in the order of the rules, and whose times are to be noted
+// when it was taken.
+func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, []*active) {
+	b := alert.Batch{Trigger: alert.TriggerStandalone, Receiver: receiver, GroupKey: receiver}
+	var sent []*active
+	for _, g := range e.groups {
+		for _, r := range g.rules {
+			if len(r.active) == 0 {
+				continue
+			}
+			for _, a := range r.sorted() {
+				if !a.needsSending(ev.at) {
+					continue
+				}
+				r.annotate(ctx, ev, a)
+				b.Alerts = append(b.Alerts, a.notification())
+				sent = append(sent, a)
+			}
+		}
+	}
+	return b, sent
+}
+
+// notification is the alert as Alertmanager's webhook would tell it.
+func (a *active) notification() alert.Alert {
+	n := alert.Alert{
+		Status: alert.StatusFiring, Labels: a.labels.Map(), Annotations: a.annotations,
+		StartsAt: a.firedAt.UTC(), Fingerprint: a.fingerprint,
+	}
+	if a.state == stateInactive {
+		n.Status, n.EndsAt = alert.StatusResolved, a.resolvedAt.UTC()
+	}
+	return n
+}
+
+// tell submits the batch. Only what was taken counts as told: after an error the same alerts are
+// submitted again at the next evaluation.
+func (e *Evaluator) tell(ctx context.Context, b alert.Batch, sent []*active, now time.Time) error {
+	if len(b.Alerts) == 0 {
+		return nil
+	}
+	_, err := e.o.Submit(ctx, b)
+	e.metrics.told(len(b.Alerts), err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err != nil {
+		if !e.submitErr {
+			e.o.Logger.Warn("alerts not accepted, telling them again at the next evaluation", "alerts", len(b.Alerts), "err", err)
+		}
+		e.submitErr = true
+		return fmt.Errorf("tell %d alerts: %w", len(b.Alerts), err)
+	}
+	if e.submitErr {
+		e.o.Logger.Info("alerts are accepted again", "alerts", len(b.Alerts))
+	}
+	e.submitErr = false
+	for _, a := range sent {
+		a.lastSent = now
+	}
+	return nil
+}
