@@ -156,13 +156,9 @@ func constant(e parser.Expr) (float64, bool) {
 		v, ok := constant(e.Expr)
 		return -v, ok
 	case *parser.BinaryExpr:
-		if l, ok := constant(e.LHS); ok {
-			if r, ok := constant(e.RHS); ok && l == r {
-				return l, true
-			} else if ok {
-				return math.NaN(), true
-			}
-		}
+		_, left := constant(e.LHS)
+		_, right := constant(e.RHS)
+		return math.NaN(), left && right // arithmetic hides a number, it does not make it a state
 	}
 	return 0, false
 }

@@ -1,0 +1,207 @@
+package eval
+
+import (
+	"cmp"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/spillway-exporter/spillway_exporter/rules"
+)
+
+// promtoolFile is the part of a promtool test file that the shipped tests use.
+type promtoolFile struct {
+	RuleFiles          []string       `yaml:"rule_files"`
+	EvaluationInterval model.Duration `yaml:"evaluation_interval"`
+	Tests              []scenario     `yaml:"tests"`
+}
+
+type scenario struct {
+	Name     string         `yaml:"name"`
+	Interval model.Duration `yaml:"interval"`
+	Input    []struct {
+		Series string `yaml:"series"`
+		Values string `yaml:"values"`
+	} `yaml:"input_series"`
+	Checks []struct {
+		At       model.Duration `yaml:"eval_time"`
+		Name     string         `yaml:"alertname"`
+		Expected []expected     `yaml:"exp_alerts"`
+	} `yaml:"alert_rule_test"`
+}
+
+type expected struct {
+	Labels      map[string]string `yaml:"exp_labels"`
+	Annotations map[string]string `yaml:"exp_annotations"`
+}
+
+func loadBundle(t testing.TB) *Ruleset {
+	t.Helper()
+	content, err := rules.Read(rules.Bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Load(LoadOptions{Bundle: []File{{Name: rules.Bundle, Content: content}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestShippedRulesAsPromtool runs the scenarios that promtool runs, from the same file, through
+// the evaluator: the same rules give the same alerts without a Prometheus.
+func TestShippedRulesAsPromtool(t *testing.T) {
+	content, err := rules.Read(rules.BundleTest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file promtoolFile
+	dec := yaml.NewDecoder(strings.NewReader(string(content)))
+	dec.KnownFields(true)
+	if err := dec.Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	bundle := loadBundle(t)
+	fired := make(map[string]bool)
+	for i := range file.Tests {
+		s := &file.Tests[i]
+		t.Run(s.Name, func(t *testing.T) { s.run(t, bundle, time.Duration(file.EvaluationInterval), fired) })
+	}
+	for _, r := range newRig(t, bundle, nil).Rules() {
+		if r.Kind == "alerting" && !fired[r.Name] {
+			t.Errorf("no scenario makes %s fire", r.Name)
+		}
+	}
+}
+
+func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired map[string]bool) {
+	g := newRig(t, bundle, func(o *Options) { o.Interval = every })
+	type input struct {
+		labels labels.Labels
+		values []parser.SequenceValue
+	}
+	var inputs []input
+	for _, in := range s.Input {
+		ls, values, err := newParser().ParseSeriesDesc(in.Series + " " + in.Values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs = append(inputs, input{ls, values})
+	}
+	var end time.Duration
+	for _, c := range s.Checks {
+		end = max(end, time.Duration(c.At))
+	}
+	for at := time.Duration(0); at <= end; at += every {
+		var points []point
+		for _, in := range inputs {
+			v, ok := newestValue(in.values, int(at/time.Duration(s.Interval)))
+			if !ok {
+				continue
+			}
+			p := point{name: in.labels.Get(labels.MetricName), value: v}
+			in.labels.Range(func(l labels.Label) {
+				if l.Name != labels.MetricName {
+					p.labels = append(p.labels, l.Name, l.Value)
+				}
+			})
+			points = append(points, p)
+		}
+		g.world.set(points...)
+		g.at(t, at)
+		for _, c := range s.Checks {
+			if time.Duration(c.At) != at {
+				continue
+			}
+			got := g.firing(c.Name)
+			for _, e := range c.Expected {
+				e.Labels[labels.AlertName] = c.Name
+			}
+			if diff := gocmp.Diff(c.Expected, got, gocmp.Transformer("none", func(e []expected) []expected {
+				if len(e) == 0 {
+					return nil
+				}
+				return e
+			})); diff != "" {
+				t.Errorf("%s at %v (-want +got):\n%s", c.Name, at, diff)
+			}
+			fired[c.Name] = fired[c.Name] || len(got) > 0
+		}
+	}
+}
+
+// newestValue is what a gatherer would expose at step i.
+func newestValue(values []parser.SequenceValue, i int) (float64, bool) {
+	for i = min(i, len(values)-1); i >= 0; i-- {
+		v := values[i]
+		if v.Omitted {
+			continue
+		}
+		return v.Value, !value.IsStaleNaN(v.Value)
+	}
+	return math.NaN(), false
+}
+
+func (g *rig) firing(name string) []expected {
+	var out []expected
+	for _, a := range g.Alerts() {
+		if a.Name == name && a.State == string(stateFiring) {
+			out = append(out, expected{Labels: a.Labels, Annotations: a.Annotations})
+		}
+	}
+	slices.SortFunc(out, func(a, b expected) int { return cmp.Compare(a.Labels["target"], b.Labels["target"]) })
+	return out
+}
+
+// shippedMetrics are the names that the shipped rules may read; internal/app checks the same rules
+// against the true list.
+var shippedMetrics = []string{
+	"spillway_memory_used_ratio", "spillway_memory_limit_bytes", "spillway_memory_exhaustion_seconds", "spillway_memory_growth_bytes_per_second",
+	"spillway_threshold_ratio", "spillway_heap_used_ratio", "spillway_heap_limit_bytes", "spillway_cache_used_ratio",
+	"spillway_temp_files", "spillway_temp_max_files", "spillway_temp_expired_files", "spillway_processes", "spillway_process_oldest_start_time_seconds",
+	"spillway_action_runs_total", "spillway_playbook_runs_total", "spillway_source_success", "spillway_sampler_ticks_missed_total",
+	"spillway_config_last_reload_successful", "spillway_journal_writable",
+}
+
+func TestShippedRulesLint(t *testing.T) {
+	bundle := loadBundle(t)
+	const runbooks = "https://github.com/spillway-exporter/spillway_exporter/blob/main/docs/runbooks/"
+	for _, err := range Lint(bundle, shippedMetrics, []string{"relieve_memory", "relieve_heap", "trim_cache", "clean_temp"}) {
+		t.Error(err)
+	}
+	for _, err := range LintBundle(bundle, func(url string) bool {
+		page, ok := strings.CutPrefix(url, runbooks)
+		if !ok {
+			return false
+		}
+		_, err := os.Stat("../../docs/runbooks/" + page)
+		return err == nil
+	}) {
+		t.Error(err)
+	}
+	if back := bundle.Lookback(); back > defaultMaxLookback {
+		t.Errorf("the shipped rules look back %v, want at most %v", back, defaultMaxLookback)
+	}
+	pages, err := os.ReadDir("../../docs/runbooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pages {
+		name := strings.TrimSuffix(p.Name(), ".md")
+		found := p.Name() == "README.md"
+		bundle.each(func(d *ruleDef) { found = found || d.name == name })
+		if !found {
+			t.Errorf("docs/runbooks/%s belongs to no alert", p.Name())
+		}
+	}
+}
