@@ -46,12 +46,14 @@ type Lane struct {
 }
 
 const (
-	hurryFactor    = 5
-	maxJobTimeout  = 10 * time.Second
-	minLanePause   = 50 * time.Millisecond
-	kickQueue      = 16
-	forgetAbsent   = 30 * time.Minute // series absent for longer leave the memory
-	forgetInterval = 5 * time.Minute
+	hurryFactor   = 5
+	maxJobTimeout = 10 * time.Second
+	minLanePause  = 50 * time.Millisecond
+	// firstSweepPatience bounds how long lanes after the first hold back Ready.
+	firstSweepPatience = 2 * time.Second
+	kickQueue          = 16
+	forgetAbsent       = 30 * time.Minute // series absent for longer leave the memory
+	forgetInterval     = 5 * time.Minute
 )
 
 // SamplerOptions configure a Sampler. Store, Logger and Registerer are required.
@@ -142,7 +144,8 @@ func NewSampler(o SamplerOptions) *Sampler {
 	return s
 }
 
-// Start begins sampling and returns at once. Ready is closed after the first sweep of every lane.
+// Start begins sampling and returns at once. Ready is closed after the first sweep of every lane;
+// for lanes after the first, which may scan large trees or wait for others, it waits 2 s at most.
 func (s *Sampler) Start(ctx context.Context) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	for _, l := range s.lanes {
@@ -150,9 +153,17 @@ func (s *Sampler) Start(ctx context.Context) {
 	}
 	s.done.Go(func() { s.housekeep(ctx) })
 	s.done.Go(func() {
-		for _, l := range s.lanes {
+		patience := time.NewTimer(firstSweepPatience)
+		defer patience.Stop()
+		for i, l := range s.lanes {
+			waited := patience.C
+			if i == 0 {
+				waited = nil
+			}
 			select {
 			case <-l.first:
+			case <-waited:
+				patience.Reset(0) // for those that follow
 			case <-ctx.Done():
 				return
 			}
@@ -161,7 +172,7 @@ func (s *Sampler) Start(ctx context.Context) {
 	})
 }
 
-// Ready is closed once every lane has been sampled once.
+// Ready is closed once every lane has been sampled once, or has had 2 s for it.
 func (s *Sampler) Ready() <-chan struct{} { return s.ready }
 
 // Stop ends all lanes, waits for them, and closes the sources that hold something open. What was

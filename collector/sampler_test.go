@@ -195,6 +195,26 @@ func TestSamplerDeadlineAndLanes(t *testing.T) {
 	})
 }
 
+func TestSamplerReadyDoesNotWaitForASlowScan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		s, _, _, _ := newTestSampler(t,
+			Lane{Name: "process", Interval: time.Second, Jobs: []Job{{Source: "process", Impl: count(&n)}}},
+			Lane{Name: "dirs", Interval: time.Minute, Timeout: time.Hour, Jobs: []Job{{Source: "temp", Impl: sourceFunc(func(ctx context.Context, _ *series.Batch) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})}}},
+		)
+		start := time.Now()
+		s.Start(t.Context())
+		<-s.Ready()
+		if took := time.Since(start); took != 2*time.Second || n == 0 {
+			t.Errorf("ready after %s with %d samples of processes, want 2s", took, n)
+		}
+		s.Stop()
+	})
+}
+
 func TestSamplerKick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := 0, 0

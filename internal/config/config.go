@@ -45,7 +45,7 @@ type Config struct {
 	Webhook            Webhook        `yaml:"webhook"`
 	Journal            journal.Config `yaml:"journal"`
 	Defaults           bool           `yaml:"-"` // no file was given: the embedded defaults
-	Warnings           []Error        `yaml:"-"` // what may become right later: a folder that does not exist yet
+	Warnings           Errors         `yaml:"-"` // what may become right later: a folder that does not exist yet
 }
 
 // Target is one service.
@@ -124,6 +124,8 @@ func Parse(file string, raw []byte) (*Config, error) {
 func Default() *Config {
 	c := &Config{Discover: &proc.Discover{By: "comm", Top: 20}, Defaults: true}
 	c.applyDefaults()
+	ignore := func(string, string, ...any) {} // it holds no mistake: a test says so
+	c.validate(ignore, ignore)
 	return c
 }
 
@@ -146,6 +148,7 @@ func (c *Config) applyDefaults() {
 		on := true
 		c.Standalone = &on
 	}
+	c.Thresholds.applyDefaults()
 	for i := range c.Targets {
 		if c.Targets[i].Mode == "" {
 			c.Targets[i].Mode = c.Mode

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -56,7 +57,7 @@ func (c *Config) validate(report, warn reporter) {
 		report("window", "%d is out of range: write %d to %d samples", c.Window, minWindow, maxWindow)
 	}
 	c.checkMode("mode", c.Mode, report)
-	c.Thresholds.Validate(report.under("thresholds"))
+	c.Thresholds.validate(report)
 	if strings.ContainsAny(c.Instance, " \t\n/") {
 		report("instance", "%q is not an instance label: write host:port as Prometheus scrapes this exporter, without a scheme or path", c.Instance)
 	}
@@ -140,6 +141,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 	t.Memory.Validate(report.under(key + ".memory"))
 	t.Heap.Validate(report.under(key + ".heap"))
 	t.Playbooks.Validate(report.under(key + ".playbooks"))
+	t.Playbooks.CheckActions(t.Has, report.under(key+".playbooks"))
 	seen := make(map[string]bool)
 	policyName := func(key, kind, name string) {
 		switch {
@@ -165,6 +167,19 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 			report(k+".every", "%s is too often: write at least %s", every, minEvery)
 		}
 	}
+}
+
+// Has reports whether a target has the means for an action.
+func (t *Target) Has(action string) bool {
+	switch action {
+	case dispatch.ActionCleanTemp:
+		return len(t.TempDirs) > 0
+	case dispatch.ActionEvictCache:
+		return len(t.Caches) > 0
+	case dispatch.ActionCollectGarbage:
+		return t.Heap.Enabled()
+	}
+	return false
 }
 
 // dirKey is one policy's directory and where it stands in the file.

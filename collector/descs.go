@@ -1,0 +1,18 @@
+package collector
+
+import "github.com/spillway-exporter/spillway_exporter/internal/series"
+
+// Descs returns every family of series that a source of this package can publish, in the order of
+// their files. Rules, dashboards and the metrics reference are checked against it.
+func Descs() []*series.Desc {
+	return []*series.Desc{
+		Processes, ProcessStarts, ProcessExits, ProcessOldestStart, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
+		MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryWindowMax, MemoryWindowMin, MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLimitInfo, MemoryLevel, MemoryGrowth, MemoryExhaustion,
+		HostMemoryTotal, HostMemoryAvailable, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled,
+		ThresholdRatio,
+		HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,
+		CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheUsedRatio, CacheExpired, CacheOldest,
+		TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
+		SourceSuccess, SourceDuration, SourceLastSuccess,
+	}
+}

@@ -1,0 +1,425 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/version"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/eval"
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/web"
+)
+
+const (
+	drainTime    = 20 * time.Second // for running steps at the end
+	shutdownTime = 5 * time.Second  // for open requests
+	firstSweep   = 30 * time.Second // a reload goes on after this although a lane has not finished its first sweep
+)
+
+// App is a running exporter. What stands here outlives reloads; what a configuration decides is
+// in the graph.
+type App struct {
+	opts       Options
+	logger     *slog.Logger
+	registry   *prometheus.Registry
+	parts      parts
+	journal    *journal.Journal
+	dispatcher *dispatch.Dispatcher
+	handler    http.Handler
+	listeners  []net.Listener
+	auth       webAuth
+	reloads    *reloadMetrics
+
+	graph      atomic.Pointer[graph]
+	evaluator  atomic.Pointer[eval.Evaluator]
+	reloadText atomic.Pointer[string]
+
+	mu         sync.Mutex // serialises start, reload and stop
+	ctx        context.Context
+	stopEval   context.CancelFunc
+	stopTimers context.CancelFunc
+	tasks      sync.WaitGroup
+}
+
+// New reads the configuration, opens the journal and the listeners, and wires everything. Nothing
+// runs yet.
+func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
+	cfg, err := loadConfig(&o)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{opts: o, logger: logger}
+	if a.auth, err = readWebAuth(*o.Web.WebConfigFile); err != nil {
+		return nil, withCode(ExitConfig, err)
+	}
+	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.decided()); err != nil {
+		return nil, err
+	}
+	warn(cfg, logger)
+	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
+	a.registry = newRegistry(store)
+	a.reloads = newReloadMetrics(a.registry)
+	a.parts = parts{
+		store: store, logger: logger, now: o.Now, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: lazy.NewMetrics(a.registry)}),
+	}
+	g, err := build(cfg, &a.opts, &a.parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.open(ctx, cfg); err != nil {
+		g.close()
+		return nil, err
+	}
+	a.graph.Store(g)
+	a.dispatcher.Apply(g.targets)
+	a.loaded(nil)
+	return a, nil
+}
+
+// open opens what outlives reloads: journal, dispatcher, listeners, handlers.
+func (a *App) open(ctx context.Context, cfg *config.Config) error {
+	var err error
+	if a.journal, err = openJournal(cfg, a.logger, a.registry); err != nil {
+		return err
+	}
+	if a.listeners, err = listen(ctx, a.opts.Web); err != nil {
+		return errors.Join(err, a.journal.Close())
+	}
+	a.dispatcher = dispatch.New(dispatch.Options{
+		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
+	})
+	a.handler = web.New(web.Options{
+		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
+		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
+		LearnHost: a.dispatcher.LearnHost, TokenFile: func() string { return a.graph.Load().cfg.Webhook.TokenFile },
+		ListenerAuth: a.auth.decided(), Version: "spillway_exporter " + version.Version,
+		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+	})
+	return nil
+}
+
+// Addrs returns the addresses that the exporter listens on.
+func (a *App) Addrs() []net.Addr {
+	out := make([]net.Addr, len(a.listeners))
+	for i, l := range a.listeners {
+		out[i] = l.Addr()
+	}
+	return out
+}
+
+// Run serves until ctx is done, then drains: no new runs, running steps have 20 s, what did not
+// end is recorded as such.
+func (a *App) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.mu.Lock()
+	a.ctx = ctx
+	g := a.graph.Load()
+	g.sampler.Start(ctx)
+	a.startTimers(g)
+	a.setStandalone(g)
+	a.mu.Unlock()
+	// The dispatcher is ended by Drain, so that running steps can finish.
+	dispatching := make(chan error, 1)
+	go func() { dispatching <- a.dispatcher.Run(context.WithoutCancel(ctx)) }()
+	a.tasks.Go(func() { a.statusLog(ctx) })
+	a.tasks.Go(func() { a.handleReloads(ctx) })
+	for _, l := range a.listeners {
+		a.logger.Info("status page", "url", pageURL(l.Addr(), a.auth.tls))
+	}
+	err := serveAll(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
+	cancel()
+	a.logger.Info("shutting down")
+	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer done()
+	drainErr := a.dispatcher.Drain(drain)
+	<-dispatching
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tasks.Wait()
+	a.graph.Load().sampler.Stop()
+	return errors.Join(err, drainErr, a.parts.pool.Close(), a.journal.Close())
+}
+
+// pageURL returns the address of the status page as a person opens it.
+func pageURL(addr net.Addr, tls bool) string {
+	scheme := "http"
+	if tls {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + "/"
+}
+
+// swept is called after each sweep of the processes.
+func (a *App) swept() {
+	if e := a.evaluator.Load(); e != nil {
+		e.Kick()
+	}
+}
+
+// setStandalone starts or stops the embedded evaluator as a graph says. mu is held.
+func (a *App) setStandalone(g *graph) {
+	on := *g.cfg.Standalone
+	e := a.evaluator.Load()
+	if e != nil && on {
+		e.SetRules(g.rules)
+	}
+	switch {
+	case on && a.stopEval == nil:
+		if e == nil {
+			e = eval.New(eval.Options{
+				Gatherer: a.registry, Rules: g.rules, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
+				State: evalState{a.journal}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+			})
+			a.evaluator.Store(e)
+		}
+		var ctx context.Context
+		ctx, a.stopEval = context.WithCancel(a.ctx)
+		a.tasks.Go(func() {
+			select {
+			case <-g.sampler.Ready():
+			case <-ctx.Done():
+				return
+			}
+			e.Run(ctx)
+		})
+	case !on && a.stopEval != nil:
+		a.stopEval()
+		a.stopEval = nil
+	}
+}
+
+// submitStandalone gives the evaluator's alerts to the dispatcher.
+func (a *App) submitStandalone(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) {
+	return a.dispatcher.Submit(ctx, b)
+}
+
+// startTimers runs the policies that have a schedule of their own. mu is held.
+func (a *App) startTimers(g *graph) {
+	if a.stopTimers != nil {
+		a.stopTimers()
+	}
+	var ctx context.Context
+	ctx, a.stopTimers = context.WithCancel(a.ctx)
+	for i := range g.cfg.Targets {
+		t := &g.cfg.Targets[i]
+		for _, d := range t.TempDirs {
+			if d.Every > 0 {
+				a.tasks.Go(func() { a.schedule(ctx, t.Name, d.Name, d.Every.Std()) })
+			}
+		}
+	}
+}
+
+// schedule asks for a clean-up of one folder on its own interval.
+func (a *App) schedule(ctx context.Context, target, dir string, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		_, err := a.dispatcher.RunNow(ctx, dispatch.ManualRequest{
+			Target: target, Action: dispatch.ActionCleanTemp, Only: dir, Trigger: alert.TriggerSchedule,
+		})
+		if err != nil && ctx.Err() == nil {
+			a.logger.Warn("a scheduled clean-up was not started", "target", target, "dir", dir, "err", err)
+		}
+	}
+}
+
+func (a *App) handleReloads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.opts.ReloadSignal:
+			//nolint:errcheck // logged and counted by Reload
+			a.Reload()
+		}
+	}
+}
+
+// Reload loads the configuration again and builds a whole new graph without side effects; only
+// then the old one stops, the new one starts, and they are exchanged. A configuration that is
+// wrong leaves the old one running.
+func (a *App) Reload() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ctx == nil || a.ctx.Err() != nil {
+		return errors.New("the exporter is not running")
+	}
+	err := a.reload()
+	a.loaded(err)
+	if err != nil {
+		a.logger.Error("the configuration was not loaded, the old one still runs", "err", err)
+		return err
+	}
+	a.logger.Info("configuration loaded", "file", a.opts.ConfigFile)
+	return nil
+}
+
+func (a *App) reload() error {
+	cfg, err := loadConfig(&a.opts)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, a.auth.decided()); err != nil {
+		return err
+	}
+	if cfg.Enforces() && !a.journal.Durable() {
+		return errors.New("mode enforce needs a journal on the disk, and this process has none: write journal: {dir: ...} and restart")
+	}
+	g, err := build(cfg, &a.opts, &a.parts)
+	if err != nil {
+		return err
+	}
+	warn(cfg, a.logger)
+	old := a.graph.Load()
+	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal || cfg.EvaluationInterval != old.cfg.EvaluationInterval {
+		a.logger.Warn("window, journal and evaluation_interval take effect at the next start only")
+	}
+	old.sampler.Stop()
+	g.sampler.Start(a.ctx)
+	a.graph.Store(g)
+	a.dispatcher.Apply(g.targets)
+	a.dispatcher.SetInstance(cfg.Instance)
+	a.startTimers(g)
+	a.setStandalone(g)
+	select { // so that nothing which both observe is ever absent
+	case <-g.sampler.Ready():
+	case <-time.After(firstSweep):
+	case <-a.ctx.Done():
+	}
+	old.sampler.Forget()
+	for _, c := range old.clients {
+		if err := c.Close(); err != nil {
+			a.logger.Debug("closing a heap client failed", "err", err)
+		}
+	}
+	return nil
+}
+
+// loaded notes how a load of the configuration ended.
+func (a *App) loaded(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+		a.reloads.success.Set(0)
+	} else {
+		a.reloads.success.Set(1)
+		a.reloads.at.Set(float64(a.opts.Now().UnixMilli()) / 1000)
+	}
+	a.reloadText.Store(&text)
+}
+
+// ready is nil once every source has been sampled.
+func (a *App) ready() error {
+	select {
+	case <-a.graph.Load().sampler.Ready():
+		return nil
+	default:
+		return errors.New("the first sweep has not ended yet")
+	}
+}
+
+// runNow adapts a manual run of the API.
+func (a *App) runNow(ctx context.Context, r web.RunRequest) (string, error) {
+	id, err := a.dispatcher.RunNow(ctx, dispatch.ManualRequest{
+		Target: r.Target, Playbook: r.Playbook, Action: r.Action, DryRun: r.DryRun, Force: r.Force,
+	})
+	if errors.Is(err, dispatch.ErrUnknown) || errors.Is(err, dispatch.ErrBadRequest) || errors.Is(err, dispatch.ErrNotEnforced) {
+		return "", fmt.Errorf("%w: %w", web.ErrRefused, err)
+	}
+	return id, err
+}
+
+// state gathers what the page shows beside the targets.
+func (a *App) state() web.State {
+	g := a.graph.Load()
+	st := web.State{Modes: make(map[string]string), Standalone: *g.cfg.Standalone, ReloadError: *a.reloadText.Load()}
+	for i := range g.cfg.Targets {
+		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
+	}
+	for _, e := range g.sampler.Errors() {
+		st.Errors = append(st.Errors, web.SourceError(e))
+	}
+	switch {
+	case !a.journal.Durable():
+		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
+	case !a.journal.Writable():
+		st.Journal = "The journal cannot be written: nothing is done until it can."
+	}
+	e := a.evaluator.Load()
+	if e == nil || !st.Standalone {
+		return st
+	}
+	for _, al := range e.Alerts() {
+		value, err := al.Value.MarshalText()
+		if err != nil {
+			continue
+		}
+		st.Alerts = append(st.Alerts, web.Alert{
+			Name: al.Name, State: al.State, Labels: al.Labels, Annotations: al.Annotations, Value: string(value), ActiveAt: al.ActiveAt,
+		})
+	}
+	for _, r := range e.Rules() {
+		rule := web.Rule{Group: r.Group, Name: r.Name, LastError: r.LastError}
+		if r.Kind == "alerting" {
+			rule.State = r.State
+		}
+		st.Rules = append(st.Rules, rule)
+	}
+	return st
+}
+
+func targetNames(cfg *config.Config) []string {
+	out := make([]string, len(cfg.Targets))
+	for i := range cfg.Targets {
+		out[i] = cfg.Targets[i].Name
+	}
+	return out
+}
+
+// serve is the command that runs the exporter.
+func serve(ctx context.Context, o Options) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // the heap is small: less of it is worth more than the cycles
+	}
+	logger := newLogger(o.Stderr, o.LogLevel, o.LogFormat)
+	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)
+	a, err := New(ctx, o, logger)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}

@@ -1,0 +1,272 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// cleanup applies the directory policies once, with no server: an age or an emptiness limit
+// always, a size or entry limit only when it is exceeded. The intent is in the journal before the
+// first file goes; while an exporter holds the journal nothing is removed.
+func cleanup(ctx context.Context, o Options) error {
+	if o.Cleanup.DryRun && o.Cleanup.Enforce {
+		return withCode(ExitConfig, errors.New("--dry-run and --enforce contradict each other: give one of them"))
+	}
+	if o.ConfigFile == "" {
+		return withCode(ExitConfig, errors.New("nothing to clean: name the directories in a configuration and give it with --config.file"))
+	}
+	cfg, err := loadConfig(&o)
+	if err != nil {
+		return err
+	}
+	targets, err := cleanupTargets(cfg, &o.Cleanup)
+	if err != nil {
+		return withCode(ExitConfig, err)
+	}
+	level := o.LogLevel
+	if level == "" || level == "info" {
+		level = "warn" // the table below says what was done
+	}
+	logger := newLogger(o.Stderr, level, o.LogFormat)
+	c := &cleaner{cfg: cfg, opts: &o, out: newCleanupOutput(&o)}
+	for _, t := range targets {
+		if c.dryRun(t) {
+			continue
+		}
+		if c.journal, err = openJournal(enforcing(cfg), logger, prometheus.NewRegistry()); err != nil {
+			return err
+		}
+		defer c.journal.Close()
+		break
+	}
+	if c.journal == nil {
+		c.journal = journal.OpenMemory(journal.Options{Logger: logger})
+		defer c.journal.Close()
+	}
+	for _, t := range targets {
+		opts := dirOptions(t.Name, cfg, logger, o.Now)
+		if o.Cleanup.Files {
+			opts.OnFile = c.out.file
+		}
+		temps, caches := rootedTemps(o.RootFS, t.TempDirs), rootedCaches(o.RootFS, t.Caches)
+		if err := c.run(ctx, t, "clean_temp", action.NewCleanTemp(opts, temps), len(temps)); err != nil {
+			return err
+		}
+		if err := c.run(ctx, t, "evict_cache", action.NewEvictCache(opts, caches), len(caches)); err != nil {
+			return err
+		}
+	}
+	return c.out.finish()
+}
+
+// enforcing returns the configuration as one that changes things, so that a journal which cannot
+// be written is refused.
+func enforcing(cfg *config.Config) *config.Config {
+	c := *cfg
+	c.Targets = []config.Target{{Mode: config.Enforce}}
+	return &c
+}
+
+// cleanupTargets returns the targets that the flags choose and that have directories.
+func cleanupTargets(cfg *config.Config, o *CleanupOptions) ([]*config.Target, error) {
+	var out []*config.Target
+	var known []string
+	policyFound := o.Policy == ""
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if len(t.TempDirs)+len(t.Caches) == 0 {
+			continue
+		}
+		known = append(known, t.Name)
+		if len(o.Targets) > 0 && !slices.Contains(o.Targets, t.Name) {
+			continue
+		}
+		out = append(out, t)
+		for _, p := range t.TempDirs {
+			policyFound = policyFound || p.Name == o.Policy
+		}
+		for _, p := range t.Caches {
+			policyFound = policyFound || p.Name == o.Policy
+		}
+	}
+	for _, name := range o.Targets {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--target %s: no such target with directories: write one of %s", name, strings.Join(known, ", "))
+		}
+	}
+	switch {
+	case len(out) == 0:
+		return nil, errors.New("nothing to clean: no target has caches or temp_dirs")
+	case !policyFound:
+		return nil, fmt.Errorf("--policy %s: the chosen targets have no cache or temp_dir of this name", o.Policy)
+	}
+	return out, nil
+}
+
+type cleaner struct {
+	cfg     *config.Config
+	opts    *Options
+	journal *journal.Journal
+	out     *cleanupOutput
+}
+
+func (c *cleaner) dryRun(t *config.Target) bool {
+	switch {
+	case c.opts.Cleanup.DryRun:
+		return true
+	case c.opts.Cleanup.Enforce:
+		return false
+	}
+	return t.Mode != config.Enforce
+}
+
+func (c *cleaner) run(ctx context.Context, t *config.Target, name string, a action.Action, policies int) error {
+	if policies == 0 {
+		return nil
+	}
+	dry := c.dryRun(t)
+	req := action.Request{
+		Target: t.Name, Trigger: string(alert.TriggerManual), DryRun: dry, Only: c.opts.Cleanup.Policy,
+		Force: c.opts.Cleanup.Force, Progress: c.out.progress,
+	}
+	mode := config.Enforce
+	if dry {
+		mode = config.DryRun
+	}
+	start := c.opts.Now()
+	id, err := c.journal.Begin(ctx, journal.Record{
+		Time: start, Target: t.Name, Playbook: "cleanup", Step: 1, Action: name, Trigger: req.Trigger, Mode: mode,
+		Intent: "one shot by the command cleanup",
+	})
+	if err != nil {
+		return fmt.Errorf("nothing was removed: %w", err)
+	}
+	res, runErr := a.Run(ctx, req)
+	c.out.policies(res.Policies)
+	err = c.journal.Finish(context.WithoutCancel(ctx), id, func(r *journal.Record) {
+		r.Files, r.Bytes, r.FreedBytes, r.Skipped = res.Files, res.Bytes, res.FreedBytes, res.Skipped
+		r.Outcome, r.DurationSecs = string(res.Outcome), c.opts.Now().Sub(start).Seconds()
+		r.Error = res.Detail
+	})
+	return errors.Join(runErr, err)
+}
+
+// cleanupOutput prints what was done, as a table or as JSON lines, and a line of progress where
+// somebody watches.
+type cleanupOutput struct {
+	opts     *Options
+	terminal bool
+	width    int
+	results  []action.PolicyResult
+}
+
+func newCleanupOutput(o *Options) *cleanupOutput {
+	return &cleanupOutput{opts: o, terminal: isTerminal(o.Stderr)}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+func (c *cleanupOutput) progress(p action.PolicyResult) {
+	if !c.terminal {
+		return
+	}
+	line := fmt.Sprintf("%s/%s: %d files, %s freed", p.Target, p.Policy, p.Files, units.Bytes(p.FreedBytes))
+	fmt.Fprintf(c.opts.Stderr, "\r%-*s", c.width, line)
+	c.width = max(c.width, len(line))
+}
+
+func (c *cleanupOutput) clearProgress() {
+	if c.width > 0 {
+		fmt.Fprintf(c.opts.Stderr, "\r%*s\r", c.width, "")
+		c.width = 0
+	}
+}
+
+func (c *cleanupOutput) file(p action.PolicyResult, path []byte, why string) {
+	c.clearProgress()
+	w := c.opts.Stdout
+	if c.opts.JSON {
+		w = c.opts.Stderr // standard output has one object per policy
+	}
+	fmt.Fprintf(w, "%s\t%s\n", why, quoteName(p.Dir+"/"+string(path)))
+}
+
+// quoteName writes a name so that no control character reaches the terminal.
+func quoteName(s string) string {
+	if q := strconv.Quote(s); q[1:len(q)-1] != s {
+		return q
+	}
+	return s
+}
+
+func (c *cleanupOutput) policies(list []action.PolicyResult) {
+	c.clearProgress()
+	c.results = append(c.results, list...)
+	if !c.opts.JSON {
+		return
+	}
+	enc := json.NewEncoder(c.opts.Stdout)
+	for i := range list {
+		if err := enc.Encode(&list[i]); err != nil {
+			return // the reader has gone away
+		}
+	}
+}
+
+// finish prints the table and returns the error that carries the exit code.
+func (c *cleanupOutput) finish() error {
+	if !c.opts.JSON {
+		printPolicies(c.opts.Stdout, c.results)
+	}
+	var bad []string
+	failed := 0
+	for i := range c.results {
+		r := &c.results[i]
+		if r.Outcome == action.Partial || r.Outcome == action.Failed {
+			bad = append(bad, fmt.Sprintf("%s/%s: %s: %s", r.Target, r.Policy, r.Outcome, r.Error))
+		}
+		if r.Outcome == action.Failed {
+			failed++
+		}
+	}
+	switch {
+	case len(bad) == 0:
+		return nil
+	case failed == len(c.results):
+		return withCode(ExitFailure, errors.New(strings.Join(bad, "\n")))
+	}
+	return withCode(ExitPartial, errors.New(strings.Join(bad, "\n")))
+}
+
+func printPolicies(w io.Writer, results []action.PolicyResult) {
+	t := newTable(w, "TARGET", "KIND", "POLICY", "SCANNED", "FILES", "SIZE", "FREED", "SKIPPED", "OUTCOME")
+	for i := range results {
+		r := &results[i]
+		t.row(r.Target, r.Kind, r.Policy, strconv.FormatInt(r.Scanned, 10), strconv.FormatInt(r.Files, 10),
+			units.Bytes(r.Bytes).String(), units.Bytes(r.FreedBytes).String(), skippedText(r.Skipped), string(r.Outcome))
+	}
+	t.flush()
+}

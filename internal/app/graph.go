@@ -1,0 +1,270 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/eval"
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The names of sources, as they stand in spillway_source_success.
+const (
+	sourceDiscovery  = "discovery"
+	sourceProcess    = "process"
+	sourceGroups     = "groups"
+	sourceHost       = "host"
+	sourceThresholds = "thresholds"
+	sourceHeap       = "heap"
+	sourceCache      = "cache"
+	sourceTemp       = "temp"
+)
+
+const (
+	scanBudget   = 0.005 // of one core
+	scanTimeout  = 10 * time.Minute
+	heapTimeout  = 3 * time.Second
+	sweepTimeout = 5 * time.Second
+)
+
+// graph is everything that a configuration decides. It is built without side effects and
+// exchanged as a whole by a reload.
+type graph struct {
+	cfg     *config.Config
+	tracker *proc.Tracker
+	sampler *collector.Sampler
+	targets map[string]dispatch.Target
+	clients []*heap.Client
+	rules   *eval.Ruleset
+}
+
+// parts are what outlives a reload.
+type parts struct {
+	store   *series.Store
+	pool    *heap.Pool
+	metrics *collector.SamplerMetrics
+	logger  *slog.Logger
+	now     func() time.Time
+	swept   func() // after each sweep of processes
+}
+
+// build makes the graph of a configuration. Nothing is started, opened for writing or changed.
+func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target)}
+	var err error
+	if g.rules, err = loadRules(cfg); err != nil {
+		return nil, err
+	}
+	if g.tracker, err = newTracker(cfg, o, p.logger); err != nil {
+		return nil, err
+	}
+	lanes := []collector.Lane{g.processLane(o, p)}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		client, err := p.pool.Get(t.Heap)
+		if err != nil {
+			g.close()
+			return nil, fmt.Errorf("target %q: %w", t.Name, err)
+		}
+		if client != nil {
+			g.clients = append(g.clients, client)
+			lanes = append(lanes, g.heapLane(t, client, p))
+		}
+		g.targets[t.Name] = newTarget(t, client, cfg, o, p)
+	}
+	dirs, err := g.dirLane(o)
+	if err != nil {
+		g.close()
+		return nil, err
+	}
+	if len(dirs.Jobs) > 0 {
+		lanes = append(lanes, dirs)
+	}
+	g.sampler = collector.NewSampler(collector.SamplerOptions{
+		Store: p.store, Lanes: lanes, Metrics: p.metrics, Logger: p.logger, Now: p.now,
+	})
+	return g, nil
+}
+
+// close gives back what a graph that was never started holds.
+func (g *graph) close() {
+	g.tracker.Close()
+	for _, c := range g.clients {
+		c.Close()
+	}
+}
+
+func newTracker(cfg *config.Config, o *Options, logger *slog.Logger) (*proc.Tracker, error) {
+	opts := proc.Options{Root: o.ProcFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; t.Processes != nil {
+			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes})
+		}
+	}
+	t, err := proc.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("observe processes: %w", err)
+	}
+	return t, nil
+}
+
+func (g *graph) processLane(o *Options, p *parts) collector.Lane {
+	cfg := g.cfg
+	thresholds := cfg.Thresholds.Levels()
+	interval := cfg.SampleInterval.Std()
+	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS})
+	known := make(map[string]series.Thresholds)
+	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		known[t.Name] = thresholds
+		if t.Processes == nil {
+			continue
+		}
+		jobs = append(jobs, collector.Job{Source: sourceProcess, Target: t.Name, Impl: collector.NewTargetSource(collector.TargetOptions{
+			Target: t.Name, Tracker: g.tracker, Store: p.store, Limits: limits, Memory: t.Memory, Thresholds: thresholds, Interval: interval,
+		})})
+	}
+	if cfg.Discover != nil {
+		known[collector.HostTarget] = thresholds
+		jobs = append(jobs, collector.Job{Source: sourceGroups, Impl: collector.NewGroupsSource(collector.GroupsOptions{
+			Tracker: g.tracker, Store: p.store, Limits: limits, Thresholds: thresholds, Interval: interval,
+		})})
+	}
+	jobs = append(jobs,
+		collector.Job{Source: sourceHost, Target: collector.HostTarget, Impl: collector.NewHostSource(collector.HostOptions{
+			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval,
+		})},
+		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known)})
+	return collector.Lane{
+		Name: "process", Interval: interval, Timeout: sweepTimeout, Jobs: jobs, After: p.swept,
+		Hurry: func() bool { return underPressure(p.store, cfg) },
+	}
+}
+
+// underPressure reports whether a configured target is at warning or above.
+func underPressure(store *series.Store, cfg *config.Config) bool {
+	for i := range cfg.Targets {
+		if level, _, ok := store.Value(collector.MemoryLevel, cfg.Targets[i].Name); ok && level >= float64(series.LevelWarning) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collector.Lane {
+	name := t.Name
+	var running func() bool
+	if t.Processes != nil {
+		running = func() bool {
+			u, err := g.tracker.Usage(name)
+			return err != nil || u.Processes > 0
+		}
+	}
+	return collector.Lane{
+		Name: "heap", Interval: g.cfg.SampleInterval.Std(), Timeout: heapTimeout,
+		Hurry: func() bool { return underPressure(p.store, g.cfg) },
+		Jobs: []collector.Job{{Source: sourceHeap, Target: name, Impl: collector.NewHeap(collector.HeapOptions{
+			Target: name, Reader: client, Running: running, Now: p.now,
+		})}},
+	}
+}
+
+func (g *graph) dirLane(o *Options) (collector.Lane, error) {
+	lane := collector.Lane{Name: "dirs", Interval: g.cfg.ScanInterval.Std(), Timeout: scanTimeout, Budget: scanBudget}
+	for i := range g.cfg.Targets {
+		t := &g.cfg.Targets[i]
+		for _, c := range t.Caches {
+			c.Dir = rooted(o.RootFS, c.Dir)
+			src, err := collector.NewCache(t.Name, c)
+			if err != nil {
+				return lane, err
+			}
+			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceCache, Target: t.Name, Impl: src})
+		}
+		for _, d := range t.TempDirs {
+			d.Dir = rooted(o.RootFS, d.Dir)
+			src, err := collector.NewTemp(t.Name, d)
+			if err != nil {
+				return lane, err
+			}
+			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: t.Name, Impl: src})
+		}
+	}
+	if g.cfg.Defaults {
+		src, err := collector.NewTemp(collector.HostTarget, hostTemp(o.RootFS))
+		if err != nil {
+			return lane, err
+		}
+		lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: collector.HostTarget, Impl: src})
+	}
+	return lane, nil
+}
+
+// hostTemp observes the host's temporary folder. It has no limit and no action works on it.
+func hostTemp(rootfs string) policy.Temp {
+	dir := os.TempDir()
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return policy.Temp{Common: policy.Common{Name: "tmp", Dir: rooted(rootfs, dir), Include: []string{"*"}}}
+}
+
+// rooted puts a directory of the configuration below the folder where the host's root is mounted.
+func rooted(rootfs, dir string) string {
+	if rootfs == "" || rootfs == "/" {
+		return dir
+	}
+	return filepath.Join(rootfs, dir)
+}
+
+// newTarget gives the dispatcher what can be done for a target.
+func newTarget(t *config.Target, client *heap.Client, cfg *config.Config, o *Options, p *parts) dispatch.Target {
+	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
+	opts := dirOptions(t.Name, cfg, p.logger, p.now)
+	if temps := rootedTemps(o.RootFS, t.TempDirs); len(temps) > 0 {
+		out.Actions[dispatch.ActionCleanTemp] = action.NewCleanTemp(opts, temps)
+	}
+	if caches := rootedCaches(o.RootFS, t.Caches); len(caches) > 0 {
+		out.Actions[dispatch.ActionEvictCache] = action.NewEvictCache(opts, caches)
+	}
+	if client != nil {
+		out.Actions[dispatch.ActionCollectGarbage] = action.NewCollectGarbage(action.CollectGarbageOptions{
+			Target: t.Name, Collector: client, Logger: p.logger, Now: p.now,
+		})
+	}
+	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil })
+	return out
+}
+
+func dirOptions(target string, cfg *config.Config, logger *slog.Logger, now func() time.Time) action.DirOptions {
+	return action.DirOptions{Target: target, Reserved: cfg.Journal.ReservedDirs(), Logger: logger, Now: now}
+}
+
+func rootedTemps(rootfs string, in []policy.Temp) []policy.Temp {
+	out := make([]policy.Temp, len(in))
+	for i, d := range in {
+		d.Dir = rooted(rootfs, d.Dir)
+		out[i] = d
+	}
+	return out
+}
+
+func rootedCaches(rootfs string, in []policy.Cache) []policy.Cache {
+	out := make([]policy.Cache, len(in))
+	for i, d := range in {
+		d.Dir = rooted(rootfs, d.Dir)
+		out[i] = d
+	}
+	return out
+}

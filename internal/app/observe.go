@@ -1,0 +1,160 @@
+package app
+
+import (
+	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// observer reads for the dispatcher what a playbook relieves.
+type observer struct{ a *App }
+
+// sources are the jobs that sample a subject.
+var sources = map[dispatch.Subject]string{
+	dispatch.SubjectMemory: sourceProcess,
+	dispatch.SubjectHeap:   sourceHeap,
+	dispatch.SubjectCache:  sourceCache,
+	dispatch.SubjectTemp:   sourceTemp,
+}
+
+// jobsOf selects the jobs that a fresh reading of a subject needs.
+func jobsOf(target string, s dispatch.Subject) func(collector.Job) bool {
+	return func(j collector.Job) bool {
+		// The listing of processes comes before the sample of a target's memory.
+		return j.Target == target && j.Source == sources[s] || s == dispatch.SubjectMemory && j.Source == sourceDiscovery
+	}
+}
+
+// Refresh implements dispatch.Observer.
+func (o observer) Refresh(target string, s dispatch.Subject) {
+	if g := o.a.graph.Load(); g != nil {
+		g.sampler.Kick(jobsOf(target, s))
+	}
+}
+
+// Observe implements dispatch.Observer.
+func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
+	g := o.a.graph.Load()
+	if g == nil {
+		return dispatch.Reading{}
+	}
+	var r dispatch.Reading
+	switch s {
+	case dispatch.SubjectMemory:
+		r = o.memory(target)
+	case dispatch.SubjectHeap:
+		r = o.heap(target)
+	case dispatch.SubjectCache, dispatch.SubjectTemp:
+		r = o.directories(target, s)
+	}
+	if r.Known {
+		r.Samples = g.sampler.Runs(jobsOf(target, s))
+	}
+	return r
+}
+
+func (o observer) thresholds() series.Thresholds { return o.a.graph.Load().cfg.Thresholds.Levels() }
+
+func (o observer) memory(target string) dispatch.Reading {
+	store := o.a.parts.store
+	ratio, _, ok := store.Value(collector.MemoryUsedRatio, target)
+	if !ok {
+		return dispatch.Reading{}
+	}
+	used, _, _ := store.Value(collector.MemoryUsed, target)
+	limit, _, _ := store.Value(collector.MemoryLimit, target)
+	r := dispatch.Reading{
+		Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
+		Text: fmt.Sprintf("memory %s of %s (%s)", units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
+	}
+	if _, highest, ok := store.Extent(collector.MemoryUsedRatio, target); ok {
+		r.Peak = highest
+	}
+	return r
+}
+
+func (o observer) heap(target string) dispatch.Reading {
+	store := o.a.parts.store
+	for _, sample := range store.Snapshot(nil) {
+		if sample.Desc != collector.HeapUsedRatio || sample.Values[0] != target {
+			continue
+		}
+		runtime, ratio := sample.Values[1], sample.Value
+		used, _, _ := store.Value(collector.HeapUsed, target, runtime)
+		limit, _, _ := store.Value(collector.HeapLimit, target, runtime)
+		r := dispatch.Reading{
+			Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
+			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
+		}
+		if _, highest, ok := store.Extent(collector.HeapUsedRatio, target, runtime); ok {
+			r.Peak = highest
+		}
+		return r
+	}
+	return dispatch.Reading{}
+}
+
+// directories reads the fullest cache, or the folder of temporary files that is furthest over its
+// policy. Over a limit is at warning.
+func (o observer) directories(target string, s dispatch.Subject) dispatch.Reading {
+	var r dispatch.Reading
+	for _, t := range health.Targets(o.a.parts.store.Snapshot(nil)) {
+		if t.Name != target {
+			continue
+		}
+		if s == dispatch.SubjectCache {
+			for i := range t.Caches {
+				r = worse(r, cacheReading(&t.Caches[i]))
+			}
+			continue
+		}
+		for i := range t.Temps {
+			r = worse(r, tempReading(&t.Temps[i]))
+		}
+	}
+	return r
+}
+
+// worse returns the reading that is further over its limit.
+func worse(a, b dispatch.Reading) dispatch.Reading {
+	if !a.Known || b.Known && (b.Level > a.Level || b.Level == a.Level && b.Ratio > a.Ratio) {
+		return b
+	}
+	return a
+}
+
+func cacheReading(c *health.Cache) dispatch.Reading {
+	if c.UsedRatio == nil || c.Entries == nil || c.SizeBytes == nil {
+		return dispatch.Reading{}
+	}
+	r := dispatch.Reading{
+		Known: true, Ratio: *c.UsedRatio, Peak: *c.UsedRatio,
+		Text: fmt.Sprintf("cache %s: %.0f entries, %s (%s)", c.Name, *c.Entries, units.Bytes(*c.SizeBytes).Short(), health.Percent(*c.UsedRatio)),
+	}
+	if *c.UsedRatio > 1 {
+		r.Level = series.LevelWarning
+	}
+	return r
+}
+
+func tempReading(d *health.Temp) dispatch.Reading {
+	if d.Files == nil {
+		return dispatch.Reading{}
+	}
+	r := dispatch.Reading{Known: true, Text: fmt.Sprintf("temp %s: %.0f files", d.Name, *d.Files)}
+	if d.MaxFiles != nil && *d.MaxFiles > 0 {
+		r.Ratio = *d.Files / *d.MaxFiles
+	}
+	if d.Expired != nil {
+		r.Text += fmt.Sprintf(", %.0f due", *d.Expired)
+	}
+	if r.Ratio > 1 || d.Expired != nil && *d.Expired > 0 {
+		r.Level = series.LevelWarning
+	}
+	r.Peak = r.Ratio
+	return r
+}

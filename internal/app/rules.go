@@ -1,0 +1,45 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/eval"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/rules"
+)
+
+// loadRules reads the rules that a configuration names, or the embedded bundle, and checks them
+// against the metrics and playbooks that there are.
+func loadRules(cfg *config.Config) (*eval.Ruleset, error) {
+	bundle, err := rules.Read(rules.Bundle)
+	if err != nil {
+		return nil, fmt.Errorf("the embedded rules: %w", err)
+	}
+	set, err := eval.Load(eval.LoadOptions{
+		Files: cfg.RuleFiles, Bundle: []eval.File{{Name: rules.Bundle, Content: bundle}}, Interval: cfg.EvaluationInterval.Std(),
+	})
+	if err != nil {
+		return nil, withCode(ExitConfig, err)
+	}
+	if errs := eval.Lint(set, metricNames(), dispatch.DefaultNames()); len(errs) > 0 {
+		return nil, withCode(ExitConfig, errors.Join(errs...))
+	}
+	return set, nil
+}
+
+// evalState keeps the evaluator's alerts in the journal's file.
+type evalState struct{ j *journal.Journal }
+
+const evalStateKey = "evaluator"
+
+// Get implements eval.StateStore.
+func (s evalState) Get() ([]byte, error) { return s.j.State(evalStateKey) }
+
+// Put implements eval.StateStore.
+func (s evalState) Put(blob []byte) error {
+	return s.j.PutState(context.Background(), evalStateKey, blob)
+}

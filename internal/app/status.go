@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+const statusEvery = time.Minute
+
+// statusLog writes the state of every target each minute, as the log of the first service did.
+func (a *App) statusLog(ctx context.Context) {
+	t := time.NewTicker(statusEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			a.logStatus()
+		}
+	}
+}
+
+func (a *App) logStatus() {
+	cfg := a.graph.Load().cfg
+	for _, t := range health.Targets(a.parts.store.Snapshot(nil)) {
+		level := slog.LevelDebug // groups that discovery shows
+		if t.Name == collector.HostTarget || slices.ContainsFunc(targetNames(cfg), func(n string) bool { return n == t.Name }) {
+			level = slog.LevelInfo
+		}
+		if t.Level != nil && *t.Level >= series.LevelWarning {
+			level = slog.LevelWarn
+		}
+		a.logTarget(level, &t)
+	}
+}
+
+func (a *App) logTarget(level slog.Level, t *health.Target) {
+	report := t.Report()
+	attrs := []any{"target", t.Name}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, key, value)
+		}
+	}
+	add("used", report.Memory.Percentage)
+	add("rss", report.Memory.RSS)
+	if t.LimitBytes != nil {
+		add("limit", units.Bytes(*t.LimitBytes).Short())
+	}
+	add("heap", report.Memory.HeapUsed)
+	add("level", report.Memory.Level)
+	if len(attrs) > 2 {
+		a.logger.Log(context.Background(), level, "memory status", attrs...)
+	}
+	for i := range t.Caches {
+		c := &t.Caches[i]
+		if c.Entries == nil || c.SizeBytes == nil {
+			continue
+		}
+		attrs := []any{"target", t.Name, "cache", c.Name, "entries", int64(*c.Entries), "size", units.Bytes(*c.SizeBytes).Short()}
+		if c.HitRatio != nil && !math.IsNaN(*c.HitRatio) {
+			attrs = append(attrs, "hit_rate", units.Ratio(*c.HitRatio).String())
+		}
+		a.logger.Log(context.Background(), level, "cache status", attrs...)
+	}
+	for i := range t.Temps {
+		if d := &t.Temps[i]; d.Files != nil && t.Name != collector.HostTarget {
+			a.logger.Log(context.Background(), level, "temp status", "target", t.Name, "dir", d.Name, "files", int64(*d.Files))
+		}
+	}
+}

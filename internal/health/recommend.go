@@ -1,0 +1,129 @@
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// Recommendation is something that a person could do, with what it brings.
+type Recommendation struct {
+	Priority string `json:"priority"` // high, medium, low
+	Action   string `json:"action"`
+}
+
+// overflow is the target of all groups that discovery does not show; it may well be empty.
+const overflow = "_overflow"
+
+const (
+	high   = "high"
+	medium = "medium"
+	low    = "low"
+)
+
+var priorities = map[string]int{high: 0, medium: 1, low: 2}
+
+// recommend names the folder, the action and the gain, the most urgent first.
+func recommend(t *Target) []Recommendation {
+	var out []Recommendation
+	add := func(priority, format string, args ...any) {
+		out = append(out, Recommendation{priority, fmt.Sprintf(format, args...)})
+	}
+	if n, ok := known(t.Processes); ok && n == 0 && t.Name != overflow {
+		add(high, "No process of %s is running: start it, or correct its selector", t.Name)
+	}
+	recommendMemory(t, add)
+	for i := range t.Temps {
+		recommendTemp(&t.Temps[i], add)
+	}
+	for i := range t.Caches {
+		recommendCache(&t.Caches[i], add)
+	}
+	if len(out) == 0 {
+		add(low, "System operating normally")
+	}
+	slices.SortStableFunc(out, func(a, b Recommendation) int {
+		return cmp.Compare(priorities[a.Priority], priorities[b.Priority])
+	})
+	return out
+}
+
+func recommendMemory(t *Target, add func(priority, format string, args ...any)) {
+	used, haveUsed := known(t.UsedBytes)
+	limit, haveLimit := known(t.LimitBytes)
+	if t.Level != nil && *t.Level >= series.LevelWarning && haveUsed && haveLimit {
+		priority := medium
+		if *t.Level >= series.LevelCritical {
+			priority = high
+		}
+		add(priority, "Memory is at %s (%s): %s of %s are left before the limit", units.Ratio(used/limit), *t.Level,
+			units.Bytes(max(limit-used, 0)).Short(), units.Bytes(limit).Short())
+	}
+	for _, h := range t.Heaps {
+		ratio, ok := known(h.UsedRatio)
+		if !ok || t.Thresholds.Of(ratio) < series.LevelWarning || t.Thresholds.Warning == 0 {
+			continue
+		}
+		add(medium, "The %s heap is at %s of its limit: collect garbage, or raise the limit", h.Runtime, units.Ratio(ratio))
+	}
+	growth, haveGrowth := known(t.GrowthPerSec)
+	left, haveLeft := known(t.ExhaustionSecs)
+	if haveGrowth && haveLeft && growth > 0 && !math.IsInf(left, 1) && left < 24*3600 {
+		priority := medium
+		if left < 3600 {
+			priority = high
+		}
+		add(priority, "Memory reaches its limit in %s at %s/min: look for a leak and plan a restart",
+			roughly(left), units.Bytes(growth*60).Short())
+	}
+}
+
+func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
+	expired, _ := known(d.Expired)
+	empty, _ := known(d.Empty)
+	files, haveFiles := known(d.Files)
+	limit, haveLimit := known(d.MaxFiles)
+	switch {
+	case expired > 0 && empty >= expired:
+		add(medium, "Remove %.0f empty files in %s: frees %.0f inodes", expired, d.Name, expired)
+	case expired > 0:
+		add(medium, "Remove %.0f expired files in %s: frees %.0f inodes and a share of %s", expired, d.Name, expired, sizeText(d.SizeBytes))
+	}
+	if haveFiles && haveLimit && files > limit {
+		add(medium, "Remove the oldest %.0f files in %s: it holds %.0f and its limit is %.0f", files-limit, d.Name, files, limit)
+	}
+}
+
+func recommendCache(c *Cache, add func(priority, format string, args ...any)) {
+	if ratio, ok := known(c.UsedRatio); ok && ratio > 1 {
+		add(medium, "Evict the least recently used entries of %s: it is at %s of its limits", c.Name, units.Ratio(ratio))
+	}
+	if expired, _ := known(c.Expired); expired > 0 {
+		add(low, "Evict %.0f entries of %s that are over age", expired, c.Name)
+	}
+}
+
+func sizeText(p *float64) string {
+	v, ok := known(p)
+	if !ok {
+		return "its space"
+	}
+	return units.Bytes(v).Short()
+}
+
+// roughly writes a span of time as people say it.
+func roughly(seconds float64) string {
+	switch d := time.Duration(seconds * float64(time.Second)); {
+	case d < 90*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 90*time.Minute:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	default:
+		return fmt.Sprintf("%.1f h", d.Hours())
+	}
+}

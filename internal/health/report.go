@@ -1,0 +1,144 @@
+package health
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// Report is the JSON of /health/memory for one target: the form that operators of the first
+// service have always read, and beside it the numbers in base units. What is not known is left
+// out. docs/health.schema.json is its schema.
+type Report struct {
+	Memory          MemoryReport     `json:"memory"`
+	Cache           *CacheReport     `json:"cache,omitempty"`
+	Recommendations []Recommendation `json:"recommendations"`
+	Raw             Raw              `json:"raw"`
+	Target          string           `json:"target"`
+	Timestamp       string           `json:"timestamp"` // RFC 3339, of the newest value
+}
+
+// MemoryReport is the memory of a target, for people.
+type MemoryReport struct {
+	RSS        string `json:"rss,omitempty"`        // "512MB"
+	HeapUsed   string `json:"heapUsed,omitempty"`   // "256MB"
+	Percentage string `json:"percentage,omitempty"` // "45.2%" of the limit
+	Level      string `json:"level,omitempty"`      // normal, warning, critical, emergency
+}
+
+// CacheReport is the sum of a target's caches, for people.
+type CacheReport struct {
+	Entries *int64 `json:"entries,omitempty"`
+	Size    string `json:"size,omitempty"`
+	HitRate string `json:"hitRate,omitempty"` // "87%"
+}
+
+// Raw are the numbers in base units.
+type Raw struct {
+	Processes      *float64 `json:"processes,omitempty"`
+	ResidentBytes  *float64 `json:"resident_bytes,omitempty"`
+	UsedBytes      *float64 `json:"used_bytes,omitempty"`
+	LimitBytes     *float64 `json:"limit_bytes,omitempty"`
+	UsedRatio      *float64 `json:"used_ratio,omitempty"`
+	LevelNumber    *int     `json:"level,omitempty"`
+	GrowthPerSec   *float64 `json:"growth_bytes_per_second,omitempty"`
+	ExhaustionSecs *float64 `json:"exhaustion_seconds,omitempty"` // absent when not growing
+	HeapUsedBytes  *float64 `json:"heap_used_bytes,omitempty"`
+	HeapLimitBytes *float64 `json:"heap_limit_bytes,omitempty"`
+	CacheEntries   *float64 `json:"cache_entries,omitempty"`
+	CacheSizeBytes *float64 `json:"cache_size_bytes,omitempty"`
+	CacheHitRatio  *float64 `json:"cache_hit_ratio,omitempty"`
+	TempFiles      *float64 `json:"temp_files,omitempty"`
+	TempSizeBytes  *float64 `json:"temp_size_bytes,omitempty"`
+}
+
+// Report returns the report of a target.
+func (t *Target) Report() Report {
+	r := Report{
+		Target: t.Name, Recommendations: t.Recommendations, Timestamp: t.Newest.UTC().Format(time.RFC3339),
+		Raw: Raw{
+			Processes: t.Processes, ResidentBytes: t.ResidentBytes, UsedBytes: t.UsedBytes, LimitBytes: t.LimitBytes,
+			UsedRatio: t.UsedRatio, GrowthPerSec: t.GrowthPerSec, ExhaustionSecs: finite(t.ExhaustionSecs),
+		},
+	}
+	r.Memory.RSS = short(t.ResidentBytes)
+	if t.ResidentBytes == nil {
+		r.Memory.RSS = short(t.UsedBytes) // of the host: there is no sum of RSS
+	}
+	if ratio, ok := known(t.UsedRatio); ok {
+		r.Memory.Percentage = Percent(ratio)
+	}
+	if t.Level != nil {
+		r.Memory.Level = t.Level.String()
+		n := int(*t.Level)
+		r.Raw.LevelNumber = &n
+	}
+	for i := range t.Heaps {
+		r.Raw.HeapUsedBytes = add(r.Raw.HeapUsedBytes, t.Heaps[i].UsedBytes)
+		r.Raw.HeapLimitBytes = add(r.Raw.HeapLimitBytes, t.Heaps[i].LimitBytes)
+	}
+	r.Memory.HeapUsed = short(r.Raw.HeapUsedBytes)
+	t.reportCaches(&r)
+	for i := range t.Temps {
+		r.Raw.TempFiles = add(r.Raw.TempFiles, t.Temps[i].Files)
+		r.Raw.TempSizeBytes = add(r.Raw.TempSizeBytes, t.Temps[i].SizeBytes)
+	}
+	return r
+}
+
+func (t *Target) reportCaches(r *Report) {
+	for i := range t.Caches {
+		c := &t.Caches[i]
+		r.Raw.CacheEntries = add(r.Raw.CacheEntries, c.Entries)
+		r.Raw.CacheSizeBytes = add(r.Raw.CacheSizeBytes, c.SizeBytes)
+		if len(t.Caches) == 1 {
+			r.Raw.CacheHitRatio = c.HitRatio
+		}
+	}
+	if len(t.Caches) == 0 {
+		return
+	}
+	r.Cache = &CacheReport{Size: short(r.Raw.CacheSizeBytes)}
+	if n, ok := known(r.Raw.CacheEntries); ok {
+		entries := int64(n)
+		r.Cache.Entries = &entries
+	}
+	if hit, ok := known(r.Raw.CacheHitRatio); ok {
+		r.Cache.HitRate = strconv.FormatFloat(math.Round(hit*100), 'f', 0, 64) + "%"
+	}
+}
+
+// Percent writes a ratio with one decimal: "45.2%".
+func Percent(ratio float64) string {
+	return strconv.FormatFloat(ratio*100, 'f', 1, 64) + "%"
+}
+
+func short(p *float64) string {
+	v, ok := known(p)
+	if !ok {
+		return ""
+	}
+	return units.Bytes(v).Short()
+}
+
+// finite leaves out what JSON has no number for.
+func finite(p *float64) *float64 {
+	if p == nil || math.IsInf(*p, 0) || math.IsNaN(*p) {
+		return nil
+	}
+	return p
+}
+
+// add sums what is known; a sum of nothing is not known.
+func add(sum, v *float64) *float64 {
+	n, ok := known(v)
+	if !ok {
+		return sum
+	}
+	if sum != nil {
+		n += *sum
+	}
+	return &n
+}

@@ -1,0 +1,208 @@
+package web
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// staleAfter is how many sample intervals without a value make the report unavailable.
+const staleAfter = 3
+
+// observed returns the targets as they are in the store now.
+func (s *server) observed() []health.Target {
+	return health.Targets(s.Store.Snapshot(nil))
+}
+
+// fresh reports whether any value is younger than three sample intervals.
+func (s *server) fresh(targets []health.Target) bool {
+	limit := s.Now().Add(-staleAfter * s.Interval())
+	for i := range targets {
+		if targets[i].Newest.After(limit) {
+			return true
+		}
+	}
+	return false
+}
+
+// health is GET /health/memory.
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	targets := s.observed()
+	name := r.URL.Query().Get("target")
+	if name != "" {
+		targets = only(targets, name)
+		if len(targets) == 0 {
+			fail(w, http.StatusNotFound, "there is no target %q: /api/v1/targets lists them", name)
+			return
+		}
+	}
+	if !s.fresh(targets) {
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "no sample is younger than %d intervals of %s", staleAfter, s.Interval())
+		return
+	}
+	writeJSON(w, http.StatusOK, reports(targets))
+}
+
+func only(targets []health.Target, name string) []health.Target {
+	for i := range targets {
+		if targets[i].Name == name {
+			return targets[i : i+1]
+		}
+	}
+	return nil
+}
+
+// reports is one report for one target and {"targets": {...}} for several.
+func reports(targets []health.Target) any {
+	if len(targets) == 1 {
+		return targets[0].Report()
+	}
+	all := make(map[string]health.Report, len(targets))
+	for i := range targets {
+		all[targets[i].Name] = targets[i].Report()
+	}
+	return map[string]any{"targets": all}
+}
+
+// targets is GET /api/v1/targets.
+func (s *server) targets(w http.ResponseWriter, _ *http.Request) {
+	type entry struct {
+		Name  string `json:"name"`
+		Mode  string `json:"mode,omitempty"` // absent for what is only observed
+		Level string `json:"level,omitempty"`
+	}
+	modes := s.State().Modes
+	out := []entry{}
+	for _, t := range s.observed() {
+		e := entry{Name: t.Name, Mode: modes[t.Name]}
+		if t.Level != nil {
+			e.Level = t.Level.String()
+		}
+		out = append(out, e)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"status": "success", "targets": out})
+}
+
+// series is GET /api/v1/series?target=: the rings of a target.
+func (s *server) series(w http.ResponseWriter, r *http.Request) {
+	type point struct {
+		Time time.Time `json:"time"`
+		Min  *float64  `json:"min"`
+		Max  *float64  `json:"max"`
+		Last *float64  `json:"last"`
+	}
+	type one struct {
+		Name   string            `json:"name"`
+		Labels map[string]string `json:"labels"`
+		Points []point           `json:"points"`
+	}
+	q := r.URL.Query()
+	name := q.Get("target")
+	if name == "" {
+		fail(w, http.StatusBadRequest, "no target: write /api/v1/series?target=NAME; /api/v1/targets lists the names")
+		return
+	}
+	tier := 0
+	if t := q.Get("tier"); t != "" {
+		var err error
+		if tier, err = strconv.Atoi(t); err != nil || tier < 0 || tier > int(series.TierLong) {
+			fail(w, http.StatusBadRequest, "tier %q: write 0 (single samples), 1 (15 intervals a slot) or 2 (300)", t)
+			return
+		}
+	}
+	out := []one{}
+	for _, sample := range s.Store.Snapshot(nil) {
+		d := sample.Desc
+		if !d.Window || len(d.Labels) == 0 || d.Labels[0] != "target" || sample.Values[0] != name {
+			continue
+		}
+		e := one{Name: d.Name, Labels: make(map[string]string), Points: []point{}}
+		for i, l := range d.Labels {
+			e.Labels[l] = sample.Values[i]
+		}
+		for _, p := range s.Store.Points(nil, series.Tier(tier), d, sample.Labels()...) {
+			e.Points = append(e.Points, point{p.Time, number(p.Min), number(p.Max), number(p.Last)})
+		}
+		out = append(out, e)
+	}
+	if len(out) == 0 {
+		fail(w, http.StatusNotFound, "there is no target %q with series: /api/v1/targets lists them", name)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"status": "success", "series": out})
+}
+
+// number is nil for what JSON has no number for.
+func number(v float64) *float64 {
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
+
+// journal is GET /api/v1/journal with filters and paging.
+func (s *server) journal(w http.ResponseWriter, r *http.Request) {
+	f, err := s.journalFilter(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "%s", err)
+		return
+	}
+	records, next, err := s.Journal(f)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, "the journal cannot be read: %s", err)
+		return
+	}
+	if records == nil {
+		records = []journal.Record{}
+	}
+	out := map[string]any{"status": "success", "records": records}
+	if next != "" {
+		out["next"] = next
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (s *server) journalFilter(r *http.Request) (journal.Filter, error) {
+	q := r.URL.Query()
+	f := journal.Filter{
+		Target: q.Get("target"), Playbook: q.Get("playbook"), Outcome: q.Get("outcome"),
+		RunID: q.Get("run_id"), After: q.Get("after"),
+	}
+	if v := q.Get("limit"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > journal.MaxLimit {
+			return f, fmt.Errorf("limit %q: write a number from 1 to %d", v, journal.MaxLimit)
+		}
+		f.Limit = n
+	}
+	if v := q.Get("since"); v != "" {
+		if t, err := time.Parse(time.RFC3339, v); err == nil {
+			f.Since = t
+		} else if d, err := units.ParseDuration(v); err == nil {
+			f.Since = s.Now().Add(-d.Std())
+		} else {
+			return f, fmt.Errorf("since %q: write a time such as 2026-01-02T15:04:05Z, or a span such as 24h", v)
+		}
+	}
+	return f, nil
+}
+
+// alerts is GET /api/v1/alerts.
+func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
+	st := s.State()
+	if st.Alerts == nil {
+		st.Alerts = []Alert{}
+	}
+	if st.Rules == nil {
+		st.Rules = []Rule{}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"status": "success", "standalone": st.Standalone, "alerts": st.Alerts, "rules": st.Rules})
+}

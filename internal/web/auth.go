@@ -1,0 +1,163 @@
+package web
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+const maxTokenBytes = 4096
+
+// tokenFile is the bearer token as its file has it now; the file is read again when it changes.
+type tokenFile struct {
+	mu    sync.Mutex
+	path  string
+	mtime time.Time
+	size  int64
+	sum   [sha256.Size]byte
+	ok    bool
+}
+
+// matches compares a token with the file's, in constant time.
+func (t *tokenFile) matches(path, token string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, fmt.Errorf("the token file cannot be read: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ok || t.path != path || !t.mtime.Equal(info.ModTime()) || t.size != info.Size() {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return false, fmt.Errorf("the token file cannot be read: %w", err)
+		}
+		want := strings.TrimSpace(string(raw))
+		if want == "" || len(raw) > maxTokenBytes {
+			return false, errors.New("the token file is empty or larger than 4 KiB")
+		}
+		t.path, t.mtime, t.size, t.ok = path, info.ModTime(), info.Size(), true
+		t.sum = sha256.Sum256([]byte(want))
+	}
+	got := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(got[:], t.sum[:]) == 1, nil
+}
+
+// denied is why a request may not change anything.
+type denied struct {
+	code int
+	msg  string
+}
+
+// mayChange decides whether a request may use an endpoint that changes something.
+func (s *server) mayChange(r *http.Request) *denied {
+	if d := foreignOrigin(r); d != nil {
+		return d
+	}
+	if s.ListenerAuth {
+		return nil
+	}
+	if path := s.TokenFile(); path != "" {
+		return s.checkToken(r, path)
+	}
+	if !isLoopback(r.RemoteAddr) {
+		return &denied{http.StatusForbidden, "only callers on this host may change something: configure webhook: {token_file: ...} and send Authorization: Bearer, or protect the listener with --web.config.file"}
+	}
+	if host := hostOnly(r.Host); host != "localhost" && net.ParseIP(host) == nil {
+		return &denied{http.StatusForbidden, fmt.Sprintf("the Host %q is not an address of this host: call it by 127.0.0.1 or localhost", r.Host)}
+	}
+	return nil
+}
+
+func (s *server) checkToken(r *http.Request, path string) *denied {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxTokenBytes {
+		return &denied{http.StatusUnauthorized, "no bearer token: send Authorization: Bearer with the content of webhook.token_file"}
+	}
+	ok, err := s.tokens.matches(path, strings.TrimSpace(token))
+	if err != nil {
+		s.Logger.Error("no caller can be authenticated", "err", err)
+		return &denied{http.StatusServiceUnavailable, "the token cannot be checked: see the exporter's log"}
+	}
+	if !ok {
+		return &denied{http.StatusUnauthorized, "wrong token: send the content of webhook.token_file"}
+	}
+	return nil
+}
+
+// foreignOrigin refuses what a browser sends on behalf of another site; servers send no Origin.
+func foreignOrigin(r *http.Request) *denied {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return nil
+	}
+	if u, err := url.Parse(origin); err == nil && strings.EqualFold(u.Host, r.Host) && u.Host != "" {
+		return nil
+	}
+	return &denied{http.StatusForbidden, "requests from another site are refused: call this endpoint from a server or from its own page"}
+}
+
+func isLoopback(remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func hostOnly(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
+}
+
+// admit makes the checks that all changing endpoints share, in this order: method, who calls,
+// rate, type. It answers and returns false when one fails. release must be called.
+func (s *server) admit(w http.ResponseWriter, r *http.Request, wantJSON bool) (release func(), ok bool) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		fail(w, http.StatusMethodNotAllowed, "%s is not possible here: use POST", r.Method)
+		return nil, false
+	}
+	if d := s.mayChange(r); d != nil {
+		if d.code == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="spillway"`)
+		}
+		fail(w, d.code, "%s", d.msg)
+		return nil, false
+	}
+	if !s.limiter.AllowN(s.Now(), 1) {
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "too many requests: come again in a second")
+		return nil, false
+	}
+	if wantJSON && !isJSON(r.Header.Get("Content-Type")) {
+		fail(w, http.StatusUnsupportedMediaType, "the Content-Type is %q: send application/json", r.Header.Get("Content-Type"))
+		return nil, false
+	}
+	select {
+	case s.bodies <- struct{}{}:
+	default:
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "too many requests at once: come again in a second")
+		return nil, false
+	}
+	//nolint:errcheck // a connection that cannot have a deadline is a test's
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+	return func() { <-s.bodies }, true
+}
+
+func isJSON(contentType string) bool {
+	kind, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/json")
+}

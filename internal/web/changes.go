@@ -1,0 +1,127 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+// ErrRefused marks an error of RunNow that the caller can mend; others are answered with 503.
+var ErrRefused = errors.New("refused")
+
+func fail(w http.ResponseWriter, code int, format string, args ...any) {
+	writeJSON(w, code, map[string]string{"status": "error", "error": fmt.Sprintf(format, args...)})
+}
+
+// countWebhook counts the answers of the webhook by their code.
+func (s *server) countWebhook(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := &codeWriter{ResponseWriter: w, code: http.StatusOK}
+		next(c, r)
+		s.webhook.WithLabelValues(strconv.Itoa(c.code)).Inc()
+	}
+}
+
+type codeWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader notes the code.
+func (c *codeWriter) WriteHeader(code int) {
+	c.code = code
+	c.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c *codeWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// handleWebhook is POST /api/v1/webhook. It answers after the intents are in the journal and
+// never waits for a run. Alertmanager comes again only after 5xx: docs/webhook.md has the table.
+func (s *server) handleWebhook(w http.ResponseWriter, r *http.Request) {
+	release, ok := s.admit(w, r, true)
+	if !ok {
+		return
+	}
+	defer release()
+	batch, err := alert.DecodeWebhook(r.Body)
+	if err != nil {
+		s.badBody(w, err)
+		return
+	}
+	batch.Host = r.Host
+	dispositions, err := s.Submit(r.Context(), batch)
+	if err != nil {
+		w.Header().Set("Retry-After", retryAfter)
+		fail(w, http.StatusServiceUnavailable, "%s", err)
+		return
+	}
+	if dispositions == nil {
+		dispositions = []alert.Disposition{}
+	}
+	writeJSON(w, http.StatusOK, dispositions)
+}
+
+func (s *server) badBody(w http.ResponseWriter, err error) {
+	var bad *alert.DecodeError
+	switch {
+	case errors.As(err, &bad) && bad.TooLarge:
+		fail(w, http.StatusRequestEntityTooLarge, "%s", bad)
+	case isTooLarge(err):
+		fail(w, http.StatusRequestEntityTooLarge, "the body is larger than 1 MiB: group the alerts by instance and target, or set max_alerts in the receiver")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fail(w, http.StatusRequestTimeout, "the body did not arrive within 10 seconds: send it at once")
+	default:
+		s.Logger.Debug("bad request", "err", err)
+		fail(w, http.StatusBadRequest, "%s", err)
+	}
+}
+
+// run is POST /api/v1/run: a playbook or an action now, with the same checks and journal.
+func (s *server) run(w http.ResponseWriter, r *http.Request) {
+	release, ok := s.admit(w, r, true)
+	if !ok {
+		return
+	}
+	defer release()
+	var req RunRequest
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil {
+		if isTooLarge(err) || errors.Is(err, os.ErrDeadlineExceeded) {
+			s.badBody(w, err)
+			return
+		}
+		fail(w, http.StatusBadRequest, `%s: send {"target": "...", "playbook": "..."} or {"target": "...", "action": "..."}, with "dry_run": true to change nothing`, err)
+		return
+	}
+	id, err := s.RunNow(r.Context(), req)
+	switch {
+	case errors.Is(err, ErrRefused):
+		fail(w, http.StatusBadRequest, "%s", err)
+	case err != nil:
+		w.Header().Set("Retry-After", retryAfter)
+		fail(w, http.StatusServiceUnavailable, "%s", err)
+	default:
+		writeJSON(w, http.StatusOK, map[string]string{"status": "success", "run_id": id})
+	}
+}
+
+// reload is POST /-/reload.
+func (s *server) reload(w http.ResponseWriter, r *http.Request) {
+	release, ok := s.admit(w, r, false)
+	if !ok {
+		return
+	}
+	defer release()
+	if err := s.Reload(); err != nil {
+		text(w, http.StatusInternalServerError, "the configuration was not loaded, the old one still runs:\n"+err.Error())
+		return
+	}
+	text(w, http.StatusOK, "The configuration was loaded.")
+}

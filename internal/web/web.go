@@ -1,0 +1,191 @@
+// Package web serves the faces of the exporter: the status page, the health report, the API, the
+// watch stream and the endpoints that change something. It decides who may call and what an
+// answer looks like, and nothing else: what is done is behind the functions of Options.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// Alert is an active alert of the embedded evaluator.
+type Alert struct {
+	Name        string            `json:"name"`
+	State       string            `json:"state"` // pending, firing
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	Value       string            `json:"value"`
+	ActiveAt    time.Time         `json:"active_at"`
+}
+
+// Rule is the state of one rule.
+type Rule struct {
+	Group     string `json:"group"`
+	Name      string `json:"name"`
+	State     string `json:"state"` // inactive, pending, firing; "" for a recording rule
+	LastError string `json:"last_error,omitempty"`
+}
+
+// SourceError is a source whose last sample failed.
+type SourceError struct{ Source, Target, Error string }
+
+// RunRequest is the body of POST /api/v1/run.
+type RunRequest struct {
+	Target   string `json:"target"`
+	Playbook string `json:"playbook"`
+	Action   string `json:"action"`
+	DryRun   *bool  `json:"dry_run"`
+	Force    bool   `json:"force"`
+}
+
+// State is what the page shows beside the targets.
+type State struct {
+	Modes       map[string]string // by target: dry_run, enforce
+	Standalone  bool
+	Alerts      []Alert
+	Rules       []Rule
+	Errors      []SourceError
+	ReloadError string // of the last reload; "" when it succeeded
+	Journal     string // "" when it is durable and can be written, else what is wrong
+}
+
+// Options are what the handlers call. All functions are required unless their comment says
+// otherwise and must be safe for concurrent use.
+type Options struct {
+	Store         *series.Store
+	Metrics       http.Handler
+	TelemetryPath string
+	Submit        func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) // an error means: come again
+	RunNow        func(ctx context.Context, r RunRequest) (runID string, err error)
+	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
+	State         func() State
+	Reload        func() error
+	Ready         func() error
+	Interval      func() time.Duration // the sample interval, for staleness
+	LearnHost     func(host string)    // a Host under which the metrics were scraped
+	TokenFile     func() string        // "" = no token
+	ListenerAuth  bool                 // the listener has authenticated every request already
+	Version       string
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
+	Now           func() time.Time // default time.Now
+}
+
+const (
+	maxStreams    = 64
+	maxBodies     = 256 // requests with a body at once
+	changesPerSec = 20000
+	changesBurst  = 4000
+	bodyTimeout   = 10 * time.Second
+	retryAfter    = "5"
+)
+
+type server struct {
+	Options
+	tokens  tokenFile
+	page    *page
+	limiter *rate.Limiter
+	bodies  chan struct{}
+	streams chan struct{}
+	webhook *prometheus.CounterVec
+}
+
+// New returns the handler of everything that the exporter serves.
+func New(o Options) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &server{
+		Options: o, page: newPage(), limiter: rate.NewLimiter(changesPerSec, changesBurst),
+		bodies: make(chan struct{}, maxBodies), streams: make(chan struct{}, maxStreams),
+		webhook: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spillway_webhook_requests_total", Help: "Requests to the webhook by the code of the answer.",
+		}, []string{"code"}),
+	}
+	o.Registerer.MustRegister(s.webhook)
+	mux := http.NewServeMux()
+	mux.Handle(o.TelemetryPath, s.scrape())
+	mux.HandleFunc("GET /{$}", s.index)
+	mux.HandleFunc("GET /target/{name}", s.target)
+	mux.Handle("GET /static/", s.page.static())
+	mux.HandleFunc("GET /health/memory", s.health)
+	mux.HandleFunc("GET /api/v1/targets", s.targets)
+	mux.HandleFunc("GET /api/v1/series", s.series)
+	mux.HandleFunc("GET /api/v1/journal", s.journal)
+	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
+	mux.HandleFunc("GET /api/v1/watch", s.watch)
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "Spillway is healthy.") })
+	mux.HandleFunc("GET /-/ready", s.ready)
+	mux.HandleFunc("/api/v1/webhook", s.countWebhook(s.handleWebhook))
+	mux.HandleFunc("/api/v1/run", s.run)
+	mux.HandleFunc("/-/reload", s.reload)
+	mux.HandleFunc("/", s.unknown)
+	return headers(mux)
+}
+
+// headers sets what every answer carries.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// scrape serves the metrics and learns under which name this exporter is scraped: that is its
+// instance label.
+func (s *server) scrape() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.LearnHost(r.Host)
+		s.Metrics.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health") {
+		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
+		return
+	}
+	text(w, http.StatusNotFound, "There is nothing here. The status page is at /, the metrics are at "+s.TelemetryPath+".")
+}
+
+func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Ready(); err != nil {
+		w.Header().Set("Retry-After", "1")
+		text(w, http.StatusServiceUnavailable, "Spillway is not ready: "+err.Error())
+		return
+	}
+	text(w, http.StatusOK, "Spillway is ready.")
+}
+
+func text(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	w.Write([]byte(body + "\n"))
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	//nolint:errcheck // the reader has gone away
+	json.NewEncoder(w).Encode(v)
+}
+
+func isTooLarge(err error) bool {
+	var tooLarge *http.MaxBytesError
+	return errors.As(err, &tooLarge)
+}
