@@ -53,6 +53,7 @@ type verdict struct {
 	reason      string // a sentence for people
 	join        bool   // the open run serves it
 	breaks      bool   // the cooldown is broken by an emergency
+	runID       string // the run that served it, when it is not open any more
 }
 
 // decide is the whole decision about one alert, in order.
@@ -117,6 +118,9 @@ func decideResolved(q *question) (verdict, bool) {
 
 func decideOpen(q *question) (verdict, bool) {
 	switch {
+	case q.open && q.draining:
+		// The open run gets no further step, so it serves nobody any more.
+		return verdict{disposition: alert.Refused, skip: SkipDraining, reason: ErrDraining.Error()}, true
 	case q.served && q.open:
 		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "the run for this very alert is open", join: true}, true
 	case q.open:

@@ -101,7 +101,7 @@ func New(o Options) *Dispatcher {
 		targets: make(map[string]Target), lanes: make(map[laneKey]*lane), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())
-	d.metrics = newMetrics(o.Registerer, func() float64 { return float64(d.Status().Queued) })
+	d.metrics = newMetrics(o.Registerer, d.queueLength)
 	d.load(d.runCtx)
 	for _, r := range o.Journal.Interrupted() {
 		d.log.Warn("interrupted by the end of the last start", "run", r.RunID, "target", r.Target, "playbook", r.Playbook, "action", r.Action, "begun", r.Time)
@@ -133,13 +133,20 @@ func (d *Dispatcher) SetInstance(instance string) {
 	d.instance = alert.NormalizeInstance(instance)
 }
 
+func (d *Dispatcher) queueLength() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return float64(d.queued)
+}
+
 // LearnHost notes the Host header under which /metrics was scraped: Prometheus' instance label.
 func (d *Dispatcher) LearnHost(host string) { d.hosts.learn(host) }
 
 // Submit decides about each alert of a batch and returns when the intents of the accepted runs
 // are in the journal. With an error, one of ErrQueueFull, ErrDraining, ErrJournal or ctx's,
 // at least one alert was refused and the sender is to come again with all of them: those that
-// were accepted are then told as duplicates.
+// were accepted are then told as duplicates. Alerts of one batch that ask for the same playbook of
+// the same target share a run, as all that come while it is open do.
 func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) {
 	out := make([]alert.Disposition, len(b.Alerts))
 	verdicts := make([]verdict, len(b.Alerts))
@@ -165,7 +172,7 @@ func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposi
 		if err := d.settle(ctx, v, runs[i]); failed == nil {
 			failed = err
 		}
-		out[i] = alert.Disposition{Fingerprint: a.Fingerprint, Disposition: v.disposition, Reason: v.reason}
+		out[i] = alert.Disposition{Fingerprint: a.Fingerprint, Disposition: v.disposition, Reason: v.reason, RunID: v.runID}
 		if runs[i] != nil && v.disposition != alert.Refused {
 			out[i].RunID = runs[i].id
 		}
@@ -213,6 +220,9 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 		}
 		return v, l.open, false
 	case v.disposition != alert.Accepted:
+		if v.disposition == alert.Duplicate || v.disposition == alert.Cooldown {
+			v.runID = l.LastRun
+		}
 		return v, nil, false
 	}
 	if l == nil {
@@ -234,11 +244,13 @@ func (d *Dispatcher) begin(ctx context.Context, fresh []*run) {
 		return
 	}
 	records := make([]journal.Record, len(fresh))
+	d.mu.Lock()
 	for i, r := range fresh {
-		records[i] = r.record(d.opts.Now())
+		records[i] = r.record(d.opts.Now(), r.level)
 	}
+	d.mu.Unlock()
 	ids, err := d.opts.Journal.BeginAll(ctx, records)
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrJournal, err)
 	}
 	var late []*run // recorded, but the exporter is ending
@@ -250,6 +262,8 @@ func (d *Dispatcher) begin(ctx context.Context, fresh []*run) {
 		case d.draining:
 			r.id, r.err = ids[i], ErrDraining
 			late = append(late, r)
+			d.queued--
+			continue
 		default:
 			r.id = ids[i]
 			d.enqueue(r)
@@ -310,7 +324,7 @@ func (d *Dispatcher) settle(ctx context.Context, v *verdict, r *run) error {
 	case <-r.begun:
 		err = r.err
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = fmt.Errorf("%w: %w", ErrJournal, ctx.Err())
 	}
 	if err == nil {
 		return nil

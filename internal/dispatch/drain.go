@@ -73,11 +73,11 @@ func (d *Dispatcher) abandon() error {
 	var runs []*run
 	for r := range d.open {
 		runs = append(runs, r)
-		stuck = append(stuck, r.target+"/"+r.action)
+		stuck = append(stuck, r.target+": "+r.action)
 	}
 	d.mu.Unlock()
 	for _, r := range runs {
 		d.finish(r, result{outcome: string(action.Unknown), ran: true, err: fmt.Errorf("%s did not return after it was cancelled", r.action)})
 	}
-	return fmt.Errorf("%d actions did not return after they were cancelled: %v", len(stuck), stuck)
+	return fmt.Errorf("%d runs did not end after they were cancelled: %v", len(stuck), stuck)
 }

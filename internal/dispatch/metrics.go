@@ -37,20 +37,20 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		runs:     counter("spillway_nameruns_total", "Runs of an action that have ended, by how: done, partial, failed, dry_run, unknown.", "target", "action", "trigger", "outcome"),
+		runs:     counter("spillway_action_runs_total", "Runs of an action that have ended, by how: done, partial, failed, dry_run, unknown.", "target", "action", "trigger", "outcome"),
 		playbook: counter("spillway_playbook_runs_total", "Runs of a playbook that have ended, by how.", "target", "playbook", "trigger", "outcome"),
-		skips:    counter("spillway_nameskips_total", "Times that an action which an alert asked for did not run, by why.", "target", "action", "reason"),
-		freed:    counter("spillway_namefreed_bytes_total", "Allocated blocks that an action has given back to the disk, in bytes.", "target", "action"),
-		removed:  counter("spillway_nameremoved_files_total", "Files that an action has removed.", "target", "action"),
-		skipped:  counter("spillway_nameskipped_files_total", "Files that an action left although they were due, by why.", "target", "action", "reason"),
+		skips:    counter("spillway_action_skips_total", "Times that an action which an alert asked for did not run, by why.", "target", "action", "reason"),
+		freed:    counter("spillway_action_freed_bytes_total", "Allocated blocks that an action has given back to the disk, in bytes.", "target", "action"),
+		removed:  counter("spillway_action_removed_files_total", "Files that an action has removed.", "target", "action"),
+		skipped:  counter("spillway_action_skipped_files_total", "Files that an action left although they were due, by why.", "target", "action", "reason"),
 		alerts:   counter("spillway_webhook_alerts_total", "Alerts that came through the webhook, by what was decided about them.", "disposition"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "spillway_nameduration_seconds", Help: "Time that a run of an action took.",
+			Name: "spillway_action_duration_seconds", Help: "Time that a run of an action took.",
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
 			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"action"}),
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_namelast_run_timestamp_seconds", Help: "When an action last ended, as unix time.",
+			Name: "spillway_action_last_run_timestamp_seconds", Help: "When an action last ended, as unix time.",
 		}, []string{"target", "action"}),
 	}
 	for _, d := range dispositions {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ type run struct {
 	level  series.Level
 	alerts int
 	state  string
+	ended  bool
 	step   int
 	action string
 	files  int64
@@ -69,10 +71,10 @@ func (r *run) mode() string {
 }
 
 // record is the intent of the run.
-func (r *run) record(now time.Time) journal.Record {
+func (r *run) record(now time.Time, level series.Level) journal.Record {
 	return journal.Record{
 		Time: now, Target: r.target, Playbook: r.playbook, Trigger: string(r.trigger), Alert: r.alert, Fingerprint: r.fingerprint,
-		Mode: r.mode(), Level: r.level.String(), Intent: "run " + describe(r.steps),
+		Mode: r.mode(), Level: level.String(), Intent: "run " + describe(r.steps),
 	}
 }
 
@@ -182,24 +184,24 @@ func (d *Dispatcher) perform(r *run) result {
 				continue
 			}
 		}
-		outcome, worked, err := d.performStep(r, i, step, now, &res)
-		if errors.Is(err, ErrJournal) || errors.Is(err, ErrUnknown) {
-			res.err = err
-			if len(outcomes) == 0 {
-				res.outcome = string(action.Failed)
+		did, err := d.performStep(r, i, step, now, &res)
+		if err != nil {
+			res.outcome, res.err = string(action.Failed), err
+			if res.ran {
+				res.outcome = string(action.Partial)
 			}
 			break
 		}
 		res.ran = true
-		outcomes = append(outcomes, outcome)
-		if outcome == action.DryRun {
+		outcomes = append(outcomes, did.outcome)
+		if did.dryRun {
 			continue
 		}
 		if d.runCtx.Err() != nil {
 			res.outcome, res.err = string(action.Unknown), errors.New("cancelled while the exporter was ending")
 			break
 		}
-		if !d.wantsVerification(r, step, res.before) || !worked && i < len(r.steps)-1 {
+		if !r.wantsVerification(step, res.before) || did.nothing && i < len(r.steps)-1 {
 			continue
 		}
 		if verified = d.verify(r, step); verified == verifiedRelieved || verified == verifiedLost {
@@ -243,17 +245,24 @@ func outcomeOf(steps []action.Outcome, v verification) string {
 	return string(action.Done)
 }
 
-// performStep records the intent of one step, runs its action and records the result. worked is
-// false when the action found nothing to do. The error is an ErrJournal when nothing was done
-// because it could not be recorded, an ErrUnknown when the configuration no longer has it.
-func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *result) (outcome action.Outcome, worked bool, err error) {
+// stepResult is what a step that ran came to.
+type stepResult struct {
+	outcome action.Outcome
+	dryRun  bool
+	nothing bool // the action found nothing to do: there is nothing to wait for
+}
+
+// performStep records the intent of one step, runs its action and records the result. The error
+// is an ErrJournal when nothing was done because it could not be recorded, an ErrUnknown when the
+// configuration no longer has it.
+func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *result) (stepResult, error) {
 	act, dryRun, err := d.resolve(r, step)
 	if err != nil {
-		return "", false, err
+		return stepResult{}, err
 	}
 	level := d.begins(r, i, step)
-	rec := r.record(d.opts.Now())
-	rec.RunID, rec.Step, rec.Action, rec.Intent, rec.Level, rec.Before = r.id, i+1, step.Do, step.String(), level.String(), now.Text
+	rec := r.record(d.opts.Now(), level)
+	rec.RunID, rec.Step, rec.Action, rec.Intent, rec.Before = r.id, i+1, step.Do, step.String(), now.Text
 	rec.Mode = ModeEnforce
 	if dryRun {
 		rec.Mode, rec.Intent = ModeDryRun, "would "+rec.Intent
@@ -262,7 +271,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	if err != nil {
 		d.metrics.skips.WithLabelValues(r.target, step.Do, SkipJournal).Inc()
 		d.log.Error("an action does not run because its intent cannot be recorded", "target", r.target, "action", step.Do, "run", r.id, "err", err)
-		return "", false, fmt.Errorf("step %d, %s: %w: %w", i+1, step.Do, ErrJournal, err)
+		return stepResult{}, fmt.Errorf("step %d, %s: %w: %w", i+1, step.Do, ErrJournal, err)
 	}
 	start := d.opts.Now()
 	out, runErr := d.call(r, step, act, dryRun, level)
@@ -290,7 +299,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 		d.log.Warn("action failed", "target", r.target, "action", step.Do, "run", r.id, "outcome", string(out.Outcome), "err", runErr)
 	}
 	nothing := len(out.Policies) > 0 && out.Files == 0 && out.FreedBytes == 0
-	return out.Outcome, !nothing, nil
+	return stepResult{outcome: out.Outcome, dryRun: dryRun, nothing: nothing}, nil
 }
 
 // resolve looks a step's action up in the present configuration. A run that was accepted in mode
@@ -345,18 +354,22 @@ func (d *Dispatcher) call(r *run, step Step, act action.Action, dryRun bool, lev
 func (d *Dispatcher) finish(r *run, res result) {
 	now := d.opts.Now()
 	took := now.Sub(r.since)
-	if res.outcome == journal.OutcomeInterrupted && !res.ran {
-		took = 0
-	}
 	d.mu.Lock()
+	if r.ended {
+		d.mu.Unlock()
+		return // Drain has given it up, and it came back after all
+	}
+	r.ended = true
+	delete(d.open, r)
 	alerts, level := r.alerts, r.level
 	var state laneState
 	save := false
 	if l := r.lane; l != nil {
 		rest := nextCooldown(r.cooldown, l.Rest, res.outcome, res.ran && !errors.Is(res.err, ErrJournal))
 		l.rested(r, res.outcome, rest, now)
+		l.open = nil
 		state, save = l.laneState, true
-		state.Steps = copySteps(l.Steps)
+		state.Steps = maps.Clone(l.Steps)
 	}
 	d.mu.Unlock()
 
@@ -380,22 +393,6 @@ func (d *Dispatcher) finish(r *run, res result) {
 	}
 	d.metrics.playbook.WithLabelValues(r.target, r.playbook, string(r.trigger), res.outcome).Inc()
 	d.logEnd(r, &res)
-
-	// Only now may another run of this playbook begin: its cooldown is known and kept.
-	d.mu.Lock()
-	delete(d.open, r)
-	if r.lane != nil && r.lane.open == r {
-		r.lane.open = nil
-	}
-	d.mu.Unlock()
-}
-
-func copySteps(in map[string]time.Time) map[string]time.Time {
-	out := make(map[string]time.Time, len(in))
-	for k, v := range in {
-		out[k] = v
-	}
-	return out
 }
 
 // raise lifts the level of a run to that of a reading and returns it.

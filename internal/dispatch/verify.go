@@ -18,7 +18,7 @@ const (
 
 // wantsVerification reports whether it is worth waiting for samples after a step: there was a
 // reading before the run, and either an alert asked for relief or there was pressure to relieve.
-func (d *Dispatcher) wantsVerification(r *run, step Step, before Reading) bool {
+func (r *run) wantsVerification(step Step, before Reading) bool {
 	if r.subject == "" || !before.Known {
 		return false
 	}

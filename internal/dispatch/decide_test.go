@@ -1,0 +1,182 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+func TestDecide(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	base := func() question {
+		return question{
+			alert: &alert.Alert{Status: alert.StatusFiring, Labels: map[string]string{
+				alert.LabelInstance: "web-1:10042", alert.LabelTarget: "svc", alert.LabelPlaybook: "relieve_memory",
+			}},
+			known: []string{"web-1:10042"}, hasTarget: true, hasPlaybook: true, now: now, level: series.LevelCritical,
+			targets:   func() []string { return []string{"db", "svc"} },
+			playbooks: func() []string { return []string{"clean_temp", "relieve_memory"} },
+		}
+	}
+	label := func(name, value string) func(*question) {
+		return func(q *question) { q.alert.Labels[name] = value }
+	}
+	held := func(q *question) { q.until = now.Add(time.Minute) }
+	emergency := func(q *question) { q.level = series.LevelEmergency }
+	tests := []struct {
+		name              string
+		change            []func(*question)
+		disposition, skip string
+		says              string
+		join, breaks      bool
+	}{
+		{name: "accepted", disposition: alert.Accepted, says: "recorded"},
+		{name: "another instance", change: []func(*question){label("instance", "web-2:10042")}, disposition: alert.NotOurs, skip: SkipNotOurs, says: `"web-2:10042" is not this exporter (it is web-1:10042)`},
+		{name: "another instance, no name known", change: []func(*question){func(q *question) { q.known = nil }}, disposition: alert.NotOurs, skip: SkipNotOurs, says: "no name yet"},
+		{name: "our instance in other letters", change: []func(*question){label("instance", "WEB-1:10042")}, disposition: alert.Accepted},
+		{name: "no instance", change: []func(*question){label("instance", "")}, disposition: alert.Accepted},
+		{name: "from inside", change: []func(*question){label("instance", "x"), func(q *question) { q.inside = true }}, disposition: alert.Accepted},
+		{name: "unknown target", change: []func(*question){label("target", "nobody"), func(q *question) { q.hasTarget = false }}, disposition: alert.NotOurs, skip: SkipNotOurs, says: `"nobody" is not configured here: write one of db, svc`},
+		{name: "no target", change: []func(*question){label("target", ""), func(q *question) { q.hasTarget = false }}, disposition: alert.NotOurs, skip: SkipNotOurs, says: "no target label: write one of db, svc"},
+		{name: "no playbook", change: []func(*question){label("playbook", "")}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: "no playbook label"},
+		{name: "unknown playbook", change: []func(*question){label("playbook", "format_disk"), func(q *question) { q.hasPlaybook = false }}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: "write one of clean_temp, relieve_memory"},
+		{name: "resolved", change: []func(*question){func(q *question) { q.alert.Status = alert.StatusResolved }}, disposition: alert.Resolved, says: "nothing to do"},
+		{name: "resolved while its run is open", change: []func(*question){func(q *question) { q.alert.Status, q.open, q.served = alert.StatusResolved, true, true }}, disposition: alert.Resolved},
+		{name: "the same while its run is open", change: []func(*question){func(q *question) { q.open, q.served = true, true }}, disposition: alert.Duplicate, skip: SkipDuplicate, join: true},
+		{name: "another while the run is open", change: []func(*question){func(q *question) { q.open = true }}, disposition: alert.Accepted, join: true},
+		{name: "another while the run is open and the queue full", change: []func(*question){func(q *question) { q.open, q.full = true, true }}, disposition: alert.Accepted, join: true},
+		{name: "the same while its cooldown holds", change: []func(*question){held, func(q *question) { q.served = true }}, disposition: alert.Duplicate, skip: SkipDuplicate, says: "2026-11-23T10:01:00Z"},
+		{name: "the same emergency while its cooldown holds", change: []func(*question){held, emergency, func(q *question) { q.served = true }}, disposition: alert.Duplicate, skip: SkipDuplicate},
+		{name: "the same after its cooldown", change: []func(*question){func(q *question) { q.served, q.until = true, now }}, disposition: alert.Accepted},
+		{name: "another while the cooldown holds", change: []func(*question){held}, disposition: alert.Cooldown, skip: SkipCooldown, says: "2026-11-23T10:01:00Z"},
+		{name: "an emergency breaks the cooldown", change: []func(*question){held, emergency}, disposition: alert.Accepted, breaks: true, says: "once"},
+		{name: "once only", change: []func(*question){held, emergency, func(q *question) { q.broken = true }}, disposition: alert.Cooldown, skip: SkipCooldown, says: "once already"},
+		{name: "queue full", change: []func(*question){func(q *question) { q.full = true }}, disposition: alert.Refused, skip: SkipQueueFull, says: "come again"},
+		{name: "draining", change: []func(*question){func(q *question) { q.draining = true }}, disposition: alert.Refused, skip: SkipDraining, says: "come again"},
+		{name: "draining with a run open", change: []func(*question){func(q *question) { q.draining, q.open, q.served = true, true, true }}, disposition: alert.Refused, skip: SkipDraining},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			q := base()
+			for _, f := range tt.change {
+				f(&q)
+			}
+			v := decide(q)
+			if v.disposition != tt.disposition || v.skip != tt.skip || v.join != tt.join || v.breaks != tt.breaks || !strings.Contains(v.reason, tt.says) {
+				t.Errorf("got %+v", v)
+			}
+			if v.reason == "" {
+				t.Error("no reason is given")
+			}
+		})
+	}
+}
+
+func TestLevelOf(t *testing.T) {
+	f := func(level, severity string, want series.Level) {
+		t.Helper()
+		a := &alert.Alert{Labels: map[string]string{alert.LabelLevel: level, alert.LabelSeverity: severity}}
+		if got := levelOf(a); got != want {
+			t.Errorf("level %q, severity %q: %s, want %s", level, severity, got, want)
+		}
+	}
+	f("emergency", "warning", series.LevelEmergency)
+	f("", "critical", series.LevelCritical)
+	f("", "warning", series.LevelWarning)
+	f("high", "", series.LevelWarning)
+}
+
+func TestFalling(t *testing.T) {
+	f := func(s Subject, ratio, peak float64, level series.Level, want bool) {
+		t.Helper()
+		if got := falling(s, Reading{Known: true, Ratio: ratio, Peak: peak, Level: level}); got != want {
+			t.Errorf("%s %v of a peak of %v at %s: %v, want %v", s, ratio, peak, level, got, want)
+		}
+	}
+	f(SubjectMemory, .76, .90, series.LevelWarning, true)
+	f(SubjectMemory, .77, .90, series.LevelWarning, false) // 85 % of the peak is 0.765
+	f(SubjectHeap, .60, .90, series.LevelNormal, true)
+	f(SubjectMemory, .86, 1.2, series.LevelCritical, false) // critical is never left alone
+	f(SubjectCache, .50, 1, series.LevelNormal, false)      // a folder does not empty itself
+	f(SubjectTemp, .50, 1, series.LevelNormal, false)
+	if falling(SubjectMemory, Reading{Peak: 1}) {
+		t.Error("a reading that failed is falling")
+	}
+}
+
+func TestSkipStep(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	s := Step{Do: ActionEvictCache, When: []series.Level{series.LevelCritical, series.LevelEmergency}}
+	f := func(level series.Level, until time.Time, want string) {
+		t.Helper()
+		reason, text := skipStep(s, level, until, now)
+		if reason != want || (text == "") != (want == "") {
+			t.Errorf("level %s, until %s: %q, %q, want %q", level, until, reason, text, want)
+		}
+	}
+	f(series.LevelCritical, time.Time{}, "")
+	f(series.LevelWarning, time.Time{}, SkipLevel)
+	f(series.LevelCritical, now.Add(time.Second), SkipCooldown)
+	f(series.LevelCritical, now, "")
+}
+
+func TestNextCooldown(t *testing.T) {
+	const m = time.Minute
+	f := func(base, last time.Duration, outcome string, ran bool, want time.Duration) {
+		t.Helper()
+		if got := nextCooldown(base, last, outcome, ran); got != want {
+			t.Errorf("base %s, last %s, %s, ran %v: %s, want %s", base, last, outcome, ran, got, want)
+		}
+	}
+	f(5*m, 0, OutcomeRelieved, true, 5*m)
+	f(5*m, 0, OutcomeIneffective, true, 10*m)
+	f(5*m, 10*m, OutcomeIneffective, true, 20*m)
+	f(5*m, 40*m, OutcomeIneffective, true, 60*m)
+	f(5*m, 60*m, OutcomeIneffective, true, 60*m)
+	f(5*m, 60*m, OutcomeRelieved, true, 5*m)
+	f(120*m, 0, OutcomeIneffective, true, 120*m) // longer than the doubling goes
+	f(5*m, 0, OutcomeFalling, false, 0)
+	f(5*m, 0, OutcomeFalling, true, 5*m)
+	f(5*m, 0, journal.OutcomeInterrupted, false, 0)
+	f(5*m, 0, "dry_run", true, 5*m)
+}
+
+func TestList(t *testing.T) {
+	var names []string
+	for i := range 12 {
+		names = append(names, fmt.Sprint(i))
+	}
+	f := func(n int, want string) {
+		t.Helper()
+		if got := list(names[:n]); got != want {
+			t.Errorf("%d names: %q, want %q", n, got, want)
+		}
+	}
+	f(0, "none: nothing is configured")
+	f(2, "0, 1")
+	f(12, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more")
+}
+
+func TestHosts(t *testing.T) {
+	var h hosts
+	for _, name := range []string{"A:10042", "b:80", "a:10042", "", strings.Repeat("x", 400)} {
+		h.learn(name)
+	}
+	if got := h.all(); !slices.Equal(got, []string{"b", "a:10042"}) {
+		t.Errorf("learned %q", got)
+	}
+	for i := range 100 {
+		h.learn(fmt.Sprintf("stranger-%d", i))
+		h.learn("a:10042") // the one that scrapes stays
+	}
+	got := h.all()
+	if len(got) != maxHosts || !slices.Contains(got, "a:10042") || slices.Contains(got, "b") {
+		t.Errorf("%d names are held, want %d with the one that scrapes: %q", len(got), maxHosts, got)
+	}
+}

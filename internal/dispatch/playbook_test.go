@@ -1,0 +1,211 @@
+package dispatch
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+func readPlaybooks(t *testing.T, text string) Playbooks {
+	t.Helper()
+	var p Playbooks
+	if err := yaml.Unmarshal([]byte(text), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func mistakes(check func(report func(key, format string, args ...any))) []string {
+	var out []string
+	check(func(key, format string, args ...any) { out = append(out, key+": "+fmt.Sprintf(format, args...)) })
+	return out
+}
+
+func TestPlaybooksYAML(t *testing.T) {
+	p := readPlaybooks(t, `
+relieve_memory:
+  - clean_temp
+  - {do: evict_cache, to: 50%, when: [critical, emergency], cooldown: 7m, timeout: 2m, verify: {after: 3, below: critical}}
+trim_cache: []
+mine: [{do: collect_garbage, verify: {below: emergency}}]
+`)
+	if got := mistakes(p.Validate); got != nil {
+		t.Fatal(got)
+	}
+	half := units.Ratio(.5)
+	usual := Verify{After: 2, Below: series.LevelWarning}
+	long := units.Duration(5 * time.Minute)
+	want := Playbooks{
+		"relieve_memory": {
+			{Do: "clean_temp", Timeout: long, Verify: usual},
+			{
+				Do: "evict_cache", To: &half, When: []series.Level{series.LevelCritical, series.LevelEmergency}, Cooldown: units.Duration(7 * time.Minute),
+				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical},
+			},
+		},
+		"trim_cache": {},
+		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency}}},
+	}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
+	}
+
+	built := p.Build(func(string) bool { return true })
+	type shape struct {
+		Steps    string
+		Subject  Subject
+		Cooldown time.Duration
+	}
+	got := make(map[string]shape)
+	for name, b := range built {
+		if b.Name != name {
+			t.Errorf("playbook %q is called %q", name, b.Name)
+		}
+		got[name] = shape{describe(b.Steps), b.Subject, b.Cooldown}
+	}
+	const m = time.Minute
+	wantShapes := map[string]shape{
+		"relieve_memory": {"clean_temp, evict_cache to 50%", SubjectMemory, 5 * m},
+		"relieve_heap":   {"collect_garbage", SubjectHeap, 5 * m},
+		"clean_temp":     {"clean_temp", SubjectTemp, 5 * m},
+		"mine":           {"collect_garbage", SubjectHeap, 5 * m},
+	}
+	if diff := cmp.Diff(wantShapes, got); diff != "" {
+		t.Errorf("built (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaultsWithoutMeans(t *testing.T) {
+	only := func(names ...string) func(string) bool {
+		return func(a string) bool { return strings.Contains(strings.Join(names, " "), a) }
+	}
+	f := func(has func(string) bool, want map[string]string) {
+		t.Helper()
+		got := make(map[string]string)
+		for name, b := range Playbooks(nil).Build(has) {
+			got[name] = describe(b.Steps)
+			for _, s := range b.Steps {
+				if s.Timeout == 0 || s.Verify.After == 0 {
+					t.Errorf("%s: a default step without defaults: %+v", name, s)
+				}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("playbooks (-want +got):\n%s", diff)
+		}
+	}
+	f(only(), map[string]string{})
+	f(only(ActionCleanTemp), map[string]string{"relieve_memory": "clean_temp", "clean_temp": "clean_temp"})
+	f(only(ActionEvictCache, ActionCollectGarbage), map[string]string{
+		"relieve_memory": "evict_cache, collect_garbage", "trim_cache": "evict_cache", "relieve_heap": "collect_garbage",
+	})
+}
+
+func TestSubjectAndCooldownOfOwnPlaybooks(t *testing.T) {
+	p := readPlaybooks(t, `
+a: [clean_temp, clean_temp]
+b: [clean_temp, evict_cache]
+c: [{do: evict_cache, cooldown: 30s}, {do: evict_cache, cooldown: 1h}]
+d: [{do: evict_cache, cooldown: 1h}, evict_cache]
+`)
+	built := p.Build(func(string) bool { return true })
+	f := func(name string, subject Subject, cooldown time.Duration) {
+		t.Helper()
+		if b := built[name]; b.Subject != subject || b.Cooldown != cooldown {
+			t.Errorf("%s: subject %s, cooldown %s, want %s and %s", name, b.Subject, b.Cooldown, subject, cooldown)
+		}
+	}
+	f("a", SubjectTemp, 5*time.Minute)
+	f("b", SubjectMemory, 5*time.Minute)
+	f("c", SubjectCache, 30*time.Second)
+	f("d", SubjectCache, 5*time.Minute)
+}
+
+func TestPlaybookMistakes(t *testing.T) {
+	p := readPlaybooks(t, `
+mine: []
+"with space": [clean_temp]
+a: [format_disk, {to: 50%}, {do: clean_temp, to: 50%}, {do: evict_cache, to: 0%}]
+b: [{do: clean_temp, timeout: 100ms, cooldown: 8d}]
+c: [clean_temp, evict_cache, collect_garbage]
+`)
+	want := []string{
+		`a[0].do: "format_disk" is not an action: write one of clean_temp, evict_cache, collect_garbage`,
+		`a[1].do: is missing: write an action, one of clean_temp, evict_cache, collect_garbage`,
+		`a[1].to: is for evict_cache: remove the key`,
+		`a[2].to: is for evict_cache: remove the key`,
+		`a[3].to: 0% would empty the cache: write a share above 0%, such as 50%`,
+		`b[0].timeout: 100ms is out of range: write 1s to 1d`,
+		`b[0].cooldown: 8d is out of range: write up to 7d`,
+		`mine: has no steps: write at least one, such as [clean_temp]`,
+		`with space: "with space" is not a name: write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit`,
+	}
+	if diff := cmp.Diff(want, mistakes(p.Validate)); diff != "" {
+		t.Errorf("mistakes (-want +got):\n%s", diff)
+	}
+	got := mistakes(func(report func(string, string, ...any)) {
+		p.CheckActions(func(a string) bool { return a == ActionCleanTemp }, report)
+	})
+	want = []string{
+		`a[3].do: "evict_cache" has nothing to work on: write caches for this target, or remove the step`,
+		`c[1].do: "evict_cache" has nothing to work on: write caches for this target, or remove the step`,
+		`c[2].do: "collect_garbage" has nothing to work on: write heap: {provider: ..., address: ...} for this target, or remove the step`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("means (-want +got):\n%s", diff)
+	}
+	many := Playbooks{"a": make([]Step, maxSteps+1)}
+	for i := range maxPlaybooks {
+		many[fmt.Sprint("p", i)] = []Step{{Do: ActionCleanTemp}}
+	}
+	text := strings.Join(mistakes(many.Validate), "\n")
+	for _, says := range []string{": 51 playbooks are too many: write at most 50", "a: 21 steps are too many: write at most 20"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("no %q in %s", says, text)
+		}
+	}
+}
+
+func TestStepYAMLMistakes(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		var s Step
+		err := yaml.Unmarshal([]byte(text), &s)
+		if err == nil {
+			t.Errorf("%s: no error", text)
+			return
+		}
+		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+	f("[clean_temp]", "is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
+	f("7", "is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
+	f("{do: clean_temp, colldown: 5m, do: x}", "colldown: unknown key: write one of do, to, when, cooldown, timeout, verify", "do: stands twice: remove one")
+	f("{do: [a], to: half, cooldown: , timeout: soon}",
+		"do: is not a single value: write one",
+		`to: "half" is not a ratio: write 70% or 0.7`,
+		"cooldown: is not a single value: write one",
+		`timeout: "soon" is not a duration: write a number with a unit, such as 30s, 5m, 48h, 2d or 1w`)
+	f("{do: clean_temp, when: critical}", "when: is not a list: write levels, such as [critical, emergency]")
+	f("{do: clean_temp, when: [normal]}", `when: "normal" is not a level: write warning, critical or emergency`)
+	f("{do: clean_temp, verify: 2}", "verify: is not a table: write {after: 2, below: warning}")
+	f("{do: clean_temp, verify: {after: 0, below: high, until: 3}}",
+		`verify: after: "0" is not a number of samples: write 1 to 100`,
+		`below: "high" is not a level: write warning, critical or emergency`,
+		"until: unknown key: write one of after, below")
+}
+
+func TestStepAlias(t *testing.T) {
+	p := readPlaybooks(t, "a: [{do: clean_temp, timeout: &t 9m}]\nb: [{do: evict_cache, timeout: *t}]\n")
+	if got := p["b"][0].Timeout.Std(); got != 9*time.Minute {
+		t.Errorf("timeout by an alias: %s", got)
+	}
+}
