@@ -60,6 +60,7 @@ type Dispatcher struct {
 	ready   chan *slot    // targets that have a run to begin
 	stop    chan struct{} // closed when no further step may begin
 	stopped chan struct{} // closed when Run has returned
+	gaveUp  chan struct{} // closed when Drain waits for an action no longer
 
 	mu       sync.Mutex
 	instance string // normalized
@@ -97,7 +98,7 @@ func New(o Options) *Dispatcher {
 	}
 	d := &Dispatcher{
 		opts: o, log: o.Logger, instance: alert.NormalizeInstance(o.Instance),
-		ready: make(chan *slot, o.QueueLength), stop: make(chan struct{}), stopped: make(chan struct{}),
+		ready: make(chan *slot, o.QueueLength), stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}),
 		targets: make(map[string]Target), lanes: make(map[laneKey]*lane), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())

@@ -24,7 +24,8 @@ func (d *Dispatcher) refuse() {
 
 // Drain ends the dispatcher: nothing more is accepted, runs that wait are recorded as
 // interrupted, running steps have until ctx ends and are then cancelled. An action that does not
-// return even then is recorded as unknown and named in the error. Run returns after it.
+// return even then is recorded as unknown and named in the error. Run returns after it. It is
+// called once.
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	d.refuse()
 	d.dropWaiting()
@@ -68,6 +69,7 @@ func (d *Dispatcher) dropWaiting() {
 
 // abandon records the runs whose action does not return.
 func (d *Dispatcher) abandon() error {
+	defer close(d.gaveUp)
 	d.mu.Lock()
 	var stuck []string
 	var runs []*run

@@ -79,7 +79,8 @@ func (r *run) record(now time.Time, level series.Level) journal.Record {
 }
 
 // Run runs what was accepted until ctx ends or Drain was called, then returns when all workers
-// have. It is called once. When ctx ends, running steps are cancelled.
+// have, or when Drain has given one up. It is called once. When ctx ends, running steps are
+// cancelled.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	d.mu.Lock()
 	if d.started {
@@ -93,7 +94,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.refuse()
 		d.cancel()
 	})()
-	done := make(chan struct{})
+	done := make(chan struct{}, d.opts.Workers)
 	for range d.opts.Workers {
 		go func() {
 			defer func() { done <- struct{}{} }()
@@ -101,7 +102,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}()
 	}
 	for range d.opts.Workers {
-		<-done
+		select {
+		case <-done:
+		case <-d.gaveUp:
+			return nil
+		}
 	}
 	d.dropWaiting()
 	return nil
@@ -364,7 +369,9 @@ func (d *Dispatcher) finish(r *run, res result) {
 	alerts, level := r.alerts, r.level
 	var state laneState
 	save := false
-	if l := r.lane; l != nil {
+	if l := r.lane; l != nil && !res.ran && res.outcome == journal.OutcomeInterrupted {
+		l.open = nil // it never began: what is remembered about the playbook stays
+	} else if l != nil {
 		rest := nextCooldown(r.cooldown, l.Rest, res.outcome, res.ran && !errors.Is(res.err, ErrJournal))
 		l.rested(r, res.outcome, rest, now)
 		l.open = nil
