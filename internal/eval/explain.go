@@ -1,9 +1,11 @@
 package eval
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +27,7 @@ var advice = []struct{ part, write string }{
 	{"one of 'record' or 'alert' must be set", "give the rule a name: `alert: Name` or `record: level:metric:operation`"},
 	{"only one of 'record' and 'alert' must be set", "make two rules of it"},
 	{"field 'expr' must be set in rule", "write `expr:` with a PromQL expression"},
-	{"experimental functions", "experimental functions are off; use a stable function"},
+	{"is not enabled", "experimental functions are off; use a stable one"},
 	{"could not parse expression", "correct the PromQL at that place of the expression"},
 	{"invalid field 'annotations' in recording rule", "remove it; only alerts have annotations"},
 	{"invalid field 'for' in recording rule", "remove it; only alerts wait"},
@@ -34,6 +36,8 @@ var advice = []struct{ part, write string }{
 	{"braces present in the recording rule name", "write the name alone, and labels below `labels:`"},
 	{"Groupname must not be empty", "write `name:`"},
 	{"is repeated in the same file", "give each group a name of its own"},
+	{"unclosed action", "close it with }}"},
+	{"not defined", "templates have the functions of Prometheus: humanize, humanize1024, humanizePercentage, humanizeDuration, query, first, value, label and so on"},
 	{"invalid label name", "a label name has letters, digits and _, and is not __name__"},
 	{"invalid annotation name", "an annotation name has letters, digits and _"},
 }
@@ -47,14 +51,16 @@ var keysOf = []struct{ suffix, what, keys string }{
 }
 
 // explain turns what rulefmt says into problems that name the place and what to write instead.
-func explain(file string, errs []error, nodes []rulefmt.RuleGroupNode) []error {
-	var out []error
+func explain(f File, errs []error, nodes []rulefmt.RuleGroupNode) []error {
+	var root yaml.Node
+	_ = yaml.Unmarshal(f.Content, &root) // what is wrong with it is among errs
+	var found []*Problem
 	seen := make(map[string]bool)
 	add := func(p *Problem) {
-		p.File = file
+		p.File = f.Name
 		if s := p.Error(); !seen[s] {
 			seen[s] = true
-			out = append(out, p)
+			found = append(found, p)
 		}
 	}
 	for _, err := range errs {
@@ -65,11 +71,18 @@ func explain(file string, errs []error, nodes []rulefmt.RuleGroupNode) []error {
 			add(explainRule(ruleErr, nodes))
 		case errors.As(err, &typeErr):
 			for _, e := range typeErr.Errors {
-				add(explainYAML(e))
+				add(explainYAML(e, &root))
 			}
 		default:
-			add(explainYAML(err.Error()))
+			add(explainYAML(err.Error(), &root))
 		}
+	}
+	slices.SortStableFunc(found, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+	})
+	out := make([]error, len(found))
+	for i, p := range found {
+		out[i] = p
 	}
 	return out
 }
@@ -92,13 +105,59 @@ func ruleLine(nodes []rulefmt.RuleGroupNode, group string, rule int) int {
 	for i := range nodes {
 		if n := &nodes[i]; n.Name == group && rule <= len(n.Rules) {
 			r := &n.Rules[rule-1]
-			return max(r.Alert.Line, r.Record.Line)
+			return cmp.Or(r.Alert.Line, r.Record.Line, r.Expr.Line)
 		}
 	}
 	return 0
 }
 
-func explainYAML(msg string) *Problem {
+// badGroup returns the line of the first group without a name or with one that stood before.
+func badGroup(root *yaml.Node) int {
+	groups := child(root, "groups")
+	if groups == nil {
+		return 0
+	}
+	seen := make(map[string]bool)
+	for _, g := range groups.Content {
+		name := child(g, "name")
+		if name == nil || name.Value == "" || seen[name.Value] {
+			return g.Line
+		}
+		seen[name.Value] = true
+	}
+	return 0
+}
+
+// child returns the value of a key of a mapping, nil when there is none.
+func child(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind == yaml.DocumentNode && len(n.Content) > 0 {
+		n = n.Content[0]
+	}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// lineOf returns the line of the first scalar with this value.
+func lineOf(n *yaml.Node, value string) int {
+	if n.Kind == yaml.ScalarNode && n.Value == value {
+		return n.Line
+	}
+	if n.Kind == yaml.AliasNode {
+		return 0
+	}
+	for _, c := range n.Content {
+		if line := lineOf(c, value); line > 0 {
+			return line
+		}
+	}
+	return 0
+}
+
+func explainYAML(msg string, root *yaml.Node) *Problem {
 	p := &Problem{}
 	p.Line, p.Column, msg = cutPosition(msg)
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
@@ -123,8 +182,12 @@ func explainYAML(msg string) *Problem {
 		p.Message = fmt.Sprintf("a %s stands where %s is expected; see docs/rules.md for the form of a rule file", kindName(m[1]), goType(m[3]))
 	case badDuration.MatchString(msg):
 		m := badDuration.FindStringSubmatch(msg)
+		p.Line = lineOf(root, m[1])
 		p.Message = fmt.Sprintf("%q is not a duration; write for example 30s, 5m or 1h", m[1])
 	default:
+		if strings.Contains(strings.ToLower(msg), "groupname") && p.Line == 0 {
+			p.Line = badGroup(root)
+		}
 		p.Message = strings.TrimPrefix(msg, "yaml: ") + advise(msg)
 	}
 	return p

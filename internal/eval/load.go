@@ -219,7 +219,7 @@ func (l *loader) load(f File) {
 		}
 	}
 	if len(errs) > 0 {
-		l.errs = append(l.errs, explain(f.Name, errs, nodes.Groups)...)
+		l.errs = append(l.errs, explain(f, errs, nodes.Groups)...)
 		return
 	}
 	if decErr != nil || len(groups.Groups) != len(nodes.Groups) {
@@ -292,9 +292,10 @@ func (l *loader) rule(pos position, r *rulefmt.Rule, groupLabels map[string]stri
 	if !ok {
 		return nil
 	}
-	key := fmt.Sprintf("%s\xff%s\xff%s\xff%t", pos.group, d.name, d.labels.String(), d.alerting)
+	// It stands in the state's JSON, so it has to be valid UTF-8.
+	key := fmt.Sprintf("%q %q %s %t", pos.group, d.name, d.labels, d.alerting)
 	l.keys[key]++
-	d.key = fmt.Sprintf("%s\xff%d", key, l.keys[key])
+	d.key = fmt.Sprintf("%s %d", key, l.keys[key])
 	return d
 }
 
@@ -331,7 +332,7 @@ func (l *loader) need(pos position, d *ruleDef, expr parser.Expr, offset time.Du
 	}
 	if back > l.o.MaxLookback+lookbackDelta {
 		l.errs = append(l.errs, pos.problem(pos.expression, "the expression looks back %s, but the exporter remembers %s; shorten its ranges and offsets, or evaluate this rule in a Prometheus",
-			model.Duration(back), model.Duration(l.o.MaxLookback)))
+			model.Duration(back.Round(time.Second)), model.Duration(l.o.MaxLookback)))
 		return false
 	}
 	for _, name := range names {
