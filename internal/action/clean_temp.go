@@ -6,6 +6,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -32,12 +33,15 @@ func (a *CleanTemp) Run(ctx context.Context, req Request) (Result, error) {
 		if req.Only != "" && req.Only != p.Name {
 			continue
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		res := runPolicy(ctx, req, &a.opts, KindTemp, &p.Common, func(r *dirRun) error { return cleanTemp(r, p) })
 		results = append(results, res)
 		a.opts.Logger.Info("cleaned temp files", "target", a.opts.Target, "dir", p.Name, "files", res.Files,
 			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)
 	}
-	return combine(req, results), ctx.Err()
+	return combine(ctx, req, results), ctx.Err()
 }
 
 func cleanTemp(r *dirRun, p *policy.Temp) error {
@@ -46,43 +50,40 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 			return err
 		}
 	}
-	rest := int64(0)
-	res, err := r.scan(nil, nil, func(e *dirscan.Entry) error {
+	o := &oldestFirst{
+		dirRun: r, key: p.AgeNs, size: func(*dirscan.Entry) int64 { return 0 },
+		target: amount{p.MaxFiles, unlimited}, start: first,
+		// What is due is dealt with below; in a dry run it is still there afterwards.
+		skip: func(e *dirscan.Entry) bool { return p.Judge(e, r.now) != policy.NotDue },
+	}
+	res, err := r.scan(func(e *dirscan.Entry) error {
 		switch v := p.Judge(e, r.now); {
-		case v.Due():
-			if r.remove(e, v.Reason()) != "" {
-				rest++
-			}
-		case v != policy.NotDue:
+		case v == policy.NotDue:
+			o.weigh(e)
+		case !v.Due():
 			r.res.Skipped[v.Reason()]++
-			rest++
-		default:
-			rest++
+			o.fixed.add(0)
+		case r.remove(e, v.Reason()) != safefs.Removed:
+			o.fixed.add(0)
 		}
 		return nil
 	})
 	r.mergeScan(&res)
-	if err != nil || p.MaxFiles == 0 || rest <= p.MaxFiles {
+	if err != nil || p.MaxFiles == 0 {
 		return err
 	}
-	o := &oldestFirst{
-		dirRun: r, key: p.AgeNs, size: func(*dirscan.Entry) int64 { return 0 },
-		// What is due was dealt with above; in a dry run it is still there.
-		skip: func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() },
+	missing, err := o.evict("over_limit")
+	if err == nil && missing != (amount{}) {
+		r.opts.Logger.Warn("there are more temporary files than max_files: the rest is in use, too young or was touched meanwhile",
+			"target", r.opts.Target, "dir", p.Name, "missing_files", missing.files)
 	}
-	ages := &dirscan.Histogram{}
-	sum, err := o.total(ages)
-	if err != nil || sum.files <= p.MaxFiles {
-		return err
-	}
-	_, err = o.evict(ages, amount{files: sum.files - p.MaxFiles}, "over_limit")
 	return err
 }
 
 // checkTempFraction counts what would go before the first file does.
 func checkTempFraction(r *dirRun, p *policy.Temp) error {
 	var due, total int64
-	_, err := r.scan(nil, nil, func(e *dirscan.Entry) error {
+	_, err := r.scan(func(e *dirscan.Entry) error {
 		total++
 		if p.Judge(e, r.now).Due() {
 			due++

@@ -237,7 +237,7 @@ func TestEvictSurvivorsEqualOracle(t *testing.T) {
 			sum.files++
 			sum.bytes += f.size
 		}
-		need := evictNeed(Request{}, &p, sum)
+		need := evictTarget(Request{}, &p, sum).over(sum)
 		var gone amount
 		var want []string
 		for _, f := range files {
@@ -336,6 +336,28 @@ func TestDirActionsStop(t *testing.T) {
 	res, err := a.Run(ctx, Request{})
 	if !errors.Is(err, context.Canceled) || res.Outcome != Partial || res.Files < 100 || res.Files > 600 {
 		t.Errorf("outcome %s, %d files, %v; want partial soon after the cancel", res.Outcome, res.Files, err)
+	}
+}
+
+// TestDirActionsStopBetweenPolicies: a cancelled action does not begin with the next folder, however
+// small it is, and stops in a small one before the next file.
+func TestDirActionsStopBetweenPolicies(t *testing.T) {
+	dirs := []string{realDir(t), realDir(t)}
+	var temps []policy.Temp
+	for _, dir := range dirs {
+		for i := range 5 {
+			put(t, fmt.Sprintf("%s/f%d", dir, i), 0, time.Hour)
+		}
+		temps = append(temps, policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	res, err := NewCleanTemp(dirOptions(func(string, string) { cancel() }), temps).Run(ctx, Request{})
+	if !errors.Is(err, context.Canceled) || res.Outcome != Partial || res.Files != 1 || len(left(t, dirs[0])) != 4 || len(left(t, dirs[1])) != 5 {
+		t.Errorf("outcome %s, %d files, %v; left %d and %d, want 4 and 5", res.Outcome, res.Files, err, len(left(t, dirs[0])), len(left(t, dirs[1])))
+	}
+	if res, err = NewCleanTemp(dirOptions(nil), temps).Run(ctx, Request{}); !errors.Is(err, context.Canceled) || res.Outcome != Partial {
+		t.Errorf("cancelled before it began: %s, %v, want partial", res.Outcome, err)
 	}
 }
 

@@ -2,225 +2,349 @@ package action
 
 import (
 	"cmp"
-	"maps"
+	"math"
 	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 )
 
-// maxBoundary is how many files are held in memory at once: those of the one bucket of ages in
-// which an eviction ends.
-const maxBoundary = 4096
+const (
+	// maxEdge is how many files are held in memory at once: those of the one bucket of ages in
+	// which an eviction ends.
+	maxEdge = 4096
+	// maxRounds bounds the passes of a run that finds file after file in use.
+	maxRounds = 4
+)
 
-// oldestFirst removes files in the order of a key, oldest first, until enough is gone. It is
-// exact and its memory is bounded: the first pass counts files by age, the second removes what is
-// older than the bucket in which the eviction ends and collects that bucket, refined until it has
-// at most 4096 files or holds a single instant.
+// oldestFirst removes files in the order of a key, oldest first, until what is left is down to
+// its target. It is exact and its memory is bounded: the first pass counts files by age, the
+// second removes what is older than the bucket in which the eviction ends and collects that
+// bucket, refined until it has at most maxEdge files, so that the end is in exact order. What
+// cannot be removed is passed over, and the next oldest goes instead: in the bucket itself, and
+// beyond it in a further round. A dry run takes the same way, so it names what a run removes.
 type oldestFirst struct {
 	*dirRun
 	key  func(*dirscan.Entry) int64 // nanoseconds since 1970
 	size func(*dirscan.Entry) int64
-	// skip leaves entries out that another rule has dealt with.
-	skip func(*dirscan.Entry) bool
+	skip func(*dirscan.Entry) bool // entries that another rule has dealt with
+
+	target amount // how much may stay
+	fixed  amount // what skip leaves out and is still there
+	sum    amount // of the last counting pass
+	ages   dirscan.Histogram
+	start  place  // everything before it has been dealt with in an earlier round
+	named  amount // what earlier rounds of a dry run would have removed
+	path   []byte
 }
 
 // amount is a number of files and of bytes.
 type amount struct{ files, bytes int64 }
 
+// unlimited is the part of a target that is not limited.
+const unlimited = math.MaxInt64
+
+func (a *amount) add(size int64) { a.files++; a.bytes += size }
+
 // enough reports whether a covers need: both parts.
 func (a amount) enough(need amount) bool { return a.files >= need.files && a.bytes >= need.bytes }
 
-// total counts the files by age and returns their sum.
-func (o *oldestFirst) total(ages *dirscan.Histogram) (amount, error) {
-	var sum amount
-	res, err := o.scan(nil, nil, func(e *dirscan.Entry) error {
-		if o.skip != nil && o.skip(e) {
-			return nil
-		}
-		sum.files++
-		sum.bytes += o.size(e)
-		ages.Add(o.now.UnixNano()-o.key(e), o.size(e), e.AllocatedBytes)
-		return nil
-	})
-	o.mergeScan(&res)
-	return sum, err
+// over returns by how much sum exceeds target, part by part.
+func (target amount) over(sum amount) (need amount) {
+	if target.files < sum.files {
+		need.files = sum.files - target.files
+	}
+	if target.bytes < sum.bytes {
+		need.bytes = sum.bytes - target.bytes
+	}
+	return need
 }
 
-// span is a range of keys, from inclusive, to exclusive, in nanoseconds since 1970.
-type span struct{ from, to int64 }
-
-// boundary finds the range of keys in which the removal of need ends: everything older goes.
-// before is what is older than it.
-func (o *oldestFirst) boundary(ages *dirscan.Histogram, need amount) (at span, before amount) {
-	now := o.now.UnixNano()
-	for b := dirscan.Buckets() - 1; b >= 0; b-- {
-		with := amount{before.files + int64(ages.Files[b]), before.bytes + ages.Size[b]}
-		if with.enough(need) {
-			at = span{from: now - dirscan.BucketStart(b+1) + 1, to: now - dirscan.BucketStart(b) + 1}
-			if b == 0 {
-				at.to = 1<<63 - 1 // ages of 0 and the future
-			}
-			if b+1 == dirscan.Buckets() {
-				at.from = -1 << 63
-			}
-			return at, before
-		}
-		before = with
-	}
-	return span{from: 1<<63 - 1, to: 1<<63 - 1}, before // everything goes
+// place is where a file stands in the order: by its key and, among files of one instant, by a
+// hash of its path, which is the same in every run.
+type place struct {
+	key int64
+	tie uint64
 }
 
-// refine narrows the range until it holds few files or one instant.
-func (o *oldestFirst) refine(at span, before, need amount) (span, amount, error) {
-	const parts = 4096
-	for {
-		width := (at.to-at.from)/parts + 1
-		if at.to-at.from <= 1 || at.from == -1<<63 || at.to == 1<<63-1 {
-			return at, before, nil
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.key, q.key), cmp.Compare(p.tie, q.tie))
+}
+
+// next returns the place right behind p.
+func (p place) next() place {
+	if p.tie == math.MaxUint64 {
+		return place{key: p.key + 1}
+	}
+	return place{p.key, p.tie + 1}
+}
+
+// first stands before every file and last behind.
+var (
+	first = place{key: math.MinInt64}
+	last  = place{key: math.MaxInt64}
+)
+
+// reach is a part of the order: from inclusive, to exclusive.
+type reach struct{ from, to place }
+
+// parts is into how many a reach is divided at once.
+const parts = 4096
+
+// instant reports whether all files of a reach have the same key.
+func (r reach) instant() bool {
+	return r.from.key == r.to.key || r.to.tie == 0 && r.to.key-1 == r.from.key
+}
+
+// width returns the width of a part, in nanoseconds or, for one instant, in hashes.
+func (r reach) width() uint64 {
+	if r.instant() {
+		return (r.to.tie-1-r.from.tie)/parts + 1
+	}
+	return uint64(r.to.key-r.from.key-1)/parts + 1
+}
+
+// part returns the part that a place of the reach lies in.
+func (r reach) part(p place, width uint64) int {
+	if r.instant() {
+		return int((p.tie - r.from.tie) / width)
+	}
+	return int(uint64(p.key-r.from.key) / width)
+}
+
+// cut returns part i.
+func (r reach) cut(i int, width uint64) reach {
+	at := uint64(i) * width
+	if r.instant() {
+		out := reach{place{r.from.key, r.from.tie + at}, r.to}
+		if i < parts-1 && at+width-1 < r.to.tie-1-r.from.tie {
+			out.to = place{r.from.key, r.from.tie + at + width}
 		}
-		var files, bytes [parts]int64
-		var inside int64
-		_, err := o.scan(nil, nil, func(e *dirscan.Entry) error {
-			k := o.key(e)
-			if k < at.from || k >= at.to || o.skip != nil && o.skip(e) {
-				return nil
-			}
-			inside++
-			i := (k - at.from) / width
-			files[i]++
-			bytes[i] += o.size(e)
-			return nil
-		})
-		if err != nil || inside <= maxBoundary {
-			return at, before, err
-		}
-		for i := range parts {
-			with := amount{before.files + files[i], before.bytes + bytes[i]}
-			if with.enough(need) {
-				at = span{at.from + int64(i)*width, min(at.to, at.from+int64(i+1)*width)}
-				break
-			}
-			before = with
-			if i == parts-1 { // fewer than before: files went away meanwhile
-				return span{at.to, at.to}, before, nil
-			}
-		}
+		return out
+	}
+	from := r.from.key + int64(at)
+	return reach{place{key: from}, place{key: min(r.to.key, from+int64(width))}}
+}
+
+// tie hashes the path of an entry (FNV-1a).
+func (o *oldestFirst) tie(e *dirscan.Entry) uint64 {
+	o.path = e.AppendPath(o.path[:0])
+	h := uint64(14695981039346656037)
+	for _, c := range o.path {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
+}
+
+// before reports whether an entry stands before a place.
+func (o *oldestFirst) before(e *dirscan.Entry, p place) bool {
+	k := o.key(e)
+	return k < p.key || k == p.key && p.tie > 0 && o.tie(e) < p.tie
+}
+
+// weigh counts an entry: all towards what is there, and those that may go by age.
+func (o *oldestFirst) weigh(e *dirscan.Entry) {
+	size := o.size(e)
+	o.sum.add(size)
+	if o.remover.Allowed(e) == safefs.Removed && !o.before(e, o.start) {
+		o.ages.Add(o.now.UnixNano()-o.key(e), size, e.AllocatedBytes)
 	}
 }
 
-// run removes need, oldest first, and returns what really went and what was tried in vain.
-func (o *oldestFirst) run(ages *dirscan.Histogram, need amount, why string) (gone, kept amount, err error) {
-	at, before := o.boundary(ages, need)
-	if n := o.bucketFiles(ages, at); n > maxBoundary {
-		if at, before, err = o.refine(at, before, need); err != nil {
-			return gone, kept, err
-		}
-	}
-	var edge []candidate
-	instant := at.to-at.from == 1
-	tally := func(e *dirscan.Entry) {
-		a := &gone
-		if o.remove(e, why) != safefs.Removed {
-			a = &kept
-		}
-		a.files++
-		a.bytes += o.size(e)
-	}
-	_, err = o.scan(nil, nil, func(e *dirscan.Entry) error {
-		if o.skip != nil && o.skip(e) {
-			return nil
-		}
-		switch k := o.key(e); {
-		case k < at.from:
-			tally(e)
-		case k < at.to && instant: // all of one instant: any of them is the least recently used
-			if so := (amount{gone.files + kept.files, gone.bytes + kept.bytes}); !so.enough(need) {
-				tally(e)
-			}
-		case k < at.to:
-			edge = o.collect(edge, e, k)
-		}
-		return nil
-	})
-	if err != nil {
-		return gone, kept, err
-	}
-	slices.SortFunc(edge, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.found.Path, b.found.Path))
-	})
-	done := amount{gone.files + kept.files, gone.bytes + kept.bytes}
-	for i := range edge {
-		if done.enough(need) {
-			break
-		}
-		if err := o.ctx.Err(); err != nil {
-			return gone, kept, err
-		}
-		c := &edge[i]
-		freed, skipped := o.remover.RemoveFound(c.found)
-		if skipped == safefs.Removed && o.opts.OnFile != nil {
-			o.opts.OnFile(o.res, []byte(c.found.Path), why)
-		}
-		o.count(c.found.Identity.SizeBytes, freed, skipped)
-		a := &gone
-		if skipped != safefs.Removed {
-			a = &kept
-		}
-		a.files++
-		a.bytes += c.counted
-		done.files++
-		done.bytes += c.counted
-	}
-	return gone, kept, nil
+// need returns what has to go when sum is what is there.
+func (o *oldestFirst) need(sum amount) amount {
+	return o.target.over(amount{sum.files + o.fixed.files - o.named.files, sum.bytes + o.fixed.bytes - o.named.bytes})
 }
 
-func (o *oldestFirst) bucketFiles(ages *dirscan.Histogram, at span) int64 {
-	age := o.now.UnixNano() - at.from
-	if at.from == -1<<63 || at.from == 1<<63-1 {
-		return 0
-	}
-	return int64(ages.Files[dirscan.Bucket(age)])
-}
-
-// evict removes need, with one more round for what was in use, had changed or was touched
-// meanwhile. It returns what is still missing.
-func (o *oldestFirst) evict(ages *dirscan.Histogram, need amount, why string) (missing amount, err error) {
-	var gone, kept amount
-	skipped := maps.Clone(o.res.Skipped)
-	for round := range 2 {
+// evict removes, oldest first, what is there beyond the target, after weigh was called for each
+// entry. It returns what is still missing in the end.
+func (o *oldestFirst) evict(why string) (missing amount, err error) {
+	missing = o.need(o.sum)
+	for round := 0; round < maxRounds && missing != (amount{}) && o.start != last; round++ {
 		if round > 0 {
-			o.res.Skipped = maps.Clone(skipped) // what is kept again is counted once
-			*ages = dirscan.Histogram{}
-			if _, err := o.total(ages); err != nil {
-				return need, err
+			if err := o.recount(); err != nil {
+				return missing, err
 			}
 		}
-		// What was kept in the first round stands in the way again: go that much further.
-		g, k, err := o.run(ages, amount{need.files - gone.files + kept.files, need.bytes - gone.bytes + kept.bytes}, why)
-		gone.files += g.files
-		gone.bytes += g.bytes
-		missing = amount{max(need.files-gone.files, 0), max(need.bytes-gone.bytes, 0)}
-		if err != nil || missing == (amount{}) || o.req.DryRun {
+		if missing, err = o.round(o.need(o.sum), why); err != nil {
 			return missing, err
 		}
-		kept = k
 	}
 	return missing, nil
 }
 
-// candidate is a file of the range in which an eviction ends.
-type candidate struct {
-	key     int64
-	counted int64 // its size as the limits count it
-	found   safefs.Found
+// recount is a pass that only counts.
+func (o *oldestFirst) recount() error {
+	o.sum, o.ages = amount{}, dirscan.Histogram{}
+	_, err := o.scan(func(e *dirscan.Entry) error {
+		if !o.skip(e) {
+			o.weigh(e)
+		}
+		return nil
+	})
+	return err
 }
 
-// collect keeps an entry of the boundary. Files that appear there while the pass goes on are
-// bounded too: what does not fit is left for the next round.
-func (o *oldestFirst) collect(list []candidate, e *dirscan.Entry, key int64) []candidate {
-	if len(list) >= 2*maxBoundary {
-		return list
+// boundary finds the reach in which the removal of need ends: everything before it goes. older is
+// what may go before it, inside how many files it has.
+func (o *oldestFirst) boundary(need amount) (at reach, older amount, inside int64) {
+	now := o.now.UnixNano()
+	for b := dirscan.Buckets() - 1; b >= 0; b-- {
+		with := amount{older.files + int64(o.ages.Files[b]), older.bytes + o.ages.Size[b]}
+		if !with.enough(need) {
+			older = with
+			continue
+		}
+		at = reach{first, last}
+		if b+1 < dirscan.Buckets() {
+			at.from.key = now - dirscan.BucketStart(b+1) + 1
+		}
+		if b > 0 { // the first bucket has the ages of 0 and below
+			at.to.key = now - dirscan.BucketStart(b) + 1
+		}
+		return at, older, int64(o.ages.Files[b])
 	}
-	return append(list, candidate{key: key, counted: o.size(e), found: o.remover.Find(e)})
+	return reach{last, last}, older, 0 // everything goes
+}
+
+// forecast returns about how many files an eviction of need would remove.
+func (o *oldestFirst) forecast(need amount) int64 {
+	at, older, inside := o.boundary(need)
+	if at.from == last || inside == 0 {
+		return older.files
+	}
+	b := dirscan.Bucket(o.now.UnixNano() - at.from.key)
+	share := float64(need.files-older.files) / float64(inside)
+	if size := o.ages.Size[b]; size > 0 {
+		share = max(share, float64(need.bytes-older.bytes)/float64(size))
+	}
+	return older.files + int64(math.Ceil(share*float64(inside)))
+}
+
+// refine narrows a reach until it holds few files.
+func (o *oldestFirst) refine(at reach, older, need amount) (reach, error) {
+	for {
+		width := at.width()
+		var sums [parts]amount
+		inside := 0
+		_, err := o.scan(func(e *dirscan.Entry) error {
+			if o.skip(e) || o.before(e, o.start) || o.before(e, at.from) || !o.before(e, at.to) || o.remover.Allowed(e) != safefs.Removed {
+				return nil
+			}
+			p := place{key: o.key(e)}
+			if at.instant() {
+				p.tie = o.tie(e)
+			}
+			inside++
+			sums[at.part(p, width)].add(o.size(e))
+			return nil
+		})
+		if err != nil || inside <= maxEdge || width == 1 && at.instant() {
+			return at, err
+		}
+		i := 0
+		for ; i < parts; i++ {
+			with := amount{older.files + sums[i].files, older.bytes + sums[i].bytes}
+			if with.enough(need) {
+				break
+			}
+			older = with
+		}
+		if i == parts { // fewer than were counted before: they went away meanwhile
+			return reach{at.to, at.to}, nil
+		}
+		at = at.cut(i, width)
+	}
+}
+
+// round makes one pass that removes, and returns what is missing after it.
+func (o *oldestFirst) round(need amount, why string) (missing amount, err error) {
+	at, older, inside := o.boundary(need)
+	if inside > maxEdge && at.to != last && at.from != first {
+		if at, err = o.refine(at, older, need); err != nil {
+			return need, err
+		}
+	}
+	edge := edge{to: at.to}
+	var seen, gone amount
+	_, err = o.scan(func(e *dirscan.Entry) error {
+		if o.skip(e) {
+			return nil
+		}
+		seen.add(o.size(e))
+		switch {
+		case o.before(e, o.start):
+		case o.before(e, at.from):
+			if o.remove(e, why) == safefs.Removed {
+				gone.add(o.size(e))
+			}
+		case o.before(e, edge.to):
+			edge.add(candidate{place{o.key(e), o.tie(e)}, o.size(e), o.remover.Find(e)})
+		}
+		return nil
+	})
+	// Others have added and removed files since they were counted: what was seen now decides.
+	need = o.need(seen)
+	if err == nil {
+		err = o.removeEdge(&edge, need, &gone, why)
+	}
+	o.start = edge.to
+	if o.req.DryRun {
+		o.named.files += gone.files
+		o.named.bytes += gone.bytes
+	}
+	return gone.over(need), err
+}
+
+// removeEdge removes from the edge, in exact order, until gone covers need.
+func (o *oldestFirst) removeEdge(edge *edge, need amount, gone *amount, why string) error {
+	edge.sort()
+	for i := range edge.list {
+		if gone.enough(need) {
+			return nil
+		}
+		if err := o.ctx.Err(); err != nil {
+			return err
+		}
+		c := &edge.list[i]
+		if o.removeFound(c.found, why) == safefs.Removed {
+			gone.add(c.size)
+		}
+	}
+	return nil
+}
+
+// candidate is a file of the reach in which an eviction ends.
+type candidate struct {
+	place
+	size  int64 // as the limits count it
+	found safefs.Found
+}
+
+// edge holds the candidates, the oldest maxEdge at most.
+type edge struct {
+	list []candidate
+	to   place // what stands here or behind is not collected
+}
+
+func (g *edge) sort() {
+	slices.SortFunc(g.list, func(a, b candidate) int {
+		return cmp.Or(a.compare(b.place), cmp.Compare(a.found.Path, b.found.Path))
+	})
+}
+
+// add collects a candidate. Where more appear than the refinement has seen, the younger half is
+// left for a further round.
+func (g *edge) add(c candidate) {
+	g.list = append(g.list, c)
+	if len(g.list) <= maxEdge {
+		return
+	}
+	g.list = slices.DeleteFunc(g.list, func(c candidate) bool { return c.found.Why() != safefs.Removed })
+	if len(g.list) <= maxEdge/2 {
+		return
+	}
+	g.sort()
+	g.list = g.list[:maxEdge/2]
+	g.to = g.list[len(g.list)-1].next()
 }

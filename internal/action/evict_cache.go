@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -37,85 +38,93 @@ func (a *EvictCache) Run(ctx context.Context, req Request) (Result, error) {
 		if req.Only != "" && req.Only != p.Name {
 			continue
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		res := runPolicy(ctx, req, &a.opts, KindCache, &p.Common, func(r *dirRun) error { return evictCache(r, p) })
 		results = append(results, res)
 		a.opts.Logger.Info("cache evicted", "target", a.opts.Target, "cache", p.Name, "entries", res.Files,
 			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)
 	}
-	return combine(req, results), ctx.Err()
+	return combine(ctx, req, results), ctx.Err()
 }
 
 func evictCache(r *dirRun, p *policy.Cache) error {
 	o := &oldestFirst{
-		dirRun: r, key: p.UsedNs, size: p.Size,
+		dirRun: r, key: p.UsedNs, size: p.Size, start: first,
 		skip: func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() },
 	}
-	// One pass finds what is over age and counts the rest by last use.
-	ages := &dirscan.Histogram{}
-	var expired int64
-	var sum amount
-	res, err := r.scan(nil, nil, func(e *dirscan.Entry) error {
-		if p.Judge(e, r.now).Due() {
-			expired++
-			return nil
+	// One pass counts by last use what is not over age. What is over age goes at once, or is
+	// counted too where the whole has to be known before the first file goes.
+	guarded := p.MaxRemoveFraction != nil && !r.req.Force
+	expired := int64(0)
+	removeExpired := func(e *dirscan.Entry) {
+		if r.remove(e, policy.Expired.Reason()) != safefs.Removed {
+			o.fixed.add(p.Size(e))
 		}
-		sum.files++
-		sum.bytes += p.Size(e)
-		ages.Add(r.now.UnixNano()-p.UsedNs(e), p.Size(e), e.AllocatedBytes)
+	}
+	res, err := r.scan(func(e *dirscan.Entry) error {
+		switch {
+		case !o.skip(e):
+			o.weigh(e)
+		case guarded:
+			expired++
+		default:
+			removeExpired(e)
+		}
 		return nil
 	})
 	r.mergeScan(&res)
 	if err != nil {
 		return err
 	}
-	need := evictNeed(r.req, p, sum)
-	if err := r.checkFraction(expired+need.files, expired+sum.files); err != nil {
-		return err
-	}
-	if expired > 0 {
-		_, err := r.scan(nil, nil, func(e *dirscan.Entry) error {
-			if p.Judge(e, r.now).Due() {
-				r.remove(e, policy.Expired.Reason())
-			}
-			return nil
-		})
-		if err != nil {
+	if guarded {
+		o.target = evictTarget(r.req, p, o.sum)
+		if err := r.checkFraction(expired+o.forecast(o.need(o.sum)), expired+o.sum.files); err != nil {
 			return err
 		}
 	}
-	if need == (amount{}) {
-		return nil
+	if expired > 0 {
+		if _, err := r.scan(func(e *dirscan.Entry) error {
+			if o.skip(e) {
+				removeExpired(e)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
-	missing, err := o.evict(ages, need, "over_limit")
-	if err == nil && missing != (amount{}) && !r.req.DryRun {
+	o.target = evictTarget(r.req, p, amount{o.sum.files + o.fixed.files, o.sum.bytes + o.fixed.bytes})
+	missing, err := o.evict("over_limit")
+	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the cache is not down to its mark: the rest is in use, too young or was touched meanwhile",
 			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).Short())
 	}
 	return err
 }
 
-// evictNeed returns what has to go so that sum is down to the share of the limits that the
-// request, or else the policy, asks for.
-func evictNeed(req Request, p *policy.Cache, sum amount) amount {
+// evictTarget returns what may stay of sum: the share of the limits that the request, or else the
+// policy, asks for, and everything where nothing is to be done.
+func evictTarget(req Request, p *policy.Cache, sum amount) amount {
+	target := amount{unlimited, unlimited}
 	low := p.Low()
 	ratio, limited := p.UsedRatio(sum.files, sum.bytes)
 	switch {
 	case !limited:
-		return amount{}
+		return target
 	case req.EvictTo > 0:
 		low = req.EvictTo
 	case req.Relief: // above the low mark is enough
 	case ratio <= 1:
-		return amount{}
+		return target
 	}
-	var need amount
 	if p.MaxEntries > 0 {
-		need.files = max(0, sum.files-int64(low*float64(p.MaxEntries)))
+		target.files = int64(low * float64(p.MaxEntries))
 	}
 	if p.MaxBytes > 0 {
-		need.bytes = max(0, sum.bytes-int64(low*float64(p.MaxBytes)))
+		target.bytes = int64(low * float64(p.MaxBytes))
 	}
-	return need
+	return target
 }
 
 // skippedText writes counts by reason in a stable order: "in_use=1 too_young=20".

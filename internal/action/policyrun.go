@@ -110,11 +110,16 @@ func (r *dirRun) finish(err error) {
 	}
 }
 
-// scan walks the policy's files once.
-func (r *dirRun) scan(ages *dirscan.Histogram, key func(*dirscan.Entry) int64, visit func(*dirscan.Entry) error) (dirscan.Result, error) {
+// scan walks the policy's files once. Cancelled, it stops before the next file.
+func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) {
 	return dirscan.Scan(r.ctx, dirscan.Options{
 		Dir: r.common.Dir, Recursive: r.common.IsRecursive(), Select: r.names.Select, Skip: policy.SkipFolder,
-		Age: key, Ages: ages, Now: r.now, Visit: visit,
+		Visit: func(e *dirscan.Entry) error {
+			if err := r.ctx.Err(); err != nil {
+				return err
+			}
+			return visit(e)
+		},
 	})
 }
 
@@ -126,6 +131,16 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 		r.opts.OnFile(r.res, r.path, why)
 	}
 	r.count(e.SizeBytes, freed, skipped)
+	return skipped
+}
+
+// removeFound is remove for a file that was found earlier in the run.
+func (r *dirRun) removeFound(f safefs.Found, why string) safefs.Reason {
+	freed, skipped := r.remover.RemoveFound(f)
+	if skipped == safefs.Removed && r.opts.OnFile != nil {
+		r.opts.OnFile(r.res, []byte(f.Path), why)
+	}
+	r.count(f.Identity.SizeBytes, freed, skipped)
 	return skipped
 }
 
@@ -163,8 +178,9 @@ func (r *dirRun) checkFraction(due, total int64) error {
 	return fmt.Errorf("%d of %d files (limit %s): %w", due, total, *limit, ErrTooMany)
 }
 
-// combine makes the result of an action from those of its policies.
-func combine(req Request, policies []PolicyResult) Result {
+// combine makes the result of an action from those of its policies, which are not all there when
+// the action was cancelled.
+func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 	out := Result{Outcome: Done, Skipped: make(map[string]int64), Policies: policies}
 	if req.DryRun {
 		out.Outcome = DryRun
@@ -191,7 +207,7 @@ func combine(req Request, policies []PolicyResult) Result {
 	switch {
 	case failed > 0 && failed == len(policies):
 		out.Outcome = Failed
-	case failed+partial > 0:
+	case failed+partial > 0 || ctx.Err() != nil:
 		out.Outcome = Partial
 	}
 	return out

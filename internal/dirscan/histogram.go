@@ -3,13 +3,13 @@ package dirscan
 import "math/bits"
 
 const (
-	subBits   = 5 // 32 buckets per doubling: a bucket spans at most 3.2 % of its age
+	subBits   = 8 // 256 buckets per doubling: a bucket spans at most 0.4 % of its age
 	subCount  = 1 << subBits
 	ageBucket = (64 - subBits) * subCount
 )
 
-// Histogram counts files and bytes by age in a log-linear way: ages below 32 ns have a bucket
-// each, above that every doubling has 32. It holds 45 KiB, however many files there are. Ages
+// Histogram counts files and bytes by age in a log-linear way: ages below 256 ns have a bucket
+// each, above that every doubling has 256. It holds 285 KiB, however many files there are. Ages
 // below 0 (from the future) count as 0.
 type Histogram struct {
 	Files     [ageBucket]uint32

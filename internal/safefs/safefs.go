@@ -138,6 +138,9 @@ type Found struct {
 	why            Reason // what Allowed said when it was found
 }
 
+// Why returns what Allowed said when the file was found.
+func (f *Found) Why() Reason { return f.why }
+
 // Find notes an entry for RemoveFound.
 func (r *Remover) Find(e *dirscan.Entry) Found {
 	return Found{
