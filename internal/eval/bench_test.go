@@ -18,7 +18,7 @@ type targets50 struct{ descs []*prometheus.Desc }
 
 func newTargets50() *targets50 {
 	c := &targets50{}
-	for _, name := range []string{"spillway_memory_used_ratio", "spillway_memory_limit_bytes", "spillway_memory_exhaustion_seconds", "spillway_memory_growth_bytes_per_second", "spillway_processes", "spillway_process_oldest_start_time_seconds", "spillway_memory_resident_bytes"} {
+	for _, name := range []string{"spillway_memory_used_ratio", "spillway_memory_limit_bytes", "spillway_memory_exhaustion_seconds", "spillway_memory_growth_bytes_per_second", "spillway_processes", "spillway_process_oldest_start_time_seconds", "spillway_cache_used_ratio"} {
 		c.descs = append(c.descs, prometheus.NewDesc(name, name, []string{"target"}, nil))
 	}
 	c.descs = append(c.descs, prometheus.NewDesc("spillway_threshold_ratio", "thresholds", []string{"target", "level"}, nil))

@@ -197,7 +197,7 @@ func (e *Evaluator) turnBack(now time.Time) {
 
 // shift moves the times of an alert that are counted from, and not its identity.
 func (a *active) shift(d time.Duration) {
-	for _, t := range []*time.Time{&a.activeAt, &a.resolvedAt, &a.lastSent, &a.keepSince} {
+	for _, t := range []*time.Time{&a.activeAt, &a.resolvedAt, &a.lastSent, &a.keepSince, &a.sampledAt} {
 		if !t.IsZero() {
 			*t = t.Add(d)
 		}

@@ -399,6 +399,53 @@ groups:
 	}
 }
 
+// TestAnnotationsAreOfTheirMoment: a resolved alert is described as it was when it last fired, its
+// queries included, although they run when it is told.
+func TestAnnotationsAreOfTheirMoment(t *testing.T) {
+	g := newRig(t, mustLoad(t, `
+groups:
+  - name: g
+    rules:
+      - alert: A
+        expr: v > 10
+        annotations: {summary: '{{ $value }} of {{ query "w" | first | value }}'}
+`), nil)
+	for i, v := range []float64{11, 12, 13, 5} {
+		g.world.set(point{"v", nil, v}, point{"w", nil, v * 100})
+		g.at(t, time.Duration(i)*10*time.Second)
+	}
+	var got []string
+	for _, b := range g.inbox.batches {
+		for _, a := range b.Alerts {
+			got = append(got, string(a.Status)+": "+a.Annotations["summary"])
+		}
+	}
+	if want := []string{"firing: 11 of 1100", "resolved: 13 of 1300"}; !slices.Equal(got, want) {
+		t.Errorf("annotations = %q, want %q", got, want)
+	}
+}
+
+func TestTemplateErrorIsShown(t *testing.T) {
+	g := newRig(t, mustLoad(t, `
+groups:
+  - name: g
+    rules:
+      - alert: A
+        expr: v > 10
+        labels: {target: '{{ $labels.t | toUpper }}', empty: '{{ $labels.none }}'}
+        annotations: {summary: '{{ query "none" | first | value }}'}
+`), nil)
+	g.world.set(point{"v", []string{"t", "app"}, 11})
+	g.at(t, 0)
+	a := g.Alerts()[0]
+	if diff := gocmp.Diff(map[string]string{"alertname": "A", "t": "app", "target": "APP"}, a.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if s := a.Annotations["summary"]; !strings.HasPrefix(s, "<error expanding template: ") || !strings.Contains(s, "first() called on vector with no elements") {
+		t.Errorf("summary = %q", s)
+	}
+}
+
 // TestClockSetBack: nothing of a time yet to come is left, and waiting is not cut short.
 func TestClockSetBack(t *testing.T) {
 	g := newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "20s", "0s")), nil)

@@ -71,7 +71,7 @@ type ruleDef struct {
 	labels      labels.Labels
 	annotations labels.Labels
 	reads       []string // metric names, those of template queries included
-	eager       bool     // an annotation asks the rings: it is expanded at each evaluation
+	queries     bool     // a template of it asks the rings
 	key         string   // identity over reloads
 }
 
@@ -272,7 +272,7 @@ func (l *loader) rule(pos position, r *rulefmt.Rule, groupLabels map[string]stri
 		l.errs = append(l.errs, pos.problem(pos.expression, "the expression gives a %s; a rule needs an instant vector: write for example rate(x[5m]) or max_over_time(x[5m])", parser.DocumentedType(t)))
 		return nil
 	}
-	ok := l.need(pos, d, ast, offset)
+	ok := l.need(pos, d, ast, offset, 0)
 	texts := d.templates()
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		queries, uses, err := templateQueries(l.parser, texts[name])
@@ -284,9 +284,10 @@ func (l *loader) rule(pos position, r *rulefmt.Rule, groupLabels map[string]stri
 			l.errs, ok = append(l.errs, pos.problem(0, `%s: the metric that its query reads cannot be known before it runs; write the query as one string, with printf and %%q for label values: {{ printf "spillway_temp_files{target=%%q}" $labels.target | query }}`, name)), false
 			continue
 		}
-		d.eager = d.eager || uses
+		d.queries = d.queries || uses
 		for _, q := range queries {
-			ok = l.need(pos, d, q, offset) && ok
+			// An annotation may be written some evaluations after the result that it is about.
+			ok = l.need(pos, d, q, offset, lookbackDelta) && ok
 		}
 	}
 	if !ok {
@@ -318,8 +319,9 @@ func (d *ruleDef) templates() map[string]string {
 	return out
 }
 
-// need notes which series an expression reads and how far back, or says why it cannot be served.
-func (l *loader) need(pos position, d *ruleDef, expr parser.Expr, offset time.Duration) bool {
+// need notes which series an expression reads and how far back, at least keep, or says why it
+// cannot be served.
+func (l *loader) need(pos position, d *ruleDef, expr parser.Expr, offset, keep time.Duration) bool {
 	names, back, err := reads(expr)
 	if err != nil {
 		l.errs = append(l.errs, pos.problem(pos.expression, "%v", err))
@@ -336,7 +338,7 @@ func (l *loader) need(pos position, d *ruleDef, expr parser.Expr, offset time.Du
 		return false
 	}
 	for _, name := range names {
-		l.rules.needs[name] = max(l.rules.needs[name], back)
+		l.rules.needs[name] = max(l.rules.needs[name], back, keep)
 	}
 	d.reads = append(d.reads, names...)
 	return true

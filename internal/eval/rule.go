@@ -45,7 +45,7 @@ type active struct {
 	keepSince   time.Time // since when only keep_firing_for holds it
 
 	sample      promql.Sample // the newest result, for the annotations
-	sampled     bool          // there is one: false for an alert restored at the start
+	sampledAt   time.Time     // when; zero for an alert that was restored and not seen since
 	expanded    bool          // annotations belong to sample
 	annotations map[string]string
 }
@@ -137,17 +137,17 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 			r.active[h] = a
 			ev.changed = true
 		}
-		a.sample, a.value, a.sampled, a.expanded = n.sample, n.sample.F, true, false
+		a.sample, a.value, a.sampledAt, a.expanded = n.sample, n.sample.F, ev.at, false
 	}
 	ev.mem.begin(&r.w)
 	defer ev.mem.end(&r.w, at.UnixMilli())
 	living := 0
 	for h, a := range r.active {
+		if r.queries && !seen[h] && a.state == stateFiring {
+			r.annotate(ctx, ev, a) // while the rings still hold what its queries read
+		}
 		if r.step(ev, h, a, seen[h]) {
 			living++
-			if r.eager && seen[h] {
-				r.annotate(ctx, ev, a)
-			}
 			r.writeBack(ev, a, at)
 		}
 	}
@@ -212,31 +212,31 @@ func (r *rule) writeBack(ev *evaluation, a *active, at time.Time) {
 func (r *rule) alertLabels(ctx context.Context, ev *evaluation, lb *labels.Builder, s *promql.Sample) labels.Labels {
 	lb.Reset(s.Metric)
 	lb.Del(labels.MetricName)
-	r.labels.Range(func(l labels.Label) { lb.Set(l.Name, r.expand(ctx, ev, s, l.Value)) })
+	r.labels.Range(func(l labels.Label) { lb.Set(l.Name, r.expand(ctx, ev, ev.at, s, l.Value)) })
 	lb.Set(labels.AlertName, r.name)
 	return lb.Labels()
 }
 
-// annotate brings the annotations up to the newest result. It is done when they are looked at,
-// because most evaluations change nothing that anybody sees.
+// annotate brings the annotations up to the newest result, as of its time. It is done when they
+// are looked at, because most evaluations change nothing that anybody sees.
 func (r *rule) annotate(ctx context.Context, ev *evaluation, a *active) {
-	if a.expanded || !a.sampled {
+	if a.expanded || a.sampledAt.IsZero() {
 		return
 	}
 	a.annotations = make(map[string]string, r.annotations.Len())
 	r.annotations.Range(func(l labels.Label) {
-		a.annotations[l.Name] = r.expand(ctx, ev, &a.sample, l.Value)
+		a.annotations[l.Name] = r.expand(ctx, ev, a.sampledAt, &a.sample, l.Value)
 	})
 	a.expanded = true
 }
 
-func (r *rule) expand(ctx context.Context, ev *evaluation, s *promql.Sample, text string) string {
+func (r *rule) expand(ctx context.Context, ev *evaluation, at time.Time, s *promql.Sample, text string) string {
 	if !isTemplate(text) {
 		return text
 	}
 	data := template.AlertTemplateData(s.Metric.Map(), map[string]string{}, "", *s)
 	out, err := template.NewTemplateExpander(ctx, templateVars+text, "__alert_"+r.name, data,
-		model.TimeFromUnixNano(ev.at.UnixNano()), ev.query, nil, nil).Expand()
+		model.TimeFromUnixNano(at.UnixNano()), ev.query, nil, nil).Expand()
 	if err != nil {
 		return fmt.Sprintf("<error expanding template: %s>", err)
 	}
