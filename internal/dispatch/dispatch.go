@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	defaultQueue         = 256
+	defaultQueue         = 4096
 	defaultWorkers       = 4
 	defaultVerifyTimeout = 2 * time.Minute
 )
@@ -39,7 +39,7 @@ type Options struct {
 	Journal       Journal
 	Observer      Observer
 	Instance      string        // the configured instance label; "" = learned
-	QueueLength   int           // runs that may wait; default 256
+	QueueLength   int           // runs that may wait; default 4096
 	Workers       int           // runs at the same time, of different targets; default 4
 	VerifyTimeout time.Duration // how long fresh samples are waited for after a step; default 2m
 	Logger        *slog.Logger

@@ -1017,7 +1017,7 @@ func TestDrainGivesUpAStuckAction(t *testing.T) {
 		if r := w.run(d.RunID); r.Outcome != "unknown" {
 			t.Errorf("the run is %+v, want unknown and never done", r)
 		}
-		<-w.ended // Run does not wait for it, so that the process can end
+		<-w.ended    // Run does not wait for it, so that the process can end
 		close(stuck) // it comes back after all
 		synctest.Wait()
 		if r := w.run(d.RunID); r.Outcome != "unknown" {

@@ -3,14 +3,17 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 )
 
-// drainGrace is how long a cancelled action has to say what it did.
-const drainGrace = 2 * time.Second
+const (
+	drainGrace = 2 * time.Second // a cancelled action has to say what it did
+	dropAtOnce = 64              // waiting runs that are recorded together
+)
 
 // refuse makes Submit and RunNow refuse, and lets no further step begin.
 func (d *Dispatcher) refuse() {
@@ -62,9 +65,21 @@ func (d *Dispatcher) dropWaiting() {
 	}
 	d.queued -= len(dropped)
 	d.mu.Unlock()
-	for _, r := range dropped {
-		d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("it had not begun: %w", ErrDraining)})
+	// Many at once, so that they share the journal's syncs.
+	var wg sync.WaitGroup
+	next := make(chan *run)
+	for range min(len(dropped), dropAtOnce) {
+		wg.Go(func() {
+			for r := range next {
+				d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("it had not begun: %w", ErrDraining)})
+			}
+		})
 	}
+	for _, r := range dropped {
+		next <- r
+	}
+	close(next)
+	wg.Wait()
 }
 
 // abandon records the runs whose action does not return.

@@ -1,0 +1,120 @@
+// Package webhook puts load on the webhook of a running exporter: 64 connections, each of which
+// waits for its answer. webhook.sh starts one and runs it.
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const connections = 64
+
+const body = `{"version":"4","receiver":"load","status":"firing","groupKey":"{}","truncatedAlerts":0,"externalURL":"http://am:9093",
+"groupLabels":{"alertname":"Load"},"commonLabels":{"alertname":"Load"},"commonAnnotations":{},"alerts":[{"status":"firing",
+"labels":{"alertname":"Load","target":"t%d","playbook":"%s","level":"warning","severity":"warning","job":"spillway"},
+"annotations":{"summary":"load"},"startsAt":"2026-11-23T10:31:29Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"","fingerprint":"%016x"}]}`
+
+// load posts what next returns and reports the rate, the 99th percentile, and how many answers
+// were of which kind.
+func load(b *testing.B, next func(n int64) string) {
+	b.Helper()
+	url := os.Getenv("WEBHOOK_URL")
+	if url == "" {
+		b.Skip("WEBHOOK_URL is not set: run webhook.sh")
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	var (
+		count atomic.Int64
+		wg    sync.WaitGroup
+		took  [connections][]time.Duration
+		mu    sync.Mutex
+		kinds = make(map[string]int)
+	)
+	b.ResetTimer()
+	for i := range connections {
+		wg.Go(func() {
+			for {
+				n := count.Add(1)
+				if n > int64(b.N) {
+					return
+				}
+				text := next(n)
+				start := time.Now()
+				kind, err := post(client, url, text)
+				took[i] = append(took[i], time.Since(start))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				mu.Lock()
+				kinds[kind]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	all := slices.Concat(took[:]...)
+	slices.Sort(all)
+	b.ReportMetric(float64(len(all))/b.Elapsed().Seconds(), "requests/s")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(all[len(all)-1].Microseconds())/1000, "max-ms")
+	for kind, n := range kinds {
+		b.ReportMetric(float64(n), kind)
+	}
+}
+
+func post(client *http.Client, url, text string) (kind string, err error) {
+	resp, err := client.Post(url, "application/json", strings.NewReader(text))
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return strconv.Itoa(resp.StatusCode), err
+	}
+	var answer []struct{ Disposition string }
+	if err := json.Unmarshal(raw, &answer); err != nil || len(answer) != 1 {
+		return "", fmt.Errorf("answer %q: %w", raw, err)
+	}
+	return answer[0].Disposition, nil
+}
+
+var started = time.Now().UnixNano()
+
+// BenchmarkDistinct sends an alert that was never seen before with each request, for each
+// playbook of each target in turn: the first of them becomes a run, those that come while it is
+// open join it, those after it meet its cooldown.
+func BenchmarkDistinct(b *testing.B) {
+	load(b, func(n int64) string {
+		return fmt.Sprintf(body, n%200, fmt.Sprintf("p%d", n/200%40), started+n)
+	})
+}
+
+// BenchmarkDuplicates sends the same 200 alerts again and again.
+func BenchmarkDuplicates(b *testing.B) {
+	load(b, func(n int64) string { return fmt.Sprintf(body, n%200, "p41", n%200) })
+}
+
+// BenchmarkGarbage sends a third of garbage among alerts for nobody.
+func BenchmarkGarbage(b *testing.B) {
+	load(b, func(n int64) string {
+		if n%3 == 0 {
+			return strings.Repeat("{", int(n%2000))
+		}
+		return fmt.Sprintf(body, 100_000, "p0", n)
+	})
+}
