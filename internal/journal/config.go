@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"os"
 	"path/filepath"
 	"time"
 
@@ -52,10 +53,25 @@ func (c *Config) Validate(report func(key, format string, args ...any)) {
 	}
 }
 
-// ReservedDirs returns the folders that hold the journal, which no clean-up may touch.
+// ReservedDirs returns the folders that hold, or may hold, the journal, which no clean-up may
+// touch.
 func (c *Config) ReservedDirs() []string {
 	if c.Dir == "" {
-		return []string{DefaultDir}
+		return DefaultDirs()
 	}
 	return []string{filepath.Clean(c.Dir)}
+}
+
+// DefaultDirs returns where the journal may go when the config does not say: DefaultDir, then the
+// user's state directory.
+func DefaultDirs() []string {
+	dirs := []string{DefaultDir}
+	state := os.Getenv("XDG_STATE_HOME")
+	if home, err := os.UserHomeDir(); state == "" && err == nil {
+		state = filepath.Join(home, ".local", "state")
+	}
+	if filepath.IsAbs(state) {
+		dirs = append(dirs, filepath.Join(state, "spillway"))
+	}
+	return dirs
 }
