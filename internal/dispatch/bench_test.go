@@ -129,8 +129,7 @@ func BenchmarkSubmitDistinct64(b *testing.B) {
 // BenchmarkSubmitDuplicates: the same alerts again and again while their runs are open.
 func BenchmarkSubmitDuplicates(b *testing.B) {
 	d := benchDispatcher(b, 200, Options{})
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx := b.Context()
 	block := &fakeAction{do: func(context.Context, action.Request) (action.Result, error) {
 		<-ctx.Done()
 		return action.Result{Outcome: action.Done}, nil

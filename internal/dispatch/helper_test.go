@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -154,7 +155,6 @@ type world struct {
 	targets          map[string]Target
 	stop             func()
 	ended            chan struct{}
-	starts           int
 	fingerprintCount int
 }
 
@@ -272,8 +272,8 @@ func (w *world) steps(id string) []string {
 	w.t.Helper()
 	var out []string
 	records := w.records(journal.Filter{RunID: id})
-	for i := len(records) - 1; i >= 0; i-- {
-		if r := records[i]; r.Step > 0 {
+	for _, r := range slices.Backward(records) {
+		if r.Step > 0 {
 			out = append(out, fmt.Sprintf("%d %s %s", r.Step, r.Action, r.Outcome))
 		}
 	}

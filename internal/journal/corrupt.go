@@ -103,8 +103,10 @@ func check(path string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	return guarded(func() error { return db.View(checkTx) })
+	if err := guarded(func() error { return db.View(checkTx) }); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	return db.Close()
 }
 
 func checkTx(t *bolt.Tx) error {
