@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,7 @@ const (
 type Options struct {
 	Gatherer prometheus.Gatherer
 	Rules    *Ruleset
-	Interval time.Duration // between evaluations; default 15s
+	Interval time.Duration // between evaluations, until SetRules brings another; default: that of Rules
 	// Submit takes what is to be told. After an error the same is told again at the next evaluation.
 	Submit     func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error)
 	State      StateStore        // keeps alerts over a restart; may be nil
@@ -45,6 +46,8 @@ type Evaluator struct {
 	engine  *promql.Engine
 	metrics *metrics
 	kicks   chan struct{}
+
+	interval atomic.Int64 // nanoseconds
 
 	tick sync.Mutex // one evaluation at a time, its notifications included
 
@@ -73,7 +76,7 @@ type runGroup struct {
 // over; a state that cannot be read is logged and left behind.
 func New(o Options) *Evaluator {
 	if o.Interval <= 0 {
-		o.Interval = defaultInterval
+		o.Interval = o.Rules.interval
 	}
 	if o.MaxSeries <= 0 {
 		o.MaxSeries = defaultMaxSeries
@@ -82,6 +85,7 @@ func New(o Options) *Evaluator {
 		o.Now = time.Now
 	}
 	e := &Evaluator{o: o, metrics: newMetrics(o.Registerer), kicks: make(chan struct{}, 1)}
+	e.interval.Store(int64(o.Interval))
 	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
 		if o.Labels[name] != "" {
 			e.extra = append(e.extra, labels.Label{Name: name, Value: o.Labels[name]})
@@ -90,7 +94,7 @@ func New(o Options) *Evaluator {
 	e.engine = promql.NewEngine(promql.EngineOpts{
 		MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: lookbackDelta,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: newParser(),
-		NoStepSubqueryIntervalFn: func(int64) int64 { return o.Interval.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return e.every().Milliseconds() },
 	})
 	e.mem = newMemory(o.Rules.needs, o.MaxSeries)
 	e.load()
@@ -98,12 +102,16 @@ func New(o Options) *Evaluator {
 	return e
 }
 
-// SetRules exchanges the rules. A rule of the same group, name and labels keeps its alerts and
+// every is the time between evaluations.
+func (e *Evaluator) every() time.Duration { return time.Duration(e.interval.Load()) }
+
+// SetRules exchanges the rules, and the interval for which they were loaded. A rule of the same group, name and labels keeps its alerts and
 // what it recorded; the alerts of rules that are gone are forgotten.
 func (e *Evaluator) SetRules(r *Ruleset) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.install(r)
+	e.interval.Store(int64(r.interval))
 	e.changed = true
 }
 
@@ -206,9 +214,9 @@ func (a *active) shift(d time.Duration) {
 
 // group evaluates the rules of a group in order, when it is due.
 func (e *Evaluator) group(ctx context.Context, g *runGroup, ev *evaluation) (errs []error) {
-	if g.interval > e.o.Interval && !g.last.IsZero() {
+	if every := e.every(); g.interval > every && !g.last.IsZero() {
 		// Half an evaluation early counts as due, so that the cadence does not drift.
-		if due := g.last.Add(g.interval - e.o.Interval/2); ev.at.Before(due) {
+		if due := g.last.Add(g.interval - every/2); ev.at.Before(due) {
 			return nil
 		}
 	}
@@ -273,7 +281,7 @@ func (e *Evaluator) Kick() {
 
 // Run evaluates once per interval until ctx ends, then writes the state a last time.
 func (e *Evaluator) Run(ctx context.Context) {
-	timer := time.NewTimer(e.o.Interval)
+	timer := time.NewTimer(e.every())
 	defer timer.Stop()
 	var last time.Time
 	kicked := false
@@ -286,23 +294,23 @@ func (e *Evaluator) Run(ctx context.Context) {
 			return
 		case <-e.kicks:
 			kicked = true
-			if !last.IsZero() && e.o.Now().Sub(last) < e.o.Interval-e.o.Interval/5 {
+			if every := e.every(); !last.IsZero() && e.o.Now().Sub(last) < every-every/5 {
 				continue
 			}
 		case <-timer.C:
 		}
 		began := e.o.Now()
 		if !last.IsZero() {
-			e.metrics.late(began.Sub(last), e.o.Interval)
+			e.metrics.late(began.Sub(last), e.every())
 		}
 		last = began
 		if err := e.Evaluate(ctx, began); err != nil && ctx.Err() == nil {
 			e.o.Logger.Debug("evaluation had errors", "err", err)
 		}
 		// Where a sampler kicks, wait a little longer for its next sweep.
-		wait := e.o.Interval
+		wait := e.every()
 		if kicked {
-			wait += e.o.Interval / 10
+			wait += wait / 10
 		}
 		kicked = false
 		timer.Reset(max(wait-e.o.Now().Sub(began), 0))

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -531,14 +532,14 @@ func TestKickAndMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var evaluations []time.Duration
 		start := time.Now()
-		slow := time.Duration(0)
+		var slow atomic.Int64
 		reg := prometheus.NewRegistry()
 		g := newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "0s", "0s")), func(o *Options) {
 			o.Now, o.Interval, o.Registerer = time.Now, 15*time.Second, reg
 			w := o.Gatherer
 			o.Gatherer = prometheus.GathererFunc(func() (m []*dto.MetricFamily, err error) {
 				evaluations = append(evaluations, time.Since(start))
-				time.Sleep(slow)
+				time.Sleep(time.Duration(slow.Load()))
 				return w.Gather()
 			})
 		})
@@ -561,13 +562,42 @@ func TestKickAndMissed(t *testing.T) {
 		if want := []time.Duration{51500 * time.Millisecond, 66500 * time.Millisecond}; !slices.Equal(evaluations[3:], want) {
 			t.Errorf("without sweeps: %v, want %v", evaluations[3:], want)
 		}
-		slow = 50 * time.Second
+		slow.Store(int64(50 * time.Second))
 		time.Sleep(10 * time.Second)
-		slow = 0
+		slow.Store(0)
 		time.Sleep(60 * time.Second)
 		synctest.Wait()
 		if got := testutil.ToFloat64(g.metrics.missed); got != 2 {
 			t.Errorf("missed = %v, want 2 for an evaluation of 50s", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestSetRulesBringsTheInterval: a reload that changes evaluation_interval needs no restart.
+func TestSetRulesBringsTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var evaluations atomic.Int64
+		g := newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "0s", "0s")), func(o *Options) {
+			o.Now = time.Now
+			o.Gatherer = prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { evaluations.Add(1); return nil, nil })
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { g.Run(ctx); close(done) }()
+		time.Sleep(46 * time.Second)
+		if n := evaluations.Load(); n != 3 {
+			t.Errorf("%d evaluations in 46s, want 3", n)
+		}
+		r, err := Load(LoadOptions{Bundle: []File{{Name: "a.yml", Content: []byte("groups: [{name: g, rules: [{alert: A, expr: up}]}]")}}, Interval: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.SetRules(r)
+		time.Sleep(24*time.Second + time.Millisecond) // 14 s until the present wait is over, then each second
+		if n := evaluations.Load(); n != 3+11 {
+			t.Errorf("%d evaluations, want 14", n)
 		}
 		cancel()
 		<-done
