@@ -1,0 +1,65 @@
+#!/bin/bash
+# Scans one tree with ours, with the least that it can cost (a loop in C), with find and with du,
+# in turns, and prints medians and ratios of wall and processor time.
+#
+#   examples/bench/scan/scan.sh [files] [turns]
+#
+# The tree has 1,000 folders (fewer below 1,000 files), is made below $TMPDIR, or /tmp where that
+# is not set, and is removed at the end. tmpreaper and gdu join in where they are installed.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+files=${1:-100000}
+turns=${2:-9}
+folders=$((files < 1000 ? files : 1000))
+work=$(mktemp -d "${TMPDIR:-/tmp}/spillway-scan.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cc -O2 -o "$work/floor" "$here/scanfloor.c"
+(cd "$here/../../.." && go build -o "$work/scan" ./examples/bench/scan)
+
+echo "making $files files in $folders folders" >&2
+mkdir "$work/tree"
+(cd "$work/tree" && seq -f '%04.0f' "$folders" | xargs mkdir &&
+	seq "$files" | awk -v d="$folders" '{ printf "%04d/entry-%d.json\n", $1 % d + 1, $1 }' | xargs touch)
+
+names=(ours ours-count ours-histogram floor find du)
+command -v tmpreaper >/dev/null && names+=(tmpreaper)
+command -v gdu >/dev/null && names+=(gdu)
+run() { # NAME
+	case $1 in
+	ours) "$work/scan" "$work/tree" ;;
+	ours-count) "$work/scan" -count "$work/tree" ;;
+	ours-histogram) "$work/scan" -histogram "$work/tree" ;;
+	floor) "$work/floor" "$work/tree" ;;
+	find) find "$work/tree" -type f -printf '%s %A@\n' ;;
+	du) du -s "$work/tree" ;;
+	tmpreaper) tmpreaper --test --runtime=0 1d "$work/tree" ;;
+	gdu) gdu -npc "$work/tree" ;;
+	esac
+}
+TIMEFORMAT='%R %U %S'
+for name in "${names[@]}"; do # once to warm, and to see that it works
+	run "$name" >"$work/$name.out" 2>"$work/$name.err"
+done
+if ! cmp -s "$work/ours.out" "$work/floor.out" || [ "$(wc -l <"$work/find.out")" != "$files" ]; then
+	echo "ours and the floor do not agree:" >&2
+	cat "$work/ours.out" "$work/floor.out" >&2
+	exit 1
+fi
+for _ in $(seq "$turns"); do
+	for name in "${names[@]}"; do
+		{ time run "$name" >/dev/null 2>&1; } 2>>"$work/$name.times"
+	done
+done
+
+median() { # NAME wall|cpu, in milliseconds
+	awk -v what="$2" '{ print 1000 * (what == "wall" ? $1 : $2 + $3) }' "$work/$1.times" | sort -n |
+		awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+echo "$files files in $folders folders, medians of $turns turns in milliseconds; ratios beside the floor and beside find"
+printf '%-15s %8s %8s %10s %10s %10s %10s\n' '' wall cpu wall/floor cpu/floor wall/find cpu/find
+for name in "${names[@]}"; do
+	awk -v n="$name" -v w="$(median "$name" wall)" -v c="$(median "$name" cpu)" \
+		-v fw="$(median floor wall)" -v fc="$(median floor cpu)" -v gw="$(median find wall)" -v gc="$(median find cpu)" \
+		'BEGIN { printf "%-15s %8.0f %8.0f %10.2f %10.2f %10.2f %10.2f\n", n, w, c, w / fw, c / fc, w / gw, c / gc }'
+done
+"$work/scan" -rss "$work/tree" | tail -n 1
