@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // The kinds of directory policies, as results name them.
@@ -78,15 +80,23 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 		AgeNs: c.AgeNs, Strict: c.Strict, Now: r.now,
 	})
 	defer r.remover.Close()
-	if c.Strict {
-		if n, err := safefs.Leftovers(c.Dir); err != nil || n > 0 {
-			o.Logger.Warn("files are left in the quarantine by a run that was cut off: look at them and move them back or remove them",
-				"target", o.Target, kind, c.Name, "dir", c.Dir, "files", n, "err", err)
-		}
-	}
+	r.sweep(kind)
 	err = work(r)
 	r.finish(err)
 	return r.res
+}
+
+// sweep finishes what strict runs that were killed have begun, and tells what it leaves.
+func (r *dirRun) sweep(kind string) {
+	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Dir)
+	removed, freed, err := r.remover.Sweep(r.ctx)
+	if removed > 0 || err != nil {
+		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short(), "err", err)
+	}
+	if n, err := safefs.Leftovers(r.common.Dir); err != nil || n > 0 {
+		log.Warn("files are left in the quarantine that are not what was to be removed: look at them and move them back or remove them",
+			"files", n, "err", err)
+	}
 }
 
 // finish sets the outcome from what happened.
@@ -102,8 +112,16 @@ func (r *dirRun) finish(err error) {
 		}
 		return
 	}
-	for reason := range r.res.Skipped {
-		if len(reason) > 6 && reason[:6] == "error_" && !r.req.DryRun {
+	if r.req.DryRun {
+		return
+	}
+	for reason, n := range r.res.Skipped {
+		switch {
+		case reason == string(safefs.NoLease):
+			r.res.Outcome = Partial
+			r.res.Error = fmt.Sprintf("%d files stay because nobody can tell whether they are open: run as their owner or with CAP_LEASE", n)
+			return
+		case strings.HasPrefix(reason, "error_"):
 			r.res.Outcome = Partial
 			r.res.Error = "some files could not be removed: " + reason
 		}

@@ -355,7 +355,7 @@ func (w *walker) file(f *frame, name []byte) error {
 		Parent: &f.Folder, Name: name, Ino: st.Ino, DevMajor: st.Dev_major, DevMinor: st.Dev_minor,
 		Mode: st.Mode, Nlink: st.Nlink, UID: st.Uid, GID: st.Gid,
 		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
-		AtimeNs: nanoseconds(&st.Atime), MtimeNs: nanoseconds(&st.Mtime), CtimeNs: nanoseconds(&st.Ctime),
+		AtimeNs: Nanoseconds(&st.Atime), MtimeNs: Nanoseconds(&st.Mtime), CtimeNs: Nanoseconds(&st.Ctime),
 	}
 	at := e.NewestNs()
 	if w.o.Age != nil {
@@ -381,7 +381,20 @@ func (w *walker) file(f *frame, name []byte) error {
 	return nil
 }
 
-func nanoseconds(t *unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
+// The farthest times that fit in nanoseconds with room for a difference: the years 1824 and 2116.
+const farthest = 1 << 62
+
+// Nanoseconds returns a time of statx(2) in nanoseconds since 1970. Times beyond the years 1824
+// and 2116 count as those: a file of the year 2400 must not become one of 1816.
+func Nanoseconds(t *unix.StatxTimestamp) int64 {
+	switch sec := t.Sec; {
+	case sec >= farthest/1_000_000_000:
+		return farthest
+	case sec <= -farthest/1_000_000_000:
+		return -farthest
+	}
+	return t.Sec*1e9 + int64(t.Nsec)
+}
 
 // statxRaw is statx(2) on a name inside a getdents buffer, which is followed by its NUL: the
 // wrapper of x/sys would copy every name to the heap.

@@ -3,10 +3,14 @@ package safefs
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,26 +19,28 @@ import (
 // where there is no other open description (fcntl(2), F_SETLEASE), which includes mappings; an
 // advisory lock of somebody else is respected too. Lease and lock last as long as the returned
 // descriptor, around the removal, and no longer. The runtime ignores the SIGIO of a lease that is
-// broken; whoever breaks it waits for the close, a few microseconds.
-func (r *Remover) hold(dirfd int, name string, id Identity) (int, Reason) {
+// broken; whoever breaks it waits for the close, a few microseconds, and then has the file, which
+// broken tells.
+func (r *Remover) hold(dirfd int, id Identity) (int, Reason) {
 	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(dirfd, name, flags|unix.O_NOATIME, 0)
+	fd, err := openAt(dirfd, r.name, flags|unix.O_NOATIME)
 	if err == unix.EPERM {
-		fd, err = unix.Openat(dirfd, name, flags, 0)
+		fd, err = openAt(dirfd, r.name, flags)
 	}
-	switch {
-	case err == unix.ENOENT:
+	switch err {
+	case 0:
+	case unix.ENOENT:
 		return -1, Changed
-	case err == unix.ELOOP:
+	case unix.ELOOP:
 		return -1, Symlink
-	case err == unix.ENXIO: // a socket, or a fifo with no reader
+	case unix.ENXIO: // a socket, or a fifo with no reader
 		return -1, NotRegular
-	case err == unix.EWOULDBLOCK || err == unix.ETXTBSY: // somebody else's lease
+	case unix.EWOULDBLOCK, unix.ETXTBSY: // somebody else's lease
 		return -1, InUse
-	case err != nil:
+	default:
 		return -1, errorReason(err)
 	}
-	why := r.same(fd, "", id)
+	why := r.same(fd, thisFD, id)
 	if why == Removed {
 		why = r.exclusive(fd, id)
 	}
@@ -49,13 +55,16 @@ func (r *Remover) hold(dirfd int, name string, id Identity) (int, Reason) {
 // the filesystem or our rights do not allow a lease.
 func (r *Remover) exclusive(fd int, id Identity) Reason {
 	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
-	case nil, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL:
+	case nil:
 	case unix.EWOULDBLOCK:
 		return InUse
+	case unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS: // no locks here
+	case unix.EBADF: // NFS makes it a lock of the file, which asks for a descriptor that may write
 	default:
 		return errorReason(err)
 	}
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+	r.leased = err == nil
 	switch err {
 	case nil:
 		return Removed
@@ -65,18 +74,37 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 	default:
 		return errorReason(err)
 	}
-	if r.open == nil {
+	owner := r.st.Uid
+	if r.open == nil || r.open.stale() {
 		r.open = scanOpenFiles(r.opts.ProcRoot)
 	}
-	if r.open.holds(id) {
+	switch {
+	case r.open.holds(id):
 		return InUse
+	case r.open.hides(owner):
+		return NoLease
 	}
 	return Removed
 }
 
+// broken reports whether somebody has come for the file since the lease was granted.
+func (r *Remover) broken(fd int) bool {
+	if !r.leased {
+		return false
+	}
+	kind, err := unix.FcntlInt(uintptr(fd), unix.F_GETLEASE, 0)
+	return err != nil || kind != unix.F_WRLCK
+}
+
 // openFiles are the files that processes of this host have open or mapped, as far as this user
 // may see them.
-type openFiles struct{ files map[fileID]bool }
+type openFiles struct {
+	files    map[fileID]bool
+	hidden   map[uint32]bool // users with a process that could not be looked into
+	hidesAll bool            // other users' processes are not even listed
+	at       time.Time
+	took     time.Duration
+}
 
 type fileID struct {
 	major, minor uint32
@@ -87,9 +115,18 @@ func (o *openFiles) holds(id Identity) bool {
 	return o.files[fileID{id.DevMajor, id.DevMinor, id.Ino}]
 }
 
+// hides reports whether a process of the user may have files open that were not seen.
+func (o *openFiles) hides(uid uint32) bool {
+	return o.hidden[uid] || o.hidesAll && int(uid) != os.Geteuid()
+}
+
+// stale reports whether it is time to look again: a long run would rely on what was open at its
+// start, and one that looks too often would do nothing else.
+func (o *openFiles) stale() bool { return time.Since(o.at) > max(2*time.Second, 20*o.took) }
+
 // scanOpenFiles looks at every descriptor and mapping of every other process once.
 func scanOpenFiles(root string) *openFiles {
-	o := &openFiles{files: make(map[fileID]bool)}
+	o := &openFiles{files: make(map[fileID]bool), hidden: make(map[uint32]bool), hidesAll: true, at: time.Now()}
 	self := strconv.Itoa(os.Getpid())
 	pids, err := os.ReadDir(root)
 	if err != nil {
@@ -97,19 +134,29 @@ func scanOpenFiles(root string) *openFiles {
 	}
 	for _, p := range pids {
 		name := p.Name()
+		if name == "1" {
+			o.hidesAll = false // proc(5): with hidepid=invisible the first process is not listed
+		}
 		if name == self || strings.Trim(name, "0123456789") != "" {
 			continue
 		}
-		o.scanDescriptors(filepath.Join(root, name, "fd"))
-		o.scanMaps(filepath.Join(root, name, "maps"))
+		fds := o.scanDescriptors(filepath.Join(root, name, "fd"))
+		maps := o.scanMaps(filepath.Join(root, name, "maps"))
+		if err := cmp.Or(fds, maps); errors.Is(err, fs.ErrPermission) {
+			var st unix.Stat_t
+			if unix.Stat(filepath.Join(root, name), &st) == nil {
+				o.hidden[st.Uid] = true
+			}
+		}
 	}
+	o.took = time.Since(o.at)
 	return o
 }
 
-func (o *openFiles) scanDescriptors(dir string) {
+func (o *openFiles) scanDescriptors(dir string) error {
 	fds, err := os.ReadDir(dir)
 	if err != nil {
-		return
+		return err
 	}
 	var st unix.Statx_t
 	for _, fd := range fds {
@@ -118,12 +165,13 @@ func (o *openFiles) scanDescriptors(dir string) {
 			o.files[fileID{st.Dev_major, st.Dev_minor, st.Ino}] = true
 		}
 	}
+	return nil
 }
 
-func (o *openFiles) scanMaps(path string) {
+func (o *openFiles) scanMaps(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return
+		return err
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
@@ -132,6 +180,7 @@ func (o *openFiles) scanMaps(path string) {
 			o.files[id] = true
 		}
 	}
+	return lines.Err()
 }
 
 // parseMapsLine reads device and inode of a line of /proc/pid/maps (proc(5)):

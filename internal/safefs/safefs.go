@@ -30,6 +30,9 @@ const (
 	NotRegular Reason = "not_regular"
 	Mount      Reason = "mount"
 	Future     Reason = "future"
+	// NoLease says that nobody could tell whether the file is open: a lease was refused, and there
+	// are processes of the file's owner that this user may not look into. CAP_LEASE helps.
+	NoLease Reason = "error_no_lease"
 )
 
 func errorReason(err error) Reason {
@@ -75,6 +78,8 @@ type Remover struct {
 	open       *openFiles // scanned when the first lease is not to be had
 	quarantine int        // descriptor of the private folder; -1 until it is needed
 	serial     int
+	name       []byte // of the file at work, with its NUL
+	leased     bool   // the file at work is under our lease
 	st         unix.Statx_t
 }
 
@@ -96,7 +101,7 @@ func (r *Remover) Close() {
 	}
 }
 
-const statMask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_NLINK
+const statMask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_NLINK | unix.STATX_UID
 
 // Remove removes an entry during the Visit that found it. freed is the space given back: the
 // allocated blocks of a last link.
@@ -104,7 +109,8 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 	if why := r.Allowed(e); why != Removed {
 		return 0, why
 	}
-	if why := r.remove(e.Parent.FD(), string(e.Name), IdentityOf(e)); why != Removed {
+	r.name = append(append(r.name[:0], e.Name...), 0)
+	if why := r.remove(e.Parent.FD(), IdentityOf(e)); why != Removed {
 		return 0, why
 	}
 	if e.Nlink > 1 {
@@ -168,7 +174,8 @@ func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
 		}
 		defer unix.Close(dir)
 	}
-	if why := r.remove(dir, name, f.Identity); why != Removed {
+	r.name = append(append(r.name[:0], name...), 0)
+	if why := r.remove(dir, f.Identity); why != Removed {
 		return 0, why
 	}
 	if f.Nlink > 1 {
@@ -190,54 +197,60 @@ func pathReason(err error) Reason {
 }
 
 // remove makes the checks on the file itself and, outside a dry run, removes it. dirfd is the
-// folder that the name lies in.
-func (r *Remover) remove(dirfd int, name string, id Identity) Reason {
+// folder that r.name lies in.
+func (r *Remover) remove(dirfd int, id Identity) Reason {
+	fd := -1
 	if !r.opts.NoInUse {
-		fd, why := r.hold(dirfd, name, id)
+		held, why := r.hold(dirfd, id)
 		if why != Removed {
 			return why
 		}
-		defer unix.Close(fd) // also gives back lease and lock
+		defer unix.Close(held) // also gives back lease and lock
+		fd = held
 	}
-	if why := r.same(dirfd, name, id); why != Removed {
+	if why := r.same(dirfd, r.name, id); why != Removed {
 		return why
 	}
 	if r.opts.DryRun {
-		return Removed
+		return r.foresee(dirfd)
+	}
+	if fd >= 0 && r.broken(fd) {
+		return InUse
 	}
 	if r.opts.Strict {
-		return r.removeStrictly(dirfd, name, id)
+		return r.removeStrictly(dirfd, id)
 	}
-	return unlink(dirfd, name)
+	return unlink(dirfd, r.name)
 }
 
-func unlink(dirfd int, name string) Reason {
-	switch err := unix.Unlinkat(dirfd, name, 0); err {
-	case nil:
+func unlink(dirfd int, name []byte) Reason {
+	switch err := unlinkAt(dirfd, name); err {
+	case 0:
 		return Removed
 	case unix.ENOENT:
 		return Changed
 	case unix.EISDIR:
 		return NotRegular
+	case unix.EBUSY: // something is mounted on it
+		return Mount
 	default:
 		return errorReason(err)
 	}
 }
 
+// thisFD is the name that means the descriptor itself.
+var thisFD = []byte{0}
+
 // same reports whether a name still means the file that was judged.
-func (r *Remover) same(dirfd int, name string, id Identity) Reason {
-	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
-	if name == "" {
-		flags |= unix.AT_EMPTY_PATH
-	}
-	err := unix.Statx(dirfd, name, flags, statMask, &r.st)
-	switch {
-	case err == unix.ENOENT:
+func (r *Remover) same(dirfd int, name []byte, id Identity) Reason {
+	switch err := statAt(dirfd, name, &r.st); err {
+	case 0:
+		return r.compare(id, true)
+	case unix.ENOENT:
 		return Changed
-	case err != nil:
+	default:
 		return errorReason(err)
 	}
-	return r.compare(id, true)
 }
 
 func (r *Remover) compare(id Identity, ctime bool) Reason {
@@ -247,15 +260,15 @@ func (r *Remover) compare(id Identity, ctime bool) Reason {
 		return Symlink
 	case kind != unix.S_IFREG:
 		return NotRegular
-	}
-	if st.Ino != id.Ino || st.Dev_major != id.DevMajor || st.Dev_minor != id.DevMinor || int64(st.Size) != id.SizeBytes ||
-		nanoseconds(&st.Mtime) != id.MtimeNs || ctime && nanoseconds(&st.Ctime) != id.CtimeNs {
+	case st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0:
+		return Mount
+	case st.Ino != id.Ino || st.Dev_major != id.DevMajor || st.Dev_minor != id.DevMinor || int64(st.Size) != id.SizeBytes ||
+		dirscan.Nanoseconds(&st.Mtime) != id.MtimeNs || ctime && dirscan.Nanoseconds(&st.Ctime) != id.CtimeNs:
 		return Changed
-	}
-	if st.Nlink > 1 && !r.opts.RemoveLinks {
+	case st.Nlink > 1 && !r.opts.RemoveLinks:
 		return Hardlink
+	case st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0: // what unlink would say, also in a dry run
+		return errorReason(unix.EPERM)
 	}
 	return Removed
 }
-
-func nanoseconds(t *unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
@@ -157,15 +158,10 @@ func TestRemoveChecks(t *testing.T) {
 
 func keepOpen(t *testing.T, path string, flag int) *os.File {
 	t.Helper()
-	before, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = before
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -186,27 +182,30 @@ func keepMapped(t *testing.T, path string) {
 
 func TestDryRunLeavesEveryTimeStamp(t *testing.T) {
 	dir := tempDir(t)
-	path := dir + "/a"
-	aged(t, path)
-	stamps := func() (s [3]unix.StatxTimestamp) {
-		var st unix.Statx_t
-		for i, p := range []string{path, dir} {
-			if err := unix.Statx(unix.AT_FDCWD, p, 0, unix.STATX_BASIC_STATS, &st); err != nil {
+	for _, name := range []string{"a", "sub/b", "sub/deep/held"} {
+		aged(t, dir+"/"+name)
+	}
+	keepOpen(t, dir+"/sub/deep/held", os.O_RDONLY)
+	stamps := func() map[string][3]unix.StatxTimestamp {
+		out := make(map[string][3]unix.StatxTimestamp)
+		for _, name := range []string{"", "a", "sub", "sub/b", "sub/deep", "sub/deep/held"} {
+			var st unix.Statx_t
+			if err := unix.Statx(unix.AT_FDCWD, dir+"/"+name, 0, unix.STATX_BASIC_STATS, &st); err != nil {
 				t.Fatal(err)
 			}
-			if i == 0 {
-				s[0], s[1] = st.Atime, st.Ctime
-			}
-			s[2] = st.Atime
+			out[name] = [3]unix.StatxTimestamp{st.Atime, st.Mtime, st.Ctime}
 		}
-		return s
+		return out
 	}
 	before := stamps()
-	if got := removeAll(t, Options{Dir: dir, DryRun: true}, nil); got["a"] != Removed {
-		t.Fatalf("reasons %v, want that it would be removed", got)
+	for _, strict := range []bool{false, true} {
+		got := removeAll(t, Options{Dir: dir, DryRun: true, Strict: strict}, nil)
+		if got["a"] != Removed || got["sub/b"] != Removed || got["sub/deep/held"] != InUse {
+			t.Fatalf("reasons %v, want that two would be removed", got)
+		}
 	}
-	if after := stamps(); after != before {
-		t.Errorf("time stamps %v after a dry run, want %v", after, before)
+	if diff := cmp.Diff(before, stamps()); diff != "" {
+		t.Errorf("a dry run changed time stamps (-before +after):\n%s", diff)
 	}
 }
 

@@ -1,11 +1,13 @@
 package safefs
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +18,7 @@ import (
 // removeStrictly moves the file into the private folder, where nobody else can exchange it, looks
 // again, and removes it there. What turns out to be another file is moved back; where its name is
 // taken meanwhile it stays in the private folder and is reported by Leftovers.
-func (r *Remover) removeStrictly(dirfd int, name string, id Identity) Reason {
+func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
 	if r.quarantine < 0 {
 		fd, err := openQuarantine(r.opts.Dir)
 		if err != nil {
@@ -25,21 +27,30 @@ func (r *Remover) removeStrictly(dirfd int, name string, id Identity) Reason {
 		r.quarantine = fd
 	}
 	r.serial++
-	held := strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(id.Ino, 10) + "-" + strconv.Itoa(r.serial)
+	held := fmt.Sprintf("%s%d-%d", id.heldPrefix(), os.Getpid(), r.serial)
+	name := string(r.name[:len(r.name)-1])
 	err := unix.Renameat2(dirfd, name, r.quarantine, held, unix.RENAME_NOREPLACE)
 	switch err {
 	case nil:
 	case unix.ENOENT:
 		return Changed
+	case unix.EBUSY:
+		return Mount
 	default:
 		return errorReason(err)
 	}
-	why := Changed
-	if err := unix.Statx(r.quarantine, held, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &r.st); err == nil {
+	nul := append([]byte(held), 0)
+	var why Reason
+	switch err := statAt(r.quarantine, nul, &r.st); err {
+	case 0:
 		why = r.compare(id, false) // the move itself has changed ctime
+	case unix.ENOENT: // another run has swept it
+		return Changed
+	default:
+		why = errorReason(err)
 	}
 	if why == Removed {
-		return unlink(r.quarantine, held)
+		return unlink(r.quarantine, nul)
 	}
 	if err := unix.Renameat2(r.quarantine, held, dirfd, name, unix.RENAME_NOREPLACE); err != nil {
 		return errorReason(err)
@@ -47,17 +58,78 @@ func (r *Remover) removeStrictly(dirfd int, name string, id Identity) Reason {
 	return why
 }
 
-// openQuarantine opens the private folder of a root and makes it where it does not exist. One
-// that others own or may enter is refused.
+// heldPrefix begins the name of a file in the private folder. It says what the file must be, so
+// that a later run can make the second look in place of one that was killed before it.
+func (id Identity) heldPrefix() string {
+	return fmt.Sprintf("%d-%d-%d-", id.Ino, id.SizeBytes, id.MtimeNs)
+}
+
+// isHeld reports whether a file in the private folder is the one that was judged when it was moved
+// there.
+func isHeld(e *dirscan.Entry) bool {
+	return strings.HasPrefix(string(e.Name), IdentityOf(e).heldPrefix())
+}
+
+// Sweep finishes what strict runs that were killed have begun: a file in the private folder that
+// is what was judged before it was moved is removed, with the checks that come after the
+// judgement. Any other stays for a person to look at: it was exchanged in the last moment, and its
+// place is not known. Nothing is done in a dry run, or where the root has no private folder.
+func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
+	if r.opts.DryRun {
+		return 0, 0, nil
+	}
+	fd, err := findQuarantine(r.opts.Dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return 0, 0, err
+	}
+	once := *r
+	once.opts.Strict = false
+	defer func() { r.open, r.name = once.open, once.name }()
+	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.QuarantineName), Visit: func(e *dirscan.Entry) error {
+		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
+			return nil
+		}
+		once.name = append(append(once.name[:0], e.Name...), 0)
+		if once.remove(e.Parent.FD(), IdentityOf(e)) != Removed {
+			return nil
+		}
+		removed++
+		if e.Nlink == 1 {
+			freed += e.AllocatedBytes
+		}
+		return nil
+	}})
+	return removed, freed, err
+}
+
+// openQuarantine opens the private folder of a root and makes it where it does not exist.
 func openQuarantine(dir string) (int, error) {
+	fd, err := findQuarantine(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fd, err
+	}
+	root, err := dirscan.OpenRoot(dir)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.Mkdirat(root, policy.QuarantineName, 0o700)
+	unix.Close(root)
+	if err != nil && err != unix.EEXIST {
+		return -1, err
+	}
+	return findQuarantine(dir)
+}
+
+// findQuarantine opens the private folder of a root. One that others own or may enter is refused.
+func findQuarantine(dir string) (int, error) {
 	root, err := dirscan.OpenRoot(dir)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(root)
-	if err := unix.Mkdirat(root, policy.QuarantineName, 0o700); err != nil && err != unix.EEXIST {
-		return -1, err
-	}
 	fd, err := dirscan.OpenBeneath(root, policy.QuarantineName)
 	if err != nil {
 		return -1, err
@@ -74,8 +146,8 @@ func openQuarantine(dir string) (int, error) {
 	return fd, nil
 }
 
-// Leftovers counts the files that a killed strict run has left in the private folder of a root.
-// They are never removed by themselves: which of them were due is not known any more.
+// Leftovers counts the files in the private folder of a root. After Sweep they are those that a
+// killed strict run had moved there although they were not what it had judged.
 func Leftovers(dir string) (n int, err error) {
 	entries, err := os.ReadDir(filepath.Join(dir, policy.QuarantineName))
 	if errors.Is(err, os.ErrNotExist) {
