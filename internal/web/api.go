@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,8 +18,16 @@ import (
 const staleAfter = 3
 
 // observed returns the targets as they are in the store now.
-func (s *server) observed() []health.Target {
-	return health.Targets(s.Store.Snapshot(nil))
+func (s *server) observed() []health.Target { return s.shown(s.Store.Snapshot(nil)) }
+
+// shown leaves out groups that discovery has shown and that have ended: nobody expects them to
+// run. A configured target without a process stays.
+func (s *server) shown(snapshot []series.Sample) []health.Target {
+	modes := s.State().Modes
+	return slices.DeleteFunc(health.Targets(snapshot), func(t health.Target) bool {
+		_, configured := modes[t.Name]
+		return !configured && t.Processes != nil && *t.Processes == 0
+	})
 }
 
 // fresh reports whether any value is younger than three sample intervals.

@@ -224,7 +224,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		}
 		find[key] = sample
 	}
-	targets := health.Targets(snapshot)
+	targets := s.shown(snapshot)
 	health.SortWorst(targets)
 	v := &view{Title: "Spillway", Now: s.Now(), Version: s.Version, State: s.State(), Single: only != ""}
 	v.Stale = !s.fresh(targets)

@@ -1,0 +1,184 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+const checkMembers = 10 // processes named per target
+
+// plan is what check prints: what each target matches and what would be cleaned now.
+type plan struct {
+	Config   string       `json:"config"` // "" = embedded defaults
+	Rules    int          `json:"rules"`
+	Warnings []string     `json:"warnings,omitempty"`
+	Targets  []targetPlan `json:"targets"`
+}
+
+type targetPlan struct {
+	Name      string                `json:"name"`
+	Mode      string                `json:"mode,omitempty"` // "" for what is only observed
+	Processes []processPlan         `json:"processes"`
+	Resident  int64                 `json:"resident_bytes"`
+	Cleanup   []action.PolicyResult `json:"cleanup,omitempty"`
+}
+
+type processPlan struct {
+	PID      int    `json:"pid"`
+	Name     string `json:"name"`
+	Resident int64  `json:"resident_bytes"`
+	Child    bool   `json:"child,omitempty"`
+}
+
+// check reads the configuration and the rules and prints what follows from them now. It changes
+// nothing, listens nowhere, opens no heap client and no journal.
+func check(ctx context.Context, o Options) error {
+	cfg, err := loadConfig(&o)
+	if err != nil {
+		return err
+	}
+	set, err := loadRules(cfg)
+	if err != nil {
+		return err
+	}
+	p := &plan{Config: o.ConfigFile, Rules: set.Len()}
+	for _, w := range cfg.Warnings {
+		p.Warnings = append(p.Warnings, w.Error())
+	}
+	logger := slog.New(slog.DiscardHandler) // the plan says it all
+	tracker, err := newTracker(cfg, &o, newLogger(o.Stderr, "warn", o.LogFormat))
+	if err != nil {
+		return err
+	}
+	defer tracker.Close()
+	if err := tracker.Refresh(ctx, o.Now()); err != nil {
+		return fmt.Errorf("list the processes: %w", err)
+	}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		tp := targetPlan{Name: t.Name, Mode: t.Mode}
+		tp.members(tracker)
+		if err := tp.plan(ctx, t, cfg, &o, logger); err != nil {
+			return err
+		}
+		p.Targets = append(p.Targets, tp)
+	}
+	if err := p.discovered(tracker); err != nil {
+		return err
+	}
+	if o.JSON {
+		enc := json.NewEncoder(o.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(p)
+	}
+	p.print(o.Stdout)
+	return nil
+}
+
+func (tp *targetPlan) members(tracker *proc.Tracker) {
+	tp.Processes = []processPlan{}
+	for _, m := range tracker.Members(tp.Name) {
+		tp.Resident += m.Resident
+		tp.Processes = append(tp.Processes, processPlan{m.PID, m.Name, m.Resident, m.Child})
+	}
+	slices.SortStableFunc(tp.Processes, func(a, b processPlan) int { return cmp.Compare(b.Resident, a.Resident) })
+}
+
+// plan runs the directory policies of a target without any effect.
+func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Config, o *Options, logger *slog.Logger) error {
+	opts := dirOptions(t.Name, cfg, logger, o.Now)
+	req := action.Request{Target: t.Name, DryRun: true}
+	for _, a := range []action.Action{
+		action.NewCleanTemp(opts, rootedTemps(o.RootFS, t.TempDirs)),
+		action.NewEvictCache(opts, rootedCaches(o.RootFS, t.Caches)),
+	} {
+		res, err := a.Run(ctx, req)
+		if err != nil {
+			return err
+		}
+		tp.Cleanup = append(tp.Cleanup, res.Policies...)
+	}
+	return nil
+}
+
+// discovered adds the groups that discovery shows.
+func (p *plan) discovered(tracker *proc.Tracker) error {
+	groups, err := tracker.Discovered(nil)
+	if err != nil {
+		return err
+	}
+	for i := range groups {
+		tp := targetPlan{Name: groups[i].Target}
+		tp.members(tracker)
+		p.Targets = append(p.Targets, tp)
+	}
+	return nil
+}
+
+func (p *plan) print(w io.Writer) {
+	source := p.Config
+	if source == "" {
+		source = "embedded defaults"
+	}
+	fmt.Fprintf(w, "%s: ok, %d rules\n", source, p.Rules)
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+	for i := range p.Targets {
+		p.Targets[i].print(w)
+	}
+	fmt.Fprintln(w, "\nnothing was changed")
+}
+
+func (tp *targetPlan) print(w io.Writer) {
+	mode := tp.Mode
+	if mode == "" {
+		mode = "observed"
+	}
+	fmt.Fprintf(w, "\n%s (%s)\n", tp.Name, mode)
+	if len(tp.Processes) == 0 {
+		fmt.Fprintln(w, "  no process matches now")
+	} else {
+		fmt.Fprintf(w, "  %d %s, %s resident\n", len(tp.Processes), plural(len(tp.Processes), "process", "processes"), units.Bytes(tp.Resident))
+	}
+	for i, m := range tp.Processes {
+		if i == checkMembers {
+			fmt.Fprintf(w, "    and %d more\n", len(tp.Processes)-i)
+			break
+		}
+		child := ""
+		if m.Child {
+			child = "  (child)"
+		}
+		fmt.Fprintf(w, "    %7d  %-20s %10s%s\n", m.PID, quoteName(m.Name), units.Bytes(m.Resident), child)
+	}
+	for i := range tp.Cleanup {
+		r := &tp.Cleanup[i]
+		fmt.Fprintf(w, "  %s %s: would remove %d of %d files in %s, %s", r.Kind, r.Policy, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
+		if s := skippedText(r.Skipped); s != "" {
+			fmt.Fprintf(w, "; left alone: %s", s)
+		}
+		if r.Error != "" {
+			fmt.Fprintf(w, "; %s", strings.Map(printable, r.Error))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
