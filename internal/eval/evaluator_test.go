@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -530,6 +531,7 @@ groups:
 
 func TestKickAndMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var evaluations []time.Duration
 		start := time.Now()
 		var slow atomic.Int64
@@ -538,7 +540,9 @@ func TestKickAndMissed(t *testing.T) {
 			o.Now, o.Interval, o.Registerer = time.Now, 15*time.Second, reg
 			w := o.Gatherer
 			o.Gatherer = prometheus.GathererFunc(func() (m []*dto.MetricFamily, err error) {
+				mu.Lock()
 				evaluations = append(evaluations, time.Since(start))
+				mu.Unlock()
 				time.Sleep(time.Duration(slow.Load()))
 				return w.Gather()
 			})
@@ -546,6 +550,11 @@ func TestKickAndMissed(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { g.Run(ctx); close(done) }()
+		seen := func(from int) []time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(evaluations[from:])
+		}
 		sweep := func(n int) {
 			for range n {
 				time.Sleep(5 * time.Second)
@@ -554,13 +563,13 @@ func TestKickAndMissed(t *testing.T) {
 			}
 		}
 		sweep(7) // the first sweep, then every third
-		if want := []time.Duration{5 * time.Second, 20 * time.Second, 35 * time.Second}; !slices.Equal(evaluations, want) {
-			t.Errorf("with sweeps: %v, want %v", evaluations, want)
+		if want := []time.Duration{5 * time.Second, 20 * time.Second, 35 * time.Second}; !slices.Equal(seen(0), want) {
+			t.Errorf("with sweeps: %v, want %v", seen(0), want)
 		}
 		time.Sleep(40 * time.Second) // no sweeps: the timer alone
 		synctest.Wait()
-		if want := []time.Duration{51500 * time.Millisecond, 66500 * time.Millisecond}; !slices.Equal(evaluations[3:], want) {
-			t.Errorf("without sweeps: %v, want %v", evaluations[3:], want)
+		if want := []time.Duration{51500 * time.Millisecond, 66500 * time.Millisecond}; !slices.Equal(seen(3), want) {
+			t.Errorf("without sweeps: %v, want %v", seen(3), want)
 		}
 		slow.Store(int64(50 * time.Second))
 		time.Sleep(10 * time.Second)

@@ -29,8 +29,8 @@ func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, [
 	var sent []*active
 	for _, g := range e.groups {
 		for _, r := range g.rules {
-			if len(r.active) == 0 {
-				continue
+			if len(r.active) == 0 || r.lastErr != nil {
+				continue // while a rule fails nobody knows what is true: nothing is told, as in Prometheus
 			}
 			for _, a := range r.sorted() {
 				if !a.needsSending(ev.at) {

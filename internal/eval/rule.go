@@ -88,8 +88,6 @@ func (r *rule) run(ctx context.Context, ev *evaluation, offset time.Duration, li
 
 func (r *rule) record(ev *evaluation, result promql.Vector, at time.Time, limit int) error {
 	if limit > 0 && len(result) > limit {
-		ev.mem.begin(&r.w)
-		ev.mem.end(&r.w, at.UnixMilli())
 		return fmt.Errorf("%d series are more than the group's limit of %d", len(result), limit)
 	}
 	ev.mem.begin(&r.w)
@@ -139,24 +137,25 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 		}
 		a.sample, a.value, a.sampledAt, a.expanded = n.sample, n.sample.F, ev.at, false
 	}
-	ev.mem.begin(&r.w)
-	defer ev.mem.end(&r.w, at.UnixMilli())
-	living := 0
+	var living []*active
 	for h, a := range r.active {
 		if r.queries && !seen[h] && a.state == stateFiring {
 			r.annotate(ctx, ev, a) // while the rings still hold what its queries read
 		}
 		if r.step(ev, h, a, seen[h]) {
-			living++
-			r.writeBack(ev, a, at)
+			living = append(living, a)
 		}
 	}
-	if limit > 0 && living > limit {
+	if limit > 0 && len(living) > limit {
 		clear(r.active)
 		ev.changed = true
-		ev.mem.begin(&r.w) // nothing of this round stays
-		return fmt.Errorf("%d alerts are more than the group's limit of %d", living, limit)
+		return fmt.Errorf("%d alerts are more than the group's limit of %d", len(living), limit)
 	}
+	ev.mem.begin(&r.w)
+	for _, a := range living {
+		r.writeBack(ev, a, at)
+	}
+	ev.mem.end(&r.w, at.UnixMilli())
 	return nil
 }
 
