@@ -103,7 +103,9 @@ func (s *targetSource) Sample(_ context.Context, b *series.Batch) error {
 
 func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	from := b.Len()
-	b.Set(Processes, float64(u.Processes), s.target)
+	if u.Processes > 0 || !s.discovered { // nobody expects a group that was merely seen to run
+		b.Set(Processes, float64(u.Processes), s.target)
+	}
 	b.Set(ProcessStarts, s.starts.add(s.store, ProcessStarts, s.target, u.Starts), s.target)
 	b.Set(ProcessExits, s.exits.add(s.store, ProcessExits, s.target, u.Exits), s.target)
 	// A first sample goes on with the rings that it finds: after a reload the processes are the
