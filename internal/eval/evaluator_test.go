@@ -167,6 +167,63 @@ spillway_evaluator_notifications_total 1
 	}
 }
 
+// TestHighestLevelFirst: the dispatcher starts one run per target, for what presses most.
+func TestHighestLevelFirst(t *testing.T) {
+	g := newRig(t, mustLoad(t, `
+groups:
+  - name: g
+    rules:
+      - {alert: W, expr: v > 0, labels: {level: warning}}
+      - {alert: None, expr: v > 0}
+      - {alert: C, expr: v > 0, labels: {level: critical}}
+      - {alert: Gone, expr: v == 1, labels: {level: emergency}}
+      - {alert: E, expr: v > 1, labels: {level: emergency}}
+`), nil)
+	g.world.set(point{name: "v", value: 1})
+	g.at(t, 0)
+	g.inbox.take()
+	g.world.set(point{name: "v", value: 2})
+	g.at(t, 90*time.Second)
+	want := []string{"firing E", "firing C", "firing W", "firing None", "resolved Gone"}
+	if got := g.inbox.take(); !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
+	}
+}
+
+// TestConcurrentUse: the page, a reload and Submit itself may ask at any time.
+func TestConcurrentUse(t *testing.T) {
+	r := loadBundle(t)
+	var g *rig
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(newTargets50())
+	var told atomic.Int64
+	g = newRig(t, r, func(o *Options) {
+		o.State, o.Gatherer = &blob{}, reg
+		o.Submit = func(context.Context, alert.Batch) ([]alert.Disposition, error) {
+			told.Add(int64(len(g.Alerts()))) // no lock is held
+			return nil, nil
+		}
+	})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 20 {
+				g.SetRules(r)
+				_ = g.Alerts()
+				_ = g.Rules()
+				g.Kick()
+			}
+		})
+	}
+	for i := range 20 {
+		g.at(t, time.Duration(i)*time.Minute)
+	}
+	wg.Wait()
+	if told.Load() == 0 {
+		t.Error("nothing was told")
+	}
+}
+
 // TestVanishedSeriesAreAbsentAtOnce: not five minutes later, and a range still sees their past.
 func TestVanishedSeriesAreAbsentAtOnce(t *testing.T) {
 	g := newRig(t, mustLoad(t, `

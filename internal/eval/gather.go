@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -141,7 +142,7 @@ func (s *scrape) sample(name string, pairs []*dto.LabelPair, extraName, extraVal
 	}
 	s.mem.key = key
 	err := s.mem.write(s.w, s.mem.family(name), key, func() labels.Labels {
-		return labels.New(append(slices.Clone(s.pairs), labels.Label{Name: labels.MetricName, Value: name})...)
+		return labels.New(append(slices.Clone(s.pairs), labels.Label{Name: model.MetricNameLabel, Value: name})...)
 	}, s.ms, v)
 	if err != nil && s.err == nil {
 		s.err = fmt.Errorf("gather: %w", err)

@@ -95,7 +95,7 @@ func suggest(name string, metrics []string) string {
 		}
 	}
 	if best == "" {
-		return "; docs/metrics.md lists those that do"
+		return "; /metrics shows those that do"
 	}
 	return "; did you mean " + best + "?"
 }

@@ -208,7 +208,7 @@ groups:
 	want := []string{
 		`test.yml:8: group "a", rule "A": the metric spillway_memory_use_ratio does not exist; did you mean spillway_memory_used_ratio?`,
 		`test.yml:7: group "a", rule "A": the playbook "relieve" does not exist; write one of clean_temp, or leave the label out for an alert that only informs`,
-		`test.yml:14: group "a", rule "C": the metric spillway_zzz_qqq_xxx does not exist; docs/metrics.md lists those that do`,
+		`test.yml:14: group "a", rule "C": the metric spillway_zzz_qqq_xxx does not exist; /metrics shows those that do`,
 		`test.yml:14: group "a", rule "C": the metric spillway_tempo_files does not exist; did you mean spillway_temp_files?`,
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {

@@ -1,11 +1,14 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // receiver is the name in batches that come from here.
@@ -22,8 +25,9 @@ func (a *active) needsSending(now time.Time) bool {
 	return a.lastSent.Add(resendDelay).Before(now)
 }
 
-// pending returns what is to be told, in the order of the rules, and whose times are to be noted
-// when it was taken.
+// pending returns what is to be told, and whose times are to be noted when it was taken. The
+// highest level comes first, so that it is the one that a run is started for; apart from that the
+// order is that of the rules.
 func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, []*active) {
 	b := alert.Batch{Trigger: alert.TriggerStandalone, Receiver: receiver, GroupKey: receiver}
 	var sent []*active
@@ -42,7 +46,17 @@ func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, [
 			}
 		}
 	}
+	slices.SortStableFunc(b.Alerts, func(x, y alert.Alert) int { return cmp.Compare(rank(&y), rank(&x)) })
 	return b, sent
+}
+
+// rank orders alerts by how much they press.
+func rank(a *alert.Alert) series.Level {
+	if a.Status != alert.StatusFiring {
+		return -1
+	}
+	level, _ := series.ParseLevel(a.Labels[alert.LabelLevel])
+	return level
 }
 
 // notification is the alert as Alertmanager's webhook would tell it.

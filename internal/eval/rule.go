@@ -100,7 +100,7 @@ func (r *rule) record(ev *evaluation, result promql.Vector, at time.Time, limit 
 			continue
 		}
 		lb.Reset(s.Metric)
-		lb.Set(labels.MetricName, r.name)
+		lb.Set(model.MetricNameLabel, r.name)
 		r.labels.Range(func(l labels.Label) { lb.Set(l.Name, l.Value) })
 		if err := ev.mem.writeLabels(&r.w, lb.Labels(), at.UnixMilli(), s.F); err != nil {
 			errs = append(errs, err)
@@ -199,18 +199,18 @@ func (r *rule) settle(ev *evaluation, a *active) bool {
 // writeBack gives ALERTS and ALERTS_FOR_STATE to rules that read them.
 func (r *rule) writeBack(ev *evaluation, a *active, at time.Time) {
 	if ev.mem.wants("ALERTS") {
-		lb := labels.NewBuilder(a.labels).Set(labels.MetricName, "ALERTS").Set("alertstate", string(a.state))
+		lb := labels.NewBuilder(a.labels).Set(model.MetricNameLabel, "ALERTS").Set("alertstate", string(a.state))
 		_ = ev.mem.writeLabels(&r.w, lb.Labels(), at.UnixMilli(), 1) // two alerts of a rule differ in their labels
 	}
 	if ev.mem.wants("ALERTS_FOR_STATE") {
-		lb := labels.NewBuilder(a.labels).Set(labels.MetricName, "ALERTS_FOR_STATE")
+		lb := labels.NewBuilder(a.labels).Set(model.MetricNameLabel, "ALERTS_FOR_STATE")
 		_ = ev.mem.writeLabels(&r.w, lb.Labels(), at.UnixMilli(), float64(a.activeAt.Unix()))
 	}
 }
 
 func (r *rule) alertLabels(ctx context.Context, ev *evaluation, lb *labels.Builder, s *promql.Sample) labels.Labels {
 	lb.Reset(s.Metric)
-	lb.Del(labels.MetricName)
+	lb.Del(model.MetricNameLabel)
 	r.labels.Range(func(l labels.Label) { lb.Set(l.Name, r.expand(ctx, ev, ev.at, s, l.Value)) })
 	lb.Set(labels.AlertName, r.name)
 	return lb.Labels()

@@ -109,9 +109,9 @@ func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired
 			if !ok {
 				continue
 			}
-			p := point{name: in.labels.Get(labels.MetricName), value: v}
+			p := point{name: in.labels.Get(model.MetricNameLabel), value: v}
 			in.labels.Range(func(l labels.Label) {
-				if l.Name != labels.MetricName {
+				if l.Name != model.MetricNameLabel {
 					p.labels = append(p.labels, l.Name, l.Value)
 				}
 			})

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -126,13 +127,13 @@ func (m *memory) write(w *writer, f *family, key []byte, ls func() labels.Labels
 
 // writeLabels is write for a series that is known by its labels, its name among them.
 func (m *memory) writeLabels(w *writer, ls labels.Labels, ms int64, v float64) error {
-	name := ls.Get(labels.MetricName)
+	name := ls.Get(model.MetricNameLabel)
 	if !m.wants(name) {
 		return nil
 	}
 	m.key = m.key[:0]
 	ls.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName {
+		if l.Name != model.MetricNameLabel {
 			m.key = appendKey(m.key, l.Name, l.Value)
 		}
 	})
@@ -251,7 +252,7 @@ func (q *querier) Select(_ context.Context, sorted bool, hints *storage.SelectHi
 	name := ""
 	rest := make([]*labels.Matcher, 0, len(matchers))
 	for _, m := range matchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual && name == "" {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && name == "" {
 			name = m.Value
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -151,7 +152,7 @@ func newWorld(rnd *rand.Rand) *world {
 }
 
 func (w *world) add(name string, v float64, pairs ...string) {
-	w.samples = append(w.samples, &sample{labels: labels.FromStrings(append(pairs, labels.MetricName, name)...), value: v, on: w.rnd.IntN(8) > 0})
+	w.samples = append(w.samples, &sample{labels: labels.FromStrings(append(pairs, model.MetricNameLabel, name)...), value: v, on: w.rnd.IntN(8) > 0})
 }
 
 func (w *world) step() {
@@ -159,7 +160,7 @@ func (w *world) step() {
 		if w.rnd.IntN(25) == 0 {
 			s.on = !s.on
 		}
-		switch s.labels.Get(labels.MetricName) {
+		switch s.labels.Get(model.MetricNameLabel) {
 		case "a":
 			s.value = math.Abs(s.value + w.rnd.NormFloat64()*1.5)
 			if w.rnd.IntN(200) == 0 {
@@ -190,7 +191,7 @@ func (w *world) Gather() ([]*dto.MetricFamily, error) {
 		if !s.on {
 			continue
 		}
-		name, v := s.labels.Get(labels.MetricName), s.value
+		name, v := s.labels.Get(model.MetricNameLabel), s.value
 		f := byName[name]
 		if f == nil {
 			f = &dto.MetricFamily{Name: &name, Type: dto.MetricType_GAUGE.Enum()}
@@ -199,7 +200,7 @@ func (w *world) Gather() ([]*dto.MetricFamily, error) {
 		}
 		m := &dto.Metric{Gauge: &dto.Gauge{Value: &v}}
 		s.labels.Range(func(l labels.Label) {
-			if l.Name != labels.MetricName {
+			if l.Name != model.MetricNameLabel {
 				m.Label = append(m.Label, &dto.LabelPair{Name: &l.Name, Value: &l.Value})
 			}
 		})
@@ -268,7 +269,7 @@ func newTheirs(t *testing.T, text string, w *world) *theirs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &theirs{db: db, world: w, was: make(map[*sample]bool), up: labels.FromStrings(labels.MetricName, "up")}
+	x := &theirs{db: db, world: w, was: make(map[*sample]bool), up: labels.FromStrings(model.MetricNameLabel, "up")}
 	p := parser.NewParser(parser.Options{})
 	engine := promql.NewEngine(promql.EngineOpts{
 		MaxSamples: 1e6, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
