@@ -53,6 +53,7 @@ type dirRun struct {
 	path     []byte
 	reported time.Time
 	ticks    int
+	kept     int64 // names that the last scan passed over because of keep
 }
 
 // runPolicy checks the root again, as it is now, and runs work on it.
@@ -130,8 +131,9 @@ func (r *dirRun) finish(err error) {
 
 // scan walks the policy's files once. Cancelled, it stops before the next file.
 func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) {
+	r.kept = 0
 	return dirscan.Scan(r.ctx, dirscan.Options{
-		Dir: r.common.Dir, Recursive: r.common.IsRecursive(), Select: r.names.Select, Skip: policy.SkipFolder,
+		Dir: r.common.Dir, Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
 		Visit: func(e *dirscan.Entry) error {
 			if err := r.ctx.Err(); err != nil {
 				return err
@@ -139,6 +141,17 @@ func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) 
 			return visit(e)
 		},
 	})
+}
+
+// selects reports whether a name is the policy's, and counts those that it keeps.
+func (r *dirRun) selects(name []byte) bool {
+	if r.names.Select(name) {
+		return true
+	}
+	if r.names.Kept(name) {
+		r.kept++
+	}
+	return false
 }
 
 // remove removes an entry that is due and counts what came of it.
@@ -182,6 +195,9 @@ func (r *dirRun) count(size, freed int64, skipped safefs.Reason) {
 // mergeScan adds what the walk itself passed over.
 func (r *dirRun) mergeScan(res *dirscan.Result) {
 	r.res.Scanned = max(r.res.Scanned, res.Files)
+	if r.kept > 0 {
+		r.res.Skipped["kept"] = r.kept
+	}
 	for reason, n := range res.SkippedByReason() {
 		r.res.Skipped[reason] = max(r.res.Skipped[reason], n)
 	}

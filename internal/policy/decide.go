@@ -49,6 +49,15 @@ func (c *Common) Compile() (*Names, error) {
 // Select reports whether a name is included and not kept.
 func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.keep.Match(name) }
 
+// Kept reports whether a name would be included if it were not kept.
+func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
+
+// Include reports whether a name is included, kept or not.
+func (n *Names) Include(name []byte) bool { return n.include.Match(name) }
+
+// Keep reports whether a name is kept.
+func (n *Names) Keep(name []byte) bool { return n.keep.Match(name) }
+
 // SkipFolder reports whether a folder is the quarantine of strict removals.
 func SkipFolder(name []byte) bool { return string(name) == QuarantineName }
 

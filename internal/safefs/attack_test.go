@@ -155,10 +155,29 @@ func TestMounts(t *testing.T) {
 		mount("none", dir+"/tmpfs", "tmpfs", 0)
 		aged(t, dir+"/tmpfs/f")
 		mount(outside, dir+"/bind", "", unix.MS_BIND)
-		mount(outside+"/f", dir+"/mountpoint", "", unix.MS_BIND) // a file over a file, on the same device
-		both(t, Options{Dir: dir, MinAge: time.Minute}, map[string]Reason{"free": Removed, "mountpoint": Mount})
-		if !exists(dir+"/tmpfs/f") || !exists(outside+"/f") {
-			t.Error("a file behind a mount is gone")
+		// A file over a file, on the same device, between the look and the removal.
+		for _, o := range []Options{{DryRun: true}, {Strict: true}, {}, {NoInUse: true}} {
+			o.Dir, o.MinAge = dir, time.Minute
+			got := removeAll(t, o, func(e *dirscan.Entry) {
+				if string(e.Name) == "mountpoint" {
+					mount(outside+"/f", dir+"/mountpoint", "", unix.MS_BIND)
+				}
+			})
+			if got["mountpoint"] != Changed && got["mountpoint"] != Mount {
+				t.Errorf("%+v: reasons %v, want that the mount point stays", o, got)
+			}
+			if err := unix.Unmount(dir+"/mountpoint", unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		}
+		mount(dir+"/mountpoint", dir+"/mountpoint", "", unix.MS_BIND) // it over itself
+		for _, dry := range []bool{true, false} {
+			if got := removeAll(t, Options{Dir: dir, DryRun: dry}, nil); got["mountpoint"] != "" && got["mountpoint"] != Mount {
+				t.Errorf("dry run %v: reasons %v, want that the mount point stays as one", dry, got)
+			}
+		}
+		if !exists(dir+"/tmpfs/f") || !exists(outside+"/f") || !exists(dir+"/mountpoint") || exists(dir+"/free") {
+			t.Error("a file behind a mount is gone, or one before it stays")
 		}
 
 		// A mount that appears between the look and the removal.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +16,10 @@ import (
 
 // systemDirs may not be a root, nor may anything below those that are marked.
 var systemDirs = map[string]bool{ // true: nothing below it either
-	"/": false, "/bin": true, "/boot": true, "/dev": false, "/etc": true, "/home": false, "/lib": true, "/lib32": true,
-	"/lib64": true, "/libx32": true, "/lost+found": true, "/media": false, "/mnt": false, "/opt": false, "/proc": true,
-	"/root": false, "/run": false, "/sbin": true, "/srv": false, "/sys": true, "/tmp": false, "/usr": true, "/var": false,
+	"/": false, "/bin": true, "/boot": true, "/dev": true, "/efi": true, "/etc": true, "/home": false, "/lib": true, "/lib32": true,
+	"/lib64": true, "/libx32": true, "/lost+found": true, "/media": false, "/mnt": false, "/nix": true, "/opt": false, "/proc": true,
+	"/root": false, "/run": false, "/run/dbus": true, "/run/lock": true, "/run/systemd": true, "/run/udev": true,
+	"/sbin": true, "/snap": true, "/srv": false, "/sys": true, "/tmp": false, "/usr": true, "/var": false,
 	"/var/cache": false, "/var/lib": false, "/var/lib/dpkg": true, "/var/lib/rpm": true, "/var/lib/systemd": true,
 	"/var/local": false, "/var/log": false, "/var/mail": true, "/var/opt": false, "/var/run": false, "/var/spool": false,
 	"/var/tmp": false, "/dev/shm": false, "/run/user": false, "/usr/local": false,
@@ -41,6 +41,9 @@ func CheckRoot(dir string, reserved ...string) error {
 		return err
 	}
 	for _, r := range reserved {
+		if real, err := filepath.EvalSymlinks(r); err == nil {
+			r = real
+		}
 		if r = filepath.Clean(r); r == dir || inside(r, dir) || inside(dir, r) {
 			return fmt.Errorf("%q and the exporter's own folder %q lie in each other: write another directory", dir, r)
 		}
@@ -75,20 +78,28 @@ func inside(outer, inner string) bool {
 func checkSystem(dir string) error {
 	const hint = "write a folder that holds nothing but the service's own files"
 	for sys, deep := range systemDirs {
-		if dir == sys || deep && inside(sys, dir) && !underLocal(dir) {
+		if dir == sys || deep && inside(sys, dir) && !excepted(dir) {
 			return fmt.Errorf("%q is a system directory: %s", dir, hint)
 		}
 	}
-	if filepath.Dir(dir) == "/home" || slices.Contains(homes(), dir) {
+	if filepath.Dir(dir) == "/home" {
 		return fmt.Errorf("%q is a home directory: %s", dir, hint)
+	}
+	for _, home := range homes() {
+		switch {
+		case home == dir:
+			return fmt.Errorf("%q is a home directory: %s", dir, hint)
+		case inside(dir, home):
+			return fmt.Errorf("%q holds the home directory %q: %s", dir, home, hint)
+		}
 	}
 	return nil
 }
 
-// underLocal excepts what lies below /usr/local, which is the administrator's.
-func underLocal(dir string) bool { return inside("/usr/local", dir) }
+// excepted reports whether a folder below a system directory is the administrator's or a service's.
+func excepted(dir string) bool { return inside("/usr/local", dir) || inside("/dev/shm", dir) }
 
-// homes returns the home directories of the users of this host that are not system directories.
+// homes returns the home directories of the users of this host.
 func homes() []string {
 	f, err := os.Open("/etc/passwd")
 	if err != nil {
@@ -104,8 +115,8 @@ func homes() []string {
 	return out
 }
 
-// checkAncestors refuses a folder whose path somebody else could replace: an ancestor that the
-// group or others can write, without the sticky bit.
+// checkAncestors refuses a folder whose path anybody could replace: one with an ancestor that others
+// can write, without the sticky bit. The owner and the group of a folder are trusted with it.
 func checkAncestors(dir string) error {
 	for up := filepath.Dir(dir); ; up = filepath.Dir(up) {
 		info, err := os.Lstat(up)

@@ -405,6 +405,13 @@ func TestCheckRoot(t *testing.T) {
 	f("/var/lib", "system directory")
 	f("/tmp", "system directory")
 	f("/proc/1", "system directory")
+	f("/dev/pts", "system directory")
+	f("/dev/shm", "system directory")
+	f("/run/systemd/system", "system directory")
+	f("/usr/local", "system directory")
+	if err := CheckRoot("/dev/shm/spillway-test-missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("below /dev/shm: %v, want fs.ErrNotExist", err)
+	}
 	f("/home/anybody", "home directory")
 	f("/root", "directory")
 	f("relative", "not absolute")
@@ -417,6 +424,11 @@ func TestCheckRoot(t *testing.T) {
 	f(dir+"/journal", "own folder")
 	f(dir+"/journal/x", "own folder")
 	f(dir, "own folder")
+	os.MkdirAll(dir+"/elsewhere/journal", 0o755)
+	os.Symlink(dir+"/elsewhere/journal", dir+"/to-journal")
+	if err := CheckRoot(dir+"/elsewhere", dir+"/to-journal"); err == nil || !strings.Contains(err.Error(), "own folder") {
+		t.Errorf("a journal behind a link: %v, want a refusal", err)
+	}
 	if err := CheckRoot(dir + "/missing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing folder: %v, want fs.ErrNotExist", err)
 	}
@@ -458,19 +470,30 @@ func FuzzMapsLine(f *testing.F) {
 }
 
 func BenchmarkRemove(b *testing.B) {
+	const n = 1000
 	for _, check := range []bool{true, false} {
 		b.Run(map[bool]string{true: "in-use check", false: "plain"}[check], func(b *testing.B) {
 			dir := tempDir(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				b.StopTimer()
-				for i := range 1000 {
+				for i := range n {
 					aged(b, fmt.Sprintf("%s/%d", dir, i))
 				}
 				b.StartTimer()
-				removeAll(b, Options{Dir: dir, NoInUse: !check}, nil)
+				r := NewRemover(Options{Dir: dir, NoInUse: !check, MinAge: time.Minute, AgeNs: byMtime, Now: time.Now()})
+				res, err := dirscan.Scan(b.Context(), dirscan.Options{Dir: dir, Visit: func(e *dirscan.Entry) error {
+					if _, why := r.Remove(e); why != Removed {
+						b.Fatal(why)
+					}
+					return nil
+				}})
+				if err != nil || res.Files != n {
+					b.Fatal(res.Files, err)
+				}
+				r.Close()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/file")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/file")
 		})
 	}
 }
