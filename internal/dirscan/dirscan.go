@@ -9,13 +9,15 @@
 package dirscan
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,8 +31,9 @@ var ErrSymlink = errors.New("is reached through a symbolic link: write the path 
 const (
 	direntBuffer    = 64 << 10
 	defaultMaxDepth = 32 << 10
-	heldLevels      = 64  // directories held open above the present one; those further up are reopened
-	checkEvery      = 256 // entries between two looks at the context
+	heldLevels      = 64      // directories held open, beside the root; those further up are reopened
+	deepBuffer      = 4 << 10 // of the listings of levels further down, so that a deep tree costs no more memory
+	checkEvery      = 256     // entries between two looks at the context
 )
 
 // Options configure a scan. Dir is required.
@@ -43,7 +46,7 @@ type Options struct {
 	Age       func(*Entry) int64     // nanoseconds since 1970 that the age statistics use; default the newer of mtime and ctime
 	Ages      *Histogram             // filled when not nil
 	Now       time.Time              // what ages are measured against; required with Ages
-	CountOnly bool                   // names only: no sizes, times or Visit, a fifth of the cost
+	CountOnly bool                   // names only: no sizes, times, Ages or Visit, a fifth of the cost
 	// Visit is called for every selected regular file, on the goroutine of Scan. It may remove
 	// the entry through Parent.FD(). ErrStop ends the scan, any other error aborts it.
 	Visit func(*Entry) error
@@ -53,7 +56,7 @@ type Options struct {
 type Folder struct {
 	fd     int
 	parent *Folder
-	name   string
+	name   []byte // followed by a NUL
 	depth  int
 }
 
@@ -66,12 +69,20 @@ func (f *Folder) Depth() int { return f.depth }
 // AppendPath appends the path relative to the root, with a slash at its end; nothing for the
 // root itself.
 func (f *Folder) AppendPath(dst []byte) []byte {
-	if f.parent == nil {
-		return dst
+	size := 0
+	for up := f; up.parent != nil; up = up.parent {
+		size += len(up.name) + 1
 	}
-	dst = f.parent.AppendPath(dst)
-	dst = append(dst, f.name...)
-	return append(dst, '/')
+	dst = slices.Grow(dst, size)
+	end := len(dst) + size
+	dst = dst[:end]
+	for up := f; up.parent != nil; up = up.parent { // from the end: a recursion would be as deep as the tree
+		end--
+		dst[end] = '/'
+		end -= len(up.name)
+		copy(dst[end:], up.name)
+	}
+	return dst
 }
 
 // Entry is one regular file. It and its Name are valid during Visit only.
@@ -161,7 +172,10 @@ func OpenRoot(dir string) (fd int, err error) {
 		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOATIME,
 		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	fd, err = openat2(unix.AT_FDCWD, dir, &how)
+	name, err := unix.ByteSliceFromString(dir)
+	if err == nil {
+		fd, err = openat2(unix.AT_FDCWD, name, how)
+	}
 	switch {
 	case err == nil:
 		return fd, nil
@@ -172,18 +186,21 @@ func OpenRoot(dir string) (fd int, err error) {
 	}
 }
 
-// openat2 retries without O_NOATIME where that is not permitted (another user's directory) and
-// after EINTR and EAGAIN (a rename went on elsewhere).
-func openat2(dirfd int, name string, how *unix.OpenHow) (int, error) {
-	h := *how
+// openat2 opens a name that ends with a NUL. It retries without O_NOATIME where that is not
+// permitted (another user's directory) and after EINTR and EAGAIN (a rename went on elsewhere).
+// Unlike the wrapper of x/sys it copies nothing to the heap.
+func openat2(dirfd int, name []byte, how unix.OpenHow) (int, error) {
 	for range 16 {
-		fd, err := unix.Openat2(dirfd, name, &h)
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
+			uintptr(unsafe.Pointer(&how)), unix.SizeofOpenHow, 0, 0)
 		switch {
-		case err == unix.EPERM && h.Flags&unix.O_NOATIME != 0:
-			h.Flags &^= unix.O_NOATIME
-		case err == unix.EINTR || err == unix.EAGAIN:
+		case errno == 0:
+			return int(fd), nil
+		case errno == unix.EPERM && how.Flags&unix.O_NOATIME != 0:
+			how.Flags &^= unix.O_NOATIME
+		case errno == unix.EINTR || errno == unix.EAGAIN:
 		default:
-			return fd, err
+			return -1, errno
 		}
 	}
 	return -1, unix.EAGAIN
@@ -210,24 +227,30 @@ const longestPath = 3 << 10
 // OpenBeneath opens a directory below an open root by its relative path, as the walk does: no
 // link, no mount, nothing outside.
 func OpenBeneath(root int, path string) (int, error) {
+	name, err := unix.ByteSliceFromString(path)
+	if err != nil {
+		return -1, err
+	}
+	return openBeneath(root, name)
+}
+
+// openBeneath is OpenBeneath for a path that ends with a NUL; it overwrites path.
+func openBeneath(root int, path []byte) (int, error) {
 	dir := root
-	for len(path) > longestPath {
-		cut := strings.LastIndexByte(path[:longestPath], '/')
-		if cut <= 0 {
-			return -1, unix.ENAMETOOLONG
+	for {
+		rest := []byte(nil)
+		if len(path) > longestPath {
+			if cut := bytes.LastIndexByte(path[:longestPath], '/'); cut > 0 { // else the kernel refuses the name
+				path[cut], rest = 0, path[cut+1:]
+			}
 		}
-		next, err := openat2(dir, path[:cut], &childHow)
+		next, err := openat2(dir, path, childHow)
 		if dir != root {
 			unix.Close(dir)
 		}
-		if err != nil {
-			return -1, err
+		if err != nil || rest == nil {
+			return next, err
 		}
-		dir, path = next, path[cut+1:]
+		dir, path = next, rest
 	}
-	fd, err := openat2(dir, path, &childHow)
-	if dir != root {
-		unix.Close(dir)
-	}
-	return fd, err
 }

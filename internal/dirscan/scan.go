@@ -13,7 +13,7 @@ import (
 // of one buffer per level and no more.
 type frame struct {
 	Folder
-	ino     uint64
+	id      fileID // set when the descriptor is given up
 	offset  int64  // of the listing, to go on after the directory was reopened
 	pending []byte // names of sub-folders of the present buffer, each with a NUL
 	eof     bool
@@ -28,10 +28,15 @@ type walker struct {
 	entry  Entry
 	stack  []*frame
 	spare  []*frame
-	held   int // frames from this one up the stack are open
+	held   int // frames from this one up the stack are open, and the root always is
 	ticks  int
-	mount  uint64
-	device [2]uint32
+	path   []byte
+	device fileID // of the root
+}
+
+// fileID tells two directories apart.
+type fileID struct {
+	dev, ino uint64
 }
 
 const statMask = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_UID | unix.STATX_GID |
@@ -44,21 +49,20 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 	if o.MaxDepth <= 0 {
 		o.MaxDepth = defaultMaxDepth
 	}
-	w := &walker{ctx: ctx, o: &o, buf: make([]byte, direntBuffer)}
-	w.push(fd, nil, "")
+	w := &walker{ctx: ctx, o: &o, buf: make([]byte, direntBuffer), held: 1}
+	w.push(fd, nil, nil)
 	defer w.close()
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|statFlags, unix.STATX_INO, &w.st); err != nil {
+	var err error
+	if w.device, err = identify(fd); err != nil {
 		return w.res, err
 	}
-	w.device = [2]uint32{w.st.Dev_major, w.st.Dev_minor}
-	err := w.run()
-	if err == ErrStop {
+	if err = w.run(); err == ErrStop {
 		err = nil
 	}
 	return w.res, err
 }
 
-func (w *walker) push(fd int, parent *Folder, name string) {
+func (w *walker) push(fd int, parent *Folder, name []byte) {
 	var f *frame
 	if n := len(w.spare); n > 0 {
 		f, w.spare = w.spare[n-1], w.spare[:n-1]
@@ -74,7 +78,7 @@ func (w *walker) push(fd int, parent *Folder, name string) {
 	w.stack = append(w.stack, f)
 	if len(w.stack)-w.held > heldLevels { // the one furthest up is reopened when it is needed
 		up := w.stack[w.held]
-		up.ino = inode(up.fd)
+		up.id, _ = identify(up.fd)
 		unix.Close(up.fd)
 		up.fd = -1
 		w.held++
@@ -88,7 +92,9 @@ func (w *walker) pop() {
 	if f.fd >= 0 {
 		unix.Close(f.fd)
 	}
-	w.spare = append(w.spare, f)
+	if len(w.spare) < heldLevels {
+		w.spare = append(w.spare, f)
+	}
 	w.stack = w.stack[:n]
 }
 
@@ -98,12 +104,10 @@ func (w *walker) close() {
 	}
 }
 
-func inode(fd int) uint64 {
+func identify(fd int) (fileID, error) {
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil {
-		return 0
-	}
-	return st.Ino
+	err := unix.Fstat(fd, &st)
+	return fileID{uint64(st.Dev), st.Ino}, err
 }
 
 func (w *walker) run() error {
@@ -129,53 +133,36 @@ func (w *walker) run() error {
 	return nil
 }
 
-// reopen opens the present directory again, and those above it that may be held, by walking down
-// from the root. It reports false when one of them is not what it was.
+// reopen opens the present directory again, and those above it that may be held, by their path
+// from the root, which is always held. It reports false when one of them is not what it was.
 func (w *walker) reopen() bool {
 	top := len(w.stack) - 1
-	from := max(0, top-heldLevels+1)
-	fd, err := OpenRoot(w.o.Dir)
-	if err != nil {
-		return false
-	}
-	for i := 0; ; i++ {
+	w.held = max(1, top-heldLevels+1)
+	w.path = w.stack[w.held].AppendPath(w.path[:0])
+	w.path[len(w.path)-1] = 0
+	fd, err := openBeneath(w.stack[0].fd, w.path)
+	for i := w.held; err == nil; i++ {
 		f := w.stack[i]
-		if inode(fd) != f.ino {
-			unix.Close(fd)
+		f.fd = fd
+		if id, idErr := identify(fd); idErr != nil || id != f.id {
 			break
 		}
-		if i >= from {
-			f.fd = fd
-			if _, err := unix.Seek(fd, f.offset, 0); err != nil {
-				break
-			}
+		if _, err = unix.Seek(fd, f.offset, 0); err != nil {
+			break
 		}
 		if i == top {
-			break
+			return true
 		}
-		next, err := openat2(fd, w.stack[i+1].name, &childHow)
-		if i < from {
-			unix.Close(fd)
-		}
-		if err != nil {
-			break
-		}
-		fd = next
+		fd, err = openat2(fd, w.stack[i+1].name, childHow)
 	}
-	w.held = from
-	for _, f := range w.stack[from:] {
-		if f.fd < 0 {
-			for _, open := range w.stack[from:] {
-				if open.fd >= 0 {
-					unix.Close(open.fd)
-					open.fd = -1
-				}
-			}
-			w.held = len(w.stack)
-			return false
+	for _, f := range w.stack[w.held:] {
+		if f.fd >= 0 {
+			unix.Close(f.fd)
+			f.fd = -1
 		}
 	}
-	return true
+	w.held = top // it is popped next
+	return false
 }
 
 // descend opens the next sub-folder that waits in f.
@@ -185,21 +172,21 @@ func (w *walker) descend(f *frame) {
 	for start > 0 && f.pending[start-1] != 0 {
 		start--
 	}
-	name := string(f.pending[start:end])
+	name := f.pending[start:end] // stays where it is: nothing is added before the sub-folder has been walked
 	f.pending = f.pending[:start]
 	if f.depth >= w.o.MaxDepth {
 		w.res.Skipped[SkipDepth]++
 		return
 	}
-	fd, err := openat2(f.fd, name, &childHow)
+	fd, err := openat2(f.fd, name, childHow)
 	switch err {
 	case nil:
 		w.push(fd, &f.Folder, name)
 	case unix.EXDEV:
 		w.res.Skipped[SkipMount]++
-	case unix.ELOOP, unix.ENOTDIR: // exchanged since it was listed
+	case unix.ELOOP: // exchanged since it was listed, as below
 		w.res.Skipped[SkipSymlink]++
-	case unix.ENOENT:
+	case unix.ENOENT, unix.ENOTDIR:
 		w.res.Skipped[SkipVanished]++
 	default:
 		w.fail(err)
@@ -220,9 +207,13 @@ func (w *walker) fail(err error) {
 
 // read takes one buffer of f's listing: files are looked at at once, sub-folders are kept.
 func (w *walker) read(f *frame) error {
-	n, err := unix.Getdents(f.fd, w.buf)
+	buf := w.buf
+	if f.depth > heldLevels {
+		buf = buf[:deepBuffer]
+	}
+	n, err := unix.Getdents(f.fd, buf)
 	for err == unix.EINTR {
-		n, err = unix.Getdents(f.fd, w.buf)
+		n, err = unix.Getdents(f.fd, buf)
 	}
 	if err != nil || n <= 0 {
 		f.eof = true
@@ -234,6 +225,9 @@ func (w *walker) read(f *frame) error {
 	for rest := w.buf[:n]; ; {
 		d, ok := nextDirent(&rest)
 		if !ok {
+			if len(rest) > 0 { // not a record: the rest of the buffer cannot be read
+				w.fail(unix.EIO)
+			}
 			return nil
 		}
 		f.offset = d.offset
@@ -318,26 +312,33 @@ func (w *walker) look(f *frame, d dirent) error {
 		}
 		return nil
 	}
-	switch w.st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-	case unix.S_IFDIR:
+	kind := w.st.Mode & unix.S_IFMT
+	switch {
+	case kind == unix.S_IFDIR:
 		w.folder(f, d.name)
-		return nil
-	case unix.S_IFLNK:
+	case d.kind == unix.DT_UNKNOWN && !w.selected(d.name): // was not asked above
+	case kind == unix.S_IFLNK:
 		w.res.Skipped[SkipSymlink]++
-		return nil
-	default:
+	case kind != unix.S_IFREG:
 		w.res.Skipped[SkipNotRegular]++
-		return nil
-	}
-	if d.kind == unix.DT_UNKNOWN && !w.selected(d.name) {
-		return nil
-	}
-	if w.device != [2]uint32{w.st.Dev_major, w.st.Dev_minor} { // a file that is a mount of its own
+	case w.mounted():
 		w.res.Skipped[SkipMount]++
-		return nil
+	case w.o.CountOnly:
+		w.res.Files++
+	default:
+		return w.file(f, d.name)
 	}
-	return w.file(f, d.name)
+	return nil
+}
+
+// mounted reports whether the file that was just looked at is a mount of its own. Kernels before
+// 5.8 do not say so; there the device tells, which alone would be wrong for an overlay of several
+// filesystems and for the subvolumes of btrfs: there files have other devices than their root.
+func (w *walker) mounted() bool {
+	if w.st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+		return w.st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	}
+	return unix.Mkdev(w.st.Dev_major, w.st.Dev_minor) != w.device.dev
 }
 
 func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
