@@ -1,4 +1,5 @@
-// Package dashboards embeds the Grafana dashboards that the exporter ships.
+// Package dashboards embeds the Grafana dashboards that the exporter ships, and hands out their
+// queries, so that tests can hold each of them against the metrics that there are.
 package dashboards
 
 import (
@@ -6,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,33 +17,52 @@ import (
 //go:embed *.json
 var FS embed.FS
 
-// Query is one PromQL expression of a dashboard, with its variables filled in so that it parses.
+// Query is one expression of a dashboard.
 type Query struct {
-	Dashboard string // file name
-	Panel     string // title of the panel or annotation
-	Expr      string
+	File  string // spillway-overview.json
+	Panel string // the title of its panel; of an annotation or a variable, the name of that
+	Expr  string // PromQL with Grafana's variables replaced, so that it parses and selects everything
 }
 
-// variables are what Grafana would fill in.
-var variables = strings.NewReplacer("$job", ".*", "$instance", ".*", "$target", ".*", "$__rate_interval", "5m")
+var metricName = regexp.MustCompile(`\b(spillway_[a-z0-9_]+|ALERTS)\b`)
 
-// dashboard is the part of Grafana's model that these dashboards use.
+// Metrics returns the names of the metrics that the query reads, each once, in their order. The
+// series of a histogram count as the histogram.
+func (q *Query) Metrics() []string {
+	var out []string
+	for _, name := range metricName.FindAllString(q.Expr, -1) {
+		if name = strings.TrimSuffix(name, "_bucket"); !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// variables are what Grafana would put in the place of its variables.
+var variables = strings.NewReplacer(
+	"$__rate_interval", "5m", "$__range", "6h", "$__interval", "1m",
+	"$job", ".+", "$instance", ".+", "$target", ".+",
+)
+
+var labelValues = regexp.MustCompile(`^label_values\((.+), [a-z]+\)$`)
+
+type panel struct {
+	Title   string
+	Targets []struct{ Expr string }
+	Panels  []panel
+}
+
 type dashboard struct {
-	Panels []struct {
-		Title   string `json:"title"`
-		Targets []struct {
-			Expr string `json:"expr"`
-		} `json:"targets"`
-	} `json:"panels"`
+	Panels      []panel
 	Annotations struct {
-		List []struct {
-			Name string `json:"name"`
-			Expr string `json:"expr"`
-		} `json:"list"`
-	} `json:"annotations"`
+		List []struct{ Name, Expr string }
+	}
+	Templating struct {
+		List []struct{ Name, Type, Definition string }
+	}
 }
 
-// Queries returns every expression of every dashboard.
+// Queries returns every expression of every dashboard: of panels, annotations and variables.
 func Queries() ([]Query, error) {
 	names, err := fs.Glob(FS, "*.json")
 	if err != nil {
@@ -56,14 +78,34 @@ func Queries() ([]Query, error) {
 		if err := json.Unmarshal(raw, &d); err != nil {
 			return nil, fmt.Errorf("dashboard %s: %w", name, err)
 		}
-		for _, p := range d.Panels {
-			for _, t := range p.Targets {
-				out = append(out, Query{name, p.Title, variables.Replace(t.Expr)})
+		add := func(panel, expr string) {
+			if expr != "" {
+				out = append(out, Query{name, panel, variables.Replace(expr)})
 			}
 		}
+		addPanels(d.Panels, add)
 		for _, a := range d.Annotations.List {
-			out = append(out, Query{name, a.Name, variables.Replace(a.Expr)})
+			add(a.Name, a.Expr)
+		}
+		for _, v := range d.Templating.List {
+			if v.Type != "query" {
+				continue
+			}
+			m := labelValues.FindStringSubmatch(v.Definition)
+			if m == nil {
+				return nil, fmt.Errorf("dashboard %s: variable %s: %q is not label_values(selector, label)", name, v.Name, v.Definition)
+			}
+			add(v.Name, m[1])
 		}
 	}
 	return out, nil
+}
+
+func addPanels(panels []panel, add func(panel, expr string)) {
+	for _, p := range panels {
+		for _, t := range p.Targets {
+			add(p.Title, t.Expr)
+		}
+		addPanels(p.Panels, add)
+	}
 }
