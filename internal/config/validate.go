@@ -188,7 +188,7 @@ type dirKey struct{ dir, key string }
 func (c *Config) dirs() []dirKey {
 	var out []dirKey
 	add := func(p *policy.Common, key string) {
-		if filepath.IsAbs(p.Dir) {
+		if filepath.IsAbs(p.Dir) && filepath.Clean(p.Dir) == p.Dir { // else the policy has said so itself
 			out = append(out, dirKey{p.Dir, key + ".dir"})
 		}
 	}

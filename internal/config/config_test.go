@@ -1,0 +1,156 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the expected messages of testdata/bad")
+
+// fixture is a folder with what the files of testdata/bad speak of as DIR.
+func fixture(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"cache", "tts/cache", "journal"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(dir+"/tts", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestBad loads every file of testdata/bad and compares all that is said about it with the file
+// beside it. go test ./internal/config -update writes them: read the difference.
+func TestBad(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yml")
+	if err != nil || len(files) < 25 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	dir := fixture(t)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Parse("spillway.yml", bytes.ReplaceAll(raw, []byte("DIR"), []byte(dir)))
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			got := strings.ReplaceAll(err.Error(), dir, "DIR") + "\n"
+			golden := strings.TrimSuffix(file, ".yml") + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("messages (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestExampleLoads(t *testing.T) {
+	c, err := Load("../../examples/spillway.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Targets) != 1 || c.Targets[0].Mode != DryRun || len(c.Warnings) == 0 {
+		t.Errorf("targets %d, mode %q, warnings %v: want one target in dry run and a word on folders that do not exist", len(c.Targets), c.Targets[0].Mode, c.Warnings)
+	}
+	// Every key that a struct knows stands in the example.
+	raw, err := os.ReadFile("../../examples/spillway.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"sample_interval", "scan_interval", "evaluation_interval", "window", "mode", "standalone", "rule_files", "thresholds", "instance", "discover", "targets", "journal"} {
+		if !bytes.Contains(raw, []byte(key+":")) {
+			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse("f.yml", []byte("targets: [{name: a, processes: {match: {comm: x}}}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.SampleInterval.Std() != 5*time.Second || c.ScanInterval.Std() != 30*time.Second || c.EvaluationInterval.Std() != 15*time.Second ||
+		c.Window != 100 || c.Mode != DryRun || !*c.Standalone || c.Thresholds.Levels().Critical != .85 || c.Targets[0].Mode != DryRun {
+		t.Errorf("defaults: %+v", c)
+	}
+	if d := Default(); d.Enforces() || d.Discover.Top != 20 || !d.Defaults || d.Mode != DryRun {
+		t.Errorf("without a file: %+v", d)
+	}
+}
+
+func TestCheckListener(t *testing.T) {
+	parse := func(text string) *Config {
+		t.Helper()
+		c, err := Parse("f.yml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	dry := parse("targets: [{name: a, processes: {match: {comm: x}}}]")
+	enforce := parse("targets: [{name: a, mode: enforce, processes: {match: {comm: x}}}]")
+	f := func(c *Config, address string, authenticated, want bool) {
+		t.Helper()
+		if err := c.CheckListener([]string{"127.0.0.1:1", address}, authenticated); (err == nil) != want {
+			t.Errorf("%s, authenticated %v: %v, want accepted %v", address, authenticated, err, want)
+		}
+	}
+	f(dry, ":10042", false, true)
+	f(enforce, ":10042", false, false)
+	f(enforce, "0.0.0.0:10042", false, false)
+	f(enforce, "[::]:10042", false, false)
+	f(enforce, "192.0.2.1:10042", false, false)
+	f(enforce, ":10042", true, true)
+	f(enforce, "127.0.0.1:10042", false, true)
+	f(enforce, "[::1]:10042", false, true)
+	f(enforce, "localhost:10042", false, true)
+	enforce.Webhook.TokenFile = "/etc/spillway/token"
+	f(enforce, ":10042", false, true)
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/bad/*.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range append(files, "../../examples/spillway.yml") {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, err := Parse("f.yml", raw)
+		if (c == nil) == (err == nil) {
+			t.Errorf("config %v, error %v: want exactly one", c, err)
+		}
+	})
+}
