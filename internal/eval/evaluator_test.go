@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 )
@@ -112,13 +113,13 @@ func TestNotificationIsAlertmanagers(t *testing.T) {
 	g.at(t, 10*time.Second)
 	g.world.set(point{"v", []string{"target", "app"}, 9})
 	g.at(t, 20*time.Second)
-	labels := map[string]string{"alertname": "High", "instance": "host1:10042", "job": "spillway", "target": "app", "playbook": "relieve_memory"}
+	lset := map[string]string{"alertname": "High", "instance": "host1:10042", "job": "spillway", "target": "app", "playbook": "relieve_memory"}
 	set := make(model.LabelSet)
-	for k, v := range labels {
+	for k, v := range lset {
 		set[model.LabelName(k)] = model.LabelValue(v)
 	}
 	n := alert.Alert{
-		Status: alert.StatusFiring, Labels: labels, Annotations: map[string]string{"summary": "v of app is 12.5"},
+		Status: alert.StatusFiring, Labels: lset, Annotations: map[string]string{"summary": "v of app is 12.5"},
 		StartsAt: epoch.Add(10 * time.Second).UTC(), Fingerprint: set.Fingerprint().String(),
 	}
 	resolved := n
@@ -522,6 +523,87 @@ func TestClockSetBack(t *testing.T) {
 	g.at(t, 20*time.Second)
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing High"}) {
 		t.Errorf("told %v", got)
+	}
+	// The rings hold what is past now, in order.
+	g = newRig(t, mustLoad(t, "groups: [{name: g, rules: [{alert: A, expr: 'count_over_time(v[1m]) == 2'}]}]"), nil)
+	g.world.set(point{name: "v", value: 11})
+	g.at(t, 3600*time.Second)
+	g.at(t, 3610*time.Second)
+	g.at(t, 0)
+	g.at(t, 10*time.Second)
+	if got := g.states(); !slices.Equal(got, []string{"A firing"}) {
+		t.Errorf("samples of the last minute: %v, want the two after the jump", got)
+	}
+}
+
+// TestAFailingRuleTellsNothing: nobody knows whether its alert still holds.
+func TestAFailingRuleTellsNothing(t *testing.T) {
+	g := newRig(t, mustLoad(t, `groups: [{name: g, rules: [{alert: A, expr: 'v * on () w > 0'}]}]`), nil)
+	g.world.set(point{"v", []string{"p", "1"}, 1}, point{"w", nil, 1})
+	g.at(t, 0)
+	g.inbox.take()
+	g.world.set(point{"v", []string{"p", "1"}, 1}, point{"v", []string{"p", "2"}, 1}, point{"w", []string{"q", "1"}, 1}, point{"w", []string{"q", "2"}, 1})
+	g.now = epoch.Add(2 * time.Minute)
+	if err := g.Evaluate(t.Context(), g.now); err == nil {
+		t.Fatal("no error")
+	}
+	if got := g.inbox.take(); got != nil {
+		t.Errorf("told %v", got)
+	}
+	g.world.set(point{"v", []string{"p", "1"}, 1}, point{"w", nil, 1})
+	g.at(t, 3*time.Minute)
+	if got := g.inbox.take(); !slices.Equal(got, []string{"firing A"}) {
+		t.Errorf("told %v once it works again", got)
+	}
+}
+
+func TestGatheredLabels(t *testing.T) {
+	g := newRig(t, mustLoad(t, `groups: [{name: g, rules: [{alert: A, expr: v}]}]`), func(o *Options) {
+		o.Labels = map[string]string{"job": "given", "instance": "given"}
+	})
+	g.world.set(point{"v", []string{"job", "own", "empty", ""}, 1}, point{"v", []string{"a", "1"}, 1})
+	g.at(t, 0)
+	var got []map[string]string
+	for _, a := range g.Alerts() {
+		got = append(got, a.Labels)
+	}
+	want := []map[string]string{
+		{"alertname": "A", "a": "1", "instance": "given", "job": "given"},
+		{"alertname": "A", "instance": "given", "job": "own"},
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	for s := range g.mem.families["v"].byKey {
+		if strings.Contains(s, "empty") {
+			t.Errorf("key %q holds an empty label, which is no label", s)
+		}
+	}
+}
+
+func TestSelectSorted(t *testing.T) {
+	g := newRig(t, mustLoad(t, `groups: [{name: g, rules: [{alert: A, expr: v}]}]`), nil)
+	g.world.set(point{"v", []string{"p", "2"}, 1}, point{"v", []string{"p", "1"}, 1})
+	g.at(t, 0)
+	q, err := g.mem.Querier(epoch.UnixMilli(), epoch.UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "v")
+	for _, c := range []struct {
+		sorted bool
+		want   string
+	}{{true, "12"}, {false, "21"}} {
+		got := ""
+		for set := q.Select(t.Context(), c.sorted, nil, name); set.Next(); {
+			got += set.At().Labels().Get("p")
+		}
+		if got != c.want {
+			t.Errorf("sorted %v: %s, want %s", c.sorted, got, c.want)
+		}
+	}
+	if set := q.Select(t.Context(), false, nil, name, labels.MustNewMatcher(labels.MatchRegexp, "p", "2|3")); !set.Next() || set.Next() {
+		t.Error("a matcher on a label gives not one series")
 	}
 }
 

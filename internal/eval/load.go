@@ -71,7 +71,6 @@ type ruleDef struct {
 	labels      labels.Labels
 	annotations labels.Labels
 	reads       []string // metric names, those of template queries included
-	queries     bool     // a template of it asks the rings
 	key         string   // identity over reloads
 }
 
@@ -284,10 +283,9 @@ func (l *loader) rule(pos position, r *rulefmt.Rule, groupLabels map[string]stri
 			l.errs, ok = append(l.errs, pos.problem(0, `%s: the metric that its query reads cannot be known before it runs; write the query as one string, with printf and %%q for label values: {{ printf "spillway_temp_files{target=%%q}" $labels.target | query }}`, name)), false
 			continue
 		}
-		d.queries = d.queries || uses
 		for _, q := range queries {
-			// An annotation may be written some evaluations after the result that it is about.
-			ok = l.need(pos, d, q, offset, lookbackDelta) && ok
+			// An annotation is written when it is told, up to a repeat after the result that it is about.
+			ok = l.need(pos, d, q, offset, lookbackDelta+2*l.o.Interval) && ok
 		}
 	}
 	if !ok {

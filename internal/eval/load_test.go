@@ -174,12 +174,15 @@ groups:
     rules:
       - alert: B
         expr: d > 0
+      - alert: C
+        expr: rate(e[6m]) > 0
 `)
-	want := []string{"a", "b", "c", "d", "sum:a"}
+	want := []string{"a", "b", "c", "d", "e", "sum:a"}
 	if got := r.Metrics(); !slices.Equal(got, want) {
 		t.Errorf("metrics = %v, want %v", got, want)
 	}
-	if r.needs["a"] != 0 || r.needs["d"] != 7*time.Minute || r.Lookback() != 7*time.Minute {
+	if r.needs["a"] != 0 || r.needs["d"] != 7*time.Minute || r.needs["c"] <= 6*time.Minute-time.Second ||
+		r.needs["e"] <= 8*time.Minute-time.Second || r.Lookback() != r.needs["e"] {
 		t.Errorf("needs = %v", r.needs)
 	}
 }

@@ -139,9 +139,6 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 	}
 	var living []*active
 	for h, a := range r.active {
-		if r.queries && !seen[h] && a.state == stateFiring {
-			r.annotate(ctx, ev, a) // while the rings still hold what its queries read
-		}
 		if r.step(ev, h, a, seen[h]) {
 			living = append(living, a)
 		}

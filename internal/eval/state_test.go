@@ -77,6 +77,58 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestRestartEdges: what a stop means for each kind of alert.
+func TestRestartEdges(t *testing.T) {
+	v := point{"v", []string{"target", "app"}, 11}
+	f := func(name, keep string, before func(g *rig), stopped time.Duration, values []point, want ...string) {
+		t.Helper()
+		store := &blob{}
+		start := func() *rig {
+			return newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "20s", keep)), func(o *Options) { o.State = store })
+		}
+		g := start()
+		before(g)
+		last := g.now
+		if err := g.save(last, true); err != nil {
+			t.Fatal(err)
+		}
+		g = start()
+		data := string(store.data)
+		if err := g.save(last.Add(stopped), true); err != nil || string(store.data) != data {
+			t.Errorf("%s: stopped before the first evaluation: the state changed (%v)", name, err)
+		}
+		var got []string
+		for i := range want {
+			g.world.set(values...)
+			g.at(t, last.Sub(epoch)+stopped+time.Duration(i)*10*time.Second)
+			got = append(got, strings.Join(g.states(), ","))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	firing := func(g *rig) {
+		g.world.set(v)
+		for i := range 3 {
+			g.at(t, time.Hour+time.Duration(i)*10*time.Second)
+		}
+	}
+	pending := func(g *rig) {
+		g.world.set(v)
+		g.at(t, time.Hour)
+		g.at(t, time.Hour+10*time.Second)
+	}
+	held := func(g *rig) {
+		firing(g)
+		g.world.set()
+		g.at(t, time.Hour+30*time.Second)
+	}
+	f("firing, short", "0s", firing, time.Minute, []point{v}, "High firing")
+	f("firing, long", "0s", firing, 2*time.Hour, []point{v}, "High pending", "High pending", "High firing")
+	f("pending, clock set back", "0s", pending, -30*time.Minute, []point{v}, "High pending", "High firing")
+	f("held by keep_firing_for", "20s", held, time.Minute, nil, "High firing", "High firing", "")
+}
+
 func TestStateIsWrittenOncePerMinuteWithoutNews(t *testing.T) {
 	store := &blob{}
 	g := newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "0s", "0s")), func(o *Options) { o.State = store })

@@ -212,7 +212,7 @@ func (s *memSeries) newest() int64 {
 // push adds a sample and gives up what no rule can read any more.
 func (s *memSeries) push(ms int64, v float64) {
 	oldest := ms - s.family.keepMS
-	for s.head < len(s.points) && (s.points[s.head].T < oldest || s.family.keepMS == 0 || len(s.points)-s.head >= maxPoints) {
+	for s.head < len(s.points) && (s.points[s.head].T < oldest || len(s.points)-s.head >= maxPoints) {
 		s.head++
 	}
 	if len(s.points) == cap(s.points) && s.head > 0 && s.head*2 >= len(s.points) {
