@@ -19,9 +19,9 @@ var FS embed.FS
 
 // Query is one expression of a dashboard.
 type Query struct {
-	File  string // spillway-overview.json
-	Panel string // the title of its panel; of an annotation or a variable, the name of that
-	Expr  string // PromQL with Grafana's variables replaced, so that it parses and selects everything
+	Dashboard string // spillway-overview.json
+	Panel     string // the title of its panel; of an annotation or a variable, the name of that
+	Expr      string // PromQL with Grafana's variables replaced, so that it parses and selects everything
 }
 
 var metricName = regexp.MustCompile(`\b(spillway_[a-z0-9_]+|ALERTS)\b`)
