@@ -154,6 +154,22 @@ func TestScanStopsAtMountedFiles(t *testing.T) {
 	}
 }
 
+func TestMounted(t *testing.T) {
+	w := &walker{device: fileID{dev: unix.Mkdev(8, 1)}}
+	f := func(mask, attributes uint64, minor uint32, want bool) {
+		t.Helper()
+		w.st = unix.Statx_t{Attributes_mask: mask, Attributes: attributes, Dev_major: 8, Dev_minor: minor}
+		if got := w.mounted(); got != want {
+			t.Errorf("mask %x, attributes %x, device 8:%d: mounted is %v, want %v", mask, attributes, minor, got, want)
+		}
+	}
+	const root = unix.STATX_ATTR_MOUNT_ROOT
+	f(root, root, 1, true)
+	f(root, 0, 2, false)
+	f(0, 0, 1, false) // before 5.8
+	f(0, 0, 2, true)
+}
+
 // In an overlay of two filesystems files have another device than their folder.
 func TestScanOverlay(t *testing.T) {
 	dir := tempDir(t)
@@ -285,30 +301,37 @@ func TestScanTreeMovedOutWhileDeep(t *testing.T) {
 	for _, place := range []string{"nothing", "another tree", "a link to it"} {
 		t.Run(place, func(t *testing.T) {
 			dir, outside := tempDir(t), tempDir(t)
-			makeDeep(t, dir, depth)
-			for i := range depth { // what waits on the way back up
-				write(t, fmt.Sprintf("%s/%se/waits", dir, strings.Repeat("d/", i)), 1)
-			}
-			before := descriptors(t)
-			moved, late := false, 0
-			res, err := Scan(t.Context(), Options{Dir: dir, Recursive: true, Visit: func(e *Entry) error {
-				if e.Parent.Depth() > heldLevels/2 && moved && e.Parent.Depth() < depth-heldLevels-2 {
-					late++
+			grow := func(tree string) { // with something that waits on the way back up
+				makeDeep(t, dir+"/"+tree, depth)
+				for i := range depth {
+					write(t, fmt.Sprintf("%s/%s/%se/waits", dir, tree, strings.Repeat("d/", i)), 1)
 				}
-				if !moved && string(e.Name) == fmt.Sprintf("file-%03d", depth-1) {
-					moved = true
-					must(t, os.Rename(dir+"/d", outside+"/d"))
+			}
+			grow("a")
+			grow("b")
+			before := descriptors(t)
+			moved, late, other := "", 0, 0
+			res, err := Scan(t.Context(), Options{Dir: dir, Recursive: true, Visit: func(e *Entry) error {
+				tree := string(e.AppendPath(nil)[:1])
+				switch {
+				case moved == "" && string(e.Name) == fmt.Sprintf("file-%03d", depth-1):
+					moved = tree
+					must(t, os.Rename(dir+"/"+tree, outside+"/tree"))
 					switch place {
 					case "another tree":
-						makeDeep(t, dir+"/d", depth-1)
+						grow(tree)
 					case "a link to it":
-						must(t, os.Symlink(outside+"/d", dir+"/d"))
+						must(t, os.Symlink(outside+"/tree", dir+"/"+tree))
 					}
+				case tree == moved && e.Parent.Depth() < depth-heldLevels-2: // no longer held then
+					late++
+				case moved != "" && tree != moved:
+					other++
 				}
 				return nil
 			}})
-			if err != nil || !moved || late > 0 || res.Skipped[SkipVanished] == 0 {
-				t.Errorf("moved %v, %d visits after it, skipped %v, %v", moved, late, res.Skipped, err)
+			if err != nil || moved == "" || late > 0 || other != 2*depth || res.Skipped[SkipVanished] == 0 {
+				t.Errorf("moved %q, %d visits there after it, %d of %d in the other tree, skipped %v, %v", moved, late, other, 2*depth, res.Skipped, err)
 			}
 			if after := descriptors(t); after > before {
 				t.Errorf("%d descriptors before, %d after", before, after)
