@@ -49,13 +49,13 @@ func (a *amount) add(size int64) { a.files++; a.bytes += size }
 // enough reports whether a covers need: both parts.
 func (a amount) enough(need amount) bool { return a.files >= need.files && a.bytes >= need.bytes }
 
-// over returns by how much sum exceeds target, part by part.
-func (target amount) over(sum amount) (need amount) {
-	if target.files < sum.files {
-		need.files = sum.files - target.files
+// over returns by how much sum exceeds a, part by part.
+func (a amount) over(sum amount) (need amount) {
+	if a.files < sum.files {
+		need.files = sum.files - a.files
 	}
-	if target.bytes < sum.bytes {
-		need.bytes = sum.bytes - target.bytes
+	if a.bytes < sum.bytes {
+		need.bytes = sum.bytes - a.bytes
 	}
 	return need
 }
@@ -265,7 +265,7 @@ func (o *oldestFirst) round(need amount, why string) (missing amount, err error)
 			return need, err
 		}
 	}
-	edge := edge{to: at.to}
+	edge := edge{list: make([]candidate, 0, min(inside, maxEdge)+1), to: at.to}
 	var seen, gone amount
 	_, err = o.scan(func(e *dirscan.Entry) error {
 		if o.skip(e) {

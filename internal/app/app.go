@@ -153,12 +153,12 @@ func (a *App) Run(ctx context.Context) error {
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer done()
 	drainErr := a.dispatcher.Drain(drain)
-	<-dispatching
+	dispatchErr := <-dispatching
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tasks.Wait()
 	a.graph.Load().sampler.Stop()
-	return errors.Join(err, drainErr, a.parts.pool.Close(), a.journal.Close())
+	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.journal.Close())
 }
 
 // pageURL returns the address of the status page as a person opens it.
@@ -196,7 +196,7 @@ func (a *App) setStandalone(g *graph) {
 		if e == nil {
 			e = eval.New(eval.Options{
 				Gatherer: a.registry, Rules: g.rules, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
-				State: evalState{a.journal}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+				State: evalState{a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
 			})
 			a.evaluator.Store(e)
 		}
@@ -305,8 +305,8 @@ func (a *App) reload() error {
 	}
 	warn(cfg, a.logger)
 	old := a.graph.Load()
-	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal || cfg.EvaluationInterval != old.cfg.EvaluationInterval {
-		a.logger.Warn("window, journal and evaluation_interval take effect at the next start only")
+	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
+		a.logger.Warn("window and journal take effect at the next start only")
 	}
 	old.sampler.Stop()
 	g.sampler.Start(a.ctx)

@@ -113,7 +113,7 @@ func TestDashboardsFit(t *testing.T) {
 	}
 }
 
-// TestMetricsReference fails when docs/metrics.md is stale: go test ./internal/app -update
+// TestMetricsReference fails when docs/metrics.md is stale; go test ./internal/app -update writes it.
 func TestMetricsReference(t *testing.T) {
 	a := startApp(t, "")
 	help := make(map[string][2]string)

@@ -44,21 +44,20 @@ const (
 
 // Options are what the command line says.
 type Options struct {
-	ConfigFile              string // "" = embedded defaults
-	ProcFS, SysFS, RootFS   string
-	LogLevel, LogFormat     string
-	TelemetryPath           string
-	Web                     *web.FlagConfig
-	JSON                    bool
-	PID                     int
-	ExportDir               string
-	Cleanup                 CleanupOptions
-	Journal                 JournalOptions
-	Demo                    DemoOptions
-	Stdout, Stderr          io.Writer
-	ReloadSignal            <-chan os.Signal // SIGHUP; may be nil
-	Now                     func() time.Time // default time.Now
-	discoverJournalFallback string           // tests: where the journal goes when its folder is not writable
+	ConfigFile            string // "" = embedded defaults
+	ProcFS, SysFS, RootFS string
+	LogLevel, LogFormat   string
+	TelemetryPath         string
+	Web                   *web.FlagConfig
+	JSON                  bool
+	PID                   int
+	ExportDir             string
+	Cleanup               CleanupOptions
+	Journal               JournalOptions
+	Demo                  DemoOptions
+	Stdout, Stderr        io.Writer
+	ReloadSignal          <-chan os.Signal // SIGHUP; may be nil
+	Now                   func() time.Time // default time.Now
 }
 
 // CleanupOptions are the flags of the cleanup command.

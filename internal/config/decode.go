@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -53,13 +54,13 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if u, ok := v.Addr().Interface().(yaml.Unmarshaler); ok {
+	if u, ok := reflect.TypeAssert[yaml.Unmarshaler](v.Addr()); ok {
 		if err := u.UnmarshalYAML(n); err != nil {
 			d.failAll(n, key, err)
 		}
 		return
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		d.text(n, u, key)
 		return
 	}
@@ -231,9 +232,7 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 		name, inline := yamlKey(v.Type().Field(i))
 		switch {
 		case inline:
-			for k, f := range fieldsOf(v.Field(i)) {
-				out[k] = f
-			}
+			maps.Copy(out, fieldsOf(v.Field(i)))
 		case name != "":
 			out[name] = v.Field(i)
 		}
@@ -244,11 +243,11 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 // fieldNames returns the YAML keys of a struct in the order of its fields.
 func fieldNames(t reflect.Type) []string {
 	var out []string
-	for i := range t.NumField() {
-		name, inline := yamlKey(t.Field(i))
+	for f := range t.Fields() {
+		name, inline := yamlKey(f)
 		switch {
 		case inline:
-			out = append(out, fieldNames(t.Field(i).Type)...)
+			out = append(out, fieldNames(f.Type)...)
 		case name != "":
 			out = append(out, name)
 		}

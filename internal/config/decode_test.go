@@ -66,7 +66,7 @@ table:
 
 func TestDecodeReportsEveryMistake(t *testing.T) {
 	_, errs := decodeText(t, `name: [a]
-nmae: b
+namw: b
 count: 1.5
 size: 1 parsec
 on: yes please
@@ -82,7 +82,7 @@ made: true
 `)
 	want := []string{
 		`f.yml:1: name: is a list: write a single value`,
-		`f.yml:2: nmae: unknown key: did you mean "name"?`,
+		`f.yml:2: namw: unknown key: did you mean "name"?`,
 		`f.yml:3: count: "1.5" is not a whole number: write digits only, such as 100`,
 		`f.yml:4: size: "1 parsec" is not a size: write bytes or a number with a unit, such as 1GiB, 512MiB or 512MB`,
 		`f.yml:5: on: "yes please" is not a switch: write true or false`,

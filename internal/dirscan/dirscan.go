@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrStop, returned by Options.Visit, ends the scan early without an error.
+// ErrStop ends the scan early, without an error, when Options.Visit returns it.
 var ErrStop = errors.New("stop the scan")
 
 // ErrSymlink says that the root, or a part of its path, is a symbolic link.

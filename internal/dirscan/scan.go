@@ -2,6 +2,7 @@ package dirscan
 
 import (
 	"context"
+	"errors"
 	"encoding/binary"
 	"unsafe"
 
@@ -56,7 +57,7 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 	if w.device, err = identify(fd); err != nil {
 		return w.res, err
 	}
-	if err = w.run(); err == ErrStop {
+	if err = w.run(); errors.Is(err, ErrStop) {
 		err = nil
 	}
 	return w.res, err
@@ -179,7 +180,7 @@ func (w *walker) descend(f *frame) {
 		return
 	}
 	fd, err := openat2(f.fd, name, childHow)
-	switch err {
+	switch err { //nolint:errorlint // straight from a system call
 	case nil:
 		w.push(fd, &f.Folder, name)
 	case unix.EXDEV:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,12 +52,6 @@ func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.ke
 
 // Kept reports whether a name would be included if it were not kept.
 func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
-
-// Include reports whether a name is included, kept or not.
-func (n *Names) Include(name []byte) bool { return n.include.Match(name) }
-
-// Keep reports whether a name is kept.
-func (n *Names) Keep(name []byte) bool { return n.keep.Match(name) }
 
 // SkipFolder reports whether a folder is the quarantine of strict removals.
 func SkipFolder(name []byte) bool { return string(name) == QuarantineName }
@@ -200,7 +195,7 @@ func inside(outer, inner string) bool {
 
 // Validate reports every mistake of a cache policy, with its key and what to write instead.
 func (c *Cache) Validate(report func(key, format string, args ...any)) {
-	c.Common.validate(report)
+	c.validate(report)
 	if c.MaxBytes == 0 && c.MaxEntries == 0 && c.MaxAge == 0 {
 		report("max_bytes", "no limit is set: write at least one of max_bytes, max_entries and max_age")
 	}
@@ -215,7 +210,7 @@ func (c *Cache) Validate(report func(key, format string, args ...any)) {
 
 // Validate reports every mistake of a temp policy, with its key and what to write instead.
 func (t *Temp) Validate(report func(key, format string, args ...any)) {
-	t.Common.validate(report)
+	t.validate(report)
 	if t.MaxAge == 0 && t.EmptyMaxAge == 0 && t.MaxFiles == 0 {
 		report("max_age", "no limit is set: write at least one of max_age, empty_max_age and max_files")
 	}
@@ -266,13 +261,8 @@ func checkGlobs(report func(key, format string, args ...any), key string, globs 
 }
 
 func choose(report func(key, format string, args ...any), key, value string, choices ...string) {
-	if value == "" {
+	if value == "" || slices.Contains(choices, value) {
 		return
-	}
-	for _, c := range choices {
-		if value == c {
-			return
-		}
 	}
 	report(key, "%q is not known: write %s", value, strings.Join(choices, " or "))
 }

@@ -210,6 +210,32 @@ func TestMounts(t *testing.T) {
 	})
 }
 
+// TestOverlay: in the filesystem of a container, files of the image and files of the container are
+// checked alike.
+func TestOverlay(t *testing.T) {
+	top := tempDir(t)
+	withMounts(t, func() {
+		if err := unix.Mount("none", top, "tmpfs", 0, ""); err != nil {
+			t.Errorf("mount: %v", err)
+			return
+		}
+		dir := top + "/merged"
+		for _, sub := range []string{"/lower", "/upper", "/work", "/merged"} {
+			os.Mkdir(top+sub, 0o755)
+		}
+		for _, name := range []string{"lower/image", "lower/image-held", "upper/own", "upper/own-held"} {
+			aged(t, top+"/"+name)
+		}
+		if err := unix.Mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", top, top, top)); err != nil {
+			t.Logf("no overlay here: %v", err)
+			return
+		}
+		holdElsewhere("read")(t, dir+"/image-held")
+		holdElsewhere("map")(t, dir+"/own-held")
+		both(t, Options{Dir: dir, MinAge: time.Minute}, map[string]Reason{"image": Removed, "image-held": InUse, "own": Removed, "own-held": InUse})
+	})
+}
+
 // TestRightsAreForeseen: a dry run names no file that the kernel would not let a run remove.
 func TestRightsAreForeseen(t *testing.T) {
 	dir := tempDir(t)

@@ -67,6 +67,9 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 	r.leased = err == nil
 	switch err {
 	case nil:
+		if r.stacked(fd) && r.lookAround().maps(id) {
+			return InUse
+		}
 		return Removed
 	case unix.EAGAIN:
 		return InUse
@@ -75,16 +78,35 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 		return errorReason(err)
 	}
 	owner := r.st.Uid
-	if r.open == nil || r.open.stale() {
-		r.open = scanOpenFiles(r.opts.ProcRoot)
-	}
+	open := r.lookAround()
 	switch {
-	case r.open.holds(id):
+	case open.holds(id):
 		return InUse
-	case r.open.hides(owner):
+	case open.hides(owner):
 		return NoLease
 	}
 	return Removed
+}
+
+// lookAround returns the files that are open now, or were a moment ago.
+func (r *Remover) lookAround() *openFiles {
+	if r.open == nil || r.open.stale() {
+		r.open = scanOpenFiles(r.opts.ProcRoot)
+	}
+	return r.open
+}
+
+// stacked reports whether the root lies on a filesystem that maps files of another one in place of
+// its own: there a mapping, once its descriptor is closed, does not stand in the way of a lease.
+func (r *Remover) stacked(fd int) bool {
+	if r.filesystem == 0 {
+		var st unix.Statfs_t
+		if err := unix.Fstatfs(fd, &st); err != nil {
+			return true
+		}
+		r.filesystem = int64(st.Type)
+	}
+	return r.filesystem == unix.OVERLAYFS_SUPER_MAGIC || r.filesystem == unix.FUSE_SUPER_MAGIC
 }
 
 // broken reports whether somebody has come for the file since the lease was granted.
@@ -100,6 +122,7 @@ func (r *Remover) broken(fd int) bool {
 // may see them.
 type openFiles struct {
 	files    map[fileID]bool
+	mapped   map[uint64]bool // inode numbers of mapped files
 	hidden   map[uint32]bool // users with a process that could not be looked into
 	hidesAll bool            // other users' processes are not even listed
 	at       time.Time
@@ -115,6 +138,10 @@ func (o *openFiles) holds(id Identity) bool {
 	return o.files[fileID{id.DevMajor, id.DevMinor, id.Ino}]
 }
 
+// maps reports whether a file may be mapped. On an overlay the maps may show the device of the layer
+// below, so the inode number alone decides; another file that has it stays for nothing, once.
+func (o *openFiles) maps(id Identity) bool { return o.mapped[id.Ino] }
+
 // hides reports whether a process of the user may have files open that were not seen.
 func (o *openFiles) hides(uid uint32) bool {
 	return o.hidden[uid] || o.hidesAll && int(uid) != os.Geteuid()
@@ -124,9 +151,9 @@ func (o *openFiles) hides(uid uint32) bool {
 // start, and one that looks too often would do nothing else.
 func (o *openFiles) stale() bool { return time.Since(o.at) > max(2*time.Second, 20*o.took) }
 
-// scanOpenFiles looks at every descriptor and mapping of every other process once.
+// scanOpenFiles looks at every mapping, and at every descriptor of every other process, once.
 func scanOpenFiles(root string) *openFiles {
-	o := &openFiles{files: make(map[fileID]bool), hidden: make(map[uint32]bool), hidesAll: true, at: time.Now()}
+	o := &openFiles{files: make(map[fileID]bool), mapped: make(map[uint64]bool), hidden: make(map[uint32]bool), hidesAll: true, at: time.Now()}
 	self := strconv.Itoa(os.Getpid())
 	pids, err := os.ReadDir(root)
 	if err != nil {
@@ -137,10 +164,13 @@ func scanOpenFiles(root string) *openFiles {
 		if name == "1" {
 			o.hidesAll = false // proc(5): with hidepid=invisible the first process is not listed
 		}
-		if name == self || strings.Trim(name, "0123456789") != "" {
+		if strings.Trim(name, "0123456789") != "" {
 			continue
 		}
-		fds := o.scanDescriptors(filepath.Join(root, name, "fd"))
+		var fds error
+		if name != self { // which has the file at work open
+			fds = o.scanDescriptors(filepath.Join(root, name, "fd"))
+		}
 		maps := o.scanMaps(filepath.Join(root, name, "maps"))
 		if err := cmp.Or(fds, maps); errors.Is(err, fs.ErrPermission) {
 			var st unix.Stat_t
@@ -178,6 +208,7 @@ func (o *openFiles) scanMaps(path string) error {
 	for lines.Scan() {
 		if id, ok := parseMapsLine(lines.Bytes()); ok {
 			o.files[id] = true
+			o.mapped[id.ino] = true
 		}
 	}
 	return lines.Err()

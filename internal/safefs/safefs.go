@@ -80,6 +80,7 @@ type Remover struct {
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
+	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
 

@@ -117,7 +117,7 @@ func openQuarantine(dir string) (int, error) {
 	}
 	err = unix.Mkdirat(root, policy.QuarantineName, 0o700)
 	unix.Close(root)
-	if err != nil && err != unix.EEXIST {
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err
 	}
 	return findQuarantine(dir)

@@ -17,7 +17,7 @@ const (
 )
 
 // spans are the slots' widths in sample intervals.
-var spans = [tiers]time.Duration{0, 15, 300}
+var spans = [tiers]int{0, 15, 300}
 
 // Options configure a Store. Zero values take the defaults named in each field.
 type Options struct {
@@ -179,7 +179,7 @@ func (s *Store) add(k key) *entry {
 	e := &entry{key: k}
 	if k.desc.Window {
 		for i := range e.rings {
-			e.rings[i] = newRing(s.opts.Window, spans[i]*s.opts.Interval)
+			e.rings[i] = newRing(s.opts.Window, time.Duration(spans[i])*s.opts.Interval)
 		}
 	}
 	s.series[k] = e

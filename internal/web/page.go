@@ -7,7 +7,9 @@ import (
 	"html/template"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
@@ -126,12 +128,13 @@ type chart struct {
 
 const chartWidth, chartHeight = 300.0, 60.0
 
+// seriesKey identifies a series by its name and label values.
+func seriesKey(name string, values []string) string {
+	return name + "\x00" + strings.Join(values, "\x00")
+}
+
 func (s *server) chart(name string, format func(float64) string, tier series.Tier, find map[string]series.Sample, limit *float64, values ...string) *chart {
-	key := name
-	for _, v := range values {
-		key += "\x00" + v
-	}
-	sample, ok := find[key]
+	sample, ok := find[seriesKey(name, values)]
 	if !ok {
 		return nil
 	}
@@ -171,8 +174,8 @@ func newChart(points []series.Point, format func(float64) string, limit *float64
 		line = appendPoint(line, i, x, y(p.Last))
 		upper = appendPoint(upper, i, x, y(p.Max))
 	}
-	for i := len(points) - 1; i >= 0; i-- {
-		lower = appendPoint(lower, 1, chartWidth*points[i].Time.Sub(from).Seconds()/whole, y(points[i].Min))
+	for _, p := range slices.Backward(points) {
+		lower = appendPoint(lower, 1, chartWidth*p.Time.Sub(from).Seconds()/whole, y(p.Min))
 	}
 	c.Line = string(line)
 	c.Band = string(upper) + string(lower) + "Z"
@@ -218,11 +221,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	snapshot := s.Store.Snapshot(nil)
 	find := make(map[string]series.Sample, len(snapshot))
 	for _, sample := range snapshot {
-		key := sample.Desc.Name
-		for _, v := range sample.Labels() {
-			key += "\x00" + v
-		}
-		find[key] = sample
+		find[seriesKey(sample.Desc.Name, sample.Labels())] = sample
 	}
 	targets := s.shown(snapshot)
 	health.SortWorst(targets)
@@ -316,11 +315,7 @@ func countText(p *float64) string {
 }
 
 func agoText(now, t time.Time) string {
-	d := now.Sub(t)
-	if d < 0 {
-		d = 0
-	}
-	return durationText(d.Seconds()) + " ago"
+	return durationText(max(now.Sub(t), 0).Seconds()) + " ago"
 }
 
 func durationText(seconds any) string {

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
@@ -68,8 +69,23 @@ func run(ctx context.Context, args []string) error {
 	default:
 		return fmt.Errorf("unknown command %q: write make, scan, plain, clean or evict", args[0])
 	}
-	fmt.Println(files, "files")
+	if err != nil {
+		return err
+	}
+	peak, err := peakMemory()
+	fmt.Println(files, "files, at most", peak, "resident")
 	return err
+}
+
+// peakMemory returns the largest resident size that this process has had.
+func peakMemory() (string, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	value, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(value), nil
 }
 
 func options() action.DirOptions {

@@ -20,7 +20,7 @@ measure() {
 	shift 2
 	rm -rf "$work/tree"
 	boundary=$("$work/remove" make "$work/tree" "$files")
-	{ time "${@//@boundary@/@${boundary%?????????}.${boundary: -9}}" >"$work/out"; } 2>>"$work/$name"
+	{ time "${@//@boundary@/@${boundary%?????????}.${boundary: -9}}" >"$work/$name.out"; } 2>>"$work/$name"
 	local now
 	now=$(find "$work/tree" -type f | wc -l)
 	if [ "$now" -ne "$left" ]; then
@@ -48,6 +48,8 @@ printf '%-14s %8s %8s\n' '' wall cpu
 for name in find-delete ours-plain ours-clean scan find-evict ours-evict; do
 	printf '%-14s %8.0f %8.0f\n' "$name" "$(median $name wall)" "$(median $name cpu)"
 done
+echo "scan:  $(cat "$work/scan.out")"
+echo "evict: $(cat "$work/ours-evict.out")"
 ratio() { # TEXT A B GOAL
 	for what in wall cpu; do
 		awk -v a="$(median "$2" $what)" -v b="$(median "$3" $what)" -v t="$1" -v w=$what -v g="$4" \
