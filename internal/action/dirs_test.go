@@ -407,8 +407,43 @@ func immutable(t *testing.T, path string) {
 	})
 }
 
+// BenchmarkFirstUser is a cache of 1,000 entries that goes down to 700, and 592 empty files.
+func BenchmarkFirstUser(b *testing.B) {
+	cacheDir, tempDir := realDir(b), realDir(b)
+	cache := policy.Cache{Common: common(cacheDir), MaxEntries: 999}
+	low := units.Ratio(.7008)
+	cache.EvictTo = &low
+	temp := policy.Temp{Common: common(tempDir), EmptyMaxAge: units.Duration(5 * time.Minute)}
+	for _, bench := range []struct {
+		name   string
+		action Action
+		want   int64
+	}{
+		{"evict", NewEvictCache(dirOptions(nil), []policy.Cache{cache}), 300},
+		{"clean", NewCleanTemp(dirOptions(nil), []policy.Temp{temp}), 592},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for i := range 1000 {
+					put(b, fmt.Sprintf("%s/f%d", cacheDir, i), 0, time.Duration(1+i)*time.Minute)
+				}
+				for i := range 592 {
+					put(b, fmt.Sprintf("%s/f%d", tempDir, i), 0, time.Hour)
+				}
+				b.StartTimer()
+				if res, err := bench.action.Run(b.Context(), Request{}); err != nil || res.Files != bench.want {
+					b.Fatal(res, err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkEvict100k(b *testing.B) {
 	const n = 100_000
+	b.ReportAllocs()
 	dir := realDir(b)
 	p := policy.Cache{Common: common(dir), MaxEntries: n - 1}
 	a := NewEvictCache(dirOptions(nil), []policy.Cache{p})
