@@ -344,7 +344,7 @@ func TestRemoveFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.SplitSeq(deep[1:], "/") {
+	for name := range strings.SplitSeq(deep[1:], "/") {
 		unix.Mkdirat(fd, name, 0o755)
 		next, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 		unix.Close(fd)
