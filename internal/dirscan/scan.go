@@ -2,8 +2,8 @@ package dirscan
 
 import (
 	"context"
-	"errors"
 	"encoding/binary"
+	"errors"
 	"unsafe"
 
 	"golang.org/x/sys/unix"

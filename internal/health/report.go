@@ -59,8 +59,8 @@ func (t *Target) Report() Report {
 	r := Report{
 		Target: t.Name, Recommendations: t.Recommendations, Timestamp: t.Newest.UTC().Format(time.RFC3339),
 		Raw: Raw{
-			Processes: t.Processes, ResidentBytes: t.ResidentBytes, UsedBytes: t.UsedBytes, LimitBytes: t.LimitBytes,
-			UsedRatio: t.UsedRatio, GrowthPerSec: t.GrowthPerSec, ExhaustionSecs: finite(t.ExhaustionSecs),
+			Processes: finite(t.Processes), ResidentBytes: finite(t.ResidentBytes), UsedBytes: finite(t.UsedBytes), LimitBytes: finite(t.LimitBytes),
+			UsedRatio: finite(t.UsedRatio), GrowthPerSec: finite(t.GrowthPerSec), ExhaustionSecs: finite(t.ExhaustionSecs),
 		},
 	}
 	r.Memory.RSS = short(t.ResidentBytes)
@@ -94,7 +94,7 @@ func (t *Target) reportCaches(r *Report) {
 		r.Raw.CacheEntries = add(r.Raw.CacheEntries, c.Entries)
 		r.Raw.CacheSizeBytes = add(r.Raw.CacheSizeBytes, c.SizeBytes)
 		if len(t.Caches) == 1 {
-			r.Raw.CacheHitRatio = c.HitRatio
+			r.Raw.CacheHitRatio = finite(c.HitRatio)
 		}
 	}
 	if len(t.Caches) == 0 {

@@ -1,0 +1,134 @@
+package health
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+var now = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+
+func sample(name string, value float64, labels ...string) series.Sample {
+	s := series.Sample{Value: value, Time: now}
+	names := []string{"target", "a", "b", "c"}
+	s.Desc = series.NewGauge(name, "x", names[:len(labels)]...)
+	copy(s.Values[:], labels)
+	return s
+}
+
+// user is the example that the first user has always read.
+func user(name string) []series.Sample {
+	return []series.Sample{
+		sample("spillway_memory_resident_bytes", 512<<20, name),
+		sample("spillway_memory_used_bytes", 485331304, name),
+		sample("spillway_memory_limit_bytes", 1<<30, name),
+		sample("spillway_memory_used_ratio", .452, name),
+		sample("spillway_memory_level", 0, name),
+		sample("spillway_heap_used_bytes", 256<<20, name, "node"),
+		sample("spillway_cache_entries", 234, name, "media"),
+		sample("spillway_cache_size_bytes", 456<<20, name, "media"),
+		sample("spillway_cache_hit_ratio", .87, name, "media"),
+		sample("spillway_threshold_ratio", .7, name, "warning"),
+		sample("spillway_threshold_ratio", .85, name, "critical"),
+		sample("spillway_threshold_ratio", .95, name, "emergency"),
+		sample("spillway_processes", 1, name),
+	}
+}
+
+func TestReportIsTheUsersOwnForm(t *testing.T) {
+	targets := Targets(user("orchestrator"))
+	if len(targets) != 1 {
+		t.Fatalf("%d targets, want 1", len(targets))
+	}
+	got, err := json.Marshal(targets[0].Report())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"memory":{"rss":"512MB","heapUsed":"256MB","percentage":"45.2%","level":"normal"},` +
+		`"cache":{"entries":234,"size":"456MB","hitRate":"87%"},` +
+		`"recommendations":[{"priority":"low","action":"System operating normally"}],` +
+		`"raw":{"processes":1,"resident_bytes":536870912,"used_bytes":485331304,"limit_bytes":1073741824,"used_ratio":0.452,"level":0,` +
+		`"heap_used_bytes":268435456,"cache_entries":234,"cache_size_bytes":478150656,"cache_hit_ratio":0.87},` +
+		`"target":"orchestrator","timestamp":"2026-01-02T15:04:05Z"}`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
+func TestUnknownIsAbsent(t *testing.T) {
+	targets := Targets([]series.Sample{sample("spillway_processes", 0, "gone"), sample("spillway_memory_used_ratio", math.NaN(), "gone")})
+	got, err := json.Marshal(targets[0].Report())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(got, &keys); err != nil {
+		t.Fatal(err)
+	}
+	if string(keys["memory"]) != "{}" || keys["cache"] != nil {
+		t.Errorf("report %s: want no memory value and no cache", got)
+	}
+	if targets[0].Recommendations[0].Priority != high {
+		t.Errorf("recommendations %v: want the missing process first", targets[0].Recommendations)
+	}
+}
+
+func TestInfinityIsNoNumber(t *testing.T) {
+	targets := Targets(append(user("a"), sample("spillway_memory_exhaustion_seconds", math.Inf(1), "a")))
+	if _, err := json.Marshal(targets[0].Report()); err != nil {
+		t.Errorf("a target that does not grow: %v", err)
+	}
+}
+
+func TestRecommendations(t *testing.T) {
+	tests := []struct {
+		name string
+		add  []series.Sample
+		want []Recommendation
+	}{
+		{"empty files", []series.Sample{sample("spillway_temp_files", 600, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"), sample("spillway_temp_expired_files", 592, "a", "tts")},
+			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes"}}},
+		{"expired files", []series.Sample{sample("spillway_temp_expired_files", 5, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
+			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and a share of 1MB"}}},
+		{"too many files", []series.Sample{sample("spillway_temp_files", 130, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts")},
+			[]Recommendation{{medium, "Remove the oldest 30 files in tts: it holds 130 and its limit is 100"}}},
+		{"a trend", []series.Sample{sample("spillway_memory_growth_bytes_per_second", 12<<20/60, "a"), sample("spillway_memory_exhaustion_seconds", 41*60, "a")},
+			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MB/min: look for a leak and plan a restart"}}},
+		{"pressure", []series.Sample{sample("spillway_memory_level", 2, "a")},
+			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit"}}},
+		{"heap", []series.Sample{sample("spillway_heap_used_ratio", .9, "a", "node")},
+			[]Recommendation{{medium, "The node heap is at 90% of its limit: collect garbage, or raise the limit"}}},
+		{"cache", []series.Sample{sample("spillway_cache_used_ratio", 1.5, "a", "media"), sample("spillway_cache_expired_entries", 3, "a", "media")},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			targets := Targets(append(user("a"), tt.add...))
+			if diff := cmp.Diff(tt.want, targets[0].Recommendations); diff != "" {
+				t.Errorf("recommendations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSortWorst(t *testing.T) {
+	targets := Targets([]series.Sample{
+		sample("spillway_memory_used_ratio", .2, "low"), sample("spillway_memory_level", 0, "low"),
+		sample("spillway_memory_used_ratio", .6, "fuller"), sample("spillway_memory_level", 0, "fuller"),
+		sample("spillway_memory_used_ratio", .5, "worst"), sample("spillway_memory_level", 2, "worst"),
+		sample("spillway_temp_files", 1, "unknown", "t"),
+	})
+	SortWorst(targets)
+	var names []string
+	for _, x := range targets {
+		names = append(names, x.Name)
+	}
+	if diff := cmp.Diff([]string{"worst", "fuller", "low", "unknown"}, names); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}

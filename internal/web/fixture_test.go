@@ -1,0 +1,274 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+const mib = 1 << 20
+
+// world is what a server under test sees; tests change it before they ask.
+type world struct {
+	t       *testing.T
+	store   *series.Store
+	now     time.Time
+	state   State
+	records []journal.Record
+	token   string // path of the token file
+
+	listenerAuth bool
+	journalErr   error
+	readyErr     error
+	reloadErr    error
+	submitErr    error
+	runErr       error
+	submitted    []alert.Batch
+	runs         []RunRequest
+	reloads      int
+	hosts        []string
+	reg          *prometheus.Registry
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{
+		t: t, store: series.NewStore(series.Options{Interval: 5 * time.Second}), reg: prometheus.NewRegistry(),
+		now: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), state: State{Modes: map[string]string{}, Standalone: true},
+	}
+}
+
+func (w *world) handler() http.Handler {
+	return New(Options{
+		Store: w.store, TelemetryPath: "/metrics", Version: "spillway_exporter 1.2.3",
+		Metrics: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.Write([]byte("the_metrics 1\n")) }),
+		Submit: func(_ context.Context, b alert.Batch) ([]alert.Disposition, error) {
+			if w.submitErr != nil {
+				return nil, w.submitErr
+			}
+			w.submitted = append(w.submitted, b)
+			var out []alert.Disposition
+			for _, a := range b.Alerts {
+				out = append(out, alert.Disposition{Fingerprint: a.Fingerprint, Disposition: alert.Accepted, Reason: "it will run", RunID: "r1"})
+			}
+			return out, nil
+		},
+		RunNow: func(_ context.Context, r RunRequest) (string, error) {
+			w.runs = append(w.runs, r)
+			return "r2", w.runErr
+		},
+		Journal: func(f journal.Filter) ([]journal.Record, string, error) {
+			var out []journal.Record
+			for _, r := range w.records {
+				if f.Target == "" || f.Target == r.Target {
+					out = append(out, r)
+				}
+			}
+			return out, "", w.journalErr
+		},
+		State: func() State { return w.state }, Reload: func() error { w.reloads++; return w.reloadErr }, Ready: func() error { return w.readyErr },
+		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(h string) { w.hosts = append(w.hosts, h) },
+		TokenFile: func() string { return w.token }, ListenerAuth: w.listenerAuth,
+		Logger: slog.New(slog.DiscardHandler), Registerer: w.reg, Now: func() time.Time { return w.now },
+	})
+}
+
+// serve starts a server on a port of its own.
+func (w *world) serve() *httptest.Server {
+	w.t.Helper()
+	s := httptest.NewServer(w.handler())
+	w.t.Cleanup(s.Close)
+	return s
+}
+
+// get asks the handler and returns the answer with its body.
+func (w *world) get(path string) (*http.Response, string) {
+	w.t.Helper()
+	return w.do(httptest.NewRequest(http.MethodGet, path, nil))
+}
+
+func (w *world) do(r *http.Request) (*http.Response, string) {
+	w.t.Helper()
+	w.reg = prometheus.NewRegistry()
+	rec := httptest.NewRecorder()
+	w.handler().ServeHTTP(rec, r)
+	return rec.Result(), rec.Body.String()
+}
+
+// fake is one target to observe.
+type fake struct {
+	name      string
+	limit     float64
+	ratios    func(i int) float64 // by sample, 0 the oldest of 100
+	level     series.Level
+	processes float64
+	growth    float64
+	heap      float64 // share of a limit of half the memory's; 0 = none
+	caches    []fakeCache
+	temps     []fakeTemp
+}
+
+type fakeCache struct {
+	name           string
+	entries, bytes float64
+	max            float64
+	hits           float64
+}
+
+type fakeTemp struct {
+	name                       string
+	files, empty, expired, max float64
+	bytes                      float64
+}
+
+var hitRatio = series.NewGauge("spillway_cache_hit_ratio", "Hits.", "target", "cache", "source")
+
+// observe publishes 100 samples of the targets that end at w.now.
+func (w *world) observe(fakes ...fake) {
+	var b series.Batch
+	for i := range 100 {
+		b.Reset(w.now.Add(time.Duration(i-99) * 5 * time.Second))
+		for _, f := range fakes {
+			f.set(&b, i)
+		}
+		w.store.Commit(&b)
+	}
+}
+
+func (f *fake) set(b *series.Batch, i int) {
+	at := []string{f.name}
+	for level, v := range map[string]float64{"warning": .7, "critical": .85, "emergency": .95} {
+		b.Set(collector.ThresholdRatio, v, f.name, level)
+	}
+	if f.processes >= 0 {
+		b.Set(collector.Processes, f.processes, at...)
+	}
+	if f.ratios != nil {
+		ratio := f.ratios(i)
+		used := ratio * f.limit
+		b.Set(collector.MemoryResident, used*1.02, at...)
+		b.Set(collector.MemoryWindowMax, f.limit*.93, at...)
+		b.Set(collector.MemoryUsed, used, at...)
+		b.Set(collector.MemoryLimit, f.limit, at...)
+		b.Set(collector.MemoryUsedRatio, ratio, at...)
+		b.Set(collector.MemoryLimitInfo, 1, f.name, "config", "rss")
+		b.Set(collector.MemoryLevel, float64(f.level), at...)
+		b.Set(collector.MemoryGrowth, f.growth, at...)
+		b.Set(collector.MemoryExhaustion, series.Exhaustion(used, f.limit, f.growth), at...)
+		if f.heap > 0 {
+			share := f.heap * ratio / f.ratios(99)
+			b.Set(collector.HeapUsed, share*f.limit/2, f.name, "node")
+			b.Set(collector.HeapLimit, f.limit/2, f.name, "node")
+			b.Set(collector.HeapUsedRatio, share, f.name, "node")
+		}
+	}
+	for _, c := range f.caches {
+		grown := .8 + .2*float64(i)/99
+		b.Set(collector.CacheEntries, math.Round(c.entries*grown), f.name, c.name)
+		b.Set(collector.CacheSize, c.bytes*grown, f.name, c.name)
+		b.Set(collector.CacheMaxSize, c.max, f.name, c.name)
+		b.Set(collector.CacheMaxEntries, 1000, f.name, c.name)
+		b.Set(collector.CacheUsedRatio, c.bytes*grown/c.max, f.name, c.name)
+		b.Set(collector.CacheExpired, 12, f.name, c.name)
+		if c.hits > 0 {
+			b.Set(hitRatio, c.hits, f.name, c.name, "app")
+		}
+	}
+	for _, d := range f.temps {
+		b.Set(collector.TempFiles, math.Round(d.files*(.3+.7*float64(i)/99)), f.name, d.name)
+		b.Set(collector.TempEmpty, d.empty, f.name, d.name)
+		b.Set(collector.TempExpired, d.expired, f.name, d.name)
+		b.Set(collector.TempSize, d.bytes, f.name, d.name)
+		b.Set(collector.TempMaxFiles, d.max, f.name, d.name)
+	}
+}
+
+func flat(v float64) func(int) float64 {
+	return func(i int) float64 { return v + .004*math.Sin(float64(i)/3) }
+}
+
+// leak rises with a sawtooth from one share to another.
+func leak(from, to float64) func(int) float64 {
+	return func(i int) float64 {
+		x := float64(i) / 99
+		return from + (to-from)*x - .03*math.Mod(x*9+.999, 1)*(1-x)
+	}
+}
+
+// orchestrator is the first service, in trouble.
+func orchestrator() fake {
+	return fake{
+		name: "orchestrator", limit: 1024 * mib, ratios: leak(.42, .882), level: series.LevelCritical, processes: 4, growth: .8 * mib, heap: .91,
+		caches: []fakeCache{{"media", 1204, 1130 * mib, 1024 * mib, .874}},
+		temps:  []fakeTemp{{"tts", 655, 592, 592, 100, 41 * mib}},
+	}
+}
+
+// allStates is a fleet in which every state of the page occurs once.
+func (w *world) allStates() {
+	ago := func(d time.Duration) time.Time { return w.now.Add(-d) }
+	w.state.Modes = map[string]string{"orchestrator": "enforce", "renderer": "enforce", "uploader": "dry_run", "gateway": "dry_run", "worker": "enforce", "thumbnails": "enforce"}
+	w.state.Alerts = []Alert{
+		{Name: "SpillwayMemoryEmergency", State: "firing", Labels: map[string]string{"target": "renderer", "severity": "critical"}, Annotations: map[string]string{"summary": "Memory of renderer at 96.4% (emergency)"}, Value: "0.964", ActiveAt: ago(40 * time.Second)},
+		{Name: "SpillwayMemoryCritical", State: "firing", Labels: map[string]string{"target": "orchestrator", "severity": "critical"}, Annotations: map[string]string{"summary": "Memory of orchestrator at 88.2% (critical)"}, Value: "0.882", ActiveAt: ago(3 * time.Minute)},
+		{Name: "SpillwayTargetDown", State: "pending", Labels: map[string]string{"target": "worker", "severity": "critical"}, Annotations: map[string]string{"summary": "No process of worker is running"}, Value: "0", ActiveAt: ago(25 * time.Second)},
+	}
+	w.state.Rules = []Rule{
+		{Group: "spillway-pressure", Name: "SpillwayMemoryWarning", State: "inactive"}, {Group: "spillway-pressure", Name: "SpillwayMemoryCritical", State: "firing"},
+		{Group: "spillway-pressure", Name: "SpillwayMemoryEmergency", State: "firing"}, {Group: "spillway-target", Name: "SpillwayTargetDown", State: "pending"},
+		{Group: "own", Name: "OwnRule", State: "inactive", LastError: "many-to-many matching not allowed"},
+	}
+	w.state.Errors = []SourceError{{"heap", "gateway", "dial tcp 127.0.0.1:9230: connect: connection refused: start the service with --inspect=127.0.0.1:9230"}}
+	w.observe(
+		fake{name: "gateway", limit: 512 * mib, ratios: flat(.41), processes: 2},
+		fake{name: "host", limit: 8192 * mib, ratios: flat(.612), processes: -1, temps: []fakeTemp{{"tmp", 37, 4, 0, 10000, 18 * mib}}},
+		orchestrator(),
+		fake{name: "renderer", limit: 2048 * mib, ratios: leak(.5, .964), level: series.LevelEmergency, processes: 1, growth: 2.5 * mib, heap: .97},
+		fake{name: "thumbnails", limit: 0, processes: -1, caches: []fakeCache{{"thumbs", 800, 300 * mib, 1024 * mib, 0}}},
+		fake{name: "uploader", limit: 768 * mib, ratios: leak(.61, .744), level: series.LevelWarning, processes: 3, growth: .05 * mib},
+		fake{name: "worker", limit: 512 * mib, processes: 0},
+	)
+	run := func(d time.Duration, id, target, playbook, trigger, name, mode, outcome, before, after string, files, freed int64) journal.Record {
+		return journal.Record{ID: id, RunID: id, Time: ago(d), Target: target, Playbook: playbook, Trigger: trigger, Alert: name, Mode: mode, Outcome: outcome, Before: before, After: after, Files: files, FreedBytes: freed, DurationSecs: 2.4}
+	}
+	step := func(r journal.Record, n int, action, outcome string, files, freed int64, skipped map[string]int64) journal.Record {
+		r.ID, r.Step, r.Action, r.Outcome, r.Files, r.FreedBytes, r.Skipped = r.ID+action, n, action, outcome, files, freed, skipped
+		return r
+	}
+	first := run(2*time.Minute, "5", "orchestrator", "relieve_memory", "standalone", "SpillwayMemoryCritical", "enforce", "ineffective", "memory 903MB of 1GB (88.2%)", "memory 891MB of 1GB (87.0%)", 712, 389*mib)
+	w.records = []journal.Record{
+		run(20*time.Second, "6", "renderer", "relieve_memory", "webhook", "SpillwayMemoryEmergency", "enforce", "", "memory 1.9GB of 2GB (96.4%)", "", 0, 0),
+		first,
+		step(first, 3, "collect_garbage", "done", 0, 0, nil),
+		step(first, 2, "evict_cache", "partial", 120, 348*mib, map[string]int64{"in_use": 3, "too_young": 11}),
+		step(first, 1, "clean_temp", "done", 592, 41*mib, nil),
+		run(26*time.Minute, "4", "uploader", "clean_temp", "schedule", "", "dry_run", "dry_run", "temp incoming: 120 files", "temp incoming: 120 files", 45, 0),
+		run(3*time.Hour, "3", "orchestrator", "relieve_memory", "webhook", "SpillwayMemoryCritical", "enforce", "relieved", "memory 912MB of 1GB (89.1%)", "memory 652MB of 1GB (63.7%)", 655, 420*mib),
+		run(9*time.Hour, "2", "orchestrator", "trim_cache", "manual", "", "enforce", "interrupted", "cache media: 1204 entries, 1.1GB (110.3%)", "", 0, 0),
+	}
+	w.records[7].Error = "the process ended before the run did"
+}
+
+var errBusy = errors.New("the queue is full: come again")
+
+func mustContain(t *testing.T, what, body string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(body, p) {
+			t.Errorf("%s lacks %q", what, p)
+		}
+	}
+}
