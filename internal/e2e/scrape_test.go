@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -30,8 +31,10 @@ targets:
     temp_dirs:
       - {name: tts, dir: `+tts+`, include: ['*.wav'], max_age: 1h, age_by: mtime, min_age: 1s}
 `)
+	starved := watchMachine(t)
 	var (
 		took    []time.Duration
+		excused int
 		removed float64
 		asked   bool
 	)
@@ -47,15 +50,18 @@ targets:
 			}
 		}
 		at := time.Now()
-		body, err := get(e.url + "/metrics")
-		took = append(took, time.Since(at))
+		_, err := get(e.url + "/metrics")
 		if err != nil {
 			t.Fatalf("scrape %d: %v", len(took), err)
+		}
+		if d := time.Since(at); d > worstScrape && starved(at, d) {
+			excused++
+		} else {
+			took = append(took, d)
 		}
 		if len(took)%20 != 0 {
 			continue
 		}
-		_ = body
 		m, err := e.scrape()
 		if err != nil {
 			t.Fatal(err)
@@ -65,7 +71,52 @@ targets:
 	slices.Sort(took)
 	worst := took[len(took)-1]
 	t.Logf("%d scrapes: median %s, p99 %s, worst %s", len(took), took[len(took)/2], took[len(took)*99/100], worst)
-	if worst > 50*time.Millisecond {
-		t.Errorf("the slowest scrape took %s, want at most 50ms", worst)
+	if worst > worstScrape {
+		t.Errorf("the slowest scrape took %s, want at most %s", worst, worstScrape)
+	}
+	if excused > 3 {
+		t.Errorf("%d scrapes were slow while the machine was busy elsewhere: run the test on a quiet one", excused)
+	}
+}
+
+const worstScrape = 50 * time.Millisecond
+
+// watchMachine notes when this process itself was not scheduled in time: on a machine that others
+// use too, a slow scrape in such a moment says nothing about the exporter. starved reports whether
+// that happened within a scrape, for a good part of it.
+func watchMachine(t *testing.T) (starved func(at time.Time, d time.Duration) bool) {
+	const every = 2 * time.Millisecond
+	var (
+		mu   sync.Mutex
+		late []time.Time
+	)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		last := time.Now()
+		for {
+			select {
+			case <-stop:
+				return
+			case now := <-tick.C:
+				if now = time.Now(); now.Sub(last) > worstScrape/3 {
+					mu.Lock()
+					late = append(late, now)
+					mu.Unlock()
+				}
+				last = now
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(stop)
+		wg.Wait()
+	})
+	return func(at time.Time, d time.Duration) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.ContainsFunc(late, func(l time.Time) bool { return l.After(at) && l.Before(at.Add(d+worstScrape)) })
 	}
 }
