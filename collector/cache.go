@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -97,16 +99,19 @@ func scanError(err error) error {
 }
 
 // unreadable is the error of a scan that could not read a part of the tree: what was published
-// is too small.
+// is too small. It names the most frequent reason, so that it stays the same from scan to scan.
 func unreadable(dir string, res *dirscan.Result) error {
 	n := res.Skipped[dirscan.SkipError]
 	if n == 0 {
 		return nil
 	}
-	for errno := range res.Errnos {
-		return fmt.Errorf("%s: %d folders or files below it cannot be read, the first for: %w; what is published lacks them", dir, n, errno)
+	var most unix.Errno
+	for errno, count := range res.Errnos {
+		if count > res.Errnos[most] || count == res.Errnos[most] && errno < most {
+			most = errno
+		}
 	}
-	return nil
+	return fmt.Errorf("%s: %d folders or files below it cannot be read, most of them for: %w; what is published lacks them", dir, n, most)
 }
 
 func seconds(ns int64) float64 { return float64(ns/int64(time.Millisecond)) / 1000 }
