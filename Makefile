@@ -11,7 +11,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules e2e bench soak fuzz install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules e2e bench difftest fuzz install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -28,7 +28,6 @@ demo: build ## a leaking service and the whole loop in a minute, in a temporary 
 	./$(BINARY) demo
 
 format: ## format the sources
-	$(GO) tool -n gofmt >/dev/null 2>&1 || true
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 
 test: install-tools ## all tests that need no other server
@@ -52,8 +51,11 @@ bench: build ## benchmarks, beside their peers where there are any
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	examples/bench/scan/scan.sh
 	examples/bench/remove/remove.sh
-	examples/bench/tick/tick.sh
+	examples/bench/tick/run
 	examples/bench/idle/idle.sh
+
+difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)
+	cd internal/eval/difftest && $(GO) test -count=1 -timeout 15m .
 
 fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 	.ci/fuzz $(FUZZTIME)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The resident memory and CPU of an idle exporter on embedded defaults, evaluator on.
+# The resident memory and CPU of an idle exporter with discovery and the evaluator on.
 # Usage: examples/bench/idle/idle.sh [seconds, default 300]
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 seconds=${1:-300}
 make -s build >/dev/null
 dir=$(mktemp -d)
-XDG_STATE_HOME=$dir ./spillway_exporter --web.listen-address=127.0.0.1:0 2>"$dir/log" &
+printf 'discover: {by: comm, top: 20}\njournal: {dir: %s/journal}\n' "$dir" >"$dir/spillway.yml"
+./spillway_exporter --config.file="$dir/spillway.yml" --web.listen-address=127.0.0.1:0 2>"$dir/log" &
 pid=$!
 trap 'kill $pid 2>/dev/null; wait $pid 2>/dev/null || true; rm -rf "$dir"' EXIT
 sleep 2
