@@ -186,8 +186,9 @@ func (o *oldestFirst) recount() error {
 }
 
 // boundary finds the reach in which the removal of need ends: everything before it goes. older is
-// what may go before it, inside how many files it has.
-func (o *oldestFirst) boundary(need amount) (at reach, older amount, inside int64) {
+// what may go before it, inside how many files it has. In a further round it goes on as far as
+// memory allows, because what comes first has turned out to stay.
+func (o *oldestFirst) boundary(need amount, further bool) (at reach, older amount, inside int64) {
 	now := o.now.UnixNano()
 	for b := dirscan.Buckets() - 1; b >= 0; b-- {
 		with := amount{older.files + int64(o.ages.Files[b]), older.bytes + o.ages.Size[b]}
@@ -199,17 +200,21 @@ func (o *oldestFirst) boundary(need amount) (at reach, older amount, inside int6
 		if b+1 < dirscan.Buckets() {
 			at.from.key = now - dirscan.BucketStart(b+1) + 1
 		}
+		inside = int64(o.ages.Files[b])
+		for ; further && b > 0 && inside+int64(o.ages.Files[b-1]) <= maxEdge; b-- {
+			inside += int64(o.ages.Files[b-1])
+		}
 		if b > 0 { // the first bucket has the ages of 0 and below
 			at.to.key = now - dirscan.BucketStart(b) + 1
 		}
-		return at, older, int64(o.ages.Files[b])
+		return at, older, inside
 	}
 	return reach{last, last}, older, 0 // everything goes
 }
 
 // forecast returns about how many files an eviction of need would remove.
 func (o *oldestFirst) forecast(need amount) int64 {
-	at, older, inside := o.boundary(need)
+	at, older, inside := o.boundary(need, false)
 	if at.from == last || inside == 0 {
 		return older.files
 	}
@@ -259,7 +264,7 @@ func (o *oldestFirst) refine(at reach, older, need amount) (reach, error) {
 
 // round makes one pass that removes, and returns what is missing after it.
 func (o *oldestFirst) round(need amount, why string) (missing amount, err error) {
-	at, older, inside := o.boundary(need)
+	at, older, inside := o.boundary(need, o.start != first)
 	if inside > maxEdge && at.to != last && at.from != first {
 		if at, err = o.refine(at, older, need); err != nil {
 			return need, err

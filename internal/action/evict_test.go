@@ -10,6 +10,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -74,6 +75,64 @@ func TestEvictPassesOverWhatStays(t *testing.T) {
 		if diff := gocmp.Diff(map[string]int64{"in_use": held, "hardlink": linked}, res.Skipped); diff != "" {
 			t.Errorf("dry run %v: skipped (-want +got):\n%s", dry, diff)
 		}
+	}
+}
+
+// TestEvictBehindManyThatStay: where far more than is needed stays, in places far apart, what comes
+// behind it goes in the same run.
+func TestEvictBehindManyThatStay(t *testing.T) {
+	for _, held := range []bool{true, false} {
+		dir, away := realDir(t), realDir(t)
+		const n, stay = 300, 200
+		for i := range n {
+			path := fmt.Sprintf("%s/f%03d", dir, i)
+			put(t, path, 1, time.Duration(2*n-i)*10*time.Hour)
+			switch {
+			case i >= stay:
+			case held:
+				f, err := os.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+			default:
+				if err := os.Link(path, fmt.Sprintf("%s/%d", away, i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		all := units.Ratio(1)
+		p := policy.Cache{Common: common(dir), MaxEntries: n - 2, EvictTo: &all}
+		for _, dry := range []bool{true, false} {
+			got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) })
+			if !slices.Equal(got, []string{"over_limit f200", "over_limit f201"}) {
+				t.Errorf("held %v, dry run %v: evicted %v, skipped %v; want the two behind those that stay", held, dry, got, res.Skipped)
+			}
+		}
+	}
+}
+
+// TestEvictCountsWhatIsAdded: files that appear after they were counted are counted all the same.
+func TestEvictCountsWhatIsAdded(t *testing.T) {
+	dir := realDir(t)
+	const n, keep = 40, 30
+	for i := range n {
+		put(t, fmt.Sprintf("%s/f%02d", dir, i), 1, time.Duration(100-i)*time.Hour)
+	}
+	all := units.Ratio(1)
+	p := policy.Cache{Common: common(dir), MaxEntries: keep, EvictTo: &all, MaxAge: units.Duration(99*time.Hour + time.Minute)}
+	p.MaxRemoveFraction = &all // so that there is a pass that counts before the first file goes
+	added := false
+	a := NewEvictCache(dirOptions(func(string, string) {
+		if !added {
+			added = true
+			for i := range 5 {
+				put(t, fmt.Sprintf("%s/new%d", dir, i), 1, time.Hour)
+			}
+		}
+	}), []policy.Cache{p})
+	if res, err := a.Run(t.Context(), Request{}); err != nil || res.Files != n+5-keep || len(left(t, dir)) != keep {
+		t.Errorf("evicted %d, %v, left %d; want %d left", res.Files, err, len(left(t, dir)), keep)
 	}
 }
 
@@ -183,7 +242,7 @@ func TestEvictDryRunNamesWhatGoes(t *testing.T) {
 // TestEvictMany compares with sorting at sizes that need the histogram and its refinement: a
 // burst, equal ages, and ages spread over days.
 func TestEvictMany(t *testing.T) {
-	const n, keep = 12_000, 7_000
+	const n, keep = 14_000, 3_000
 	random := rand.New(rand.NewPCG(1, 2))
 	for name, age := range map[string]func() time.Duration{
 		"spread":         func() time.Duration { return time.Hour + time.Duration(random.Int64N(int64(240*time.Hour))) },
@@ -263,6 +322,57 @@ func TestMaxRemoveFractionOfACache(t *testing.T) {
 	f(40*4096, 0, .5, Failed)
 	f(40*4096, 81*time.Hour, .5, Failed)
 	f(60*4096, 81*time.Hour, .5, Done) // twenty by age, twenty by bytes
+}
+
+// TestCleanTempCountsWhatIsHeld: files over age that are in use count towards max_files.
+func TestCleanTempCountsWhatIsHeld(t *testing.T) {
+	dir := realDir(t)
+	for i := range 10 {
+		path := fmt.Sprintf("%s/f%d", dir, i)
+		put(t, path, 1, time.Duration(20-i)*time.Hour)
+		if i < 5 {
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+		}
+	}
+	p := policy.Temp{Common: common(dir), MaxFiles: 7, MaxAge: units.Duration(15*time.Hour + time.Minute)}
+	for _, dry := range []bool{true, false} {
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		if diff := gocmp.Diff([]string{"over_limit f5", "over_limit f6", "over_limit f7"}, got); diff != "" || res.Skipped["in_use"] != 5 {
+			t.Errorf("dry run %v: skipped %v (-want +got):\n%s", dry, res.Skipped, diff)
+		}
+	}
+}
+
+// TestLeftoversAreSwept: what a killed strict run had judged and moved away goes with the next run,
+// whatever is not it stays; a dry run leaves both.
+func TestLeftoversAreSwept(t *testing.T) {
+	dir := realDir(t)
+	private := filepath.Join(dir, policy.QuarantineName)
+	put(t, private+"/x", 5, time.Hour)
+	os.Chmod(private, 0o700)
+	var st unix.Stat_t
+	if err := unix.Stat(private+"/x", &st); err != nil {
+		t.Fatal(err)
+	}
+	held := fmt.Sprintf("%s/%d-%d-%d-77-1", private, st.Ino, st.Size, st.Mtim.Nano())
+	if err := os.Rename(private+"/x", held); err != nil {
+		t.Fatal(err)
+	}
+	put(t, private+"/1-2-3-77-2", 5, time.Hour)
+	for _, dry := range []bool{true, false} {
+		p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)}
+		got, _ := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		if _, err := os.Lstat(held); (err == nil) != dry || len(got) > 0 {
+			t.Errorf("dry run %v: the leftover: %v, named %v", dry, err, got)
+		}
+	}
+	if _, err := os.Lstat(private + "/1-2-3-77-2"); err != nil {
+		t.Errorf("a file that nobody had judged: %v", err)
+	}
 }
 
 // TestEvictCountsWhatIsHeld: entries over age that are in use still fill the cache.

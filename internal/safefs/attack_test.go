@@ -170,7 +170,14 @@ func TestMounts(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		mount(dir+"/mountpoint", dir+"/mountpoint", "", unix.MS_BIND) // it over itself
+		got := removeAll(t, Options{Dir: dir, DryRun: true}, func(e *dirscan.Entry) {
+			if string(e.Name) == "mountpoint" {
+				mount(dir+"/mountpoint", dir+"/mountpoint", "", unix.MS_BIND) // it over itself
+			}
+		})
+		if got["mountpoint"] != Mount {
+			t.Errorf("mounted over itself: reasons %v, want a mount", got)
+		}
 		for _, dry := range []bool{true, false} {
 			if got := removeAll(t, Options{Dir: dir, DryRun: dry}, nil); got["mountpoint"] != "" && got["mountpoint"] != Mount {
 				t.Errorf("dry run %v: reasons %v, want that the mount point stays as one", dry, got)

@@ -127,7 +127,10 @@ func TestRemoveChecks(t *testing.T) {
 		{name: "gone meanwhile", swap: func(t *testing.T, path string) { os.Remove(path) }, want: Changed},
 	}
 	for _, tt := range tests {
-		for _, mode := range []string{"plain", "strict", "dry run"} {
+		for _, mode := range []string{"plain", "strict", "dry run", "second look alone"} {
+			if mode == "second look alone" && tt.swap == nil {
+				continue // without the in-use check only the look before the removal is left
+			}
 			t.Run(tt.name+"/"+mode, func(t *testing.T) {
 				dir := tempDir(t)
 				path := filepath.Join(dir, "sub", "-f\n\xff")
@@ -137,6 +140,7 @@ func TestRemoveChecks(t *testing.T) {
 				}
 				o := tt.opts
 				o.Dir, o.MinAge, o.Strict, o.DryRun = dir, time.Minute, mode == "strict", mode == "dry run"
+				o.NoInUse = mode == "second look alone"
 				swapped := false
 				got := removeAll(t, o, func(*dirscan.Entry) {
 					if tt.swap != nil && !swapped {
