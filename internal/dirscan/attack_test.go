@@ -394,6 +394,13 @@ func TestScanAgainstWalkDir(t *testing.T) {
 			if res.SizeBytes != bytes || res.EmptyFiles != empty || res.Folders != folders || len(res.SkippedByReason()) > 0 {
 				t.Errorf("result %+v, want %d bytes, %d empty, %d folders", res, bytes, empty, folders)
 			}
+			got, several := paths(t, Options{Dir: dir, Recursive: true, Workers: 3})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("three walkers visited (-WalkDir +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(res, several); diff != "" {
+				t.Errorf("three walkers (-one +three):\n%s", diff)
+			}
 		})
 	}
 }

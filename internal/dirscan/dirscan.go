@@ -47,16 +47,20 @@ type Options struct {
 	Ages      *Histogram             // filled when not nil
 	Now       time.Time              // what ages are measured against; required with Ages
 	CountOnly bool                   // names only: no sizes, times, Ages or Visit, a fifth of the cost
-	// Visit is called for every selected regular file, on the goroutine of Scan. It may remove
-	// the entry through Parent.FD(). ErrStop ends the scan, any other error aborts it.
+	// Visit is called for every selected regular file, for one at a time. It may remove the entry
+	// through Parent.FD(). ErrStop ends the scan, any other error aborts it.
 	Visit func(*Entry) error
+	// Workers walk sub-folders beside each other; default 1, on the goroutine of Scan. Two take
+	// about half the time for a tree of 100,000 files and more, and the same processor time. With
+	// several, Select, Skip and Age are called on all of them, also at the same time.
+	Workers int
 }
 
 // Folder is an open directory of a walk.
 type Folder struct {
 	fd     int
 	parent *Folder
-	name   []byte // followed by a NUL
+	name   []byte // followed by a NUL; without a parent the path from the root, with a slash at its end
 	depth  int
 }
 
@@ -69,10 +73,11 @@ func (f *Folder) Depth() int { return f.depth }
 // AppendPath appends the path relative to the root, with a slash at its end; nothing for the
 // root itself.
 func (f *Folder) AppendPath(dst []byte) []byte {
-	size := 0
-	for up := f; up.parent != nil; up = up.parent {
-		size += len(up.name) + 1
+	size, top := 0, f
+	for ; top.parent != nil; top = top.parent {
+		size += len(top.name) + 1
 	}
+	dst = append(dst, top.name...)
 	dst = slices.Grow(dst, size)
 	end := len(dst) + size
 	dst = dst[:end]

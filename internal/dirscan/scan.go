@@ -33,6 +33,7 @@ type walker struct {
 	ticks  int
 	path   []byte
 	device fileID // of the root
+	share  *share // nil when there is one walker
 }
 
 // fileID tells two directories apart.
@@ -50,21 +51,47 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 	if o.MaxDepth <= 0 {
 		o.MaxDepth = defaultMaxDepth
 	}
-	w := &walker{ctx: ctx, o: &o, buf: make([]byte, direntBuffer), held: 1}
-	w.push(fd, nil, nil)
-	defer w.close()
+	var res Result
 	var err error
-	if w.device, err = identify(fd); err != nil {
-		return w.res, err
+	if o.Workers > 1 {
+		res, err = scanShared(ctx, fd, &o)
+	} else {
+		w := newWalker(ctx, &o, nil)
+		err = w.walk(fd)
+		res = w.res
 	}
-	if err = w.run(); errors.Is(err, ErrStop) {
+	if errors.Is(err, ErrStop) {
 		err = nil
 	}
-	return w.res, err
+	return res, err
+}
+
+func newWalker(ctx context.Context, o *Options, s *share) *walker {
+	return &walker{ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1}
+}
+
+// walk walks from the root.
+func (w *walker) walk(fd int) (err error) {
+	w.push(fd, nil, nil)
+	defer w.close()
+	return w.run()
 }
 
 func (w *walker) push(fd int, parent *Folder, name []byte) {
-	var f *frame
+	f := w.frame(fd, parent, name)
+	w.stack = append(w.stack, f)
+	if len(w.stack)-w.held > heldLevels { // the one furthest up is reopened when it is needed
+		up := w.stack[w.held]
+		up.id, _ = identify(up.fd)
+		unix.Close(up.fd)
+		up.fd = -1
+		w.held++
+	}
+	w.res.Folders++
+}
+
+// frame returns a frame that is not on the stack.
+func (w *walker) frame(fd int, parent *Folder, name []byte) (f *frame) {
 	if n := len(w.spare); n > 0 {
 		f, w.spare = w.spare[n-1], w.spare[:n-1]
 		pending := f.pending[:0]
@@ -76,15 +103,7 @@ func (w *walker) push(fd int, parent *Folder, name []byte) {
 	if parent != nil {
 		f.depth = parent.depth + 1
 	}
-	w.stack = append(w.stack, f)
-	if len(w.stack)-w.held > heldLevels { // the one furthest up is reopened when it is needed
-		up := w.stack[w.held]
-		up.id, _ = identify(up.fd)
-		unix.Close(up.fd)
-		up.fd = -1
-		w.held++
-	}
-	w.res.Folders++
+	return f
 }
 
 func (w *walker) pop() {
@@ -111,7 +130,10 @@ func identify(fd int) (fileID, error) {
 	return fileID{uint64(st.Dev), st.Ino}, err
 }
 
-func (w *walker) run() error {
+func (w *walker) run() (err error) {
+	if w.device, err = identify(w.stack[0].fd); err != nil {
+		return err
+	}
 	for len(w.stack) > 0 {
 		f := w.stack[len(w.stack)-1]
 		if f.fd < 0 && !w.reopen() {
@@ -120,6 +142,9 @@ func (w *walker) run() error {
 			continue
 		}
 		if len(f.pending) > 0 {
+			if w.share != nil && w.share.hungry.Load() > 0 {
+				w.give()
+			}
 			w.descend(f)
 			continue
 		}
@@ -141,7 +166,7 @@ func (w *walker) reopen() bool {
 	w.held = max(1, top-heldLevels+1)
 	w.path = w.stack[w.held].AppendPath(w.path[:0])
 	w.path[len(w.path)-1] = 0
-	fd, err := openBeneath(w.stack[0].fd, w.path)
+	fd, err := openBeneath(w.stack[0].fd, w.path[len(w.stack[0].name):])
 	for i := w.held; err == nil; i++ {
 		f := w.stack[i]
 		f.fd = fd
@@ -377,10 +402,13 @@ func (w *walker) file(f *frame, name []byte) error {
 	if w.o.Ages != nil {
 		w.o.Ages.Add(w.o.Now.UnixNano()-at, e.SizeBytes, e.AllocatedBytes)
 	}
-	if w.o.Visit != nil {
-		return w.o.Visit(e)
+	switch {
+	case w.o.Visit == nil:
+		return nil
+	case w.share != nil:
+		return w.share.visited(w.o.Visit, e)
 	}
-	return nil
+	return w.o.Visit(e)
 }
 
 // The farthest times that fit in nanoseconds with room for a difference: the years 1824 and 2116.
