@@ -78,7 +78,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.registry = newRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		store: store, logger: logger, now: o.Now, held: newHeldFiles(), metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
 		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: lazy.NewMetrics(a.registry)}),
 	}
 	g, err := build(cfg, &a.opts, &a.parts)

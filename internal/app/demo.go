@@ -49,11 +49,11 @@ targets:
       - {name: tts, dir: %[5]s, include: ['*.wav', '*.mp3'], max_age: 10s, empty_max_age: 5s, max_files: 100, min_age: 2s}
     playbooks:
       relieve_memory:
-        - {do: clean_temp, cooldown: 8s, verify: {after: 3, below: critical}}
-        - {do: evict_cache, to: 30%%, cooldown: 8s, verify: {after: 10, below: warning}}
-        - {do: collect_garbage, cooldown: 8s, verify: {after: 10, below: warning}}
-      trim_cache: [{do: evict_cache, cooldown: 8s}]
-      clean_temp: [{do: clean_temp, cooldown: 8s}]
+        - {do: clean_temp, cooldown: 5s, verify: {after: 3, below: critical}}
+        - {do: evict_cache, to: 30%%, cooldown: 5s, verify: {after: 10, below: warning}}
+        - {do: collect_garbage, cooldown: 5s, verify: {after: 10, below: warning}}
+      trim_cache: [{do: evict_cache, cooldown: 5s}]
+      clean_temp: [{do: clean_temp, cooldown: 5s}]
 `
 
 // demo starts a leaking service in a temporary folder and an exporter that watches it, prints what

@@ -56,6 +56,7 @@ type parts struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	swept   func() // after each sweep of processes
+	held    *heldFiles
 }
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
@@ -233,7 +234,7 @@ func newTarget(t *config.Target, client *heap.Client, cfg *config.Config, o *Opt
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, cfg, p.logger, p.now)
 	if temps := rootedTemps(o.RootFS, t.TempDirs); len(temps) > 0 {
-		out.Actions[dispatch.ActionCleanTemp] = action.NewCleanTemp(opts, temps)
+		out.Actions[dispatch.ActionCleanTemp] = notingAction{action.NewCleanTemp(opts, temps), p.held}
 	}
 	if caches := rootedCaches(o.RootFS, t.Caches); len(caches) > 0 {
 		out.Actions[dispatch.ActionEvictCache] = action.NewEvictCache(opts, caches)

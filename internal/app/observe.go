@@ -113,7 +113,7 @@ func (o observer) directories(target string, s dispatch.Subject) dispatch.Readin
 			continue
 		}
 		for i := range t.Temps {
-			r = worse(r, tempReading(&t.Temps[i]))
+			r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, t.Temps[i].Name)))
 		}
 	}
 	return r
@@ -141,7 +141,8 @@ func cacheReading(c *health.Cache) dispatch.Reading {
 	return r
 }
 
-func tempReading(d *health.Temp) dispatch.Reading {
+// tempReading judges a folder; held are the due files that the last clean-up had to leave.
+func tempReading(d *health.Temp, held int64) dispatch.Reading {
 	if d.Files == nil {
 		return dispatch.Reading{}
 	}
@@ -152,7 +153,7 @@ func tempReading(d *health.Temp) dispatch.Reading {
 	if d.Expired != nil {
 		r.Text += fmt.Sprintf(", %.0f due", *d.Expired)
 	}
-	if r.Ratio > 1 || d.Expired != nil && *d.Expired > 0 {
+	if r.Ratio > 1 || d.Expired != nil && *d.Expired > float64(held) {
 		r.Level = series.LevelWarning
 	}
 	r.Peak = r.Ratio

@@ -205,14 +205,14 @@ func (w *walker) descend(f *frame) {
 		return
 	}
 	fd, err := openat2(f.fd, name, childHow)
-	switch err { //nolint:errorlint // straight from a system call
-	case nil:
+	switch {
+	case err == nil:
 		w.push(fd, &f.Folder, name)
-	case unix.EXDEV:
+	case errors.Is(err, unix.EXDEV):
 		w.res.Skipped[SkipMount]++
-	case unix.ELOOP: // exchanged since it was listed, as below
+	case errors.Is(err, unix.ELOOP): // exchanged since it was listed, as below
 		w.res.Skipped[SkipSymlink]++
-	case unix.ENOENT, unix.ENOTDIR:
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		w.res.Skipped[SkipVanished]++
 	default:
 		w.fail(err)

@@ -97,15 +97,24 @@ func (t *Target) sort() {
 	slices.SortFunc(t.Temps, func(a, b Temp) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// SortWorst orders targets by level and then by how full they are.
+// Down reports whether no process of a target that has a selector is running.
+func (t *Target) Down() bool {
+	n, ok := known(t.Processes)
+	return ok && n == 0 && t.Name != overflow
+}
+
+// SortWorst orders targets by level, those that are down first, and then by how full they are.
 func SortWorst(targets []Target) {
 	slices.SortStableFunc(targets, func(a, b Target) int {
-		return cmp.Or(cmp.Compare(b.level(), a.level()), cmp.Compare(b.ratio(), a.ratio()), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.rank(), a.rank()), cmp.Compare(b.ratio(), a.ratio()), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-func (t *Target) level() series.Level {
-	if t.Level == nil {
+func (t *Target) rank() series.Level {
+	switch {
+	case t.Down():
+		return series.LevelEmergency + 1
+	case t.Level == nil:
 		return series.LevelNormal
 	}
 	return *t.Level

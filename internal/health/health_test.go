@@ -91,20 +91,61 @@ func TestRecommendations(t *testing.T) {
 		add  []series.Sample
 		want []Recommendation
 	}{
-		{"empty files", []series.Sample{sample("spillway_temp_files", 600, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"), sample("spillway_temp_expired_files", 592, "a", "tts")},
-			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes"}}},
-		{"expired files", []series.Sample{sample("spillway_temp_expired_files", 5, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
-			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and a share of 1MB"}}},
-		{"too many files", []series.Sample{sample("spillway_temp_files", 130, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts")},
-			[]Recommendation{{medium, "Remove the oldest 30 files in tts: it holds 130 and its limit is 100"}}},
-		{"a trend", []series.Sample{sample("spillway_memory_growth_bytes_per_second", 12<<20/60, "a"), sample("spillway_memory_exhaustion_seconds", 41*60, "a")},
-			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MB/min: look for a leak and plan a restart"}}},
-		{"pressure", []series.Sample{sample("spillway_memory_level", 2, "a")},
-			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit"}}},
-		{"heap", []series.Sample{sample("spillway_heap_used_ratio", .9, "a", "node")},
-			[]Recommendation{{medium, "The node heap is at 90% of its limit: collect garbage, or raise the limit"}}},
-		{"cache", []series.Sample{sample("spillway_cache_used_ratio", 1.5, "a", "media"), sample("spillway_cache_expired_entries", 3, "a", "media")},
-			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age"}}},
+		{
+			"empty files",
+			[]series.Sample{sample("spillway_temp_files", 600, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"), sample("spillway_temp_expired_files", 592, "a", "tts")},
+			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes"}},
+		},
+		{
+			"expired files",
+			[]series.Sample{sample("spillway_temp_expired_files", 5, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
+			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and up to 1MB"}},
+		},
+		{
+			"some of both",
+			[]series.Sample{sample("spillway_temp_files", 100, "a", "tts"), sample("spillway_temp_empty_files", 30, "a", "tts"), sample("spillway_temp_expired_files", 20, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
+			[]Recommendation{{medium, "Remove 20 empty or expired files in tts: frees 20 inodes and up to 1MB"}},
+		},
+		{
+			"nothing but empty files",
+			[]series.Sample{sample("spillway_temp_files", 30, "a", "tts"), sample("spillway_temp_empty_files", 30, "a", "tts"), sample("spillway_temp_expired_files", 20, "a", "tts")},
+			[]Recommendation{{medium, "Remove 20 empty files in tts: frees 20 inodes"}},
+		},
+		{
+			"a cache over its size",
+			[]series.Sample{sample("spillway_cache_used_ratio", 1.14, "a", "media"), sample("spillway_cache_max_size_bytes", 400<<20, "a", "media")},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 114% of its limits, which frees at least 56MB"}},
+		},
+		{
+			"a cache over its entries",
+			[]series.Sample{sample("spillway_cache_used_ratio", 1.17, "a", "media"), sample("spillway_cache_max_entries", 200, "a", "media")},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 117% of its limits, which removes at least 34 entries"}},
+		},
+		{
+			"too many files",
+			[]series.Sample{sample("spillway_temp_files", 130, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts")},
+			[]Recommendation{{medium, "Remove the oldest 30 files in tts: it holds 130 and its limit is 100"}},
+		},
+		{
+			"a trend",
+			[]series.Sample{sample("spillway_memory_growth_bytes_per_second", 12<<20/60, "a"), sample("spillway_memory_exhaustion_seconds", 41*60, "a")},
+			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MB/min: look for a leak and plan a restart"}},
+		},
+		{
+			"pressure",
+			[]series.Sample{sample("spillway_memory_level", 2, "a")},
+			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit"}},
+		},
+		{
+			"heap",
+			[]series.Sample{sample("spillway_heap_used_ratio", .9, "a", "node")},
+			[]Recommendation{{medium, "The node heap is at 90% of its limit: collect garbage, or raise the limit"}},
+		},
+		{
+			"cache",
+			[]series.Sample{sample("spillway_cache_used_ratio", 1.5, "a", "media"), sample("spillway_cache_expired_entries", 3, "a", "media")},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age"}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,13 +163,27 @@ func TestSortWorst(t *testing.T) {
 		sample("spillway_memory_used_ratio", .6, "fuller"), sample("spillway_memory_level", 0, "fuller"),
 		sample("spillway_memory_used_ratio", .5, "worst"), sample("spillway_memory_level", 2, "worst"),
 		sample("spillway_temp_files", 1, "unknown", "t"),
+		sample("spillway_processes", 0, "ended"),
+		sample("spillway_processes", 0, "_overflow"),
 	})
 	SortWorst(targets)
 	var names []string
 	for _, x := range targets {
 		names = append(names, x.Name)
 	}
-	if diff := cmp.Diff([]string{"worst", "fuller", "low", "unknown"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"ended", "worst", "fuller", "low", "_overflow", "unknown"}, names); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func TestTimestampIsOfTheNewestValue(t *testing.T) {
+	older := sample("spillway_temp_files", 1, "a", "t")
+	older.Time = now.Add(-time.Hour)
+	targets := Targets([]series.Sample{sample("spillway_processes", 1, "a"), older, sample("spillway_threshold_ratio", .7, "only", "warning")})
+	if got := targets[0].Report().Timestamp; got != "2026-01-02T15:04:05Z" {
+		t.Errorf("timestamp %q, want that of the newest value", got)
+	}
+	if got := targets[1].Report().Timestamp; got != "" {
+		t.Errorf("timestamp %q of a target without values, want none", got)
 	}
 }

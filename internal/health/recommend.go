@@ -34,7 +34,7 @@ func recommend(t *Target) []Recommendation {
 	add := func(priority, format string, args ...any) {
 		out = append(out, Recommendation{priority, fmt.Sprintf(format, args...)})
 	}
-	if n, ok := known(t.Processes); ok && n == 0 && t.Name != overflow {
+	if t.Down() {
 		add(high, "No process of %s is running: start it, or correct its selector", t.Name)
 	}
 	recommendMemory(t, add)
@@ -88,11 +88,18 @@ func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
 	empty, _ := known(d.Empty)
 	files, haveFiles := known(d.Files)
 	limit, haveLimit := known(d.MaxFiles)
+	// What is due and cannot be among the files with content is empty.
+	dueEmpty := 0.0
+	if haveFiles {
+		dueEmpty = max(0, expired-max(0, files-empty))
+	}
 	switch {
-	case expired > 0 && empty >= expired:
+	case expired > 0 && (dueEmpty == expired || empty == expired):
 		add(medium, "Remove %.0f empty files in %s: frees %.0f inodes", expired, d.Name, expired)
+	case expired > 0 && empty > 0:
+		add(medium, "Remove %.0f empty or expired files in %s: frees %.0f inodes and up to %s", expired, d.Name, expired, sizeText(d.SizeBytes))
 	case expired > 0:
-		add(medium, "Remove %.0f expired files in %s: frees %.0f inodes and a share of %s", expired, d.Name, expired, sizeText(d.SizeBytes))
+		add(medium, "Remove %.0f expired files in %s: frees %.0f inodes and up to %s", expired, d.Name, expired, sizeText(d.SizeBytes))
 	}
 	if haveFiles && haveLimit && files > limit {
 		add(medium, "Remove the oldest %.0f files in %s: it holds %.0f and its limit is %.0f", files-limit, d.Name, files, limit)
@@ -101,11 +108,26 @@ func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
 
 func recommendCache(c *Cache, add func(priority, format string, args ...any)) {
 	if ratio, ok := known(c.UsedRatio); ok && ratio > 1 {
-		add(medium, "Evict the least recently used entries of %s: it is at %s of its limits", c.Name, units.Ratio(ratio))
+		add(medium, "Evict the least recently used entries of %s: it is at %s of its limits%s", c.Name, units.Ratio(ratio), excess(c))
 	}
 	if expired, _ := known(c.Expired); expired > 0 {
 		add(low, "Evict %.0f entries of %s that are over age", expired, c.Name)
 	}
+}
+
+// excess names what an eviction of a cache gives back at least.
+func excess(c *Cache) string {
+	if size, ok := known(c.SizeBytes); ok {
+		if limit, ok := known(c.MaxBytes); ok && size > limit {
+			return ", which frees at least " + units.Bytes(size-limit).Short()
+		}
+	}
+	if entries, ok := known(c.Entries); ok {
+		if limit, ok := known(c.MaxEntries); ok && entries > limit {
+			return fmt.Sprintf(", which removes at least %.0f entries", entries-limit)
+		}
+	}
+	return ""
 }
 
 func sizeText(p *float64) string {

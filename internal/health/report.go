@@ -17,7 +17,7 @@ type Report struct {
 	Recommendations []Recommendation `json:"recommendations"`
 	Raw             Raw              `json:"raw"`
 	Target          string           `json:"target"`
-	Timestamp       string           `json:"timestamp"` // RFC 3339, of the newest value
+	Timestamp       string           `json:"timestamp,omitempty"` // RFC 3339, of the newest value
 }
 
 // MemoryReport is the memory of a target, for people.
@@ -57,11 +57,14 @@ type Raw struct {
 // Report returns the report of a target.
 func (t *Target) Report() Report {
 	r := Report{
-		Target: t.Name, Recommendations: t.Recommendations, Timestamp: t.Newest.UTC().Format(time.RFC3339),
+		Target: t.Name, Recommendations: t.Recommendations,
 		Raw: Raw{
 			Processes: finite(t.Processes), ResidentBytes: finite(t.ResidentBytes), UsedBytes: finite(t.UsedBytes), LimitBytes: finite(t.LimitBytes),
 			UsedRatio: finite(t.UsedRatio), GrowthPerSec: finite(t.GrowthPerSec), ExhaustionSecs: finite(t.ExhaustionSecs),
 		},
+	}
+	if !t.Newest.IsZero() {
+		r.Timestamp = t.Newest.UTC().Format(time.RFC3339)
 	}
 	r.Memory.RSS = short(t.ResidentBytes)
 	if t.ResidentBytes == nil {

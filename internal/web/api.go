@@ -14,8 +14,10 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// staleAfter is how many sample intervals without a value make the report unavailable.
-const staleAfter = 3
+const (
+	staleAfter = 3               // sample intervals without a value make the report unavailable
+	firstScan  = 5 * time.Minute // the interval of a folder that was scanned once only
+)
 
 // observed returns the targets as they are in the store now.
 func (s *server) observed() []health.Target { return s.shown(s.Store.Snapshot(nil)) }
@@ -30,15 +32,38 @@ func (s *server) shown(snapshot []series.Sample) []health.Target {
 	})
 }
 
-// fresh reports whether any value is younger than three sample intervals.
+// fresh reports whether any target has a value that is younger than three of its intervals.
 func (s *server) fresh(targets []health.Target) bool {
-	limit := s.Now().Add(-staleAfter * s.Interval())
 	for i := range targets {
-		if targets[i].Newest.After(limit) {
+		if s.isFresh(&targets[i]) {
 			return true
 		}
 	}
 	return false
+}
+
+func (s *server) isFresh(t *health.Target) bool {
+	return t.Newest.After(s.Now().Add(-staleAfter * s.intervalOf(t)))
+}
+
+// intervalOf is the sample interval, or for a target of folders only the time between its last
+// two scans: they are rarer, and stretch to stay within their budget.
+func (s *server) intervalOf(t *health.Target) time.Duration {
+	interval := s.Interval()
+	if t.Processes != nil || t.UsedBytes != nil || len(t.Heaps) > 0 {
+		return interval
+	}
+	for _, sample := range s.Store.Snapshot(nil) {
+		if !sample.Desc.Window || sample.Values[0] != t.Name {
+			continue
+		}
+		points := s.Store.Points(nil, series.TierSample, sample.Desc, sample.Labels()...)
+		if n := len(points); n > 1 {
+			return max(interval, points[n-1].Time.Sub(points[n-2].Time))
+		}
+		return max(interval, firstScan)
+	}
+	return interval
 }
 
 // health is GET /health/memory.

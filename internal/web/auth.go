@@ -70,6 +70,11 @@ func (s *server) mayChange(r *http.Request) *denied {
 	if !isLoopback(r.RemoteAddr) {
 		return &denied{http.StatusForbidden, "only callers on this host may change something: configure webhook: {token_file: ...} and send Authorization: Bearer, or protect the listener with --web.config.file"}
 	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
+		if r.Header.Get(name) != "" { // the caller is not the peer
+			return &denied{http.StatusForbidden, fmt.Sprintf("a proxy on this host passes this on (%s): configure webhook: {token_file: ...} and send Authorization: Bearer", name)}
+		}
+	}
 	if host := hostOnly(r.Host); host != "localhost" && net.ParseIP(host) == nil {
 		return &denied{http.StatusForbidden, fmt.Sprintf("the Host %q is not an address of this host: call it by 127.0.0.1 or localhost", r.Host)}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 )
@@ -50,6 +51,7 @@ func (s *server) handleWebhook(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	batch, err := alert.DecodeWebhook(r.Body)
+	bodyRead(w)
 	if err != nil {
 		s.badBody(w, err)
 		return
@@ -65,6 +67,13 @@ func (s *server) handleWebhook(w http.ResponseWriter, r *http.Request) {
 		dispositions = []alert.Disposition{}
 	}
 	writeJSON(w, http.StatusOK, dispositions)
+}
+
+// bodyRead lifts the time limit of the body: it would otherwise end the request's context while
+// an answer is being prepared.
+func bodyRead(w http.ResponseWriter) {
+	//nolint:errcheck // a connection that cannot have a deadline is a test's
+	http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
 func (s *server) badBody(w http.ResponseWriter, err error) {
@@ -92,7 +101,12 @@ func (s *server) run(w http.ResponseWriter, r *http.Request) {
 	var req RunRequest
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	err := dec.Decode(&req)
+	if err == nil && dec.More() {
+		err = errors.New("something follows the request")
+	}
+	bodyRead(w)
+	if err != nil {
 		if isTooLarge(err) || errors.Is(err, os.ErrDeadlineExceeded) {
 			s.badBody(w, err)
 			return

@@ -2,12 +2,9 @@ package web
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -84,28 +81,6 @@ func (w *world) handler() http.Handler {
 		TokenFile: func() string { return w.token }, ListenerAuth: w.listenerAuth,
 		Logger: slog.New(slog.DiscardHandler), Registerer: w.reg, Now: func() time.Time { return w.now },
 	})
-}
-
-// serve starts a server on a port of its own.
-func (w *world) serve() *httptest.Server {
-	w.t.Helper()
-	s := httptest.NewServer(w.handler())
-	w.t.Cleanup(s.Close)
-	return s
-}
-
-// get asks the handler and returns the answer with its body.
-func (w *world) get(path string) (*http.Response, string) {
-	w.t.Helper()
-	return w.do(httptest.NewRequest(http.MethodGet, path, nil))
-}
-
-func (w *world) do(r *http.Request) (*http.Response, string) {
-	w.t.Helper()
-	w.reg = prometheus.NewRegistry()
-	rec := httptest.NewRecorder()
-	w.handler().ServeHTTP(rec, r)
-	return rec.Result(), rec.Body.String()
 }
 
 // fake is one target to observe.
@@ -227,8 +202,10 @@ func (w *world) allStates() {
 		{Name: "SpillwayTargetDown", State: "pending", Labels: map[string]string{"target": "worker", "severity": "critical"}, Annotations: map[string]string{"summary": "No process of worker is running"}, Value: "0", ActiveAt: ago(25 * time.Second)},
 	}
 	w.state.Rules = []Rule{
-		{Group: "spillway-pressure", Name: "SpillwayMemoryWarning", State: "inactive"}, {Group: "spillway-pressure", Name: "SpillwayMemoryCritical", State: "firing"},
-		{Group: "spillway-pressure", Name: "SpillwayMemoryEmergency", State: "firing"}, {Group: "spillway-target", Name: "SpillwayTargetDown", State: "pending"},
+		{Group: "spillway-pressure", Name: "SpillwayMemoryWarning", State: "inactive"},
+		{Group: "spillway-pressure", Name: "SpillwayMemoryCritical", State: "firing"},
+		{Group: "spillway-pressure", Name: "SpillwayMemoryEmergency", State: "firing"},
+		{Group: "spillway-target", Name: "SpillwayTargetDown", State: "pending"},
 		{Group: "own", Name: "OwnRule", State: "inactive", LastError: "many-to-many matching not allowed"},
 	}
 	w.state.Errors = []SourceError{{"heap", "gateway", "dial tcp 127.0.0.1:9230: connect: connection refused: start the service with --inspect=127.0.0.1:9230"}}
@@ -260,15 +237,4 @@ func (w *world) allStates() {
 		run(9*time.Hour, "2", "orchestrator", "trim_cache", "manual", "", "enforce", "interrupted", "cache media: 1204 entries, 1.1GB (110.3%)", "", 0, 0),
 	}
 	w.records[7].Error = "the process ended before the run did"
-}
-
-var errBusy = errors.New("the queue is full: come again")
-
-func mustContain(t *testing.T, what, body string, parts ...string) {
-	t.Helper()
-	for _, p := range parts {
-		if !strings.Contains(body, p) {
-			t.Errorf("%s lacks %q", what, p)
-		}
-	}
 }

@@ -2,16 +2,21 @@ package web
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"fmt"
 	"html/template"
+	"io/fs"
+	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -22,28 +27,52 @@ import (
 var files embed.FS
 
 const (
-	pageActions   = 12 // runs shown on the status page
+	pageActions   = 12 // records shown on the status page
 	targetActions = 50 // records shown on a target's page
+	enoughPoints  = 20 // of a coarse ring, to be drawn instead of the fine one
 )
 
-// page holds the parsed templates.
-type page struct{ tmpl *template.Template }
-
-func newPage() *page {
-	funcs := template.FuncMap{
-		"bytes": bytesText, "percent": percentText, "count": countText, "ago": agoText,
-		"duration": durationText, "growth": growthText, "deref": deref,
-	}
-	return &page{template.Must(template.New("").Funcs(funcs).ParseFS(files, "templates/*.html"))}
+// page holds the parsed templates and the static files with their versions.
+type page struct {
+	tmpl     *template.Template
+	versions map[string]string // by path: the start of the content's hash
 }
 
-// static serves the style sheet and the script. They change with the binary only.
-func (p *page) static() http.Handler {
-	serve := http.FileServerFS(files)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=300")
-		serve.ServeHTTP(w, r)
-	})
+func newPage() *page {
+	p := &page{versions: make(map[string]string)}
+	names, err := fs.Glob(files, "static/*")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	for _, name := range names {
+		content, err := files.ReadFile(name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		p.versions["/"+name] = fmt.Sprintf("%x", sha256.Sum256(content))[:12]
+	}
+	funcs := template.FuncMap{
+		"bytes": bytesText, "percent": percentText, "count": countText, "ago": agoText, "skips": skipsText,
+		"duration": durationText, "growth": growthText, "segment": url.PathEscape,
+		"static": func(path string) string { return path + "?v=" + p.versions[path] },
+	}
+	p.tmpl = template.Must(template.New("").Funcs(funcs).ParseFS(files, "templates/*.html"))
+	return p
+}
+
+// static serves the style sheet, the script and the icon. The page names them with the hash of
+// their content, so a browser keeps them until the binary changes.
+func (p *page) static(w http.ResponseWriter, r *http.Request) {
+	version, ok := p.versions[r.URL.Path]
+	if !ok {
+		text(w, http.StatusNotFound, "There is nothing here. The status page is at /.")
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	if r.URL.Query().Get("v") == version {
+		w.Header().Set("Cache-Control", "max-age=31536000, immutable")
+	}
+	http.ServeFileFS(w, r, files, r.URL.Path[1:])
 }
 
 // view is what the templates show.
@@ -59,11 +88,21 @@ type view struct {
 	Actions []journal.Record
 	ReadErr string
 	Stale   bool
+
+	TelemetryPath string
+	Counts        []levelCount // how many targets are in each state, the worst first
+}
+
+// levelCount is how many targets are in one state.
+type levelCount struct {
+	Name string // down, emergency, critical, warning, normal, unknown
+	N    int
 }
 
 // card is one target.
 type card struct {
 	health.Target
+	ID        string // of the element; a name may hold what an id cannot
 	LevelName string
 	Mode      string
 	Bar       *bar
@@ -96,6 +135,7 @@ type tempRow struct {
 type bar struct {
 	Width float64
 	Text  string
+	Label string // for screen readers, with the thresholds
 	Marks []mark
 }
 
@@ -109,9 +149,11 @@ func newBar(ratio *float64, t series.Thresholds) *bar {
 		return nil
 	}
 	b := &bar{Width: 1000 * min(max(*ratio, 0), 1), Text: health.Percent(*ratio)}
+	b.Label = b.Text + " of the limit"
 	for _, m := range []mark{{t.Warning, "warning"}, {t.Critical, "critical"}, {t.Emergency, "emergency"}} {
 		if m.X > 0 {
-			b.Marks = append(b.Marks, mark{1000 * m.X, m.Name})
+			b.Marks = append(b.Marks, mark{1000 * min(m.X, 1), m.Name})
+			b.Label += ", " + m.Name + " from " + units.Ratio(m.X).String()
 		}
 	}
 	return b
@@ -123,10 +165,14 @@ type chart struct {
 	Line, Band string
 	Label      string // for screen readers
 	Low, High  string
+	Over       string  // the time that the drawing covers
 	Limit      float64 // y of the limit, or negative
 }
 
-const chartWidth, chartHeight = 300.0, 60.0
+const (
+	chartWidth, chartHeight = 300.0, 60.0
+	leastSpan               = 0.1 // of the largest value, from the bottom to the top of a chart
+)
 
 // seriesKey identifies a series by its name and label values.
 func seriesKey(name string, values []string) string {
@@ -139,6 +185,9 @@ func (s *server) chart(name string, format func(float64) string, tier series.Tie
 		return nil
 	}
 	points := s.Store.Points(nil, tier, sample.Desc, sample.Labels()...)
+	if tier != series.TierSample && len(points) < enoughPoints { // young: single samples tell more
+		points = s.Store.Points(nil, series.TierSample, sample.Desc, sample.Labels()...)
+	}
 	if len(points) < 2 {
 		return nil
 	}
@@ -154,6 +203,10 @@ func newChart(points []series.Point, format func(float64) string, limit *float64
 	top := high
 	if l, ok := finite(limit); ok && l < high*1.5 && l > 0 {
 		top = max(high, l)
+	}
+	if least := math.Abs(high) * leastSpan; top-low < least { // noise is not to look like a storm
+		low -= min((least-(top-low))/2, low)
+		top = low + least
 	}
 	span := top - low
 	if span <= 0 {
@@ -179,7 +232,8 @@ func newChart(points []series.Point, format func(float64) string, limit *float64
 	}
 	c.Line = string(line)
 	c.Band = string(upper) + string(lower) + "Z"
-	c.Label = fmt.Sprintf("between %s and %s over %s, now %s", c.Low, c.High, durationText(whole), format(points[len(points)-1].Last))
+	c.Over = durationText(whole)
+	c.Label = fmt.Sprintf("between %s and %s over %s, now %s", c.Low, c.High, c.Over, format(points[len(points)-1].Last))
 	return c
 }
 
@@ -225,7 +279,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	}
 	targets := s.shown(snapshot)
 	health.SortWorst(targets)
-	v := &view{Title: "Spillway", Now: s.Now(), Version: s.Version, State: s.State(), Single: only != ""}
+	v := &view{Title: "Spillway", Now: s.Now(), Version: s.Version, State: s.State(), Single: only != "", TelemetryPath: s.TelemetryPath}
 	v.Stale = !s.fresh(targets)
 	for i := range targets {
 		if only == "" || targets[i].Name == only {
@@ -234,7 +288,10 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	}
 	if only != "" {
 		v.Title = only + " · Spillway"
+		v.State.Alerts = slices.DeleteFunc(slices.Clone(v.State.Alerts), func(a Alert) bool { return a.Labels[alert.LabelTarget] != only })
+		v.State.Errors = slices.DeleteFunc(slices.Clone(v.State.Errors), func(e SourceError) bool { return e.Target != only })
 	}
+	v.Counts = count(v.Cards)
 	for _, a := range v.State.Alerts {
 		if a.State == "firing" {
 			v.Firing++
@@ -250,13 +307,32 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	return v
 }
 
+// count counts the cards by their state, the worst first.
+func count(cards []card) []levelCount {
+	var out []levelCount
+	for _, name := range []string{"down", "emergency", "critical", "warning", "normal", "unknown"} {
+		n := 0
+		for i := range cards {
+			if cards[i].LevelName == name {
+				n++
+			}
+		}
+		if n > 0 {
+			out = append(out, levelCount{name, n})
+		}
+	}
+	return out
+}
+
 func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[string]series.Sample) card {
-	c := card{Target: *t, LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.Thresholds)}
+	c := card{Target: *t, ID: fmt.Sprintf("t-%d", len(v.Cards)), LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.Thresholds)}
 	if t.Level != nil {
 		c.LevelName = t.Level.String()
 	}
-	c.Down = t.Processes != nil && *t.Processes == 0
-	c.Stale = !t.Newest.IsZero() && s.Now().Sub(t.Newest) > staleAfter*s.Interval()
+	if t.Down() {
+		c.Down, c.LevelName = true, "down"
+	}
+	c.Stale = !t.Newest.IsZero() && !s.isFresh(t)
 	if g, ok := finite(t.GrowthPerSec); ok {
 		_, ends := finite(t.ExhaustionSecs)
 		c.Growing = g > 0 && ends
@@ -350,7 +426,13 @@ func growthText(p *float64) string {
 	return units.Bytes(f*60).String() + "/min"
 }
 
-func deref(p *float64) float64 {
-	f, _ := finite(p)
-	return f
+// skipsText writes what was left in place and why: "3 in_use, 11 too_young".
+func skipsText(skipped map[string]int64) string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
+		if n := skipped[reason]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, reason))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

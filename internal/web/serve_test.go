@@ -10,7 +10,7 @@ import (
 )
 
 // TestServeForEyes serves the page with every state until it is interrupted, for a person who
-// changes the page: SPILLWAY_SERVE=127.0.0.1:10099 go test -run TestServeForEyes -timeout 0 ./internal/web
+// changes the page. Start it with SPILLWAY_SERVE=127.0.0.1:10099 go test -run TestServeForEyes -timeout 0 ./internal/web.
 func TestServeForEyes(t *testing.T) {
 	address := os.Getenv("SPILLWAY_SERVE")
 	if address == "" {

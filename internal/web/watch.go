@@ -53,6 +53,10 @@ type stream struct {
 }
 
 func (st *stream) run(r *http.Request) {
+	// Said at once, so that a client knows that it is connected although no level is known yet.
+	if !st.send("retry: 3000\n\n") {
+		return
+	}
 	var seq uint64
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()

@@ -119,7 +119,7 @@ func New(o Options) http.Handler {
 	mux.Handle(o.TelemetryPath, s.scrape())
 	mux.HandleFunc("GET /{$}", s.index)
 	mux.HandleFunc("GET /target/{name}", s.target)
-	mux.Handle("GET /static/", s.page.static())
+	mux.HandleFunc("GET /static/", s.page.static)
 	mux.HandleFunc("GET /health/memory", s.health)
 	mux.HandleFunc("GET /api/v1/targets", s.targets)
 	mux.HandleFunc("GET /api/v1/series", s.series)
@@ -131,7 +131,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/api/v1/webhook", s.countWebhook(s.handleWebhook))
 	mux.HandleFunc("/api/v1/run", s.run)
 	mux.HandleFunc("/-/reload", s.reload)
-	mux.HandleFunc("/", s.unknown)
+	mux.HandleFunc("/", s.unknown(mux))
 	return headers(mux)
 }
 
@@ -155,7 +155,22 @@ func (s *server) scrape() http.Handler {
 	})
 }
 
-func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
+// unknown answers what no other handler takes: a path that there is not, or one that is read only.
+func (s *server) unknown(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			read := &http.Request{Method: http.MethodGet, Host: r.Host, URL: r.URL}
+			if _, pattern := mux.Handler(read); pattern != "/" {
+				w.Header().Set("Allow", "GET, HEAD")
+				fail(w, http.StatusMethodNotAllowed, "%s is not possible here: use GET", r.Method)
+				return
+			}
+		}
+		s.notFound(w, r)
+	}
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health") {
 		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
 		return

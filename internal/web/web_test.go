@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -235,9 +236,7 @@ func TestWithoutToken(t *testing.T) {
 				f := newFixture(t, func(o *Options) { o.ListenerAuth = tt.listener })
 				f.run = func(RunRequest) (string, error) { return "1", nil }
 				header := map[string]string{"Content-Type": "application/json"}
-				for k, v := range tt.header {
-					header[k] = v
-				}
+				maps.Copy(header, tt.header)
 				body := notification
 				if path == "/api/v1/run" {
 					body = `{"target":"app","playbook":"clean_temp"}`
@@ -310,7 +309,7 @@ func TestPageStates(t *testing.T) {
 		}, []string{"o-ineffective", "memory 90%", "&lt;script&gt;", "dry run"}},
 		{"alerts", func(f *fixture) {
 			f.state.Standalone = true
-			f.state.Alerts = []Alert{{Name: "SpillwayMemoryCritical", State: "firing", Annotations: map[string]string{"summary": hostile}, ActiveAt: f.now}}
+			f.state.Alerts = []Alert{{Name: "SpillwayMemoryCritical", State: "firing", Labels: map[string]string{"target": "app"}, Annotations: map[string]string{"summary": hostile}, ActiveAt: f.now}}
 		}, []string{"s-firing", "SpillwayMemoryCritical", "1 firing", "&lt;script&gt;"}},
 		{"hostile names", func(f *fixture) {
 			f.batch.Set(tmpDesc, 3, "app", hostile)

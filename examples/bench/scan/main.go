@@ -20,13 +20,14 @@ func main() {
 	debug.SetGCPercent(50) // as the exporter does
 	count := flag.Bool("count", false, "names only")
 	ages := flag.Bool("histogram", false, "fill the age histogram")
+	workers := flag.Int("workers", 1, "walkers")
 	rss := flag.Bool("rss", false, "print by how much the scan made this process grow")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "scan: give one folder")
 		os.Exit(2)
 	}
-	o := dirscan.Options{Dir: flag.Arg(0), Recursive: true, CountOnly: *count, Now: time.Now()}
+	o := dirscan.Options{Dir: flag.Arg(0), Recursive: true, CountOnly: *count, Now: time.Now(), Workers: *workers}
 	if *ages {
 		o.Ages = new(dirscan.Histogram)
 	}

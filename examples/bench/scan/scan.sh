@@ -21,12 +21,13 @@ mkdir "$work/tree"
 (cd "$work/tree" && seq -f '%04.0f' "$folders" | xargs mkdir &&
 	seq "$files" | awk -v d="$folders" '{ printf "%04d/entry-%d.json\n", $1 % d + 1, $1 }' | xargs touch)
 
-names=(ours ours-count ours-histogram floor find du)
+names=(ours ours-two ours-histogram ours-count floor find du)
 command -v tmpreaper >/dev/null && names+=(tmpreaper)
 command -v gdu >/dev/null && names+=(gdu)
 run() { # NAME
 	case $1 in
 	ours) "$work/scan" "$work/tree" ;;
+	ours-two) "$work/scan" -workers 2 "$work/tree" ;;
 	ours-count) "$work/scan" -count "$work/tree" ;;
 	ours-histogram) "$work/scan" -histogram "$work/tree" ;;
 	floor) "$work/floor" "$work/tree" ;;
@@ -40,7 +41,7 @@ TIMEFORMAT='%R %U %S'
 for name in "${names[@]}"; do # once to warm, and to see that it works
 	run "$name" >"$work/$name.out" 2>"$work/$name.err"
 done
-if ! cmp -s "$work/ours.out" "$work/floor.out" || [ "$(wc -l <"$work/find.out")" != "$files" ]; then
+if ! cmp -s "$work/ours.out" "$work/floor.out" || ! cmp -s "$work/ours-two.out" "$work/floor.out" || [ "$(wc -l <"$work/find.out")" != "$files" ]; then
 	echo "ours and the floor do not agree:" >&2
 	cat "$work/ours.out" "$work/floor.out" >&2
 	exit 1

@@ -1,0 +1,52 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+)
+
+// heldFiles remembers how many files each clean-up had to leave although they were due: in use,
+// linked, changed. They count as due for the observer, which cannot know; the reading after a run
+// must not call a clean-up ineffective for them.
+type heldFiles struct {
+	mu   sync.Mutex
+	left map[[2]string]int64 // by target and policy
+}
+
+func newHeldFiles() *heldFiles { return &heldFiles{left: make(map[[2]string]int64)} }
+
+func (h *heldFiles) note(results []action.PolicyResult) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range results {
+		r := &results[i]
+		var n int64
+		for _, count := range r.Skipped {
+			n += count
+		}
+		h.left[[2]string{r.Target, r.Policy}] = n
+	}
+}
+
+func (h *heldFiles) of(target, policy string) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.left[[2]string{target, policy}]
+}
+
+// notingAction is an action whose results are noted.
+type notingAction struct {
+	action.Action
+	held *heldFiles
+}
+
+// Run implements action.Action.
+func (n notingAction) Run(ctx context.Context, req action.Request) (action.Result, error) {
+	res, err := n.Action.Run(ctx, req)
+	if !req.DryRun {
+		n.held.note(res.Policies)
+	}
+	return res, err
+}
