@@ -11,7 +11,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules e2e bench difftest fuzz install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -33,9 +33,9 @@ format: ## format the sources
 test: install-tools ## all tests that need no other server
 	$(GO) test ./...
 
-lint: ## vet and golangci-lint
-	$(GO) vet ./...
-	$(GOLANGCI) run ./...
+lint: ## vet and golangci-lint, with the end-to-end tests
+	$(GO) vet -tags e2e ./...
+	$(GOLANGCI) run --build-tags e2e ./...
 
 check-metrics: build install-tools ## promtool check metrics on the running exporter
 	.ci/check-metrics ./$(BINARY)
@@ -45,7 +45,7 @@ check-rules: install-tools ## promtool check and test of the shipped rules
 	promtool test rules rules/spillway.rules_test.yml
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
-	$(GO) test -tags e2e -count=1 -timeout 15m ./internal/e2e/...
+	$(GO) test -tags e2e -count=1 -timeout 15m ./internal/e2e/... ./internal/web
 
 bench: build ## benchmarks, beside their peers where there are any
 	$(GO) test -run '^$$' -bench . -benchmem ./...
@@ -59,6 +59,11 @@ difftest: ## compare the evaluator with Prometheus' own rule groups (a module of
 
 fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 	.ci/fuzz $(FUZZTIME)
+
+screenshots: install-tools ## take the pictures of README and docs in Chromium, every state of the page
+	mkdir -p docs/img
+	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser$$' -count=1 ./internal/web && \
+	cp $$dir/page-all-light-top.png $$dir/page-all-phone-top.png $$dir/page-target-dark.png docs/img/ && echo "all of them: $$dir"
 
 install-tools: ## install what tests need and is missing (Debian, as root)
 	@.ci/install

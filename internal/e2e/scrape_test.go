@@ -100,8 +100,9 @@ func watchMachine(t *testing.T) (starved func(at time.Time, d time.Duration) boo
 			select {
 			case <-stop:
 				return
-			case now := <-tick.C:
-				if now = time.Now(); now.Sub(last) > worstScrape/3 {
+			case <-tick.C:
+				now := time.Now()
+				if now.Sub(last) > worstScrape/3 {
 					mu.Lock()
 					late = append(late, now)
 					mu.Unlock()

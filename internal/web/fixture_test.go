@@ -1,3 +1,5 @@
+//go:build e2e
+
 package web
 
 import (
@@ -5,7 +7,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"testing"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,68 +21,53 @@ import (
 
 const mib = 1 << 20
 
-// world is what a server under test sees; tests change it before they ask.
+// world is what a server shows in a browser; safe for concurrent use through its lock.
 type world struct {
-	t       *testing.T
-	store   *series.Store
+	store *series.Store
+
+	mu      sync.Mutex
 	now     time.Time
 	state   State
 	records []journal.Record
-	token   string // path of the token file
-
-	listenerAuth bool
-	journalErr   error
-	readyErr     error
-	reloadErr    error
-	submitErr    error
-	runErr       error
-	submitted    []alert.Batch
-	runs         []RunRequest
-	reloads      int
-	hosts        []string
-	reg          *prometheus.Registry
 }
 
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	return &world{
-		t: t, store: series.NewStore(series.Options{Interval: 5 * time.Second}), reg: prometheus.NewRegistry(),
-		now: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), state: State{Modes: map[string]string{}, Standalone: true},
-	}
+func newWorld() *world {
+	return &world{store: series.NewStore(series.Options{Interval: 5 * time.Second}), now: time.Now(), state: State{Modes: map[string]string{}, Standalone: true}}
+}
+
+// change changes the world under its lock.
+func (w *world) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
 }
 
 func (w *world) handler() http.Handler {
 	return New(Options{
 		Store: w.store, TelemetryPath: "/metrics", Version: "spillway_exporter 1.2.3",
-		Metrics: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.Write([]byte("the_metrics 1\n")) }),
-		Submit: func(_ context.Context, b alert.Batch) ([]alert.Disposition, error) {
-			if w.submitErr != nil {
-				return nil, w.submitErr
-			}
-			w.submitted = append(w.submitted, b)
-			var out []alert.Disposition
-			for _, a := range b.Alerts {
-				out = append(out, alert.Disposition{Fingerprint: a.Fingerprint, Disposition: alert.Accepted, Reason: "it will run", RunID: "r1"})
-			}
-			return out, nil
-		},
-		RunNow: func(_ context.Context, r RunRequest) (string, error) {
-			w.runs = append(w.runs, r)
-			return "r2", w.runErr
-		},
+		Metrics: http.NotFoundHandler(),
+		Submit:  func(context.Context, alert.Batch) ([]alert.Disposition, error) { return nil, nil },
+		RunNow:  func(context.Context, RunRequest) (string, error) { return "1", nil },
 		Journal: func(f journal.Filter) ([]journal.Record, string, error) {
-			var out []journal.Record
-			for _, r := range w.records {
-				if f.Target == "" || f.Target == r.Target {
-					out = append(out, r)
-				}
-			}
-			return out, "", w.journalErr
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return slices.DeleteFunc(slices.Clone(w.records), func(r journal.Record) bool { return f.Target != "" && f.Target != r.Target }), "", nil
 		},
-		State: func() State { return w.state }, Reload: func() error { w.reloads++; return w.reloadErr }, Ready: func() error { return w.readyErr },
-		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(h string) { w.hosts = append(w.hosts, h) },
-		TokenFile: func() string { return w.token }, ListenerAuth: w.listenerAuth,
-		Logger: slog.New(slog.DiscardHandler), Registerer: w.reg, Now: func() time.Time { return w.now },
+		State: func() State {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.state
+		},
+		Reload: func() error { return nil }, Ready: func() error { return nil },
+		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(string) {},
+		TokenFile: func() string { return "" }, ListenerAuth: true,
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: w.clock,
 	})
 }
 

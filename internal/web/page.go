@@ -337,7 +337,7 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 		_, ends := finite(t.ExhaustionSecs)
 		c.Growing = g > 0 && ends
 	}
-	mib := func(f float64) string { return units.Bytes(f).String() }
+	mib := func(f float64) string { return units.Bytes(f).Short() }
 	c.Memory = s.chart("spillway_memory_used_bytes", mib, tier, find, t.LimitBytes, t.Name)
 	for _, h := range t.Heaps {
 		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, t.Thresholds), s.chart("spillway_heap_used_bytes", mib, tier, find, h.LimitBytes, t.Name, h.Runtime)})
@@ -367,11 +367,11 @@ func bytesText(p any) string {
 	switch v := p.(type) {
 	case *float64:
 		if f, ok := finite(v); ok {
-			return units.Bytes(f).String()
+			return units.Bytes(f).Short()
 		}
 		return "–"
 	case int64:
-		return units.Bytes(v).String()
+		return units.Bytes(v).Short()
 	}
 	return "–"
 }
@@ -423,7 +423,7 @@ func growthText(p *float64) string {
 	if !ok {
 		return "–"
 	}
-	return units.Bytes(f*60).String() + "/min"
+	return units.Bytes(f*60).Short() + "/min"
 }
 
 // skipsText writes what was left in place and why: "3 in_use, 11 too_young".

@@ -1,0 +1,103 @@
+package health
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+func schema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	raw, err := os.Open("../../docs/health.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	doc, err := jsonschema.UnmarshalJSON(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("health.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("health.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestSchema holds what is published against the form that the first user's programs read, and
+// what is answered against both.
+func TestSchema(t *testing.T) {
+	s := schema(t)
+	check := func(text []byte) error {
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Validate(v)
+	}
+	good := map[string]string{
+		"the first user's": `{"memory":{"rss":"512MB","heapUsed":"256MB","percentage":"45.2%","level":"normal"},"cache":{"entries":234,"size":"456MB","hitRate":"87%"},"recommendations":[{"priority":"low","action":"System operating normally"}]}`,
+		"several":          `{"targets":{"a":{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"raw":{},"target":"a"}}}`,
+	}
+	for name, text := range good {
+		if err := check([]byte(text)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	bad := map[string]string{
+		"a size as a number":    `{"memory":{"rss":512},"recommendations":[{"priority":"low","action":"x"}]}`,
+		"a size with a space":   `{"memory":{"rss":"512 MB"},"recommendations":[{"priority":"low","action":"x"}]}`,
+		"an unknown level":      `{"memory":{"level":"fine"},"recommendations":[{"priority":"low","action":"x"}]}`,
+		"no recommendation":     `{"memory":{},"recommendations":[]}`,
+		"something nobody said": `{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"extra":1}`,
+	}
+	for name, text := range bad {
+		if err := check([]byte(text)); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+	targets := Targets([]series.Sample{
+		sample("spillway_processes", 2, "a"), sample("spillway_memory_resident_bytes", 512<<20, "a"), sample("spillway_memory_used_bytes", .452*(1<<30), "a"),
+		sample("spillway_memory_limit_bytes", 1<<30, "a"), sample("spillway_memory_used_ratio", .452, "a"), sample("spillway_memory_level", 0, "a"),
+		sample("spillway_memory_growth_bytes_per_second", -3.5, "a"), sample("spillway_heap_used_bytes", 256<<20, "a", "node"),
+		sample("spillway_cache_entries", 234, "a", "media"), sample("spillway_cache_size_bytes", 456<<20, "a", "media"), sample("spillway_cache_hit_ratio", .874, "a", "media", "app"),
+		sample("spillway_temp_files", 655, "a", "tts"), sample("spillway_temp_size_bytes", 1.5*(1<<30), "a", "tts"),
+		sample("spillway_processes", 0, "down"),
+		sample("spillway_threshold_ratio", .7, "unknown", "warning"),
+	})
+	if len(targets) != 3 {
+		t.Fatalf("%d targets", len(targets))
+	}
+	all := map[string]Report{}
+	for i := range targets {
+		r := targets[i].Report()
+		all[r.Target] = r
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := check(text); err != nil {
+			t.Errorf("%s: %v\n%s", r.Target, err, text)
+		}
+	}
+	if m, c := all["a"].Memory, all["a"].Cache; m != (MemoryReport{"512MB", "256MB", "45.2%", "normal"}) || *c.Entries != 234 || c.Size != "456MB" || c.HitRate != "87%" {
+		t.Errorf("the first user's numbers give %+v %+v", m, c)
+	}
+	text, err := json.Marshal(map[string]any{"targets": all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := check(text); err != nil {
+		t.Error(err)
+	}
+}
