@@ -31,6 +31,9 @@ webhook: {token_file: ` + tokenFile + `}
 targets:
   - name: svc
     temp_dirs: [{name: tts, dir: ` + tts + `, include: ['*.wav'], max_age: 1h, age_by: mtime, min_age: 1s}]
+  - name: deaf
+    processes: {match: {comm: spillway_export}}
+    heap: {provider: node_inspector, address: '127.0.0.1:1'}
 `
 	e := startExporter(t, dir, config)
 	hook := e.url + "/api/v1/webhook"
@@ -101,9 +104,53 @@ targets:
 			t.Errorf("spillway_config_last_reload_successful = %v after a good reload, want 1", v)
 		}
 	})
+	t.Run("a rule file with a syntax error", func(t *testing.T) {
+		file := filepath.Join(dir, "spillway.yml")
+		before, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules := filepath.Join(dir, "own.rules.yml")
+		writeFile(t, rules, "groups:\n  - name: own\n    rules:\n      - alert: Own\n        expr: spillway_temp_files > > 3\n")
+		writeFile(t, file, strings.Replace(string(before), "standalone: false", "rule_files: ["+rules+"]", 1))
+		status, answer := post(t, e.url+"/-/reload", "", secret, "")
+		if status == http.StatusOK || !strings.Contains(answer, "own.rules.yml") || !strings.Contains(answer, "5:") {
+			t.Errorf("reload: %d %q, want an error that names the file and the line", status, answer)
+		}
+		writeFile(t, file, string(before))
+		if status, answer := post(t, e.url+"/-/reload", "", secret, ""); status != http.StatusOK {
+			t.Errorf("reload of the good file: %d %q", status, answer)
+		}
+	})
+	t.Run("an inspector that does not answer", func(t *testing.T) {
+		eventually(t, 20*time.Second, "the failing source", func() error {
+			m, err := e.scrape()
+			if err != nil {
+				return err
+			}
+			if v, ok := m.sum("spillway_source_success", "source=heap", "target=deaf"); !ok || v != 0 {
+				return fmt.Errorf("spillway_source_success = %v, %v, want 0", v, ok)
+			}
+			if v, ok := m.sum("spillway_heap_used_bytes", "target=deaf"); ok {
+				return fmt.Errorf("a heap that cannot be read is published as %v", v)
+			}
+			return nil
+		})
+		page, err := get(e.url + "/target/deaf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), "--inspect=127.0.0.1:1") {
+			t.Errorf("the page does not say how to make the inspector answer:\n%s", page)
+		}
+	})
 	t.Run("a second instance on one journal", func(t *testing.T) {
 		second := start(t, nil, binary(t), "--config.file="+filepath.Join(dir, "spillway.yml"), "--web.listen-address=127.0.0.1:0")
-		<-second.done
+		select {
+		case <-second.done:
+		case <-time.After(20 * time.Second):
+			t.Fatal("it runs on")
+		}
 		if code := second.cmd.ProcessState.ExitCode(); code != 75 || !strings.Contains(second.out.String(), "another") {
 			t.Errorf("exit code %d, output %q, want 75 and a word about the other instance", code, second.out)
 		}
