@@ -17,6 +17,7 @@ func (t *Tracker) measure(ms int64) {
 	for i := 0; i < len(t.members); {
 		p := t.members[i]
 		if !t.read(p, ms) {
+			t.lister.ended = true
 			t.leave(p) // the last member takes its place
 			continue
 		}

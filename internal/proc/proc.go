@@ -89,7 +89,7 @@ type Stats struct {
 	Held       int // descriptors held open
 }
 
-// Tracker finds the processes of all targets with one listing per Refresh and reads their
+// Tracker finds the processes of all targets with at most one listing per Refresh and reads their
 // memory. Refresh and Close belong to one goroutine; all other methods are safe beside them and
 // answer from memory, Explain aside, which reads about one process.
 type Tracker struct {
@@ -102,6 +102,7 @@ type Tracker struct {
 	names    map[string]bool   // given to a target or group
 	ranking  []*group
 
+	lister       lister
 	listing      []seen
 	procs, spare []*process // sorted by pid
 	free         []*process
@@ -162,6 +163,7 @@ func New(o Options) (*Tracker, error) {
 		return nil, err
 	}
 	t.self = t.r.self()
+	t.lister = newLister(t.r)
 	return t, nil
 }
 
@@ -179,6 +181,7 @@ func (t *Tracker) Close() error {
 		t.release(p)
 	}
 	t.members, t.procs = nil, nil
+	t.lister.close()
 	t.r.close()
 	return nil
 }

@@ -60,7 +60,7 @@ type process struct {
 
 const never = math.MaxInt64
 
-// Refresh lists the processes once, decides about new ones, and reads the memory of all members.
+// Refresh lists the processes, unless it is known that there is no new one, decides about new ones, and reads the memory of all members.
 // After an error nothing is known: every Usage is that error until a Refresh succeeds.
 func (t *Tracker) Refresh(ctx context.Context, now time.Time) error {
 	ms := now.UnixMilli()
@@ -74,11 +74,11 @@ func (t *Tracker) refresh(ctx context.Context, ms int64) error {
 		t.readBoot()
 		t.bootAt = ms
 	}
-	var err error
-	if t.listing, err = t.r.list(t.listing[:0], t.dents); err != nil {
-		return err
+	if t.lister.due(t.r, ms) {
+		if err := t.list(ms); err != nil {
+			return err
+		}
 	}
-	t.reconcile(ms)
 	for _, p := range t.procs {
 		if p.checkAt <= ms {
 			t.check(p, ms, 0)
@@ -93,6 +93,18 @@ func (t *Tracker) refresh(ctx context.Context, ms int64) error {
 		t.rank(ms)
 	}
 	t.listed = true
+	return nil
+}
+
+func (t *Tracker) list(ms int64) error {
+	began := time.Now()
+	var err error
+	if t.listing, err = t.r.list(t.listing[:0], t.dents); err != nil {
+		t.lister.at = 0
+		return err
+	}
+	t.lister.cost = time.Since(began)
+	t.reconcile(ms)
 	return nil
 }
 
@@ -370,6 +382,7 @@ func (t *Tracker) repopulate(g *group) {
 
 // end marks a process that is no more, before the listing says so.
 func (t *Tracker) end(p *process, reaped bool) {
+	t.lister.ended = t.lister.ended || p.group != nil
 	t.leave(p)
 	p.dead, p.reaped, p.checkAt = true, reaped, never
 }
