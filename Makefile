@@ -47,12 +47,8 @@ check-rules: install-tools ## promtool check and test of the shipped rules
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	$(GO) test -tags e2e -count=1 -timeout 15m ./internal/e2e/... ./internal/web
 
-bench: build ## benchmarks, beside their peers where there are any
-	$(GO) test -run '^$$' -bench . -benchmem ./...
-	examples/bench/scan/scan.sh
-	examples/bench/remove/remove.sh
-	examples/bench/tick/run
-	examples/bench/idle/idle.sh
+bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
+	examples/bench/report.sh
 
 difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)
 	cd internal/eval/difftest && $(GO) test -count=1 -timeout 15m .

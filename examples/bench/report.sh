@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Runs all benchmarks and writes docs/benchmarks.md from what they print. About 20 minutes on two
+# cores; peers that are not installed are left out.
+#
+#   examples/bench/report.sh [section ...]     prints only these sections, writes nothing
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+make -s build
+
+# section NAME TITLE TEXT COMMAND [FILTER]: runs the command as it is printed.
+only=("$@")
+section() {
+  local name=$1 title=$2 text=$3 command=$4 filter=${5:-cat}
+  if [ ${#only[@]} -gt 0 ] && [[ ! " ${only[*]} " == *" $name "* ]]; then return; fi
+  echo "== $name" >&2
+  printf '\n## %s\n\n%s\n\n```console\n$ %s\n' "$title" "$text" "$command"
+  bash -c "$command" 2>"$log" | eval "$filter" | sed 's/[[:space:]]*$//' || { cat "$log" >&2; exit 1; }
+  printf '```\n'
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+bench() { # keep the result lines of go test, without the machine
+  grep -E '^(Benchmark|---|FAIL|goos)' | grep -v goos | sed -E 's/^Benchmark//'
+}
+
+report() {
+  cat <<EOF
+# Benchmarks
+
+Measured at commit \`$(git rev-parse --short HEAD)\` with $(go version | awk '{ print $3 }') on Linux $(uname -r | cut -d- -f1), $(nproc) cores ($(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)),
+a shared machine. Read the ratios, which come from one run on both sides; absolute times vary with the machine. All of this file:
+\`examples/bench/report.sh\`; one section: its own command, or \`examples/bench/report.sh NAME\`.
+No test fails for being slow.
+EOF
+  section scrape 'A scrape' \
+    'Reading the store and gathering the registry, by the number of series. Processes and files do not matter: nothing is read from the system.' \
+    "go test -run '^\$' -bench Scrape -count 3 ./collector" bench
+  section tick 'Memory of one process in a tick' \
+    'The held `statm` of 500 sleeping processes, beside the least that a loop in C takes for the same. The goal is 3.5 µs and no allocation.' \
+    'examples/bench/tick/run && go test -run "^$" -bench "^BenchmarkTick$" ./internal/proc' 'grep -vE "^(goos|goarch|pkg|cpu|PASS|ok)"'
+  section processes 'Hosts with many processes' \
+    'Idle processes in 20 groups, sampled every second, with the evaluator on, beside Debian'"'"'s prometheus-process-exporter, whose work is in its scrape. Goals: a scrape of 3 ms; at 5,000 processes 450 ms of processor time in 15 s with all tracked, 60 ms with 250, 28 MiB; no system call to another process in a scrape; no stall above 1 ms for a process of 4 GiB.' \
+    'examples/bench/processes/processes.sh'
+  section idle 'The idle exporter' \
+    'After five minutes with `discover` of 20 groups, the evaluator on, and a scrape every 15 s.' \
+    'examples/bench/idle/idle.sh 300'
+  section scan100k 'Scan of 100,000 files' \
+    'One pass gives count, bytes, blocks, empty files, oldest and newest. The floor is a loop of getdents64 and statx in C. ours-two: two walkers. find runs `-printf "%s %A@"`.' \
+    'examples/bench/scan/scan.sh 100000'
+  section scan1m 'Scan of 1,000,000 files' \
+    'Goals: processor time at most 1.3 times the floor, wall time with two walkers at most 0.8 times, memory within 1 MB.' \
+    'examples/bench/scan/scan.sh 1000000 5'
+  section remove 'Removing 100,000 files, evicting 30 % of 100,000' \
+    'On tmpfs. A clean-up checks each file (type, links, age, lease against users, identity) before it removes it; an eviction finds the exact least recently used 30 % first. find is told what to remove.' \
+    'examples/bench/remove/remove.sh 100000'
+  section evict1m 'Evicting 30 % of 1,000,000 files' \
+    'Goal: 2.2 scans beside what the removals themselves cost, and 1 MB above a scan.' \
+    'examples/bench/remove/remove.sh 1000000 3'
+  section firstuser 'The first service' \
+    'A cache of 1,000 entries and 1 GB of which 30 % are evicted, and a folder with 592 empty files. Goals: scan 3 ms, eviction 20 ms.' \
+    "go test -run '^\$' -bench FirstUser -count 3 ./internal/action" bench
+  section heap 'Heap of a Node.js process' \
+    'One reading over the session that is held, and over one that is opened for each sample. Goal: p99 of 2 ms.' \
+    "go test -run '^\$' -bench NodeRead ./internal/heap" bench
+  section rules '40 rules over 500 series' \
+    'One evaluation of the embedded evaluator. Goal: 10 ms.' \
+    "go test -run '^\$' -bench 'Evaluate40Rules|Gather' -count 3 ./internal/eval" bench
+  section journal 'Journal and dispatch' \
+    'Intents from 64 callers, each answered when it is synced; alerts that are accepted and journaled, and duplicates. Goals: 8,000 a second with a p99 of 15 ms, 15,000 duplicates.' \
+    "go test -run '^\$' -bench 'Begin64|Submit' -count 3 ./internal/journal ./internal/dispatch" bench
+  section webhook 'The webhook over HTTP' \
+    'One exporter with 200 targets, 64 connections from the same machine.' \
+    'examples/bench/webhook/webhook.sh' 'grep -vE "^(goos|goarch|pkg|cpu|PASS|ok)"'
+}
+
+if [ ${#only[@]} -gt 0 ]; then
+  report
+else
+  report >docs/benchmarks.md.new
+  mv docs/benchmarks.md.new docs/benchmarks.md
+fi
