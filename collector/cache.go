@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -32,15 +33,18 @@ type CacheSource struct {
 	target string
 	policy policy.Cache
 	names  *policy.Names
+	opens  *hitrate.Handle // nil = the hits are not inferred
+	hits   hitWindow
 }
 
-// NewCache returns the source; the policy has been validated.
-func NewCache(target string, p policy.Cache) (*CacheSource, error) {
+// NewCache returns the source; the policy has been validated. opens, when it is not nil, infers
+// the cache's hits over a window of so many scans.
+func NewCache(target string, p policy.Cache, opens *hitrate.Handle, window int) (*CacheSource, error) {
 	names, err := p.Compile()
 	if err != nil {
 		return nil, fmt.Errorf("cache %q: %w", p.Name, err)
 	}
-	return &CacheSource{target: target, policy: p, names: names}, nil
+	return &CacheSource{target: target, policy: p, names: names, opens: opens, hits: newHitWindow(window)}, nil
 }
 
 // Sample implements Source. The limits are there even where the folder is not.
@@ -55,15 +59,20 @@ func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
 	if p.MaxAge > 0 {
 		b.Set(CacheMaxAge, p.MaxAge.Seconds(), s.target, p.Name)
 	}
+	if p.MinHitRate != nil {
+		b.Set(CacheMinHitRatio, float64(*p.MinHitRate), s.target, p.Name)
+	}
 	var expired, counted int64
 	now := b.Time
-	res, err := dirscan.Scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
+	scan := scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
 		counted += p.Size(e)
 		if p.Judge(e, now).Due() {
 			expired++
 		}
 		return nil
-	}))
+	})
+	watch := s.watchOpens(ctx, &scan)
+	res, err := dirscan.Scan(ctx, scan)
 	if err != nil {
 		return scanError(err)
 	}
@@ -79,7 +88,7 @@ func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
 	if res.Files > 0 {
 		b.Set(CacheOldest, seconds(res.OldestNs), s.target, p.Name)
 	}
-	return unreadable(p.Dir, &res)
+	return errors.Join(unreadable(p.Dir, &res), watch(b))
 }
 
 // scanOptions are the options with which a policy's folder is scanned.

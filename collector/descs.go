@@ -12,6 +12,7 @@ func Descs() []*series.Desc {
 		ThresholdRatio,
 		HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,
 		CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheUsedRatio, CacheExpired, CacheOldest,
+		CacheHits, CacheMisses, CacheHitRatio, CacheMinHitRatio, CacheWatchOverflows,
 		TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
 		SourceSuccess, SourceDuration, SourceLastSuccess,
 	}

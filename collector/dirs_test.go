@@ -112,7 +112,7 @@ func TestCacheSource(t *testing.T) {
 	b.file(policy.QuarantineName+"/q.json", 9000, 500*time.Hour)
 	src, err := NewCache("svc", policy.Cache{
 		Common: b.common(), MaxEntries: 4, MaxBytes: units.Bytes(2 * disk), MaxAge: units.Duration(48 * time.Hour),
-	})
+	}, nil, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestDirSourcesWithoutLimits(t *testing.T) {
 		}
 	}
 	cache := func(p policy.Cache) func(policy.Common) (Source, error) {
-		return func(c policy.Common) (Source, error) { p.Common = c; return NewCache("svc", p) }
+		return func(c policy.Common) (Source, error) { p.Common = c; return NewCache("svc", p, nil, 100) }
 	}
 	temp := func(p policy.Temp) func(policy.Common) (Source, error) {
 		return func(c policy.Common) (Source, error) { p.Common = c; return NewTemp("svc", p) }
@@ -241,7 +241,7 @@ spillway_temp_size_bytes{dir="media",target="svc"} 301
 // sources returns both sources over the folder, with every limit.
 func (b *dirBench) sources() map[string]Source {
 	b.t.Helper()
-	cache, err := NewCache("svc", policy.Cache{Common: b.common(), MaxEntries: 4, MaxBytes: 8192, MaxAge: units.Duration(time.Hour)})
+	cache, err := NewCache("svc", policy.Cache{Common: b.common(), MaxEntries: 4, MaxBytes: 8192, MaxAge: units.Duration(time.Hour)}, nil, 100)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -59,6 +59,9 @@ EOF
   section firstuser 'The first service' \
     'A cache of 1,000 entries and 1 GB of which 30 % are evicted, and a folder with 592 empty files. Goals: scan 3 ms, eviction 20 ms.' \
     "go test -run '^\$' -bench FirstUser -count 3 ./internal/action" bench
+  section hits 'Inferring hits' \
+    'What the watch of a cache counted beside what was really done, and the processor time of the watch. Goals: no error for readers one after the other at 10,000 opens a second, half a point with 64 beside each other, 2 % of a core. Where the kernel drops events the interval is left out, so the counts are lower and the ratio stays right.' \
+    'examples/bench/hits/hits.sh'
   section heap 'Heap of a Node.js process' \
     'One reading over the session that is held, and over one that is opened for each sample. Goal: p99 of 2 ms.' \
     "go test -run '^\$' -bench NodeRead ./internal/heap" bench

@@ -50,8 +50,18 @@ func (a *EvictCache) Run(ctx context.Context, req Request) (Result, error) {
 }
 
 func evictCache(r *dirRun, p *policy.Cache) error {
+	used := p.UsedNs
+	if opens := r.opts.Opens[p.Name]; opens != nil {
+		defer opens.Pause()()
+		if p.LRUBy != policy.AgeMtime {
+			used = func(e *dirscan.Entry) int64 {
+				r.path = e.AppendPath(r.path[:0])
+				return max(p.UsedNs(e), opens.LastUseNs(r.path))
+			}
+		}
+	}
 	o := &oldestFirst{
-		dirRun: r, key: p.UsedNs, size: p.Size, start: first,
+		dirRun: r, key: used, size: p.Size, start: first,
 		skip: func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() },
 	}
 	// One pass counts by last use what is not over age. What is over age goes at once, or is

@@ -38,6 +38,18 @@ type DirOptions struct {
 	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
 	// its path relative to the root and why: expired, empty, over_limit.
 	OnFile func(p PolicyResult, path []byte, why string)
+	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
+	Opens map[string]Opens
+}
+
+// Opens tells when the files of a cache were opened, and does not count what a clean-up of ours
+// opens.
+type Opens interface {
+	// LastUseNs returns when the file with this path, relative to the root, was last opened, in
+	// nanoseconds since 1970; 0 when that is not known.
+	LastUseNs(path []byte) int64
+	// Pause stops counting until resume is called.
+	Pause() (resume func())
 }
 
 // dirRun is one run over one policy.

@@ -22,6 +22,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -77,9 +78,10 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
 	a.registry = newRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
+	providers := lazy.NewMetrics(a.registry)
 	a.parts = parts{
 		store: store, logger: logger, now: o.Now, held: newHeldFiles(), metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
-		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: lazy.NewMetrics(a.registry)}),
+		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: providers}), opens: hitrate.NewPool(o.Now, providers),
 	}
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {
@@ -158,7 +160,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.mu.Unlock()
 	a.tasks.Wait()
 	a.graph.Load().sampler.Stop()
-	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.journal.Close())
+	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.journal.Close())
 }
 
 // pageURL returns the address of the status page as a person opens it.
@@ -321,10 +323,8 @@ func (a *App) reload() error {
 	case <-a.ctx.Done():
 	}
 	old.sampler.Forget()
-	for _, c := range old.clients {
-		if err := c.Close(); err != nil {
-			a.logger.Debug("closing a heap client failed", "err", err)
-		}
+	if err := old.release(); err != nil {
+		a.logger.Debug("closing the clients of the old configuration failed", "err", err)
 	}
 	return nil
 }

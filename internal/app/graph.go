@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -45,6 +47,7 @@ type graph struct {
 	sampler *collector.Sampler
 	targets map[string]dispatch.Target
 	clients []*heap.Client
+	opens   map[opensKey]*hitrate.Handle
 	rules   *eval.Ruleset
 }
 
@@ -52,6 +55,7 @@ type graph struct {
 type parts struct {
 	store   *series.Store
 	pool    *heap.Pool
+	opens   *hitrate.Pool
 	metrics *collector.SamplerMetrics
 	logger  *slog.Logger
 	now     func() time.Time
@@ -61,7 +65,7 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle)}
 	var err error
 	if g.rules, err = loadRules(cfg); err != nil {
 		return nil, err
@@ -73,6 +77,9 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		client, err := p.pool.Get(t.Heap)
+		if err == nil {
+			err = g.watchOpens(t, o, p)
+		}
 		if err != nil {
 			g.close()
 			return nil, fmt.Errorf("target %q: %w", t.Name, err)
@@ -81,7 +88,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 			g.clients = append(g.clients, client)
 			lanes = append(lanes, g.heapLane(t, client, p))
 		}
-		g.targets[t.Name] = newTarget(t, client, cfg, o, p)
+		g.targets[t.Name] = g.newTarget(t, client, o, p)
 	}
 	dirs, err := g.dirLane(o)
 	if err != nil {
@@ -100,9 +107,19 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 // close gives back what a graph that was never started holds.
 func (g *graph) close() {
 	g.tracker.Close()
+	_ = g.release() // of what was never used
+}
+
+// release gives back the clients and watches that outlive a reload where its new graph took them.
+func (g *graph) release() error {
+	var errs []error
 	for _, c := range g.clients {
-		c.Close()
+		errs = append(errs, c.Close())
 	}
+	for _, h := range g.opens {
+		h.Close()
+	}
+	return errors.Join(errs...)
 }
 
 func newTracker(cfg *config.Config, o *Options, logger *slog.Logger) (*proc.Tracker, error) {
@@ -187,7 +204,7 @@ func (g *graph) dirLane(o *Options) (collector.Lane, error) {
 		t := &g.cfg.Targets[i]
 		for _, c := range t.Caches {
 			c.Dir = rooted(o.RootFS, c.Dir)
-			src, err := collector.NewCache(t.Name, c)
+			src, err := collector.NewCache(t.Name, c, g.opens[opensKey{t.Name, c.Name}], g.cfg.Window)
 			if err != nil {
 				return lane, err
 			}
@@ -230,9 +247,10 @@ func rooted(rootfs, dir string) string {
 }
 
 // newTarget gives the dispatcher what can be done for a target.
-func newTarget(t *config.Target, client *heap.Client, cfg *config.Config, o *Options, p *parts) dispatch.Target {
+func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
-	opts := dirOptions(t.Name, cfg, p.logger, p.now)
+	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
+	opts.Opens = g.opensOf(t)
 	if temps := rootedTemps(o.RootFS, t.TempDirs); len(temps) > 0 {
 		out.Actions[dispatch.ActionCleanTemp] = notingAction{action.NewCleanTemp(opts, temps), p.held}
 	}

@@ -50,6 +50,10 @@ type Options struct {
 	// Visit is called for every selected regular file, for one at a time. It may remove the entry
 	// through Parent.FD(). ErrStop ends the scan, any other error aborts it.
 	Visit func(*Entry) error
+	// Enter is called once for every folder, the root first, before its files; nil = not. The
+	// folder is valid during the call, with its descriptor. With several workers it is called on
+	// all of them, also at the same time.
+	Enter func(*Folder)
 	// Workers walk sub-folders beside each other; default 1, on the goroutine of Scan. Two take
 	// about half the time for a tree of 100,000 files and more, and the same processor time. With
 	// several, Select, Skip and Age are called on all of them, also at the same time.

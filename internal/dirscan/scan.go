@@ -80,6 +80,9 @@ func (w *walker) walk(fd int) (err error) {
 func (w *walker) push(fd int, parent *Folder, name []byte) {
 	f := w.frame(fd, parent, name)
 	w.stack = append(w.stack, f)
+	if w.o.Enter != nil {
+		w.o.Enter(&f.Folder)
+	}
 	if len(w.stack)-w.held > heldLevels { // the one furthest up is reopened when it is needed
 		up := w.stack[w.held]
 		up.id, _ = identify(up.fd)

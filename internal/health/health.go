@@ -51,6 +51,8 @@ type Cache struct {
 	Entries, SizeBytes, DiskBytes       *float64
 	MaxEntries, MaxBytes, MaxAgeSeconds *float64
 	UsedRatio, Expired, HitRatio        *float64
+
+	hitsByApp bool // HitRatio is what the application counted
 }
 
 // Temp is the state of one folder of temporary files.
@@ -221,8 +223,10 @@ func (t *Target) takeCache(s *series.Sample) bool {
 		c.UsedRatio = &v
 	case "spillway_cache_expired_entries":
 		c.Expired = &v
-	case "spillway_cache_hit_ratio":
-		c.HitRatio = &v
+	case "spillway_cache_hit_ratio": // what the application counted itself is better than what was inferred
+		if s.Values[2] == "app" || !c.hitsByApp {
+			c.HitRatio, c.hitsByApp = &v, s.Values[2] == "app"
+		}
 	default:
 		return false
 	}

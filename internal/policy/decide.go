@@ -21,6 +21,9 @@ const (
 	SizeAllocated = "allocated"
 	SizeApparent  = "apparent"
 
+	HitRateNone     = "none"
+	HitRateInferred = "inferred"
+
 	LinksSkip   = "skip"
 	LinksRemove = "remove"
 )
@@ -206,6 +209,13 @@ func (c *Cache) Validate(report func(key, format string, args ...any)) {
 		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
 	}
 	choose(report, "lru_by", c.LRUBy, AgeAtime, AgeMtime)
+	choose(report, "hit_rate", c.HitRate, HitRateInferred, HitRateNone)
+	if c.MinHitRate != nil && (*c.MinHitRate <= 0 || *c.MinHitRate > 1) {
+		report("min_hit_rate", "%s is no share of the requests: write one between 1%% and 100%%, such as 50%%, or remove the key", *c.MinHitRate)
+	}
+	if c.MinHitRate != nil && c.HitRate != HitRateInferred {
+		report("min_hit_rate", "nothing counts the hits of this cache: write hit_rate: inferred too")
+	}
 }
 
 // Validate reports every mistake of a temp policy, with its key and what to write instead.

@@ -1,0 +1,93 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The series of a cache's hits. The label source says who counted: app, the application itself, or
+// inferred, from the opens of the cache's files.
+var (
+	CacheHits           = series.NewCounter("spillway_cache_hits_total", "Requests that the cache answered.", "target", "cache", "source")
+	CacheMisses         = series.NewCounter("spillway_cache_misses_total", "Requests that the cache did not answer; inferred: entries that were filled.", "target", "cache", "source")
+	CacheHitRatio       = series.NewGauge("spillway_cache_hit_ratio", "Hits of all requests over the window of samples; absent when nothing was asked.", "target", "cache", "source").Windowed()
+	CacheMinHitRatio    = series.NewGauge("spillway_cache_min_hit_ratio", "Configured hit ratio below which the cache hardly helps.", "target", "cache")
+	CacheWatchOverflows = series.NewCounter("spillway_cache_watch_overflows_total", "Times that the kernel's queue of opens ran over; the hits of such an interval are left out.", "target", "cache")
+)
+
+// The values of the label source of CacheHits.
+const (
+	HitsApp      = "app"
+	HitsInferred = "inferred"
+)
+
+// watchOpens makes the scan keep the watch of the cache's folders up to date. The function that it
+// returns is called after a scan that succeeded and publishes what the watch counted.
+func (s *CacheSource) watchOpens(ctx context.Context, scan *dirscan.Options) func(*series.Batch) error {
+	if s.opens == nil {
+		return func(*series.Batch) error { return nil }
+	}
+	err := s.opens.Begin(ctx)
+	if err != nil {
+		return func(*series.Batch) error { return fmt.Errorf("infer the hits of cache %q: %w", s.policy.Name, err) }
+	}
+	var path []byte
+	scan.Enter = func(f *dirscan.Folder) {
+		path = f.AppendPath(path[:0])
+		if e := s.opens.Follow(f.FD(), path); e != nil && err == nil {
+			err = e
+		}
+	}
+	return func(b *series.Batch) error {
+		s.opens.End()
+		counts, full := s.opens.Counts()
+		b.Set(CacheWatchOverflows, float64(counts.Overflows), s.target, s.policy.Name)
+		if err == nil {
+			err = full
+		}
+		if err != nil { // what the folders that are not watched would add is not known
+			s.hits.clear()
+			return fmt.Errorf("infer the hits of cache %q: %w", s.policy.Name, err)
+		}
+		hits, misses := float64(counts.Hits), float64(counts.Misses)
+		b.Set(CacheHits, hits, s.target, s.policy.Name, HitsInferred)
+		b.Set(CacheMisses, misses, s.target, s.policy.Name, HitsInferred)
+		if ratio, ok := s.hits.add(hits, misses); ok {
+			b.Set(CacheHitRatio, ratio, s.target, s.policy.Name, HitsInferred)
+		}
+		return nil
+	}
+}
+
+// hitWindow holds the totals of hits and misses at the last samples.
+type hitWindow struct {
+	size   int
+	totals [][2]float64
+}
+
+func newHitWindow(size int) hitWindow { return hitWindow{size: max(size, 2)} }
+
+// add adds the totals of one sample and returns the ratio over the window; ok is false when
+// nothing was asked in it. Totals that went down start anew.
+func (w *hitWindow) add(hits, misses float64) (ratio float64, ok bool) {
+	if n := len(w.totals); n > 0 && (hits < w.totals[n-1][0] || misses < w.totals[n-1][1]) {
+		w.clear()
+		w.totals = append(w.totals, [2]float64{}) // they were 0 at the restart
+	}
+	if len(w.totals) >= w.size {
+		copy(w.totals, w.totals[1:])
+		w.totals = w.totals[:w.size-1]
+	}
+	w.totals = append(w.totals, [2]float64{hits, misses})
+	oldest := w.totals[0]
+	hits, misses = hits-oldest[0], misses-oldest[1]
+	if hits+misses <= 0 {
+		return 0, false
+	}
+	return hits / (hits + misses), true
+}
+
+func (w *hitWindow) clear() { w.totals = w.totals[:0] }
