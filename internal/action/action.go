@@ -7,6 +7,7 @@ package action
 import (
 	"context"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -42,6 +43,12 @@ type Request struct {
 	// Force overrides max_remove_fraction.
 	Force bool
 
+	// Playbook, Alert and Settings are for the actions that a step tells what to do. Alert is that
+	// which began the run, nil when none did.
+	Playbook string
+	Alert    *alert.Alert
+	Settings Settings
+
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.
 	Progress func(PolicyResult)
@@ -73,6 +80,7 @@ type Result struct {
 	Before     string         // what was read before, for people: "heap 211.4MiB of 256MiB"
 	After      string         // what was read after; "" when it could not be read
 	Detail     string         // one sentence for the journal
+	Output     string         // what a command printed or a server answered, at most 64 KiB
 }
 
 // Action is one thing that can be done. Run is called by one goroutine at a time per target; it

@@ -49,6 +49,9 @@ func (a *CollectGarbage) Run(ctx context.Context, req Request) (Result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return Result{Outcome: Failed}, fmt.Errorf("collect garbage of %s: nothing was asked for: %w", a.opts.Target, err)
+	}
 	if req.DryRun {
 		return a.dryRun(ctx)
 	}

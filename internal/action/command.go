@@ -2,13 +2,20 @@ package action
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 // This file is the only place of the project that executes a program.
@@ -82,5 +89,89 @@ func (c *Child) Stop(ctx context.Context) error {
 		return errors.Join(closeErr, c.err)
 	case <-ctx.Done():
 		return fmt.Errorf("the child %d did not end when its input was closed: %w", c.PID(), ctx.Err())
+	}
+}
+
+const (
+	killGrace   = 5 * time.Second // a killed child has to be gone by then
+	outputGrace = 2 * time.Second // for the output of children that outlive the command
+)
+
+// execution is a program that is to run to its end.
+type execution struct {
+	argv  []string
+	env   []string
+	stdin []byte
+	out   io.Writer
+}
+
+// ending is how a program ended.
+type ending struct {
+	started bool
+	seen    bool // its end was seen
+	killed  bool // by us, since ctx was done
+	code    int  // exit status; -1 when a signal ended it
+	signal  string
+	err     error // why it was not started, or what else went wrong
+}
+
+// execute runs a program in a process group of its own, with stdin and a working directory of /,
+// and kills the whole group when ctx is done first. The program dies with this process.
+func execute(ctx context.Context, e execution) ending {
+	// The kernel sends Pdeathsig when the thread that started the child ends, so it has to live as
+	// long as the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := exec.Command(e.argv[0], e.argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Env, cmd.Dir = e.env, "/"
+	cmd.Stdin = bytes.NewReader(e.stdin)
+	cmd.Stdout, cmd.Stderr = e.out, e.out
+	cmd.WaitDelay = outputGrace
+	if err := cmd.Start(); err != nil {
+		return ending{err: err}
+	}
+	end := ending{started: true, code: -1}
+	ended := make(chan struct{})
+	go func() {
+		awaitEnd(cmd.Process.Pid)
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		end.killed = true
+		end.err = proc.KillGroup(cmd.Process.Pid) // not reaped yet: the number is still its own
+		grace := time.NewTimer(killGrace)
+		defer grace.Stop()
+		select {
+		case <-ended:
+		case <-grace.C: // in the kernel, and will be reaped once it comes out
+			go cmd.Wait() //nolint:errcheck // nobody is left to hear it
+			return end
+		}
+	}
+	end.seen = true
+	err := cmd.Wait()
+	if state := cmd.ProcessState; state != nil {
+		end.code = state.ExitCode()
+		if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			end.signal = unix.SignalName(ws.Signal())
+		}
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE) {
+		end.err = errors.Join(end.err, err)
+	}
+	return end
+}
+
+// awaitEnd waits until a child has ended, and leaves it to be reaped.
+func awaitEnd(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
 	}
 }

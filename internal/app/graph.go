@@ -262,6 +262,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 			Target: t.Name, Collector: client, Logger: p.logger, Now: p.now,
 		})
 	}
+	g.addOwnActions(&out, t, o, p)
 	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil })
 	return out
 }

@@ -178,6 +178,10 @@ func (t *Target) Has(action string) bool {
 		return len(t.Caches) > 0
 	case dispatch.ActionCollectGarbage:
 		return t.Heap.Enabled()
+	case dispatch.ActionReclaimCgroup, dispatch.ActionSignal:
+		return t.Processes != nil
+	case dispatch.ActionCommand, dispatch.ActionHTTP:
+		return true
 	}
 	return false
 }

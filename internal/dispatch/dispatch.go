@@ -233,6 +233,9 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 	r = d.newRun(&target, playbook, b.Trigger)
 	r.lane, r.laneKey, r.level, r.alerts, r.guarded, r.breaks = l, key, q.level, 1, true, v.breaks
 	r.alert, r.fingerprint = a.Name(), a.Fingerprint
+	if tells(playbook.Steps) {
+		r.first = a
+	}
 	l.open, l.served = r, make(map[string]struct{})
 	l.remember(alertKey)
 	return v, r, true

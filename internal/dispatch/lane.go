@@ -27,7 +27,7 @@ type laneState struct {
 	Until       time.Time            `json:"until"`            // end of the cooldown
 	Rest        time.Duration        `json:"rest"`             // its length
 	Broken      bool                 `json:"broken,omitempty"` // an emergency has broken it
-	Steps       map[string]time.Time `json:"steps,omitempty"`  // ends of the steps' own cooldowns, by action
+	Steps       map[string]time.Time `json:"steps,omitempty"`  // ends of the steps' own cooldowns, by Step.rest
 	LastRun     string               `json:"last_run"`
 	LastOutcome string               `json:"last_outcome"`
 	LastEnd     time.Time            `json:"last_end"`
@@ -61,7 +61,7 @@ func (l *lane) rested(r *run, outcome string, rest time.Duration, now time.Time)
 }
 
 // stepUntil returns the end of the cooldown of a step.
-func (l *lane) stepUntil(action string) time.Time { return l.Steps[action] }
+func (l *lane) stepUntil(s *Step) time.Time { return l.Steps[s.rest()] }
 
 func (l *lane) stepRan(s Step, now time.Time) {
 	if s.Cooldown <= 0 {
@@ -70,7 +70,7 @@ func (l *lane) stepRan(s Step, now time.Time) {
 	if l.Steps == nil {
 		l.Steps = make(map[string]time.Time)
 	}
-	l.Steps[s.Do] = now.Add(s.Cooldown.Std())
+	l.Steps[s.rest()] = now.Add(s.Cooldown.Std())
 }
 
 // save keeps the lane over a restart. It is called without the lock, with a copy.

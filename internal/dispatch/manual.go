@@ -71,7 +71,7 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 		return nil, false, ErrQueueFull
 	}
 	r = d.newRun(&t, p, req.Trigger)
-	r.dryRun, r.force, r.only = dryRun, req.Force, req.Only
+	r.dryRun, r.force, r.only, r.single = dryRun, req.Force, req.Only, req.Action != ""
 	// A whole playbook that is run as configured is what its lane remembers: alerts join it, and
 	// a person's run starts the cooldown too.
 	key := laneKey{req.Target, req.Playbook}
@@ -95,7 +95,7 @@ func (d *Dispatcher) joinable(req ManualRequest, dryRun bool) *run {
 	}
 	for r := range d.open {
 		if r.target == req.Target && r.playbook == name && r.dryRun == dryRun && r.only == req.Only && r.force == req.Force &&
-			(r.subject == "") == (req.Action != "") {
+			r.single == (req.Action != "") {
 			return r
 		}
 	}
@@ -116,6 +116,10 @@ func manualPlaybook(t *Target, req ManualRequest) (Playbook, error) {
 	}
 	if _, ok := t.Actions[req.Action]; !ok {
 		return Playbook{}, fmt.Errorf("action %.100q of target %q is %w here: write one of %s", req.Action, t.Name, ErrUnknown, list(slices.Sorted(maps.Keys(t.Actions))))
+	}
+	if slices.Contains(ownActions, req.Action) {
+		return Playbook{}, fmt.Errorf("%w: action %q does what a step says: name a playbook that has it, one of %s",
+			ErrBadRequest, req.Action, list(slices.Sorted(maps.Keys(t.Playbooks))))
 	}
 	step := Step{Do: req.Action}
 	step.applyDefaults()

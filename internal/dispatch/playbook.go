@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -21,6 +22,10 @@ const (
 	ActionCleanTemp      = "clean_temp"
 	ActionEvictCache     = "evict_cache"
 	ActionCollectGarbage = "collect_garbage"
+	ActionReclaimCgroup  = action.NameReclaim
+	ActionHTTP           = action.NameHTTP
+	ActionCommand        = action.NameCommand
+	ActionSignal         = action.NameSignal
 )
 
 const (
@@ -35,8 +40,9 @@ const (
 )
 
 var (
-	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage}
-	stepKeys         = []string{"do", "to", "when", "cooldown", "timeout", "verify"}
+	ownActions       = []string{ActionHTTP, ActionCommand, ActionSignal, ActionReclaimCgroup}
+	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage, ActionReclaimCgroup, ActionHTTP, ActionCommand, ActionSignal}
+	stepKeys         = append([]string{"do", "to", "when", "cooldown", "timeout", "verify"}, action.SettingKeys()...)
 	verifyKeys       = []string{"after", "below"}
 	playbookForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 	defaultPlaybooks = map[string][]string{
@@ -51,10 +57,12 @@ var (
 		"trim_cache":     SubjectCache,
 		"clean_temp":     SubjectTemp,
 	}
+	// The others do what their step says: nobody knows what it relieves.
 	actionSubjects = map[string]Subject{
 		ActionCleanTemp:      SubjectTemp,
 		ActionEvictCache:     SubjectCache,
 		ActionCollectGarbage: SubjectHeap,
+		ActionReclaimCgroup:  SubjectMemory,
 	}
 )
 
@@ -69,12 +77,17 @@ type Step struct {
 	Cooldown units.Duration // between two runs of this step; 0 = that of the playbook
 	Timeout  units.Duration // default 5m
 	Verify   Verify         // what is waited for after it
+
+	// Settings are for the actions that have none in the target.
+	action.Settings
 }
 
 // Verify says how it is seen that a step has helped.
 type Verify struct {
 	After int          // fresh samples to wait for; default 2
 	Below series.Level // relieved when the level is below this one; default warning
+
+	Written bool // the step says it: even an action that relieves nothing known is verified
 }
 
 // Playbooks is the yaml key `playbooks` of a target: overrides of the defaults, and more. An
@@ -104,8 +117,11 @@ func (s *Step) UnmarshalYAML(n *yaml.Node) error {
 			return scalar(v, func(text string) error { return s.Timeout.UnmarshalText([]byte(text)) })
 		case "when":
 			return s.unmarshalWhen(v)
-		default:
+		case "verify":
+			s.Verify.Written = true
 			return s.Verify.unmarshal(v)
+		default:
+			return s.unmarshalSetting(key, v)
 		}
 	})
 	return errors.Join(errs...)
@@ -225,6 +241,7 @@ func (s *Step) validate(report func(field, format string, args ...any)) {
 	case !slices.Contains(actionNames, s.Do):
 		report("do", "%q is not an action: write one of %s", s.Do, strings.Join(actionNames, ", "))
 	}
+	s.CheckSettings(s.Do, report)
 	if s.To != nil && s.Do != ActionEvictCache {
 		report("to", "is for %s: remove the key", ActionEvictCache)
 	}
@@ -258,6 +275,8 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 		ActionCleanTemp:      "temp_dirs",
 		ActionEvictCache:     "caches",
 		ActionCollectGarbage: "heap: {provider: ..., address: ...}",
+		ActionReclaimCgroup:  "processes",
+		ActionSignal:         "processes",
 	}
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		for i, s := range p[name] {
@@ -299,16 +318,25 @@ func (p Playbooks) Build(has func(action string) bool) map[string]Playbook {
 }
 
 // subjectOf is that of the default playbook of the name, else what all steps work on, else
-// memory.
+// memory. A playbook whose steps all do something of their own relieves nothing that is known,
+// unless one of them is to be verified.
 func subjectOf(name string, steps []Step) Subject {
 	if s, ok := defaultSubjects[name]; ok {
 		return s
 	}
-	s := actionSubjects[steps[0].Do]
-	for _, step := range steps[1:] {
-		if actionSubjects[step.Do] != s {
+	var s Subject
+	for _, step := range steps {
+		own, ok := actionSubjects[step.Do]
+		switch {
+		case !ok && step.Verify.Written:
+			own = SubjectMemory
+		case !ok:
+			continue
+		}
+		if s != "" && own != s {
 			return SubjectMemory
 		}
+		s = own
 	}
 	return s
 }
@@ -332,6 +360,15 @@ func cooldownOf(steps []Step) time.Duration {
 func (s Step) String() string {
 	if s.To != nil {
 		return s.Do + " to " + s.To.String()
+	}
+	return s.Describe(s.Do)
+}
+
+// rest is what a cooldown of the step's own is remembered by: two steps that run different
+// commands rest apart.
+func (s *Step) rest() string {
+	if slices.Contains(ownActions, s.Do) {
+		return s.Describe(s.Do)
 	}
 	return s.Do
 }

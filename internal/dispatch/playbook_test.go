@@ -47,11 +47,11 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 			{Do: "clean_temp", Timeout: long, Verify: usual},
 			{
 				Do: "evict_cache", To: &half, When: []series.Level{series.LevelCritical, series.LevelEmergency}, Cooldown: units.Duration(7 * time.Minute),
-				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical},
+				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical, Written: true},
 			},
 		},
 		"trim_cache": {},
-		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency}}},
+		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency, Written: true}}},
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("read (-want +got):\n%s", diff)
@@ -137,8 +137,8 @@ b: [{do: clean_temp, timeout: 100ms, cooldown: 8d}]
 c: [clean_temp, evict_cache, collect_garbage]
 `)
 	want := []string{
-		`a[0].do: "format_disk" is not an action: write one of clean_temp, evict_cache, collect_garbage`,
-		`a[1].do: is missing: write an action, one of clean_temp, evict_cache, collect_garbage`,
+		`a[0].do: "format_disk" is not an action: write one of ` + strings.Join(actionNames, ", "),
+		`a[1].do: is missing: write an action, one of ` + strings.Join(actionNames, ", "),
 		`a[1].to: is for evict_cache: remove the key`,
 		`a[2].to: is for evict_cache: remove the key`,
 		`a[3].to: 0% would empty the cache: write a share above 0%, such as 50%`,
@@ -188,7 +188,7 @@ func TestStepYAMLMistakes(t *testing.T) {
 	}
 	f("[clean_temp]", "is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
 	f("7", "is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
-	f("{do: clean_temp, colldown: 5m, do: x}", "colldown: unknown key: write one of do, to, when, cooldown, timeout, verify", "do: stands twice: remove one")
+	f("{do: clean_temp, colldown: 5m, do: x}", "colldown: unknown key: write one of "+strings.Join(stepKeys, ", "), "do: stands twice: remove one")
 	f("{do: [a], to: half, cooldown: , timeout: soon}",
 		"do: is not a single value: write one",
 		`to: "half" is not a ratio: write 70% or 0.7`,

@@ -25,6 +25,8 @@ type run struct {
 	cooldown           time.Duration
 	trigger            alert.Trigger
 	alert, fingerprint string
+	first              *alert.Alert // for the steps that pass it on; nil when none does, or nobody asked by one
+	single             bool         // one action alone, not a playbook
 	dryRun             bool
 	force              bool
 	only               string
@@ -289,7 +291,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	}
 	err = d.opts.Journal.Finish(context.WithoutCancel(d.runCtx), id, func(rec *journal.Record) {
 		rec.Outcome, rec.Files, rec.Bytes, rec.FreedBytes, rec.Skipped = string(out.Outcome), out.Files, out.Bytes, out.FreedBytes, out.Skipped
-		rec.DurationSecs, rec.Detail, rec.After = took.Seconds(), out.Detail, out.After
+		rec.DurationSecs, rec.Detail, rec.After, rec.Output = took.Seconds(), out.Detail, out.After, out.Output
 		if out.Before != "" {
 			rec.Before = out.Before
 		}
@@ -330,6 +332,7 @@ func (d *Dispatcher) call(r *run, step Step, act action.Action, dryRun bool, lev
 		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: dryRun, Level: level,
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.progress(r, p) },
+		Playbook: r.playbook, Alert: r.first, Settings: step.Settings,
 	}
 	if step.To != nil {
 		req.EvictTo = float64(*step.To)
@@ -431,7 +434,7 @@ func (d *Dispatcher) stepUntil(r *run, step Step) time.Time {
 	if r.lane == nil || r.breaks {
 		return time.Time{}
 	}
-	return r.lane.stepUntil(step.Do)
+	return r.lane.stepUntil(&step)
 }
 
 func (d *Dispatcher) stepRan(r *run, step Step) {

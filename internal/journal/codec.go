@@ -86,7 +86,7 @@ func (r *Record) complete(id string) {
 func (r *Record) clip() {
 	for _, s := range []*string{
 		&r.RunID, &r.Target, &r.Playbook, &r.Action, &r.Trigger, &r.Alert, &r.Fingerprint, &r.Mode, &r.Intent,
-		&r.Level, &r.Before, &r.After, &r.Outcome, &r.Error, &r.Detail,
+		&r.Level, &r.Before, &r.After, &r.Outcome, &r.Error, &r.Detail, &r.Output,
 	} {
 		*s = clipText(*s)
 	}

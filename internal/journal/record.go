@@ -32,6 +32,7 @@ type Record struct {
 	DurationSecs float64          `json:"duration_seconds"`
 	Error        string           `json:"error,omitempty"`
 	Detail       string           `json:"detail,omitempty"` // what else there is to say, for people
+	Output       string           `json:"output,omitempty"` // what a command printed or a server answered, at most 64 KiB
 	Alerts       int              `json:"alerts,omitempty"` // of a run: how many alerts it served
 }
 

@@ -80,6 +80,8 @@ type Member struct {
 	Start    time.Time // zero when it is not known
 	Resident int64     // bytes; 0 while it could not be read
 	Child    bool      // a member because an ancestor is one
+
+	startTicks uint64 // start as the kernel counts it; 0 while it is not known
 }
 
 // Stats say what a Tracker sees of the host.

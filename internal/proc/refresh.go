@@ -415,7 +415,7 @@ func (t *Tracker) publish(err error) {
 	for _, p := range t.members {
 		if p.group.place >= 0 {
 			t.lists = append(t.lists, published{p.group.place, Member{
-				PID: int(p.pid), Name: p.name, Start: t.startOf(p.start), Resident: p.resident, Child: p.child,
+				PID: int(p.pid), Name: p.name, Start: t.startOf(p.start), Resident: p.resident, Child: p.child, startTicks: p.start,
 			}})
 		}
 	}
