@@ -16,6 +16,7 @@ const (
 	TriggerSchedule   Trigger = "schedule"   // a policy's `every`
 	TriggerExit       Trigger = "exit"       // the last process of a target ended
 	TriggerPull       Trigger = "pull"       // polled from an Alertmanager
+	TriggerWatch      Trigger = "watch"      // a watcher's command, when the level of a target changed
 )
 
 // Status is the state of an alert.

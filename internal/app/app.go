@@ -26,6 +26,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
@@ -44,6 +45,7 @@ type App struct {
 	parts      parts
 	journal    *journal.Journal
 	dispatcher *dispatch.Dispatcher
+	watchers   *watch.Set
 	handler    http.Handler
 	listeners  []net.Listener
 	auth       webAuth
@@ -80,7 +82,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.reloads = newReloadMetrics(a.registry)
 	providers := lazy.NewMetrics(a.registry)
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, held: newHeldFiles(), metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
 		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: providers}), opens: hitrate.NewPool(o.Now, providers),
 	}
 	g, err := build(cfg, &a.opts, &a.parts)
@@ -109,6 +111,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
 	})
+	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
 		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
@@ -137,6 +140,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.mu.Lock()
 	a.ctx = ctx
 	g := a.graph.Load()
+	a.watchers.Apply(ctx, g.cfg.Watchers)
 	g.sampler.Start(ctx)
 	a.startTimers(g)
 	a.setStandalone(g)
@@ -145,6 +149,7 @@ func (a *App) Run(ctx context.Context) error {
 	dispatching := make(chan error, 1)
 	go func() { dispatching <- a.dispatcher.Run(context.WithoutCancel(ctx)) }()
 	a.tasks.Go(func() { a.statusLog(ctx) })
+	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })
 	for _, l := range a.listeners {
 		a.logger.Info("status page", "url", pageURL(l.Addr(), a.auth.tls))
@@ -159,6 +164,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tasks.Wait()
+	a.watchers.Stop()
 	a.graph.Load().sampler.Stop()
 	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.journal.Close())
 }
@@ -181,6 +187,8 @@ func pageURL(addr net.Addr, tls bool) string {
 
 // swept is called after each sweep of the processes.
 func (a *App) swept() {
+	a.observeExits()
+	a.observeLevels()
 	if e := a.evaluator.Load(); e != nil {
 		e.Kick()
 	}
@@ -315,6 +323,7 @@ func (a *App) reload() error {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.dispatcher.SetInstance(cfg.Instance)
+	a.watchers.Apply(a.ctx, cfg.Watchers)
 	a.startTimers(g)
 	a.setStandalone(g)
 	select { // so that nothing which both observe is ever absent

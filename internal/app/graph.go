@@ -61,6 +61,7 @@ type parts struct {
 	now     func() time.Time
 	swept   func() // after each sweep of processes
 	held    *heldFiles
+	exits   *exits
 }
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.

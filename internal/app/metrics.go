@@ -60,6 +60,7 @@ var registered = []string{
 	"spillway_provider_failures_total", "spillway_provider_open", "spillway_provider_opens_total",
 	"spillway_sampler_interval_seconds", "spillway_sampler_tick_duration_seconds", "spillway_sampler_ticks_missed_total", "spillway_sampler_ticks_total",
 	"spillway_series", "spillway_series_dropped_total", "spillway_webhook_alerts_total", "spillway_webhook_requests_total",
+	"spillway_watcher_notifications_total", "spillway_watcher_superseded_total",
 }
 
 // metricNames returns every metric that the exporter can publish.

@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 )
 
 // The modes.
@@ -42,6 +43,7 @@ type Config struct {
 	Instance           string         `yaml:"instance"`            // the instance label Prometheus gives this exporter
 	Discover           *proc.Discover `yaml:"discover"`            // watch the largest process groups
 	Targets            []Target       `yaml:"targets"`
+	Watchers           []watch.Config `yaml:"watchers"`
 	Webhook            Webhook        `yaml:"webhook"`
 	Journal            journal.Config `yaml:"journal"`
 	Defaults           bool           `yaml:"-"` // no file was given: the embedded defaults

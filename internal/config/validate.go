@@ -16,6 +16,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 )
 
 // MaxTargets bounds the target label.
@@ -81,7 +82,21 @@ func (c *Config) validate(report, warn reporter) {
 	for i := range c.Targets {
 		c.checkTarget(i, names, report)
 	}
+	c.checkWatchers(report)
 	c.checkDirs(report, warn)
+}
+
+func (c *Config) checkWatchers(report reporter) {
+	if len(c.Watchers) > watch.MaxWatchers {
+		report("watchers", "%d are too many: write at most %d", len(c.Watchers), watch.MaxWatchers)
+	}
+	var names []string
+	for i := range c.Targets {
+		names = append(names, c.Targets[i].Name)
+	}
+	for i := range c.Watchers {
+		c.Watchers[i].Validate(names, report.under(fmt.Sprintf("watchers[%d]", i)))
+	}
 }
 
 func (c *Config) checkMode(key, mode string, report reporter) {

@@ -1163,7 +1163,7 @@ func TestRunNowMistakes(t *testing.T) {
 			}
 		}
 		f(ManualRequest{Target: "nobody", Playbook: "clean_temp"}, ErrUnknown, "write one of svc")
-		f(ManualRequest{Target: "svc", Playbook: "format_disk"}, ErrUnknown, "write one of clean_temp, relieve_heap, relieve_memory, trim_cache")
+		f(ManualRequest{Target: "svc", Playbook: "format_disk"}, ErrUnknown, "write one of clean_temp, on_exit, relieve_heap, relieve_memory, trim_cache")
 		f(ManualRequest{Target: "svc", Action: "rm"}, ErrUnknown, "write one of clean_temp, collect_garbage, evict_cache")
 		f(ManualRequest{Target: "svc"}, ErrBadRequest, "either a playbook")
 		f(ManualRequest{Target: "svc", Playbook: "clean_temp", Action: "clean_temp"}, ErrBadRequest, "either a playbook")

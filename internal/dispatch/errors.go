@@ -11,6 +11,10 @@ var (
 	// is to come again.
 	ErrJournal = errors.New("the journal cannot be written, so nothing is done: come again later")
 
+	// ErrResting says that a run that nobody asked for in person is held back by the cooldown of its
+	// playbook.
+	ErrResting = errors.New("the cooldown of the playbook holds")
+
 	// ErrUnknown says that a manual request names a target, playbook or action that is not
 	// configured.
 	ErrUnknown = errors.New("not configured")

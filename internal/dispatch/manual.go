@@ -7,13 +7,17 @@ import (
 	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// ManualRequest asks for a run without an alert: a person does, a policy's `every`, or the end of
-// a target's last process. Cooldowns do not hold it back; everything else is as for an alert.
+// ManualRequest asks for a run without an alert: a person does, a policy's `every`, the end of a
+// target's last process, or a watcher. Cooldowns hold back only the end of a process, which may
+// come again and again; everything else is as for an alert.
 type ManualRequest struct {
 	Target   string
 	Playbook string        // or
+	Steps    []Step        // with Playbook as their name: steps that are not a playbook of the target
+	Level    series.Level  // to begin with
 	Action   string        // one action alone
 	DryRun   *bool         // nil = as the target's mode says; false on a target in mode dry_run is ErrNotEnforced
 	Force    bool          // overrides max_remove_fraction
@@ -23,7 +27,7 @@ type ManualRequest struct {
 
 // RunNow records a run and puts it in the queue, and returns its id. A run of the same playbook
 // that is open already, for the same purpose, is joined. Errors are ErrUnknown, ErrBadRequest,
-// ErrNotEnforced, ErrQueueFull, ErrDraining, ErrJournal or ctx's.
+// ErrNotEnforced, ErrResting, ErrQueueFull, ErrDraining, ErrJournal or ctx's.
 func (d *Dispatcher) RunNow(ctx context.Context, req ManualRequest) (runID string, err error) {
 	if req.Trigger == "" {
 		req.Trigger = alert.TriggerManual
@@ -64,19 +68,21 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	if r := d.joinable(req, dryRun); r != nil {
 		return r, false, nil
 	}
+	key := laneKey{req.Target, req.Playbook}
+	l := d.lanes[key]
 	switch {
+	case req.Trigger == alert.TriggerExit && l != nil && d.opts.Now().Before(l.Until):
+		return nil, false, fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(l.Until))
 	case d.draining:
 		return nil, false, ErrDraining
 	case d.queued >= d.opts.QueueLength:
 		return nil, false, ErrQueueFull
 	}
 	r = d.newRun(&t, p, req.Trigger)
-	r.dryRun, r.force, r.only, r.single = dryRun, req.Force, req.Only, req.Action != ""
+	r.dryRun, r.force, r.only, r.single, r.level = dryRun, req.Force, req.Only, req.Action != "", req.Level
 	// A whole playbook that is run as configured is what its lane remembers: alerts join it, and
 	// a person's run starts the cooldown too.
-	key := laneKey{req.Target, req.Playbook}
-	l := d.lanes[key]
-	if req.Action == "" && req.Only == "" && dryRun == !d.enforces(&t) && req.Trigger == alert.TriggerManual && (l == nil || l.open == nil) {
+	if req.Action == "" && req.Only == "" && dryRun == !d.enforces(&t) && req.remembered() && (l == nil || l.open == nil) {
 		if l == nil {
 			l = &lane{}
 			d.lanes[key] = l
@@ -85,6 +91,11 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 		r.lane, r.laneKey = l, key
 	}
 	return r, true, nil
+}
+
+// remembered reports whether the run is one of its playbook's lane.
+func (r *ManualRequest) remembered() bool {
+	return r.Steps == nil && (r.Trigger == alert.TriggerManual || r.Trigger == alert.TriggerExit)
 }
 
 // joinable returns the run that waits or runs for the very same purpose.
@@ -104,6 +115,12 @@ func (d *Dispatcher) joinable(req ManualRequest, dryRun bool) *run {
 
 func manualPlaybook(t *Target, req ManualRequest) (Playbook, error) {
 	switch {
+	case req.Steps != nil:
+		steps := slices.Clone(req.Steps)
+		for i := range steps {
+			steps[i].applyDefaults()
+		}
+		return Playbook{Name: req.Playbook, Steps: steps, Subject: subjectOf("", steps)}, nil
 	case (req.Playbook == "") == (req.Action == ""):
 		return Playbook{}, fmt.Errorf("%w: write either a playbook, one of %s, or an action, one of %s",
 			ErrBadRequest, list(slices.Sorted(maps.Keys(t.Playbooks))), list(slices.Sorted(maps.Keys(t.Actions))))

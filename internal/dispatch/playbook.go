@@ -28,6 +28,9 @@ const (
 	ActionSignal         = action.NameSignal
 )
 
+// PlaybookOnExit is the playbook that runs when the last process of a target has ended.
+const PlaybookOnExit = "on_exit"
+
 const (
 	defaultCooldown    = 5 * time.Minute
 	maxCooldown        = time.Hour // to which an ineffective playbook's cooldown doubles
@@ -50,12 +53,14 @@ var (
 		"relieve_heap":   {ActionCollectGarbage},
 		"trim_cache":     {ActionEvictCache},
 		"clean_temp":     {ActionCleanTemp},
+		PlaybookOnExit:   {ActionCleanTemp},
 	}
 	defaultSubjects = map[string]Subject{
 		"relieve_memory": SubjectMemory,
 		"relieve_heap":   SubjectHeap,
 		"trim_cache":     SubjectCache,
 		"clean_temp":     SubjectTemp,
+		PlaybookOnExit:   SubjectTemp,
 	}
 	// The others do what their step says: nobody knows what it relieves.
 	actionSubjects = map[string]Subject{

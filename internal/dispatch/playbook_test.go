@@ -75,6 +75,7 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 		"relieve_memory": {"clean_temp, evict_cache to 50%", SubjectMemory, 5 * m},
 		"relieve_heap":   {"collect_garbage", SubjectHeap, 5 * m},
 		"clean_temp":     {"clean_temp", SubjectTemp, 5 * m},
+		"on_exit":        {"clean_temp", SubjectTemp, 5 * m},
 		"mine":           {"collect_garbage", SubjectHeap, 5 * m},
 	}
 	if diff := cmp.Diff(wantShapes, got); diff != "" {
@@ -102,7 +103,7 @@ func TestDefaultsWithoutMeans(t *testing.T) {
 		}
 	}
 	f(only(), map[string]string{})
-	f(only(ActionCleanTemp), map[string]string{"relieve_memory": "clean_temp", "clean_temp": "clean_temp"})
+	f(only(ActionCleanTemp), map[string]string{"relieve_memory": "clean_temp", "clean_temp": "clean_temp", "on_exit": "clean_temp"})
 	f(only(ActionEvictCache, ActionCollectGarbage), map[string]string{
 		"relieve_memory": "evict_cache, collect_garbage", "trim_cache": "evict_cache", "relieve_heap": "collect_garbage",
 	})

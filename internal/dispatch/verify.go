@@ -23,7 +23,7 @@ func (r *run) wantsVerification(step Step, before Reading) bool {
 		return false
 	}
 	switch r.trigger {
-	case alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit:
+	case alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch:
 		return before.Level >= step.Verify.Below
 	}
 	return true

@@ -1,0 +1,99 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// MaxWatchers bounds the list of a configuration: each has a goroutine of its own.
+const MaxWatchers = 20
+
+const (
+	defaultTimeout = 10 * time.Second
+	maxTimeout     = 10 * time.Minute
+)
+
+// Config is one entry of the yaml key `watchers`: what is done when the memory level of a target
+// changes. One of Post, Log and Command is written.
+type Config struct {
+	On        []string       `yaml:"on"`         // levels: normal, warning, critical, emergency
+	Targets   []string       `yaml:"targets"`    // only these; empty = all
+	Post      string         `yaml:"post"`       // a URL on loopback, or of one of Hosts
+	Log       bool           `yaml:"log"`        // a line in the exporter's own log
+	Command   []string       `yaml:"command"`    // argv; runs only for targets in mode enforce
+	Hosts     []string       `yaml:"hosts"`      // post: hosts beside loopback
+	TokenFile string         `yaml:"token_file"` // post: a file with a bearer token
+	Env       []string       `yaml:"env"`        // command: names of variables that are passed on
+	Timeout   units.Duration `yaml:"timeout"`    // default 10s
+}
+
+// Settings returns what the action of this watcher is told.
+func (c *Config) Settings() action.Settings {
+	if len(c.Command) > 0 {
+		return action.Settings{Argv: c.Command, Env: c.Env}
+	}
+	return action.Settings{URL: c.Post, Hosts: c.Hosts, TokenFile: c.TokenFile}
+}
+
+// Kind returns post, log or command.
+func (c *Config) Kind() string {
+	switch {
+	case c.Post != "":
+		return "post"
+	case len(c.Command) > 0:
+		return "command"
+	}
+	return "log"
+}
+
+// Validate applies the defaults and reports every mistake. known says which targets there are;
+// those that discovery finds are none of them.
+func (c *Config) Validate(known []string, report func(key, format string, args ...any)) {
+	if len(c.On) == 0 {
+		report("on", "is missing: write the levels to act at, such as [warning, critical, emergency]")
+	}
+	for i, name := range c.On {
+		if _, ok := series.ParseLevel(name); !ok {
+			report(fmt.Sprintf("on[%d]", i), "%q is not a level: write normal, warning, critical or emergency", name)
+		}
+	}
+	for i, name := range c.Targets {
+		if !slices.Contains(known, name) {
+			report(fmt.Sprintf("targets[%d]", i), "%q is not a target: write one of %s", name, strings.Join(known, ", "))
+		}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = units.Duration(defaultTimeout)
+	}
+	if c.Timeout.Std() < time.Second || c.Timeout.Std() > maxTimeout {
+		report("timeout", "%s is out of range: write 1s to %s", c.Timeout, units.Duration(maxTimeout))
+	}
+	ways := 0
+	for _, set := range []bool{c.Post != "", c.Log, len(c.Command) > 0} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		report("", "says %d things to do: write one of post: URL, log: true and command: [/path/of/program]", ways)
+		return
+	}
+	settings := action.Settings{URL: c.Post, Hosts: c.Hosts, TokenFile: c.TokenFile, Argv: c.Command, Env: c.Env}
+	name := map[string]string{"post": action.NameHTTP, "command": action.NameCommand}[c.Kind()]
+	settings.CheckSettings(name, func(key, format string, args ...any) {
+		switch {
+		case key == "url":
+			key = "post"
+		case strings.HasPrefix(key, "argv"):
+			key = "command" + strings.TrimPrefix(key, "argv")
+		}
+		report(key, format, args...)
+	})
+	c.Env = settings.Env
+}
