@@ -25,6 +25,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
@@ -46,6 +47,7 @@ type App struct {
 	journal    *journal.Journal
 	dispatcher *dispatch.Dispatcher
 	watchers   *watch.Set
+	polling    polling
 	handler    http.Handler
 	listeners  []net.Listener
 	auth       webAuth
@@ -82,7 +84,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.reloads = newReloadMetrics(a.registry)
 	providers := lazy.NewMetrics(a.registry)
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
 		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: providers}), opens: hitrate.NewPool(o.Now, providers),
 	}
 	g, err := build(cfg, &a.opts, &a.parts)
@@ -141,6 +143,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.ctx = ctx
 	g := a.graph.Load()
 	a.watchers.Apply(ctx, g.cfg.Watchers)
+	a.setPolling(g)
 	g.sampler.Start(ctx)
 	a.startTimers(g)
 	a.setStandalone(g)
@@ -165,6 +168,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.mu.Unlock()
 	a.tasks.Wait()
 	a.watchers.Stop()
+	a.polling.stop()
 	a.graph.Load().sampler.Stop()
 	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.journal.Close())
 }
@@ -324,6 +328,7 @@ func (a *App) reload() error {
 	a.dispatcher.Apply(g.targets)
 	a.dispatcher.SetInstance(cfg.Instance)
 	a.watchers.Apply(a.ctx, cfg.Watchers)
+	a.setPolling(g)
 	a.startTimers(g)
 	a.setStandalone(g)
 	select { // so that nothing which both observe is ever absent

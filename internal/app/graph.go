@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
@@ -17,6 +19,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -49,6 +52,7 @@ type graph struct {
 	clients []*heap.Client
 	opens   map[opensKey]*hitrate.Handle
 	rules   *eval.Ruleset
+	puller  *pull.Puller // nil: no Alertmanager is polled
 }
 
 // parts are what outlives a reload.
@@ -62,6 +66,8 @@ type parts struct {
 	swept   func() // after each sweep of processes
 	held    *heldFiles
 	exits   *exits
+	pulls   *pull.Metrics
+	submit  func(context.Context, alert.Batch) ([]alert.Disposition, error)
 }
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
@@ -90,6 +96,10 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 			lanes = append(lanes, g.heapLane(t, client, p))
 		}
 		g.targets[t.Name] = g.newTarget(t, client, o, p)
+	}
+	if err := g.addPuller(p); err != nil {
+		g.close()
+		return nil, err
 	}
 	dirs, err := g.dirLane(o)
 	if err != nil {

@@ -52,6 +52,7 @@ func newReloadMetrics(reg prometheus.Registerer) *reloadMetrics {
 // registered are the metrics that are not series of the store. A test compares them with what the
 // registry gathers.
 var registered = []string{
+	"spillway_alertmanager_alerts", "spillway_alertmanager_last_success_timestamp_seconds", "spillway_alertmanager_requests_total", "spillway_alertmanager_up",
 	"spillway_action_duration_seconds", "spillway_action_freed_bytes_total", "spillway_action_last_run_timestamp_seconds",
 	"spillway_action_removed_files_total", "spillway_action_runs_total", "spillway_action_skipped_files_total", "spillway_action_skips_total",
 	"spillway_config_last_reload_success_timestamp_seconds", "spillway_config_last_reload_successful",

@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 )
@@ -45,6 +46,7 @@ type Config struct {
 	Targets            []Target       `yaml:"targets"`
 	Watchers           []watch.Config `yaml:"watchers"`
 	Webhook            Webhook        `yaml:"webhook"`
+	Alertmanager       pull.Config    `yaml:"alertmanager"`
 	Journal            journal.Config `yaml:"journal"`
 	Defaults           bool           `yaml:"-"` // no file was given: the embedded defaults
 	Warnings           Errors         `yaml:"-"` // what may become right later: a folder that does not exist yet

@@ -83,6 +83,7 @@ func (c *Config) validate(report, warn reporter) {
 		c.checkTarget(i, names, report)
 	}
 	c.checkWatchers(report)
+	c.Alertmanager.Validate(c.Instance, report.under("alertmanager"))
 	c.checkDirs(report, warn)
 }
 

@@ -1,0 +1,169 @@
+package pull
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+const (
+	maxServers      = 10
+	defaultInterval = 15 * time.Second
+	minInterval     = 5 * time.Second
+	maxInterval     = 10 * time.Minute
+	defaultTimeout  = 5 * time.Second
+	maxSecretBytes  = 4096
+	maxCABytes      = 1 << 20
+)
+
+// Config is the yaml key `alertmanager`.
+type Config struct {
+	Pull         []string       `yaml:"pull"`          // addresses of the members of one cluster
+	Interval     units.Duration `yaml:"interval"`      // between two polls, 5s to 10m; default 15s
+	Timeout      units.Duration `yaml:"timeout"`       // of one request; default 5s
+	TokenFile    string         `yaml:"token_file"`    // a file with a bearer token, or
+	Username     string         `yaml:"username"`      // basic authentication
+	PasswordFile string         `yaml:"password_file"` // with the content of this file
+	CAFile       string         `yaml:"ca_file"`       // certificates that https servers are checked by; default the host's
+}
+
+// Enabled reports whether any Alertmanager is polled.
+func (c *Config) Enabled() bool { return len(c.Pull) > 0 }
+
+// Validate applies the defaults and reports every mistake. instance is the configured label of
+// this exporter.
+func (c *Config) Validate(instance string, report func(key, format string, args ...any)) {
+	if !c.Enabled() {
+		for key, set := range map[string]bool{
+			"interval": c.Interval != 0, "timeout": c.Timeout != 0, "token_file": c.TokenFile != "",
+			"username": c.Username != "", "password_file": c.PasswordFile != "", "ca_file": c.CAFile != "",
+		} {
+			if set {
+				report(key, "is for pull: write pull: [http://alertmanager:9093] beside it, or remove the key")
+			}
+		}
+		return
+	}
+	if c.Interval == 0 {
+		c.Interval = units.Duration(defaultInterval)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = units.Duration(min(defaultTimeout, c.Interval.Std()))
+	}
+	if c.Interval.Std() < minInterval || c.Interval.Std() > maxInterval {
+		report("interval", "%s is out of range: write %s to %s", c.Interval, units.Duration(minInterval), units.Duration(maxInterval))
+	}
+	if c.Timeout.Std() < time.Second || c.Timeout > c.Interval {
+		report("timeout", "%s is out of range: write 1s up to the interval, %s", c.Timeout, c.Interval)
+	}
+	if instance == "" {
+		report("pull", "needs to know which alerts are this host's: write instance: HOST:PORT, the label that Prometheus gives this exporter")
+	}
+	c.checkServers(report)
+	c.checkSecrets(report)
+}
+
+func (c *Config) checkServers(report func(key, format string, args ...any)) {
+	if len(c.Pull) > maxServers {
+		report("pull", "%d are too many: write at most %d, the members of one cluster", len(c.Pull), maxServers)
+	}
+	for i, raw := range c.Pull {
+		key := fmt.Sprintf("pull[%d]", i)
+		u, err := url.Parse(raw)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
+			report(key, "%q is not the address of an Alertmanager: write it as http://alertmanager:9093", raw)
+		case u.User != nil:
+			report(key, "holds a user: write username and password_file")
+		case u.RawQuery != "" || u.Fragment != "":
+			report(key, "%q holds more than an address: write it as http://alertmanager:9093, with its route prefix if it has one", raw)
+		case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/api/v2/alerts"):
+			report(key, "%q is the path of the API, which is added here: write %s://%s", raw, u.Scheme, u.Host)
+		case slices.Contains(c.Pull[:i], raw):
+			report(key, "%q stands twice: remove one", raw)
+		}
+	}
+}
+
+func (c *Config) checkSecrets(report func(key, format string, args ...any)) {
+	switch {
+	case c.TokenFile != "" && (c.Username != "" || c.PasswordFile != ""):
+		report("token_file", "and username exclude each other: write one of them")
+	case c.Username != "" && c.PasswordFile == "":
+		report("password_file", "is missing: write the path of a file with the password of %q", c.Username)
+	case c.Username == "" && c.PasswordFile != "":
+		report("username", "is missing: write the name that belongs to password_file")
+	}
+	for key, path := range map[string]string{"token_file": c.TokenFile, "password_file": c.PasswordFile} {
+		if path == "" {
+			continue
+		}
+		if !filepath.IsAbs(path) {
+			report(key, "%q is not absolute: write the whole path", path)
+		} else if _, err := secret(path); err != nil {
+			report(key, "%v: write the secret into it", err)
+		}
+	}
+	if c.CAFile == "" {
+		return
+	}
+	if !filepath.IsAbs(c.CAFile) {
+		report("ca_file", "%q is not absolute: write the whole path", c.CAFile)
+	} else if _, err := c.roots(); err != nil {
+		report("ca_file", "%v: write a file with PEM certificates", err)
+	}
+}
+
+// secret reads a file with one line.
+func secret(path string) (string, error) {
+	raw, err := readBounded(path, maxSecretBytes)
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimSpace(string(raw))
+	if s == "" || strings.ContainsAny(s, "\r\n\x00") {
+		return "", fmt.Errorf("%q does not hold one line", path)
+	}
+	return s, nil
+}
+
+// roots returns the certificates of CAFile, nil for those of the host.
+func (c *Config) roots() (*x509.CertPool, error) {
+	if c.CAFile == "" {
+		return nil, nil
+	}
+	raw, err := readBounded(c.CAFile, maxCABytes)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("%q holds no certificate", c.CAFile)
+	}
+	return pool, nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%q cannot be read (%w)", path, errors.Unwrap(err))
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%q cannot be read (%w)", path, err)
+	case int64(len(raw)) > limit:
+		return nil, fmt.Errorf("%q is larger than %d bytes", path, limit)
+	}
+	return raw, nil
+}
