@@ -29,7 +29,7 @@ func export(_ context.Context, o Options) error {
 			}
 		}
 	}
-	fmt.Fprintf(o.Stdout, "\nload %s in Prometheus (rule_files), merge prometheus.yml and alertmanager.yml into your own, import the dashboards into Grafana\n", rules.Bundle)
+	fmt.Fprintf(o.Stdout, "\nload %s in Prometheus (rule_files), merge prometheus.yml and alertmanager.yml (alertmanager-before-0.31.yml for older ones) into your own, import the dashboards into Grafana\n", rules.Bundle)
 	return nil
 }
 
