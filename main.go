@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/app"
@@ -27,6 +28,9 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "spillway_exporter: %v\nrun 'spillway_exporter --help' for the commands and their flags\n", err)
 		return app.ExitConfig
 	}
+	if command == app.CommandCheck {
+		cli.opts.Web = cli.checkWeb
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cli.opts.Stdout, cli.opts.Stderr = os.Stdout, os.Stderr
@@ -39,7 +43,8 @@ func run(args []string) int {
 // commandLine is the parsed command line.
 type commandLine struct {
 	*kingpin.Application
-	opts app.Options
+	opts     app.Options
+	checkWeb *web.FlagConfig // of check, which refuses what serve would with the same flags
 }
 
 func newCLI() *commandLine {
@@ -64,6 +69,7 @@ func newCLI() *commandLine {
 	serve.Flag("web.telemetry-path", "Path under which to expose metrics.").Default("/metrics").StringVar(&o.TelemetryPath)
 
 	check := k.Command(app.CommandCheck, "Check the configuration and the rules, and print what each target matches and what would be cleaned now. Changes nothing.")
+	c.checkWeb = kingpinflag.AddFlags(check, app.DefaultListenAddress)
 	check.Flag("json", "Print JSON.").BoolVar(&o.JSON)
 
 	cleanup := k.Command(app.CommandCleanup, "Apply the directory policies now, once, without a server.")

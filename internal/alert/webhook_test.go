@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -284,5 +285,24 @@ func BenchmarkDecodeWebhook(b *testing.B) {
 		if _, err := DecodeWebhook(strings.NewReader(text)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What two members of a cluster that do not hear of each other send for one alert has one key.
+func TestClusterDuplicates(t *testing.T) {
+	var keys []string
+	for _, member := range []string{"a", "b"} {
+		raw, err := os.ReadFile("testdata/0.31-cluster-" + member + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := DecodeWebhook(bytes.NewReader(raw))
+		if err != nil || len(b.Alerts) != 1 {
+			t.Fatalf("%s: %d alerts, %v", member, len(b.Alerts), err)
+		}
+		keys = append(keys, b.Alerts[0].Key())
+	}
+	if keys[0] != keys[1] {
+		t.Errorf("keys %q", keys)
 	}
 }

@@ -48,6 +48,9 @@ func check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := checkListener(cfg, &o); err != nil {
+		return err
+	}
 	set, err := loadRules(cfg)
 	if err != nil {
 		return err
@@ -84,6 +87,15 @@ func check(ctx context.Context, o Options) error {
 	}
 	p.print(o.Stdout)
 	return nil
+}
+
+// checkListener refuses what serve would refuse with the same flags.
+func checkListener(cfg *config.Config, o *Options) error {
+	auth, err := readWebAuth(*o.Web.WebConfigFile)
+	if err != nil {
+		return withCode(ExitConfig, err)
+	}
+	return cfg.CheckListener(*o.Web.WebListenAddresses, auth.decided())
 }
 
 func (tp *targetPlan) members(tracker *proc.Tracker) {

@@ -25,10 +25,19 @@ func loadRules(cfg *config.Config) (*eval.Ruleset, error) {
 	if err != nil {
 		return nil, withCode(ExitConfig, err)
 	}
-	if errs := eval.Lint(set, metricNames(), dispatch.DefaultNames()); len(errs) > 0 {
+	if errs := eval.Lint(set, metricNames(), playbookNames(cfg)); len(errs) > 0 {
 		return nil, withCode(ExitConfig, errors.Join(errs...))
 	}
 	return set, nil
+}
+
+// playbookNames returns every playbook that a rule may ask for.
+func playbookNames(cfg *config.Config) []string {
+	all := make([]dispatch.Playbooks, len(cfg.Targets))
+	for i := range cfg.Targets {
+		all[i] = cfg.Targets[i].Playbooks
+	}
+	return dispatch.Names(all...)
 }
 
 // evalState keeps the evaluator's alerts in the journal's file.

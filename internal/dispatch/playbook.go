@@ -214,6 +214,7 @@ func (p Playbooks) Validate(report func(key, format string, args ...any)) {
 	if len(p) > maxPlaybooks {
 		report("", "%d playbooks are too many: write at most %d", len(p), maxPlaybooks)
 	}
+	known := p.known()
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if !playbookForm.MatchString(name) {
 			report(name, "%q is not a name: write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit", name)
@@ -228,7 +229,7 @@ func (p Playbooks) Validate(report func(key, format string, args ...any)) {
 		}
 		for i := range steps {
 			key := fmt.Sprintf("%s[%d]", name, i)
-			steps[i].validate(func(field, format string, args ...any) {
+			steps[i].validate(known, func(field, format string, args ...any) {
 				if field != "" {
 					field = "." + field
 				}
@@ -236,16 +237,17 @@ func (p Playbooks) Validate(report func(key, format string, args ...any)) {
 			})
 		}
 	}
+	p.checkIncludes(report)
 }
 
-func (s *Step) validate(report func(field, format string, args ...any)) {
-	s.applyDefaults()
-	switch {
-	case s.Do == "":
-		report("do", "is missing: write an action, one of %s", strings.Join(actionNames, ", "))
-	case !slices.Contains(actionNames, s.Do):
-		report("do", "%q is not an action: write one of %s", s.Do, strings.Join(actionNames, ", "))
+func (s *Step) validate(known []string, report func(field, format string, args ...any)) {
+	if s.names() {
+		s.checkName(known, report)
 	}
+	if s.Do == "" {
+		report("do", "is missing: write an action, one of %s", strings.Join(actionNames, ", "))
+	}
+	s.applyDefaults()
 	s.CheckSettings(s.Do, report)
 	if s.To != nil && s.Do != ActionEvictCache {
 		report("to", "is for %s: remove the key", ActionEvictCache)
@@ -297,7 +299,7 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 func (p Playbooks) Build(has func(action string) bool) map[string]Playbook {
 	out := make(map[string]Playbook)
 	add := func(name string, steps []Step) {
-		steps = slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !has(s.Do) })
+		steps = slices.DeleteFunc(steps, func(s Step) bool { return !has(s.Do) })
 		if len(steps) == 0 {
 			return
 		}
@@ -306,18 +308,8 @@ func (p Playbooks) Build(has func(action string) bool) map[string]Playbook {
 		}
 		out[name] = Playbook{Name: name, Steps: steps, Subject: subjectOf(name, steps), Cooldown: cooldownOf(steps)}
 	}
-	for name, actions := range defaultPlaybooks {
-		if _, overridden := p[name]; overridden {
-			continue
-		}
-		steps := make([]Step, len(actions))
-		for i, a := range actions {
-			steps[i].Do = a
-		}
-		add(name, steps)
-	}
-	for name, steps := range p {
-		add(name, steps)
+	for _, name := range p.known() {
+		add(name, p.expand(name))
 	}
 	return out
 }

@@ -138,7 +138,8 @@ b: [{do: clean_temp, timeout: 100ms, cooldown: 8d}]
 c: [clean_temp, evict_cache, collect_garbage]
 `)
 	want := []string{
-		`a[0].do: "format_disk" is not an action: write one of ` + strings.Join(actionNames, ", "),
+		`a[0].do: "format_disk" is neither an action nor a playbook: write one of ` + strings.Join(actionNames, ", ") +
+			", or a playbook, one of a, b, c, clean_temp, mine, on_exit, relieve_heap, relieve_memory, trim_cache, with space",
 		`a[1].do: is missing: write an action, one of ` + strings.Join(actionNames, ", "),
 		`a[1].to: is for evict_cache: remove the key`,
 		`a[2].to: is for evict_cache: remove the key`,

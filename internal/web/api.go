@@ -217,16 +217,28 @@ func (s *server) journalFilter(r *http.Request) (journal.Filter, error) {
 		}
 		f.Limit = n
 	}
-	if v := q.Get("since"); v != "" {
-		if t, err := time.Parse(time.RFC3339, v); err == nil {
-			f.Since = t
-		} else if d, err := units.ParseDuration(v); err == nil {
-			f.Since = s.Now().Add(-d.Std())
-		} else {
-			return f, fmt.Errorf("since %q: write a time such as 2026-01-02T15:04:05Z, or a span such as 24h", v)
+	for name, t := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
+		var err error
+		if *t, err = s.moment(q.Get(name)); err != nil {
+			return f, fmt.Errorf("%s %w", name, err)
 		}
 	}
 	return f, nil
+}
+
+// moment reads a time, or a span before now; "" is the zero time.
+func (s *server) moment(v string) (time.Time, error) {
+	if v == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, v); err == nil {
+		return t, nil
+	}
+	d, err := units.ParseDuration(v)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q: write a time such as 2026-01-02T15:04:05Z, or a span such as 24h", v)
+	}
+	return s.Now().Add(-d.Std()), nil
 }
 
 // alerts is GET /api/v1/alerts.

@@ -1,0 +1,51 @@
+package dispatch
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+)
+
+// TestDocumented: every word that a sender, a metric or the journal can show is explained.
+func TestDocumented(t *testing.T) {
+	f := func(file string, words ...string) {
+		t.Helper()
+		raw, err := os.ReadFile("../../docs/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range words {
+			if !strings.Contains(string(raw), "`"+w+"`") {
+				t.Errorf("docs/%s does not explain `%s`", file, w)
+			}
+		}
+	}
+	f("webhook.md", dispositions...)
+	f("webhook.md", SkipNotOurs, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling)
+	f("webhook.md", OutcomeRelieved, OutcomeIneffective, OutcomeFalling, OutcomeSkipped, journal.OutcomeInterrupted)
+	f("webhook.md", DefaultNames()...)
+	for _, t := range []alert.Trigger{
+		alert.TriggerWebhook, alert.TriggerStandalone, alert.TriggerPull, alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch,
+	} {
+		f("webhook.md", string(t))
+	}
+	for _, o := range []action.Outcome{action.Done, action.Partial, action.Failed, action.DryRun, action.Unknown} {
+		f("webhook.md", string(o))
+		f("actions.md", string(o))
+	}
+	f("actions.md", actionNames...)
+	raw, err := os.ReadFile("../../docs/actions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range slices.Concat(action.SettingKeys(), []string{"timeout"}) {
+		if !strings.Contains(string(raw), "`"+key+"`") {
+			t.Errorf("docs/actions.md does not explain the key %s", key)
+		}
+	}
+}
