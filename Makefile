@@ -45,7 +45,8 @@ check-rules: install-tools ## promtool check and test of the shipped rules
 	promtool test rules rules/spillway.rules_test.yml
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
-	$(GO) test -tags e2e -count=1 -timeout 15m ./internal/e2e/... ./internal/web
+	@.ci/install e2e
+	$(GO) test -tags e2e -count=1 -timeout 20m ./internal/e2e/... ./internal/web
 
 bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
 	examples/bench/report.sh

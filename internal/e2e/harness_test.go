@@ -153,6 +153,12 @@ var listening = regexp.MustCompile(`address=([0-9.]+:[0-9]+)`)
 // the journal goes below dir.
 func startExporter(t *testing.T, dir, config string, args ...string) *exporter {
 	t.Helper()
+	return startExporterAt(t, "127.0.0.1:0", dir, config, args...)
+}
+
+// startExporterAt is startExporter on another address.
+func startExporterAt(t *testing.T, listen, dir, config string, args ...string) *exporter {
+	t.Helper()
 	file := filepath.Join(dir, "spillway.yml")
 	if config != "" {
 		config += "\njournal: {dir: " + filepath.Join(dir, "journal") + "}\n"
@@ -161,7 +167,7 @@ func startExporter(t *testing.T, dir, config string, args ...string) *exporter {
 		}
 		args = append([]string{"--config.file=" + file}, args...)
 	}
-	args = append([]string{"--web.listen-address=127.0.0.1:0", "--log.level=debug"}, args...)
+	args = append([]string{"--web.listen-address=" + listen, "--log.level=debug"}, args...)
 	e := &exporter{dir: dir, process: start(t, []string{"XDG_STATE_HOME=" + dir}, append([]string{binary(t)}, args...)...)}
 	eventually(t, startLimit, "the exporter is ready", func() error {
 		select {
