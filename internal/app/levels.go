@@ -30,7 +30,7 @@ func (a *App) observeLevels() {
 
 // reportOf is the health report that a watcher posts.
 func (a *App) reportOf(target string) ([]byte, error) {
-	targets := health.Targets(a.parts.store.Snapshot(nil))
+	targets := health.Targets(a.parts.store.SnapshotOf(nil, target))
 	for i := range targets {
 		if targets[i].Name == target {
 			return json.Marshal(targets[i].Report())

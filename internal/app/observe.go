@@ -79,7 +79,7 @@ func (o observer) memory(target string) dispatch.Reading {
 
 func (o observer) heap(target string) dispatch.Reading {
 	store := o.a.parts.store
-	for _, sample := range store.Snapshot(nil) {
+	for _, sample := range store.SnapshotOf(nil, target) {
 		if sample.Desc != collector.HeapUsedRatio || sample.Values[0] != target {
 			continue
 		}
@@ -102,7 +102,7 @@ func (o observer) heap(target string) dispatch.Reading {
 // policy. Over a limit is at warning.
 func (o observer) directories(target string, s dispatch.Subject) dispatch.Reading {
 	var r dispatch.Reading
-	for _, t := range health.Targets(o.a.parts.store.Snapshot(nil)) {
+	for _, t := range health.Targets(o.a.parts.store.SnapshotOf(nil, target)) {
 		if t.Name != target {
 			continue
 		}

@@ -20,6 +20,7 @@ import (
 const (
 	defaultQueue         = 4096
 	defaultWorkers       = 4
+	openRuns             = 64 // runs at the same time: most of them wait for the journal, or for samples
 	defaultVerifyTimeout = 2 * time.Minute
 )
 
@@ -28,6 +29,8 @@ type Journal interface {
 	Begin(ctx context.Context, r journal.Record) (id string, err error)
 	BeginAll(ctx context.Context, records []journal.Record) (ids []string, err error)
 	Finish(ctx context.Context, id string, change func(*journal.Record)) error
+	FinishKeeping(ctx context.Context, id string, change func(*journal.Record), key string, state []byte) error
+	FinishLater(id string, change func(*journal.Record)) error
 	PutState(ctx context.Context, key string, value []byte) error
 	States(prefix string) (map[string][]byte, error)
 	Interrupted() []journal.Record
@@ -40,7 +43,7 @@ type Options struct {
 	Observer      Observer
 	Instance      string        // the configured instance label; "" = learned
 	QueueLength   int           // runs that may wait; default 4096
-	Workers       int           // runs at the same time, of different targets; default 4
+	Workers       int           // actions at the same time, of different targets; default 4
 	VerifyTimeout time.Duration // how long fresh samples are waited for after a step; default 2m
 	Logger        *slog.Logger
 	Now           func() time.Time      // default time.Now
@@ -58,6 +61,7 @@ type Dispatcher struct {
 	runCtx  context.Context // ends when running steps are to be cancelled
 	cancel  context.CancelFunc
 	ready   chan *slot    // targets that have a run to begin
+	acting  chan struct{} // holds one entry for each action that runs
 	stop    chan struct{} // closed when no further step may begin
 	stopped chan struct{} // closed when Run has returned
 	gaveUp  chan struct{} // closed when Drain waits for an action no longer
@@ -98,7 +102,7 @@ func New(o Options) *Dispatcher {
 	}
 	d := &Dispatcher{
 		opts: o, log: o.Logger, instance: alert.NormalizeInstance(o.Instance),
-		ready: make(chan *slot, o.QueueLength), stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}),
+		ready: make(chan *slot, o.QueueLength), acting: make(chan struct{}, o.Workers), stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}),
 		targets: make(map[string]Target), lanes: make(map[laneKey]*lane), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())

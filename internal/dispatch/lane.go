@@ -73,15 +73,14 @@ func (l *lane) stepRan(s Step, now time.Time) {
 	l.Steps[s.rest()] = now.Add(s.Cooldown.Std())
 }
 
-// save keeps the lane over a restart. It is called without the lock, with a copy.
-func (d *Dispatcher) save(ctx context.Context, key laneKey, s laneState) {
+// packed returns what keeps a lane over a restart.
+func (d *Dispatcher) packed(key laneKey, s laneState) (name string, raw []byte) {
 	raw, err := json.Marshal(s)
-	if err == nil {
-		err = d.opts.Journal.PutState(ctx, cooldownPrefix+key.target+"/"+key.playbook, raw)
-	}
 	if err != nil {
 		d.log.Warn("a cooldown is not kept over a restart", "target", key.target, "playbook", key.playbook, "err", err)
+		return "", nil
 	}
+	return cooldownPrefix + key.target + "/" + key.playbook, raw
 }
 
 // load brings the lanes of an earlier process back.

@@ -96,14 +96,15 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.refuse()
 		d.cancel()
 	})()
-	done := make(chan struct{}, d.opts.Workers)
-	for range d.opts.Workers {
+	runners := max(openRuns, d.opts.Workers)
+	done := make(chan struct{}, runners)
+	for range runners {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			d.work()
 		}()
 	}
-	for range d.opts.Workers {
+	for range runners {
 		select {
 		case <-done:
 		case <-d.gaveUp:
@@ -194,7 +195,10 @@ func (d *Dispatcher) perform(r *run) result {
 		did, err := d.performStep(r, i, step, now, &res)
 		if err != nil {
 			res.outcome, res.err = string(action.Failed), err
-			if res.ran {
+			switch {
+			case errors.Is(err, ErrDraining):
+				res.outcome = journal.OutcomeInterrupted
+			case res.ran:
 				res.outcome = string(action.Partial)
 			}
 			break
@@ -280,8 +284,14 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 		d.log.Error("an action does not run because its intent cannot be recorded", "target", r.target, "action", step.Do, "run", r.id, "err", err)
 		return stepResult{}, fmt.Errorf("step %d, %s: %w: %w", i+1, step.Do, ErrJournal, err)
 	}
+	if !d.acquire() {
+		err := fmt.Errorf("stopped before step %d: %w", i+1, ErrDraining)
+		d.note(id, func(rec *journal.Record) { rec.Outcome, rec.Error = journal.OutcomeInterrupted, err.Error() })
+		return stepResult{}, err
+	}
 	start := d.opts.Now()
 	out, runErr := d.call(r, step, act, dryRun, level)
+	<-d.acting
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
 	d.stepRan(r, step)
@@ -289,7 +299,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	for reason, n := range out.Skipped {
 		res.skipped[reason] += n
 	}
-	err = d.opts.Journal.Finish(context.WithoutCancel(d.runCtx), id, func(rec *journal.Record) {
+	d.note(id, func(rec *journal.Record) {
 		rec.Outcome, rec.Files, rec.Bytes, rec.FreedBytes, rec.Skipped = string(out.Outcome), out.Files, out.Bytes, out.FreedBytes, out.Skipped
 		rec.DurationSecs, rec.Detail, rec.After, rec.Output = took.Seconds(), out.Detail, out.After, out.Output
 		if out.Before != "" {
@@ -299,14 +309,29 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 			rec.Error = runErr.Error()
 		}
 	})
-	if err != nil {
-		d.log.Error("the result of an action is not in the journal yet", "target", r.target, "action", step.Do, "run", r.id, "outcome", string(out.Outcome), "err", err)
-	}
 	if runErr != nil {
 		d.log.Warn("action failed", "target", r.target, "action", step.Do, "run", r.id, "outcome", string(out.Outcome), "err", runErr)
 	}
 	nothing := len(out.Policies) > 0 && out.Files == 0 && out.FreedBytes == 0
 	return stepResult{outcome: out.Outcome, dryRun: dryRun, nothing: nothing}, nil
+}
+
+// acquire waits for the turn of an action. It is false when no further step may begin.
+func (d *Dispatcher) acquire() bool {
+	select {
+	case d.acting <- struct{}{}:
+		return true
+	case <-d.stop:
+		return false
+	}
+}
+
+// note hands the result of a step to the journal. The run does not wait for its sync: it is written
+// before the result of the run, and without it the step is told as interrupted.
+func (d *Dispatcher) note(id string, change func(*journal.Record)) {
+	if err := d.opts.Journal.FinishLater(id, change); err != nil {
+		d.log.Error("the result of an action is not in the journal", "id", id, "err", err)
+	}
 }
 
 // resolve looks a step's action up in the present configuration. A run that was accepted in mode
@@ -384,7 +409,11 @@ func (d *Dispatcher) finish(r *run, res result) {
 	d.mu.Unlock()
 
 	ctx := context.WithoutCancel(d.runCtx)
-	err := d.opts.Journal.Finish(ctx, r.id, func(rec *journal.Record) {
+	key, kept := "", []byte(nil)
+	if save {
+		key, kept = d.packed(r.laneKey, state)
+	}
+	err := d.opts.Journal.FinishKeeping(ctx, r.id, func(rec *journal.Record) {
 		rec.Outcome, rec.Level, rec.Before, rec.After, rec.Alerts = res.outcome, level.String(), res.before.Text, res.after.Text, alerts
 		rec.Files, rec.Bytes, rec.FreedBytes, rec.DurationSecs = res.files, res.bytes, res.freed, took.Seconds()
 		rec.Detail = strings.Join(res.notes, "; ")
@@ -394,12 +423,9 @@ func (d *Dispatcher) finish(r *run, res result) {
 		if res.err != nil {
 			rec.Error = res.err.Error()
 		}
-	})
+	}, key, kept)
 	if err != nil {
 		d.log.Error("the result of a run is not in the journal yet", "run", r.id, "target", r.target, "outcome", res.outcome, "err", err)
-	}
-	if save {
-		d.save(ctx, r.laneKey, state)
 	}
 	d.metrics.playbook.WithLabelValues(r.target, r.playbook, string(r.trigger), res.outcome).Inc()
 	d.logEnd(r, &res)

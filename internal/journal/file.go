@@ -39,7 +39,16 @@ const (
 type op struct {
 	change func(tx) error
 	done   chan error
+	after  func(error)  // instead of done, for a caller that does not wait
 	claim  atomic.Int32 // claimWaiting until the writer takes it or the caller leaves
+}
+
+func (o *op) answer(err error) {
+	if o.after != nil {
+		o.after(err)
+		return
+	}
+	o.done <- err
 }
 
 // file is a store on disk. One goroutine writes: it takes all changes that wait, applies them in
@@ -85,6 +94,14 @@ func (f *file) update(ctx context.Context, change func(tx) error) error {
 	return <-o.done // the writer is at it: its answer is the truth
 }
 
+func (f *file) later(change func(tx) error, after func(error)) {
+	select {
+	case f.ops <- &op{change: change, after: after}:
+	case <-f.stop:
+		after(ErrClosed)
+	}
+}
+
 func (f *file) view(read func(tx) error) error {
 	return guarded(func() error {
 		return f.db.View(func(t *bolt.Tx) error { return read(newBoltTx(t)) })
@@ -119,8 +136,8 @@ func (f *file) write() {
 			f.retain()
 			continue
 		case <-f.stop:
-			if f.j.hasPending() {
-				f.commit(nil)
+			if batch = f.drain(batch); len(batch) > 0 || f.j.hasPending() {
+				f.commit(batch)
 			}
 			return
 		}
@@ -198,7 +215,7 @@ func (f *file) commit(batch []*op) (written int64) {
 		if err != nil {
 			answers[i] = fmt.Errorf("%w: %w", ErrUnwritable, err)
 		}
-		o.done <- answers[i]
+		o.answer(answers[i])
 	}
 	return written
 }

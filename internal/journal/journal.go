@@ -72,6 +72,8 @@ type Journal struct {
 type store interface {
 	// update runs the change durably, alone or together with others; see op.
 	update(ctx context.Context, change func(tx) error) error
+	// later hands a change over and returns; done is called with what came of it, by whoever wrote.
+	later(change func(tx) error, done func(error))
 	view(read func(tx) error) error
 	close() error
 }
@@ -219,12 +221,56 @@ func (j *Journal) BeginAll(ctx context.Context, records []Record) ([]string, err
 // anything but ID, RunID and Time. When the write fails, the result is kept in memory, written
 // with the next success, and the error is an ErrUnwritable.
 func (j *Journal) Finish(ctx context.Context, id string, change func(*Record)) error {
+	return j.FinishKeeping(ctx, id, change, "", nil)
+}
+
+// FinishKeeping is Finish and PutState in one sync. With an empty key it is Finish alone.
+func (j *Journal) FinishKeeping(ctx context.Context, id string, change func(*Record), key string, state []byte) error {
+	value, err := j.result(id, change)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		if err = checkState(key, state); err != nil {
+			key = ""
+		}
+		state = slices.Clone(state)
+	}
+	// The result is written although the caller no longer waits: the effect has happened.
+	written := j.store.update(context.WithoutCancel(ctx), func(t tx) error {
+		t.put(id, value)
+		if key != "" {
+			t.putState(key, state)
+		}
+		return nil
+	})
+	j.keepPending(id, value, written)
+	return errors.Join(written, err)
+}
+
+// FinishLater is Finish without waiting: the result is written with the next sync, before what is
+// asked for after it. When this process ends before that, the intent is told as interrupted. The
+// error is an ErrNotOpen.
+func (j *Journal) FinishLater(id string, change func(*Record)) error {
+	value, err := j.result(id, change)
+	if err != nil {
+		return err
+	}
+	j.store.later(func(t tx) error {
+		t.put(id, value)
+		return nil
+	}, func(err error) { j.keepPending(id, value, err) })
+	return nil
+}
+
+// result closes an open intent and returns its record's value.
+func (j *Journal) result(id string, change func(*Record)) ([]byte, error) {
 	j.mu.Lock()
 	r, ok := j.open[id]
 	delete(j.open, id)
 	j.mu.Unlock()
 	if !ok {
-		return fmt.Errorf("finish %q: %w", id, ErrNotOpen)
+		return nil, fmt.Errorf("finish %q: %w", id, ErrNotOpen)
 	}
 	was := r
 	change(&r)
@@ -233,18 +279,17 @@ func (j *Journal) Finish(ctx context.Context, id string, change func(*Record)) e
 		r.Outcome = "unknown"
 	}
 	r.clip()
-	value := seal(id, encode(r))
-	// The result is written although the caller no longer waits: the effect has happened.
-	err := j.store.update(context.WithoutCancel(ctx), func(t tx) error {
-		t.put(id, value)
-		return nil
-	})
-	if errors.Is(err, ErrUnwritable) {
-		j.mu.Lock()
-		j.pending[id] = value
-		j.mu.Unlock()
+	return seal(id, encode(r)), nil
+}
+
+// keepPending keeps a result that could not be written until it can.
+func (j *Journal) keepPending(id string, value []byte, err error) {
+	if !errors.Is(err, ErrUnwritable) {
+		return
 	}
-	return err
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.pending[id] = value
 }
 
 // Get returns one record.
@@ -261,14 +306,21 @@ func (j *Journal) Get(id string) (r Record, found bool, err error) {
 
 // PutState keeps a small value under a key, synced; a nil value forgets the key.
 func (j *Journal) PutState(ctx context.Context, key string, value []byte) error {
-	if key == "" || len(key) > maxStateKey || len(value) > maxStateValue {
-		return fmt.Errorf("state %.40q of %d bytes: %w: at most %d bytes of key and %d of value", key, len(value), ErrTooLarge, maxStateKey, maxStateValue)
+	if err := checkState(key, value); err != nil {
+		return err
 	}
 	value = slices.Clone(value)
 	return j.store.update(ctx, func(t tx) error {
 		t.putState(key, value)
 		return nil
 	})
+}
+
+func checkState(key string, value []byte) error {
+	if key == "" || len(key) > maxStateKey || len(value) > maxStateValue {
+		return fmt.Errorf("state %.40q of %d bytes: %w: at most %d bytes of key and %d of value", key, len(value), ErrTooLarge, maxStateKey, maxStateValue)
+	}
+	return nil
 }
 
 // State returns the value of a key; nil when there is none.

@@ -55,6 +55,10 @@ func (m *memory) update(ctx context.Context, change func(tx) error) error {
 	return nil
 }
 
+func (m *memory) later(change func(tx) error, done func(error)) {
+	done(m.update(context.Background(), change))
+}
+
 // bound forgets the oldest records that have a result.
 func (m *memory) bound() {
 	for i := 0; len(m.ids) > memoryRecords && i < len(m.ids); {

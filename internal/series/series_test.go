@@ -316,3 +316,24 @@ func BenchmarkCommit(b *testing.B) {
 		s.Commit(&batch)
 	}
 }
+
+func TestSnapshotOf(t *testing.T) {
+	s := NewStore(Options{})
+	byTarget, byName, none := NewGauge("a", "A.", "target", "dir"), NewGauge("b", "B.", "name"), NewGauge("c", "C.")
+	var b Batch
+	b.Reset(time.Unix(1000, 0))
+	b.Set(byTarget, 1, "x", "d")
+	b.Set(byTarget, 2, "y", "d")
+	b.Set(byName, 3, "x")
+	b.Set(none, 4)
+	s.Commit(&b)
+	got := s.SnapshotOf(nil, "x")
+	if len(got) != 1 || got[0].Desc != byTarget || got[0].Value != 1 || got[0].Values[1] != "d" {
+		t.Errorf("snapshot of x: %+v", got)
+	}
+	b.Reset(time.Unix(1001, 0))
+	s.Commit(&b)
+	if got := s.SnapshotOf(nil, "x"); len(got) != 0 {
+		t.Errorf("absent series: %+v", got)
+	}
+}

@@ -241,6 +241,18 @@ func (s *Store) Snapshot(dst []Sample) []Sample {
 	return dst
 }
 
+// SnapshotOf is Snapshot for the series of one target: those whose first label is target.
+func (s *Store) SnapshotOf(dst []Sample, target string) []Sample {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.order {
+		if !e.hidden && len(e.desc.Labels) > 0 && e.values[0] == target && e.desc.Labels[0] == "target" {
+			dst = append(dst, Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)})
+		}
+	}
+	return dst
+}
+
 // Value returns the newest value of a series and its time; ok is false when it is absent.
 func (s *Store) Value(d *Desc, values ...string) (value float64, at time.Time, ok bool) {
 	s.mu.RLock()
