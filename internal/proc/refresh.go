@@ -39,6 +39,7 @@ type process struct {
 	dead      bool // a zombie, or reaped: it stays until the listing drops it
 	reaped    bool
 	unread    bool // not enough could be read to decide about it
+	blank     bool // had no arguments when it was looked at last
 	known     bool // was decided about before
 
 	group   *group
@@ -226,6 +227,12 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 		p.name = t.facts.name
 	}
 	g, child := t.choose(p)
+	if g == nil && p.group != nil && !p.blank && t.facts.hasLine && len(t.facts.line) == 0 {
+		// Amid an exec the arguments are empty for a moment: a member stays one until a second look.
+		p.blank, p.checkAt = true, ms+young[0].Milliseconds()
+		return
+	}
+	p.blank = false
 	p.unread = g == nil && t.facts.lastErr != nil && !gone(t.facts.lastErr)
 	t.move(p, g, child, ms)
 	p.known = true

@@ -473,3 +473,29 @@ func TestDiscoverByUser(t *testing.T) {
 		t.Errorf("members %q and %q, want 10 11 and 12", root, other)
 	}
 }
+
+// TestBlankArgumentsAmidAnExec: a member whose arguments are empty for a moment neither ends nor
+// starts; one whose arguments stay empty does.
+func TestBlankArgumentsAmidAnExec(t *testing.T) {
+	f := newFake(t)
+	f.put(fakeProcess{pid: 10, comm: "sh", cmdline: "sh server.js", start: 359_950}) // half a second old
+	w := watch(t, Options{Root: f.dir, Targets: []Target{target("a", Config{Match: Match{Cmdline: "server"}})}})
+	w.tick(0)
+	f.write("10/cmdline", "")
+	w.tick(time.Second)
+	if u := w.usage("a"); u.Processes != 1 || u.Exits != 0 {
+		t.Errorf("amid the exec: %d processes, %d exits, want 1 and none", u.Processes, u.Exits)
+	}
+	f.put(fakeProcess{pid: 10, comm: "node", cmdline: "node server.js", start: 359_950})
+	w.tick(time.Second)
+	w.tick(10 * time.Second)
+	if u := w.usage("a"); u.Processes != 1 || u.Exits != 0 || u.Starts != 0 || w.Members("a")[0].Name != "node" {
+		t.Errorf("after it: %+v, want the same process with its new name", u)
+	}
+	f.write("10/cmdline", "")
+	w.tick(30 * time.Second)
+	w.tick(time.Second)
+	if u := w.usage("a"); u.Processes != 0 || u.Exits != 1 {
+		t.Errorf("arguments that stay empty: %d processes, %d exits, want none and 1", u.Processes, u.Exits)
+	}
+}
