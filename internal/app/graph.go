@@ -134,7 +134,7 @@ func (g *graph) release() error {
 }
 
 func newTracker(cfg *config.Config, o *Options, logger *slog.Logger) (*proc.Tracker, error) {
-	opts := proc.Options{Root: o.ProcFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
+	opts := proc.Options{Root: o.ProcFS, RootFS: o.RootFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Processes != nil {
 			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes})

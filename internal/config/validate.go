@@ -85,6 +85,13 @@ func (c *Config) validate(report, warn reporter) {
 	c.checkWatchers(report)
 	c.Alertmanager.Validate(c.Instance, report.under("alertmanager"))
 	c.checkDirs(report, warn)
+	for i := range c.Targets {
+		if p := c.Targets[i].Processes; p != nil {
+			for _, w := range p.Match.Warnings("/") {
+				warn(fmt.Sprintf("targets[%d].processes.match.pidfile", i), "%s", w)
+			}
+		}
+	}
 }
 
 func (c *Config) checkWatchers(report reporter) {

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"os"
 	"os/user"
 	"path/filepath"
 	"regexp"
@@ -29,11 +30,19 @@ type Match struct {
 	Exe     string `yaml:"exe"`     // the program file: an absolute path, or its base name
 	Cmdline string `yaml:"cmdline"` // a regular expression on the command line, arguments joined by blanks
 	User    string `yaml:"user"`    // the effective user: a name or a number
+
+	Cgroup      string `yaml:"cgroup"`       // an absolute cgroup path, as /proc/PID/cgroup shows it; those below it too
+	SystemdUnit string `yaml:"systemd_unit"` // a unit of systemd, such as nginx.service; .service may be left out
+	Pidfile     string `yaml:"pidfile"`      // an absolute path of a file that holds the number of a process
+	ListenPort  int    `yaml:"listen_port"`  // a TCP port that the process listens on
 }
+
+// conditions names the keys of Match for messages.
+const conditions = "comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and listen_port"
 
 // Discover asks for the largest groups of processes of the host as targets of their own.
 type Discover struct {
-	By  string `yaml:"by"`  // comm (default) | user
+	By  string `yaml:"by"`  // comm (default) | systemd_unit | cgroup | user
 	Top int    `yaml:"top"` // how many groups are shown; default 20, the rest is one target, _overflow
 }
 
@@ -43,12 +52,12 @@ func (m *Match) Empty() bool { return *m == Match{} }
 // Validate reports every mistake, with the key relative to this struct and what to write instead.
 func (c *Config) Validate(report func(key, format string, args ...any)) {
 	if c.Match.Empty() {
-		report("match", "has no condition and would take every process: write at least one of comm, exe, cmdline and user, such as {comm: node}")
+		report("match", "has no condition and would take every process: write at least one of "+conditions+", such as {comm: node}")
 	}
 	c.Match.validate("match", report)
 	if c.Exclude != nil {
 		if c.Exclude.Empty() {
-			report("exclude", "has no condition and would refuse every process: write at least one of comm, exe, cmdline and user, or remove the key")
+			report("exclude", "has no condition and would refuse every process: write at least one of "+conditions+", or remove the key")
 		}
 		c.Exclude.validate("exclude", report)
 		if !c.Match.Empty() && *c.Exclude == c.Match {
@@ -80,6 +89,38 @@ func (m *Match) validate(key string, report func(key, format string, args ...any
 			report(key+".user", "%s", err)
 		}
 	}
+	m.validatePlace(key, report)
+}
+
+// validatePlace checks the conditions on where a process runs.
+func (m *Match) validatePlace(key string, report func(key, format string, args ...any)) {
+	switch {
+	case m.Cgroup == "":
+	case m.Cgroup == "/":
+		report(key+".cgroup", "\"/\" is the cgroup of every process: write the path of one below it, such as /system.slice")
+	case !filepath.IsAbs(m.Cgroup) || filepath.Clean(m.Cgroup) != m.Cgroup:
+		report(key+".cgroup", "%q is not the path of a cgroup: write %q, as the last field in /proc/PID/cgroup shows it", m.Cgroup, filepath.Clean("/"+m.Cgroup))
+	}
+	if strings.ContainsAny(m.SystemdUnit, "/ *") {
+		report(key+".systemd_unit", "%q is not the name of one unit: write it as systemctl status shows it, such as nginx.service", m.SystemdUnit)
+	}
+	if m.Pidfile != "" && !filepath.IsAbs(m.Pidfile) {
+		report(key+".pidfile", "%q is a relative path: write the absolute path of the file, such as /run/nginx.pid", m.Pidfile)
+	}
+	if m.ListenPort < 0 || m.ListenPort > 65535 {
+		report(key+".listen_port", "%d is not a TCP port: write a number from 1 to 65535", m.ListenPort)
+	}
+}
+
+// Warnings names what may well be right later: a pidfile that does not exist yet.
+func (m *Match) Warnings(rootfs string) []string {
+	if m.Pidfile == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(rootfs, m.Pidfile)); err != nil {
+		return []string{fmt.Sprintf("pidfile %s cannot be read yet: no process is matched before it can", m.Pidfile)}
+	}
+	return nil
 }
 
 func shorten(comm string) string { return comm[:min(len(comm), maxComm)] }
@@ -105,8 +146,10 @@ func lookupUser(name string) (uint32, error) {
 
 // The keys by which discovery groups processes.
 const (
-	ByComm = "comm"
-	ByUser = "user"
+	ByComm   = "comm"
+	ByUnit   = "systemd_unit"
+	ByCgroup = "cgroup"
+	ByUser   = "user"
 )
 
 // Validate applies the defaults and reports every mistake.
@@ -114,10 +157,8 @@ func (d *Discover) Validate(report func(key, format string, args ...any)) {
 	switch {
 	case d.By == "":
 		d.By = ByComm
-	case slices.Contains([]string{"systemd_unit", "cgroup"}, d.By):
-		report("by", "%q is not part of this version: write comm or user", d.By)
-	case d.By != ByComm && d.By != ByUser:
-		report("by", "%q is nothing to group by: write comm or user", d.By)
+	case !slices.Contains([]string{ByComm, ByUnit, ByCgroup, ByUser}, d.By):
+		report("by", "%q is nothing to group by: write comm, systemd_unit, cgroup or user", d.By)
 	}
 	switch {
 	case d.Top == 0:

@@ -26,9 +26,9 @@ func TestConfigValidate(t *testing.T) {
 	f(Config{Match: Match{Comm: "node", Cmdline: `src/server\.js`, User: me.Username}, Children: true})
 	f(Config{Match: Match{Exe: "/usr/bin/node", User: "12345"}, Exclude: &Match{Exe: "node"}})
 	f(Config{},
-		"match: has no condition and would take every process: write at least one of comm, exe, cmdline and user, such as {comm: node}")
+		"match: has no condition and would take every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and listen_port, such as {comm: node}")
 	f(Config{Match: Match{Comm: "node"}, Exclude: &Match{}},
-		"exclude: has no condition and would refuse every process: write at least one of comm, exe, cmdline and user, or remove the key")
+		"exclude: has no condition and would refuse every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and listen_port, or remove the key")
 	f(Config{Match: Match{Comm: "node"}, Exclude: &Match{Comm: "node"}},
 		"exclude: has the same conditions as match, so nothing would be left: write a narrower exclude or remove it")
 	f(Config{Match: Match{Comm: "video-orchestrator"}},
@@ -44,6 +44,31 @@ func TestConfigValidate(t *testing.T) {
 		`exclude.user: no user "no such user" on this host: write the name of one that exists (getent passwd shows them) or its number`)
 }
 
+func TestMatchPlaceValidate(t *testing.T) {
+	f := func(m Match, want ...string) {
+		t.Helper()
+		var got []string
+		c := Config{Match: m}
+		c.Validate(func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", m, diff)
+		}
+	}
+	f(Match{Cgroup: "/system.slice"})
+	f(Match{SystemdUnit: "nginx"})
+	f(Match{Pidfile: "/run/nginx.pid"})
+	f(Match{ListenPort: 443})
+	f(Match{Cgroup: "/"}, `match.cgroup: "/" is the cgroup of every process: write the path of one below it, such as /system.slice`)
+	f(Match{Cgroup: "system.slice/"}, `match.cgroup: "system.slice/" is not the path of a cgroup: write "/system.slice", as the last field in /proc/PID/cgroup shows it`)
+	f(Match{SystemdUnit: "/system.slice/nginx.service"}, `match.systemd_unit: "/system.slice/nginx.service" is not the name of one unit: write it as systemctl status shows it, such as nginx.service`)
+	f(Match{Pidfile: "nginx.pid"}, `match.pidfile: "nginx.pid" is a relative path: write the absolute path of the file, such as /run/nginx.pid`)
+	f(Match{ListenPort: 70000}, `match.listen_port: 70000 is not a TCP port: write a number from 1 to 65535`)
+	f(Match{ListenPort: -1}, `match.listen_port: -1 is not a TCP port: write a number from 1 to 65535`)
+	if w := (&Match{Pidfile: "/run/none.pid"}).Warnings(t.TempDir()); len(w) != 1 || w[0] != "pidfile /run/none.pid cannot be read yet: no process is matched before it can" {
+		t.Errorf("warnings %q", w)
+	}
+}
+
 func TestDiscoverValidate(t *testing.T) {
 	f := func(d, want Discover, message string) {
 		t.Helper()
@@ -55,8 +80,9 @@ func TestDiscoverValidate(t *testing.T) {
 	}
 	f(Discover{}, Discover{By: ByComm, Top: 20}, "")
 	f(Discover{By: "user", Top: 200}, Discover{By: ByUser, Top: 200}, "")
-	f(Discover{By: "cgroup"}, Discover{}, `by: "cgroup" is not part of this version: write comm or user`)
-	f(Discover{By: "pid"}, Discover{}, `by: "pid" is nothing to group by: write comm or user`)
+	f(Discover{By: "cgroup"}, Discover{By: ByCgroup, Top: 20}, "")
+	f(Discover{By: "systemd_unit", Top: 3}, Discover{By: ByUnit, Top: 3}, "")
+	f(Discover{By: "pid"}, Discover{}, `by: "pid" is nothing to group by: write comm, systemd_unit, cgroup or user`)
 	f(Discover{Top: 201}, Discover{}, `top: 201 groups cannot be shown: write a number from 1 to 200`)
 	f(Discover{Top: -1}, Discover{}, `top: -1 groups cannot be shown: write a number from 1 to 200`)
 }

@@ -15,13 +15,9 @@ const keepPlace = 10
 // discovered returns the group of a process that no target takes, nil when its key cannot be
 // read.
 func (t *Tracker) discovered(p *process) *group {
-	key := p.name
-	if t.opts.Discover.By == ByUser {
-		euid, err := t.facts.euid()
-		if err != nil {
-			return nil
-		}
-		key = strconv.FormatUint(uint64(euid), 10)
+	key, ok := t.groupKey(p)
+	if !ok {
+		return nil
 	}
 	if g := t.groups[key]; g != nil {
 		return g
@@ -36,6 +32,29 @@ func (t *Tracker) discovered(p *process) *group {
 	t.names[g.name] = true
 	t.groups[key] = g
 	return g
+}
+
+// noUnit is the group of processes that are in no unit, or in no cgroup but the root.
+const noUnit = "none"
+
+// groupKey returns what the process is grouped by; ok is false when it cannot be read.
+func (t *Tracker) groupKey(p *process) (key string, ok bool) {
+	switch t.opts.Discover.By {
+	case ByUser:
+		euid, err := t.facts.euid()
+		return strconv.FormatUint(uint64(euid), 10), err == nil
+	case ByUnit, ByCgroup:
+		v2, v1, err := t.facts.cgroups()
+		if err != nil {
+			return "", false
+		}
+		path := cmp.Or(strings.Trim(v2, "/"), strings.Trim(v1, "/"))
+		if t.opts.Discover.By == ByUnit {
+			path = cmp.Or(unitOf(v2), unitOf(v1))
+		}
+		return cmp.Or(path, noUnit), true
+	}
+	return p.name, true
 }
 
 // rank decides which groups are shown. A group keeps its place, even while its processes are

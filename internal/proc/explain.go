@@ -1,10 +1,13 @@
 package proc
 
 import (
+	"cmp"
 	"fmt"
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Explanation says which target takes a process and why.
@@ -41,9 +44,12 @@ func (t *Tracker) Explain(pid int) (Explanation, error) {
 		return Explanation{}, fmt.Errorf("process %d cannot be read: %w", pid, err)
 	}
 	e := Explanation{PID: pid}
+	boot := bootTime(t.opts.Root)
+	env := newEnvironment(t.opts.RootFS, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
+	env.now = time.Now()
 	taken := make(map[*group]bool) // by an ancestor
 	for i, a := range slices.Backward(line) {
-		var f facts
+		f := facts{env: env}
 		f.reset(r, a.pid, a.comm, "")
 		f.name = properName(&f)
 		if i > 0 {
@@ -157,8 +163,26 @@ func (s *selector) why(f *facts, v verdict) string {
 		return fmt.Sprintf("exe is %q, not %q", f.path, s.exe)
 	case "cmdline":
 		return fmt.Sprintf("cmdline is %q and does not match %q", f.line, s.cmdline)
+	case "cgroup":
+		return fmt.Sprintf("cgroup is %q, not %q or below it", cmp.Or(f.v2, f.v1), s.cgroup)
+	case "systemd_unit":
+		return fmt.Sprintf("cgroup is %q, which is not that of the unit %s", cmp.Or(f.v2, f.v1), s.unit)
+	case "pidfile":
+		return s.whyNotPidfile(f)
+	case "listen_port":
+		return fmt.Sprintf("it does not listen on TCP port %d", s.port)
 	}
-	return "it is the exporter itself, which a target takes only by comm or exe"
+	return "it is the exporter itself, which a target takes only by its name or place"
+}
+
+func (s *selector) whyNotPidfile(f *facts) string {
+	switch p := f.env.pidfile(s.pidfile); {
+	case p.err != nil:
+		return fmt.Sprintf("the pidfile %s does not exist", s.pidfile)
+	case p.pid != f.pid:
+		return fmt.Sprintf("the pidfile %s names process %d", s.pidfile, p.pid)
+	}
+	return fmt.Sprintf("the pidfile %s is older than this process: its number was given out again", s.pidfile)
 }
 
 // explainRest adds what only a Tracker that has refreshed, or discovery, can say.
@@ -185,8 +209,13 @@ func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
 	}
 	if t.opts.Discover != nil {
 		group := f.name
-		if t.opts.Discover.By == ByUser {
+		switch v2, v1, _ := f.cgroups(); t.opts.Discover.By {
+		case ByUser:
 			group = e.User
+		case ByUnit:
+			group = cmp.Or(unitOf(v2), unitOf(v1), noUnit)
+		case ByCgroup:
+			group = cmp.Or(strings.Trim(v2, "/"), strings.Trim(v1, "/"), noUnit)
 		}
 		e.Reason = fmt.Sprintf("no target matches it; discover counts it in the group %q", group)
 	}

@@ -51,6 +51,22 @@ func watchChildren(t testing.TB, pattern string) *watched {
 	return w
 }
 
+// join waits until a process that was just started is a member: right after its exec it has no
+// arguments yet.
+func (w *watched) join(pid int) *process {
+	w.t.Helper()
+	w.tick(0)
+	eventually(w.t, "the member", func() bool {
+		p := w.find(int32(pid))
+		if p == nil || p.group == nil {
+			w.tick(time.Second)
+			return false
+		}
+		return true
+	})
+	return w.member(pid)
+}
+
 func (w *watched) member(pid int) *process {
 	w.t.Helper()
 	p := w.find(int32(pid))
@@ -63,8 +79,7 @@ func (w *watched) member(pid int) *process {
 func TestExecKeepsTheDescriptor(t *testing.T) {
 	cmd, stdin := command(t, "sh", "-c", "read x; exec sleep 101.25")
 	w := watchChildren(t, `101\.25`)
-	w.tick(0)
-	p := w.member(cmd.Process.Pid)
+	p := w.join(cmd.Process.Pid)
 	fd, name := p.fd, p.name
 	if fd < 0 {
 		t.Fatal("no descriptor is held")
@@ -84,8 +99,7 @@ func TestExecKeepsTheDescriptor(t *testing.T) {
 func TestZombieHasExited(t *testing.T) {
 	cmd, stdin := command(t, "sh", "-c", "read x # 102.25")
 	w := watchChildren(t, `102\.25`)
-	w.tick(0)
-	w.member(cmd.Process.Pid)
+	w.join(cmd.Process.Pid)
 	stdin.Close() // it ends, and nobody waits for it yet
 	eventually(t, "the exit", func() bool {
 		w.tick(time.Millisecond)

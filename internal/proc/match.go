@@ -15,10 +15,16 @@ type selector struct {
 	cmdline *regexp.Regexp
 	user    string
 	euid    uint32
+
+	cgroup, unit, pidfile string
+	port                  int
 }
 
 func compile(m Match) (*selector, error) {
-	s := &selector{comm: m.Comm, exe: m.Exe, user: m.User}
+	s := &selector{
+		comm: m.Comm, exe: m.Exe, user: m.User,
+		cgroup: m.Cgroup, unit: unitName(m.SystemdUnit), pidfile: m.Pidfile, port: m.ListenPort,
+	}
 	var err error
 	if m.Cmdline != "" {
 		if s.cmdline, err = regexp.Compile(m.Cmdline); err != nil {
@@ -33,8 +39,11 @@ func compile(m Match) (*selector, error) {
 	return s, nil
 }
 
-// named reports whether the selector asks for a program, not only for arguments or a user.
-func (s *selector) named() bool { return s.comm != "" || s.exe != "" }
+// named reports whether the selector asks for a program or its place, not only for arguments or a
+// user.
+func (s *selector) named() bool {
+	return s.comm != "" || s.exe != "" || s.cgroup != "" || s.unit != "" || s.pidfile != "" || s.port != 0
+}
 
 // verdict is the answer of a selector: whether all conditions hold, else the first that does
 // not. err is set when that condition could not be read.
@@ -48,6 +57,16 @@ type verdict struct {
 func (s *selector) match(f *facts) verdict {
 	if s.comm != "" && s.comm != f.comm && s.comm != f.name {
 		return verdict{condition: "comm"}
+	}
+	if s.pidfile != "" {
+		if ok, err := f.holds(s.pidfile); err != nil || !ok {
+			return verdict{condition: "pidfile", err: err}
+		}
+	}
+	if s.cgroup != "" || s.unit != "" {
+		if v := s.place(f); !v.ok {
+			return v
+		}
 	}
 	if s.user != "" {
 		euid, err := f.euid()
@@ -67,6 +86,23 @@ func (s *selector) match(f *facts) verdict {
 			return verdict{condition: "cmdline", err: err}
 		}
 	}
+	if s.port != 0 { // the dearest: it reads the links of all descriptors
+		if ok, err := f.listens(s.port); err != nil || !ok {
+			return verdict{condition: "listen_port", err: err}
+		}
+	}
+	return verdict{ok: true}
+}
+
+// place asks the conditions on cgroups.
+func (s *selector) place(f *facts) verdict {
+	v2, v1, err := f.cgroups()
+	if s.cgroup != "" && (err != nil || !within(v2, s.cgroup) && !within(v1, s.cgroup)) {
+		return verdict{condition: "cgroup", err: err}
+	}
+	if s.unit != "" && (err != nil || !hasUnit(v2, s.unit) && !hasUnit(v1, s.unit)) {
+		return verdict{condition: "systemd_unit", err: err}
+	}
 	return verdict{ok: true}
 }
 
@@ -83,11 +119,16 @@ type facts struct {
 	hasLine          bool
 	uidErr, pathErr  error
 	lineErr, lastErr error // lastErr: the latest of all that could not be read
+
+	v2, v1    string
+	hasGroups bool
+	groupErr  error
+	env       *environment
 }
 
 // reset prepares for another process and keeps the memory.
 func (f *facts) reset(r *reader, pid int32, comm, name string) {
-	*f = facts{r: r, pid: pid, comm: comm, name: name, line: f.line[:0]}
+	*f = facts{r: r, pid: pid, comm: comm, name: name, line: f.line[:0], env: f.env}
 }
 
 func (f *facts) euid() (uint32, error) {

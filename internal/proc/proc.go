@@ -35,6 +35,7 @@ type Target struct {
 // Options configure a Tracker.
 type Options struct {
 	Root     string       // the procfs mount; default /proc
+	RootFS   string       // where the host's root is mounted, for pidfiles; default /
 	Targets  []Target     // in config order: the first that matches takes a process
 	Discover *Discover    // groups of what no target takes; nil = none
 	Reserved []string     // names that a discovered group may not have, such as host
@@ -166,6 +167,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t.self = t.r.self()
 	t.lister = newLister(t.r)
+	t.facts.env = newEnvironment(o.RootFS, t.startOf)
 	return t, nil
 }
 

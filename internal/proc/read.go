@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -14,6 +16,8 @@ import (
 const (
 	firstRead = 4096      // room for every file that the tick reads
 	longest   = 128 << 10 // of a command line; what is beyond is not looked at
+
+	longestTable = 16 << 20 // of the host's sockets
 )
 
 // reader reads files below a procfs mount into one buffer of its own, without allocating. It
@@ -146,6 +150,48 @@ func (r *reader) exe(pid int32) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(r.buf[:n], []byte(" (deleted)")), nil
+}
+
+// table reads all of a large file of a process, at most longestTable bytes.
+func (r *reader) table(pid int32, name string) ([]byte, error) {
+	fd, err := r.open(pid, name)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, longestTable))
+}
+
+// link returns what a link of a process says.
+func (r *reader) link(pid int32, name string) (string, error) {
+	n, err := unix.Readlinkat(r.root, strconv.Itoa(int(pid))+"/"+name, r.buf)
+	if err != nil {
+		return "", err
+	}
+	return string(r.buf[:n]), nil
+}
+
+// links calls visit with the target of each descriptor of a process, at most so many, until it
+// returns false. The bytes are valid during the call.
+func (r *reader) links(pid int32, most int, visit func([]byte) bool) error {
+	fd, err := unix.Openat(r.root, strconv.Itoa(int(pid))+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	dir := os.NewFile(uintptr(fd), "fd")
+	defer dir.Close()
+	names, err := dir.Readdirnames(most)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	for _, name := range names {
+		n, err := unix.Readlinkat(fd, name, r.buf)
+		if err == nil && !visit(r.buf[:n]) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // self returns the pid that this process has in the procfs mount, 0 when it has none.

@@ -71,6 +71,7 @@ func (t *Tracker) Refresh(ctx context.Context, now time.Time) error {
 }
 
 func (t *Tracker) refresh(ctx context.Context, ms int64) error {
+	t.facts.env.now = time.UnixMilli(ms)
 	if due(t.bootAt, ms, bootEvery) {
 		t.readBoot()
 		t.bootAt = ms
@@ -109,15 +110,18 @@ func (t *Tracker) list(ms int64) error {
 	return nil
 }
 
-func (t *Tracker) readBoot() {
-	t.boot = time.Time{}
-	fs, err := procfs.NewFS(t.opts.Root)
+func (t *Tracker) readBoot() { t.boot = bootTime(t.opts.Root) }
+
+// bootTime returns when the host started, zero when that cannot be read.
+func bootTime(root string) time.Time {
+	fs, err := procfs.NewFS(root)
 	if err != nil {
-		return
+		return time.Time{}
 	}
 	if s, err := fs.Stat(); err == nil && s.BootTime > 0 {
-		t.boot = time.Unix(int64(s.BootTime), 0)
+		return time.Unix(int64(s.BootTime), 0)
 	}
+	return time.Time{}
 }
 
 // reconcile merges the listing into the table of processes, both in the order of pids.
@@ -259,11 +263,14 @@ func (t *Tracker) schedule(p *process, ms int64) {
 	p.checkAt = ms + slowCheck.Milliseconds()
 }
 
-func (t *Tracker) startOf(ticks uint64) time.Time {
-	if t.boot.IsZero() || ticks == 0 {
+func (t *Tracker) startOf(ticks uint64) time.Time { return startAfter(t.boot, ticks) }
+
+// startAfter returns when a process started, zero when that is not known.
+func startAfter(boot time.Time, ticks uint64) time.Time {
+	if boot.IsZero() || ticks == 0 {
 		return time.Time{}
 	}
-	return t.boot.Add(time.Duration(ticks) * (time.Second / ticksPerSec))
+	return boot.Add(time.Duration(ticks) * (time.Second / ticksPerSec))
 }
 
 // choose returns the target of a process whose facts are set: the first in config order that

@@ -1,0 +1,219 @@
+package proc
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sockets gives a process of the fake descriptors and a network namespace.
+func (f *fakeProc) sockets(pid int, space string, inodes ...int) {
+	f.t.Helper()
+	for _, dir := range []string{"fd", "ns", "net"} {
+		if err := os.MkdirAll(f.path(strconv.Itoa(pid), dir), 0o755); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	link := func(target, name string) {
+		if err := os.Symlink(target, f.path(strconv.Itoa(pid), name)); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	link(space, "ns/net")
+	link("/dev/null", "fd/0")
+	for i, inode := range inodes {
+		link(fmt.Sprintf("socket:[%d]", inode), fmt.Sprintf("fd/%d", i+3))
+	}
+}
+
+const tcpHead = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+func TestSelectByPlace(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pidfile := filepath.Join(root, "run/app.pid")
+	if err := os.WriteFile(pidfile, []byte("12\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(pidfile, epoch, epoch.Add(-30*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(t)
+	f.put(fakeProcess{pid: 10, comm: "a", cgroup: "0::/system.slice/web.service/worker\n"})
+	f.put(fakeProcess{pid: 11, comm: "b", cgroup: "0::/system.slice/webserver.service\n"})
+	f.put(fakeProcess{pid: 12, comm: "c", cgroup: "4:memory:/docker/abc\n1:name=systemd:/x\n"})
+	f.put(fakeProcess{pid: 13, comm: "d", cgroup: "0::/\n"})
+	f.sockets(10, "net:[1]", 500)
+	f.sockets(11, "net:[1]", 501, 502)
+	f.sockets(12, "net:[2]", 500)
+	f.sockets(13, "net:[1]")
+	host := tcpHead +
+		"   0: 0100007F:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 500 1 0 100 0 0 10 0\n" +
+		"   1: 0100007F:01BB 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 501 1 0 100 0 0 10 0\n"
+	for _, pid := range []string{"10", "11", "13"} {
+		f.write(pid+"/net/tcp", host)
+		f.write(pid+"/net/tcp6", tcpHead+"   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 502 1\n")
+	}
+	f.write("12/net/tcp", tcpHead+"   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 500 1 0 100 0 0 10 0\n")
+	tests := []struct {
+		match Match
+		want  string
+	}{
+		{Match{Cgroup: "/system.slice"}, "10 11"},
+		{Match{Cgroup: "/system.slice/web.service"}, "10"},
+		{Match{Cgroup: "/docker"}, "12"},
+		{Match{Cgroup: "/system.slice/web"}, ""},
+		{Match{SystemdUnit: "web"}, "10"},
+		{Match{SystemdUnit: "webserver.service"}, "11"},
+		{Match{SystemdUnit: "system.slice"}, "10 11"},
+		{Match{Pidfile: "/run/app.pid"}, "12"},
+		{Match{Pidfile: "/run/none.pid"}, ""},
+		{Match{ListenPort: 443}, "10"},
+		{Match{ListenPort: 8080}, "11"},
+		{Match{ListenPort: 80}, "12"}, // in another network namespace
+		{Match{ListenPort: 81}, ""},
+		{Match{ListenPort: 443, Comm: "b"}, ""},
+	}
+	for _, tt := range tests {
+		w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{target("a", Config{Match: tt.match})}})
+		w.tick(0)
+		if got := w.pids("a"); got != tt.want {
+			t.Errorf("%+v takes %q, want %q", tt.match, got, tt.want)
+		}
+	}
+	w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{
+		target("all", Config{Match: Match{Cgroup: "/system.slice"}, Exclude: &Match{SystemdUnit: "web"}}),
+	}})
+	w.tick(0)
+	if got := w.pids("all"); got != "11" {
+		t.Errorf("with an exclude: %q, want 11", got)
+	}
+	for pid, want := range map[int]string{
+		10: `exclude`, 12: `cgroup is "/docker/abc", not "/system.slice" or below it`, 13: `cgroup is "/", not "/system.slice"`,
+	} {
+		e, err := w.Explain(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Target != "" || len(e.Refused) != 1 || !strings.Contains(e.Refused[0].Reason, want) {
+			t.Errorf("explain %d: %+v, want a word about %q", pid, e, want)
+		}
+	}
+}
+
+// TestPidfileOfAnotherTime: a number that was given out again is not the service, neither is
+// anything that the file does not name.
+func TestPidfileOfAnotherTime(t *testing.T) {
+	root := t.TempDir()
+	f := newFake(t)
+	f.put(fakeProcess{pid: 12, comm: "other", start: 100 * 1800}) // half an hour after the boot
+	name := filepath.Join(root, "app.pid")
+	c := Config{Match: Match{Pidfile: "/app.pid"}}
+	reason := func(text string, written time.Time) string {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, written, written); err != nil {
+			t.Fatal(err)
+		}
+		w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{target("a", c)}})
+		w.tick(0)
+		if w.pids("a") != "" {
+			return "taken"
+		}
+		e, err := w.Explain(12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Refused[0].Reason
+	}
+	f2 := func(text string, written time.Time, want string) {
+		t.Helper()
+		if got := reason(text, written); !strings.Contains(got, want) {
+			t.Errorf("pidfile %q: %q, want a word about %q", text, got, want)
+		}
+	}
+	f2("12", epoch.Add(-29*time.Minute), "taken")
+	f2(" 12 \nmore", epoch.Add(-29*time.Minute), "taken")
+	f2("12", epoch.Add(-40*time.Minute), "given out again")
+	f2("13", epoch, "names process 13")
+	f2("", epoch, "is empty")
+	f2("-1", epoch, `holds "-1"`)
+	f2("twelve", epoch, `holds "twelve"`)
+	f2(strings.Repeat("9", 100), epoch, "where the number of a process belongs")
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(name, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{target("a", c)}})
+	w.tick(0)
+	if e, err := w.Explain(12); err != nil || !strings.Contains(e.Refused[0].Reason, "no regular file") {
+		t.Errorf("a folder as a pidfile: %+v, %v", e, err)
+	}
+}
+
+// TestListenPortLive finds this very process by a port that it listens on.
+func TestListenPortLive(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := watch(t, Options{Targets: []Target{target("a", Config{Match: Match{ListenPort: l.Addr().(*net.TCPAddr).Port}})}})
+	w.now = time.Now()
+	w.tick(0)
+	if got, want := w.pids("a"), strconv.Itoa(os.Getpid()); got != want {
+		t.Errorf("members %q, want %s", got, want)
+	}
+}
+
+func TestDiscoverByPlace(t *testing.T) {
+	for by, want := range map[string]string{
+		ByUnit:   "db.scope none web.service",
+		ByCgroup: "none system.slice_web.service user.slice_user-1.slice_db.scope",
+	} {
+		f := newFake(t)
+		f.put(fakeProcess{pid: 10, comm: "a", cgroup: "0::/system.slice/web.service\n", resident: 10})
+		f.put(fakeProcess{pid: 11, comm: "b", cgroup: "0::/system.slice/web.service\n", resident: 10})
+		f.put(fakeProcess{pid: 12, comm: "c", cgroup: "0::/user.slice/user-1.slice/db.scope\n", resident: 5})
+		f.put(fakeProcess{pid: 13, comm: "d", cgroup: "0::/\n", resident: 1})
+		w := watch(t, Options{Root: f.dir, Discover: &Discover{By: by, Top: 10}})
+		w.tick(0)
+		var got []string
+		usages, err := w.Discovered(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range usages {
+			if u.Target != Overflow {
+				got = append(got, u.Target)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("by %s: %q, want %q", by, strings.Join(got, " "), want)
+		}
+	}
+}
+
+func FuzzParseListeners(f *testing.F) {
+	f.Add([]byte(tcpHead + "   0: 0100007F:01BB 00000000:0000 0A 0:0 0:0 0     0        0 500 1\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ports := make(map[int]map[string]bool)
+		parseListeners(b, ports)
+		for port, links := range ports {
+			if port < 0 || port > 65535 || len(links) == 0 {
+				t.Errorf("port %d with %d sockets", port, len(links))
+			}
+		}
+	})
+}
