@@ -58,8 +58,9 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 	}
 	res, err := r.scan(func(e *dirscan.Entry) error {
 		switch v := p.Judge(e, r.now); {
-		case v == policy.NotDue:
+		case v == policy.NotDue && p.MaxFiles > 0:
 			o.weigh(e)
+		case v == policy.NotDue:
 		case !v.Due():
 			r.res.Skipped[v.Reason()]++
 			o.fixed.add(0)

@@ -29,12 +29,12 @@ type oldestFirst struct {
 	size func(*dirscan.Entry) int64
 	skip func(*dirscan.Entry) bool // entries that another rule has dealt with
 
-	target amount // how much may stay
-	fixed  amount // what skip leaves out and is still there
-	sum    amount // of the last counting pass
-	ages   dirscan.Histogram
-	start  place  // everything before it has been dealt with in an earlier round
-	named  amount // what earlier rounds of a dry run would have removed
+	target amount             // how much may stay
+	fixed  amount             // what skip leaves out and is still there
+	sum    amount             // of the last counting pass
+	ages   *dirscan.Histogram // of the last counting pass; made for the first file, since it is large
+	start  place              // everything before it has been dealt with in an earlier round
+	named  amount             // what earlier rounds of a dry run would have removed
 	path   []byte
 }
 
@@ -146,6 +146,9 @@ func (o *oldestFirst) before(e *dirscan.Entry, p place) bool {
 func (o *oldestFirst) weigh(e *dirscan.Entry) {
 	size := o.size(e)
 	o.sum.add(size)
+	if o.ages == nil {
+		o.ages = new(dirscan.Histogram)
+	}
 	if o.remover.Allowed(e) == safefs.Removed && !o.before(e, o.start) {
 		o.ages.Add(o.now.UnixNano()-o.key(e), size, e.AllocatedBytes)
 	}
@@ -160,6 +163,9 @@ func (o *oldestFirst) need(sum amount) amount {
 // entry. It returns what is still missing in the end.
 func (o *oldestFirst) evict(why string) (missing amount, err error) {
 	missing = o.need(o.sum)
+	if o.ages == nil { // nothing was weighed
+		return missing, nil
+	}
 	for round := 0; round < maxRounds && missing != (amount{}) && o.start != last; round++ {
 		if round > 0 {
 			if err := o.recount(); err != nil {
@@ -175,7 +181,7 @@ func (o *oldestFirst) evict(why string) (missing amount, err error) {
 
 // recount is a pass that only counts.
 func (o *oldestFirst) recount() error {
-	o.sum, o.ages = amount{}, dirscan.Histogram{}
+	o.sum, *o.ages = amount{}, dirscan.Histogram{}
 	_, err := o.scan(func(e *dirscan.Entry) error {
 		if !o.skip(e) {
 			o.weigh(e)

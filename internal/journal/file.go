@@ -20,12 +20,13 @@ var (
 )
 
 const (
-	maxBatch       = 1024             // changes in one sync
-	batchDelay     = time.Millisecond // how long a sync waits for company, when there was some before
-	retryDelay     = 5 * time.Second  // between attempts to write pending results
-	retentionEvery = time.Hour        // when nothing is written
-	retentionShare = 8                // or when this part of the size was written since
-	allocBytes     = 1 << 20          // steps in which the file grows
+	maxBatch       = 1024                  // changes in one sync
+	batchDelay     = time.Millisecond      // how long a sync waits for company, when there was some before
+	resultDelay    = 25 * time.Millisecond // how long results stand back while intents come
+	retryDelay     = 5 * time.Second       // between attempts to write pending results
+	retentionEvery = time.Hour             // when nothing is written
+	retentionShare = 8                     // or when this part of the size was written since
+	allocBytes     = 1 << 20               // steps in which the file grows
 )
 
 // The states of op.claim.
@@ -52,28 +53,39 @@ func (o *op) answer(err error) {
 }
 
 // file is a store on disk. One goroutine writes: it takes all changes that wait, applies them in
-// one transaction and answers all of them after its sync.
+// one transaction and answers all of them after its sync. Somebody waits for an intent, with an
+// alert in hand; so while intents come, the results of runs, which touch many pages, are written
+// together at intervals of resultDelay.
 type file struct {
-	j    *Journal
-	db   *bolt.DB
-	ops  chan *op
-	stop chan struct{}
-	done sync.WaitGroup
+	j       *Journal
+	db      *bolt.DB
+	ops     chan *op // intents and states
+	results chan *op
+	stop    chan struct{}
+	done    sync.WaitGroup
 }
 
 func newFile(db *bolt.DB, j *Journal) *file {
-	f := &file{j: j, db: db, ops: make(chan *op, maxBatch), stop: make(chan struct{})}
+	f := &file{j: j, db: db, ops: make(chan *op, maxBatch), results: make(chan *op, maxBatch), stop: make(chan struct{})}
 	f.done.Go(f.write)
 	return f
 }
 
 func (f *file) update(ctx context.Context, change func(tx) error) error {
+	return f.submit(ctx, f.ops, change)
+}
+
+func (f *file) finish(ctx context.Context, change func(tx) error) error {
+	return f.submit(ctx, f.results, change)
+}
+
+func (f *file) submit(ctx context.Context, to chan *op, change func(tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	o := &op{change: change, done: make(chan error, 1)}
 	select {
-	case f.ops <- o:
+	case to <- o:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-f.stop:
@@ -96,7 +108,7 @@ func (f *file) update(ctx context.Context, change func(tx) error) error {
 
 func (f *file) later(change func(tx) error, after func(error)) {
 	select {
-	case f.ops <- &op{change: change, after: after}:
+	case f.results <- &op{change: change, after: after}:
 	case <-f.stop:
 		after(ErrClosed)
 	}
@@ -122,12 +134,25 @@ func (f *file) write() {
 	defer hourly.Stop()
 	var written int64
 	company := false
-	batch := make([]*op, 0, maxBatch)
+	batch := make([]*op, 0, 2*maxBatch)
+	var resulted time.Time // when results were last written
 	for {
 		batch = batch[:0]
 		select {
 		case o := <-f.ops:
 			batch = f.gather(append(batch, o), company)
+			if time.Since(resulted) >= resultDelay {
+				batch = drain(batch, f.results)
+				resulted = time.Now()
+			}
+		case o := <-f.results:
+			if batch = drain(batch, f.ops); len(batch) > 0 && time.Since(resulted) < resultDelay {
+				// Intents wait: they go first, and this result with the next ones.
+				f.commit(batch)
+				batch = batch[:0]
+			}
+			batch = drain(append(batch, o), f.results)
+			resulted = time.Now()
 		case <-retry.C:
 			if !f.j.hasPending() {
 				continue
@@ -136,7 +161,7 @@ func (f *file) write() {
 			f.retain()
 			continue
 		case <-f.stop:
-			if batch = f.drain(batch); len(batch) > 0 || f.j.hasPending() {
+			if batch = drain(drain(batch, f.ops), f.results); len(batch) > 0 || f.j.hasPending() {
 				f.commit(batch)
 			}
 			return
@@ -152,8 +177,8 @@ func (f *file) write() {
 // gather adds the changes that wait already and, when the last sync had company, those of the
 // next millisecond. A lone caller never waits.
 func (f *file) gather(batch []*op, company bool) []*op {
-	batch = f.drain(batch)
-	if !company || len(batch) == maxBatch {
+	batch = drain(batch, f.ops)
+	if !company || len(batch) >= maxBatch {
 		return batch
 	}
 	timer := time.NewTimer(batchDelay)
@@ -163,16 +188,17 @@ func (f *file) gather(batch []*op, company bool) []*op {
 		case o := <-f.ops:
 			batch = append(batch, o)
 		case <-timer.C:
-			return f.drain(batch)
+			return drain(batch, f.ops)
 		}
 	}
 	return batch
 }
 
-func (f *file) drain(batch []*op) []*op {
-	for len(batch) < maxBatch {
+// drain adds what waits in a channel, up to maxBatch.
+func drain(batch []*op, from chan *op) []*op {
+	for range maxBatch {
 		select {
-		case o := <-f.ops:
+		case o := <-from:
 			batch = append(batch, o)
 		default:
 			return batch

@@ -72,6 +72,8 @@ type Journal struct {
 type store interface {
 	// update runs the change durably, alone or together with others; see op.
 	update(ctx context.Context, change func(tx) error) error
+	// finish is update for what nobody outside waits for.
+	finish(ctx context.Context, change func(tx) error) error
 	// later hands a change over and returns; done is called with what came of it, by whoever wrote.
 	later(change func(tx) error, done func(error))
 	view(read func(tx) error) error
@@ -237,7 +239,7 @@ func (j *Journal) FinishKeeping(ctx context.Context, id string, change func(*Rec
 		state = slices.Clone(state)
 	}
 	// The result is written although the caller no longer waits: the effect has happened.
-	written := j.store.update(context.WithoutCancel(ctx), func(t tx) error {
+	written := j.store.finish(context.WithoutCancel(ctx), func(t tx) error {
 		t.put(id, value)
 		if key != "" {
 			t.putState(key, state)

@@ -55,6 +55,10 @@ func (m *memory) update(ctx context.Context, change func(tx) error) error {
 	return nil
 }
 
+func (m *memory) finish(ctx context.Context, change func(tx) error) error {
+	return m.update(ctx, change)
+}
+
 func (m *memory) later(change func(tx) error, done func(error)) {
 	done(m.update(context.Background(), change))
 }

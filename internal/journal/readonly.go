@@ -91,6 +91,8 @@ type frozen struct{ file }
 
 func (f *frozen) update(context.Context, func(tx) error) error { return ErrReadOnly }
 
+func (f *frozen) finish(context.Context, func(tx) error) error { return ErrReadOnly }
+
 func (f *frozen) later(_ func(tx) error, done func(error)) { done(ErrReadOnly) }
 
 func (f *frozen) view(read func(tx) error) error {

@@ -85,7 +85,7 @@ type Options struct {
 
 const (
 	maxStreams    = 64
-	maxBodies     = 256 // requests with a body at once
+	maxBodies     = 320 // requests with a body at once: more than a crowd of slow senders
 	changesPerSec = 20000
 	changesBurst  = 4000
 	bodyTimeout   = 10 * time.Second
