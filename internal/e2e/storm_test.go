@@ -103,8 +103,11 @@ targets:
 	t.Logf("1,000 alerts took %s", time.Since(start))
 	eventually(t, 30*time.Second, "the run has ended", func() error {
 		records, err := e.journal()
-		if got := runs(records, "storm"); err != nil || len(got) != 1 || got[0].Files != 50 {
-			return fmt.Errorf("%+v, %v", got, err)
+		if err != nil {
+			return err
+		}
+		if got := runs(records, "storm"); len(got) != 1 || got[0].Files != 50 {
+			return fmt.Errorf("%+v", got)
 		}
 		return nil
 	})
