@@ -42,7 +42,14 @@ func load(b *testing.B, next func(n int64) string) {
 		mu    sync.Mutex
 		kinds = make(map[string]int)
 	)
+	// At full speed the senders take as much of the two cores as they get, and the tail shows who
+	// waited for a core. LOAD_RATE sends so many a second instead; each is timed from when it was due.
+	var pause time.Duration
+	if rate, err := strconv.Atoi(os.Getenv("LOAD_RATE")); err == nil && rate > 0 {
+		pause = time.Second / time.Duration(rate)
+	}
 	b.ResetTimer()
+	begin := time.Now()
 	for i := range connections {
 		wg.Go(func() {
 			for {
@@ -52,6 +59,10 @@ func load(b *testing.B, next func(n int64) string) {
 				}
 				text := next(n)
 				start := time.Now()
+				if pause > 0 {
+					start = begin.Add(time.Duration(n) * pause)
+					time.Sleep(time.Until(start))
+				}
 				kind, err := post(client, url, text)
 				took[i] = append(took[i], time.Since(start))
 				if err != nil {
