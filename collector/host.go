@@ -3,7 +3,10 @@ package collector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -22,6 +25,7 @@ var (
 	HostSwapTotal       = series.NewGauge("spillway_host_swap_total_bytes", "Swap space of the host.")
 	HostSwapFree        = series.NewGauge("spillway_host_swap_free_bytes", "Swap space of the host that is free.")
 	HostWaiting         = series.NewCounter("spillway_host_pressure_waiting_seconds_total", "Time in which at least one task of the host waited for the resource.", "resource")
+	HostOOMKills        = series.NewCounter("spillway_host_oom_kills_total", "Processes of the host that the kernel killed for lack of memory.")
 	HostStalled         = series.NewCounter("spillway_host_pressure_stalled_seconds_total", "Time in which all tasks of the host that had work waited for the resource.", "resource")
 )
 
@@ -54,7 +58,7 @@ func NewHostSource(o HostOptions) Source {
 
 // Sample implements Source.
 func (s *hostSource) Sample(_ context.Context, b *series.Batch) error {
-	return errors.Join(s.setMemory(b), s.setPressure(b))
+	return errors.Join(s.setMemory(b), s.setPressure(b), s.setKills(b))
 }
 
 func (s *hostSource) setMemory(b *series.Batch) error {
@@ -81,6 +85,25 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 	}
 	used := float64(*info.MemTotalBytes) - float64(*info.MemAvailableBytes)
 	s.set(b, max(used, 0), l, false)
+	return nil
+}
+
+// setKills publishes what vmstat counts since Linux 4.13.
+func (s *hostSource) setKills(b *series.Batch) error {
+	raw, err := os.ReadFile(filepath.Join(s.opts.Procfs, "vmstat"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read vmstat: %w", err)
+	}
+	counts, err := parseEvents(raw)
+	if err != nil {
+		return fmt.Errorf("vmstat: %w", err)
+	}
+	if n, ok := counts[oomKill]; ok {
+		b.Set(HostOOMKills, n)
+	}
 	return nil
 }
 

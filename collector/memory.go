@@ -16,6 +16,9 @@ var (
 	MemoryFile       = series.NewGauge("spillway_memory_file_bytes", "File-backed part of the resident memory: programs, libraries, mapped files.", "target")
 	MemoryShmem      = series.NewGauge("spillway_memory_shmem_bytes", "Shared-memory part of the resident memory, tmpfs included.", "target")
 	MemorySwap       = series.NewGauge("spillway_memory_swap_bytes", "Memory of the target's processes that is swapped out.", "target")
+	MemoryPeak       = series.NewGauge("spillway_memory_peak_bytes", "Sum of the largest resident memory that each process of the target ever had (VmHWM).", "target")
+	MemoryPSS        = series.NewGauge("spillway_memory_proportional_bytes", "Resident memory with shared pages divided among those who share them (PSS); needs memory.proportional.", "target")
+	MemoryUSS        = series.NewGauge("spillway_memory_unique_bytes", "Resident memory that would be freed if the target ended (USS); needs memory.proportional.", "target")
 	MemoryWindowMax  = series.NewGauge("spillway_memory_window_max_bytes", "Largest resident memory over the window: the peak between two scrapes.", "target")
 	MemoryWindowMin  = series.NewGauge("spillway_memory_window_min_bytes", "Smallest resident memory over the window.", "target")
 	MemoryUsed       = series.NewGauge("spillway_memory_used_bytes", "Memory that counts against the limit; the basis label of spillway_memory_limit_info says how it is counted.", "target").Windowed()
@@ -51,6 +54,10 @@ const smallestLimit = 1 << 20
 type MemoryConfig struct {
 	Limit units.Bytes `yaml:"limit"` // 0 = only the limits of the cgroups and the host
 	Basis string      `yaml:"basis"` // auto (default) | rss | cgroup
+
+	// Proportional asks for PSS and USS, which cost the target's processes a stall of up to 7 ms a
+	// minute each; a process above 512 MiB is never asked.
+	Proportional bool `yaml:"proportional"`
 }
 
 // Validate applies the defaults and reports every mistake.
@@ -156,6 +163,7 @@ type limitReader struct {
 	config MemoryConfig
 
 	last   limit
+	own    cgroup // that holds the target and counts its memory
 	at     time.Time
 	v2, v1 string // the cgroups that it was read for
 }
@@ -178,6 +186,7 @@ func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit
 
 func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
 	group, own, err := r.limits.cgroups(now, u)
+	r.own = own
 	known := r.config.Limit > 0 || discovered
 	if err != nil && (!known || r.config.Basis == BasisCgroup) {
 		return limit{}, err

@@ -19,6 +19,15 @@ var (
 	ProcessOldestStart = series.NewGauge("spillway_process_oldest_start_time_seconds", "Unix time at which the target's oldest process started.", "target")
 )
 
+// What the processes of a target do.
+var (
+	ProcessCPU         = series.NewCounter("spillway_process_cpu_seconds_total", "Processor time of the target's processes since they were first seen.", "target", "mode")
+	ProcessMinorFaults = series.NewCounter("spillway_process_minor_page_faults_total", "Page faults of the target's processes that needed no disk.", "target")
+	ProcessMajorFaults = series.NewCounter("spillway_process_major_page_faults_total", "Page faults of the target's processes that waited for the disk: the memory does not hold what they use.", "target")
+	ProcessThreads     = series.NewGauge("spillway_process_threads", "Threads of the target's processes.", "target")
+	ProcessFDs         = series.NewGauge("spillway_process_open_fds", "Open file descriptors of the target's processes; absent where this user may not count them.", "target")
+)
+
 // What discovery sees of the host.
 var (
 	DiscoveryProcesses  = series.NewGauge("spillway_discovery_processes", "Processes of the host in the last listing.")
@@ -66,6 +75,8 @@ type targetSource struct {
 	gauge
 	limits        limitReader
 	starts, exits base
+	effort        [4]monotonic // user, system, minor, major
+	cgroup        cgroupEvents
 	population    uint64
 	cut           bool // the next values describe another population than the last ones
 }
@@ -119,12 +130,16 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	if !u.Oldest.IsZero() {
 		b.Set(ProcessOldestStart, float64(u.Oldest.UnixMilli())/1000, s.target)
 	}
+	s.setEffort(b, &u.Effort)
 	if u.Err == nil {
 		s.setResident(b, u)
 	}
 	err := u.Err
 	if s.target != proc.Overflow { // many unrelated processes: no limit is theirs
 		err = s.setPressure(b, u)
+	}
+	if !s.discovered {
+		err = errors.Join(err, s.cgroup.set(b, s.store, s.target, s.limits.own))
 	}
 	if s.cut && u.Err == nil {
 		b.CutFrom(from)
@@ -175,6 +190,33 @@ func (s *targetSource) setResident(b *series.Batch, u *proc.Usage) {
 		b.Set(MemoryFile, float64(u.File), s.target)
 		b.Set(MemoryShmem, float64(u.Shmem), s.target)
 		b.Set(MemorySwap, float64(u.Swap), s.target)
+		b.Set(MemoryPeak, float64(u.Peak), s.target)
+	}
+	if u.Shares {
+		b.Set(MemoryPSS, float64(u.Proportional), s.target)
+		b.Set(MemoryUSS, float64(u.Unique), s.target)
+	}
+}
+
+// setEffort publishes what the processes do. A counter goes on from where it was before a reload.
+func (s *targetSource) setEffort(b *series.Batch, e *proc.Effort) {
+	if e.HasEffort {
+		for i, c := range []struct {
+			desc  *series.Desc
+			value float64
+			mode  []string
+		}{
+			{ProcessCPU, e.CPUUser.Seconds(), []string{s.target, "user"}},
+			{ProcessCPU, e.CPUSystem.Seconds(), []string{s.target, "system"}},
+			{ProcessMinorFaults, float64(e.MinorFaults), []string{s.target}},
+			{ProcessMajorFaults, float64(e.MajorFaults), []string{s.target}},
+		} {
+			s.effort[i].set(b, s.store, c.desc, c.value, c.mode...)
+		}
+		b.Set(ProcessThreads, float64(e.Threads), s.target)
+	}
+	if e.HasFDs {
+		b.Set(ProcessFDs, float64(e.FDs), s.target)
 	}
 }
 

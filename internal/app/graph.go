@@ -137,7 +137,7 @@ func newTracker(cfg *config.Config, o *Options, logger *slog.Logger) (*proc.Trac
 	opts := proc.Options{Root: o.ProcFS, RootFS: o.RootFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Processes != nil {
-			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes})
+			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes, Shares: t.Memory.Proportional})
 		}
 	}
 	t, err := proc.New(opts)

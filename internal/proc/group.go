@@ -18,6 +18,8 @@ type group struct {
 	members       int
 	starts, exits uint64
 	population    uint64
+	totals        totals
+	shares        bool // PSS and USS are wanted
 
 	visible bool // of a discovered group: it is a target at present
 	out     int  // refreshes in a row outside the top
@@ -35,13 +37,17 @@ type group struct {
 type sums struct {
 	resident, anon, shared int64 // bytes; shared is the largest of one member
 	file, shmem, swap      int64
-	noParts                bool
+	peak                   int64
+	threads, fds           int64
+	pss, unique            float64
+	noParts, noShares      bool
+	noEffort, noFDs        bool
 	oldest                 uint64 // clock ticks after boot
 	err                    error
 }
 
 func newTargetGroup(t Target) (*group, error) {
-	g := &group{name: t.Name, children: t.Config.Children}
+	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares}
 	var err error
 	if t.Config.Match.Empty() {
 		return nil, fmt.Errorf("target %q: match has no condition", t.Name)
@@ -85,6 +91,14 @@ func (s *sums) add(p *process) {
 	s.shmem += p.shmem
 	s.swap += p.swap
 	s.noParts = s.noParts || !p.hasParts
+	s.peak += max(p.peak, p.resident)
+	s.threads += p.effort.threads
+	s.fds += max(p.effort.fds, 0)
+	s.noEffort = s.noEffort || !p.effort.known
+	s.noFDs = s.noFDs || p.effort.fds < 0 || p.effort.fdsAt == 0
+	s.pss += p.shares.pss * float64(p.resident)
+	s.unique += p.shares.unique * float64(p.resident)
+	s.noShares = s.noShares || !p.shares.known
 	if s.oldest == 0 || p.start < s.oldest {
 		s.oldest = p.start
 	}

@@ -68,8 +68,15 @@ func (t *Tracker) read(p *process, ms int64) bool {
 	if t.partsDue(p, ms) && !t.readParts(p, ms) {
 		return false
 	}
-	if (!p.group.discovered || p.group.visible) && due(p.cgroupAt, ms, cgroupEvery) {
+	if p.group.discovered && !p.group.visible {
+		return true
+	}
+	if due(p.cgroupAt, ms, cgroupEvery) {
 		t.readCgroup(p, ms)
+	}
+	t.readEffort(p, ms)
+	if p.group.shares {
+		t.readShares(p, ms)
 	}
 	return true
 }
@@ -121,7 +128,7 @@ func (t *Tracker) readParts(p *process, ms int64) bool {
 	}
 	p.partsAt, p.partsResident, p.partsShared = ms, p.resident, p.shared
 	p.hasParts = err == nil && s.hasParts
-	p.file, p.shmem, p.swap = s.file, s.shmem, s.swap
+	p.file, p.shmem, p.swap, p.peak = s.file, s.shmem, s.swap, s.peak
 	return true
 }
 

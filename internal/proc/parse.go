@@ -47,11 +47,11 @@ func number(b []byte) (n int64, rest []byte, ok bool) {
 type status struct {
 	state                    byte
 	euid                     uint32
-	file, shmem, swap        int64 // bytes
+	file, shmem, swap, peak  int64 // bytes
 	hasUID, hasParts, hasMem bool
 }
 
-// parseStatus reads the lines State, Uid, RssFile, RssShmem and VmSwap. A zombie and a kernel
+// parseStatus reads the lines State, Uid, VmHWM, RssFile, RssShmem and VmSwap. A zombie and a kernel
 // thread have no memory lines; kernels before 4.5 have no parts.
 func parseStatus(b []byte) (s status, err error) {
 	var file, shmem, swap bool
@@ -83,6 +83,8 @@ func parseStatus(b []byte) (s status, err error) {
 			s.euid, s.hasUID = uint32(euid), true
 		case "VmRSS":
 			s.hasMem = true
+		case "VmHWM":
+			s.peak, _ = kilobytes(value)
 		case "RssFile":
 			s.file, file = kilobytes(value)
 		case "RssShmem":
@@ -118,6 +120,10 @@ type stat struct {
 	ppid   int32
 	kernel bool
 	start  uint64 // clock ticks after boot
+
+	minor, major uint64 // page faults
+	user, system uint64 // clock ticks
+	threads      int64
 }
 
 // parseStat reads "pid (comm) state ppid ... flags ... starttime ...". The name may hold blanks
@@ -138,7 +144,7 @@ func parseStat(b []byte) (s stat, err error) {
 		word := rest[:i]
 		rest = rest[i:]
 		switch field {
-		case 4, 9, 22:
+		case 4, 9, 10, 12, 14, 15, 20, 22:
 			n, tail, ok := number(word)
 			if !ok || len(tail) > 0 {
 				return stat{}, errFormat
@@ -151,6 +157,16 @@ func parseStat(b []byte) (s stat, err error) {
 				s.ppid = int32(n)
 			case 9:
 				s.kernel = n&kernelThread != 0
+			case 10:
+				s.minor = uint64(n)
+			case 12:
+				s.major = uint64(n)
+			case 14:
+				s.user = uint64(n)
+			case 15:
+				s.system = uint64(n)
+			case 20:
+				s.threads = n
 			case 22:
 				s.start = uint64(n)
 			}

@@ -62,11 +62,11 @@ func TestParseStat(t *testing.T) {
 			t.Errorf("parseStat(%q) (-want +got):\n%s", in, diff)
 		}
 	}
-	good := stat{state: 'S', ppid: 7, start: 12345}
+	good := stat{state: 'S', ppid: 7, start: 12345, minor: 1, user: 1, system: 1, threads: 1}
 	f("12 (node)"+tail, "node", good, true)
 	f("12 (a) b (c)"+tail, "a) b (c", good, true)
 	f("12 ()"+tail, "", good, true)
-	f("12 (kworker/0:1)"+strings.Replace(tail, "4194304", "69238880", 1), "kworker/0:1", stat{state: 'S', ppid: 7, start: 12345, kernel: true}, true)
+	f("12 (kworker/0:1)"+strings.Replace(tail, "4194304", "69238880", 1), "kworker/0:1", stat{state: 'S', ppid: 7, start: 12345, kernel: true, minor: 1, user: 1, system: 1, threads: 1}, true)
 	f("12 (node) S 7 1 1\n", "", stat{}, false)
 	f("12 node S 7\n", "", stat{}, false)
 	f("12 (node)", "", stat{}, false)

@@ -30,6 +30,7 @@ var ErrUnknownTarget = errors.New("unknown target")
 type Target struct {
 	Name   string
 	Config Config
+	Shares bool // read PSS and USS
 }
 
 // Options configure a Tracker.
@@ -63,6 +64,17 @@ type Usage struct {
 	// File, Shmem and Swap, in bytes, are a few seconds old at most, and valid with Parts.
 	File, Shmem, Swap int64
 	Parts             bool
+
+	// Peak is the sum of the largest resident memory that each member ever had: at least what the
+	// target had at once. Valid with Parts.
+	Peak int64
+
+	// Proportional and Unique (PSS and USS), in bytes, are the resident memory at the share that
+	// each member had at its last reading of smaps_rollup. Valid with Shares.
+	Proportional, Unique int64
+	Shares               bool
+
+	Effort Effort
 
 	// CgroupV2 and CgroupV1 are the deepest cgroups that hold all members, of the unified
 	// hierarchy and of version 1's memory controller; "" when there is none or it is not known.
@@ -117,6 +129,8 @@ type Tracker struct {
 	resweep      bool // a process joined late: its children may have been overlooked
 	boot         time.Time
 	bootAt       int64
+	pssBudget    time.Duration // what readings of smaps_rollup may still take
+	pssAt        int64
 	page         int64
 
 	mu     sync.RWMutex

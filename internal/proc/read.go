@@ -26,6 +26,7 @@ type reader struct {
 	root int // directory descriptor
 	path []byte
 	buf  []byte
+	info unix.Statx_t
 }
 
 func newReader(root string) (*reader, error) {
@@ -45,10 +46,7 @@ func (r *reader) close() {
 
 // open opens PID/name. The path is built in place: unix.Openat would allocate a copy of it.
 func (r *reader) open(pid int32, name string) (int, error) {
-	r.path = strconv.AppendInt(r.path[:0], int64(pid), 10)
-	r.path = append(r.path, '/')
-	r.path = append(r.path, name...)
-	r.path = append(r.path, 0)
+	r.build(pid, name)
 	for {
 		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(r.root), uintptr(unsafe.Pointer(&r.path[0])),
 			unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0, 0, 0)
@@ -60,6 +58,24 @@ func (r *reader) open(pid int32, name string) (int, error) {
 			return -1, errno
 		}
 	}
+}
+
+// build puts PID/name and a NUL into path.
+func (r *reader) build(pid int32, name string) {
+	r.path = strconv.AppendInt(r.path[:0], int64(pid), 10)
+	r.path = append(r.path, '/')
+	r.path = append(r.path, name...)
+	r.path = append(r.path, 0)
+}
+
+// sizeOf returns the size that PID/name has, without allocating, 0 and an error when it is not there.
+func (r *reader) sizeOf(pid int32, name string) (int64, error) {
+	r.build(pid, name)
+	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(r.root), uintptr(unsafe.Pointer(&r.path[0])), 0, unix.STATX_SIZE, uintptr(unsafe.Pointer(&r.info)), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int64(r.info.Size), nil
 }
 
 // file reads all of PID/name, at most limit bytes.

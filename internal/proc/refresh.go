@@ -55,8 +55,12 @@ type process struct {
 	partsAt           int64
 	partsResident     int64 // statm at that time
 	partsShared       int64
+	peak              int64 // VmHWM
 	cgroupAt          int64
 	v2, v1            string
+
+	effort effort
+	shares shares
 }
 
 const never = math.MaxInt64
@@ -90,6 +94,7 @@ func (t *Tracker) refresh(ctx context.Context, ms int64) error {
 		}
 	}
 	t.adopt(ms)
+	t.saveShares(ms)
 	t.measure(ms)
 	if t.overflow != nil {
 		t.rank(ms)
@@ -265,6 +270,8 @@ func (t *Tracker) schedule(p *process, ms int64) {
 
 func (t *Tracker) startOf(ticks uint64) time.Time { return startAfter(t.boot, ticks) }
 
+func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / ticksPerSec) }
+
 // startAfter returns when a process started, zero when that is not known.
 func startAfter(boot time.Time, ticks uint64) time.Time {
 	if boot.IsZero() || ticks == 0 {
@@ -345,6 +352,7 @@ func (t *Tracker) move(p *process, g *group, child bool, ms int64) {
 	}
 	p.group, p.child, p.index, p.joined = g, child, len(t.members), ms
 	p.cgroupAt, p.partsAt, p.hasParts = 0, 0, false
+	p.effort, p.shares = effort{}, shares{}
 	t.members = append(t.members, p)
 	g.members++
 	g.dirty = true
@@ -464,7 +472,12 @@ func (t *Tracker) publishGroup(g *group) {
 		Starts: g.starts, Exits: g.exits, Population: g.population, Oldest: t.startOf(s.oldest),
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
 		File: s.file, Shmem: s.shmem, Swap: s.swap, Parts: !s.noParts && g.members > 0,
-		CgroupV2: g.v2, CgroupV1: g.v1,
+		CgroupV2: g.v2, CgroupV1: g.v1, Peak: s.peak,
+		Proportional: int64(s.pss), Unique: int64(s.unique), Shares: g.shares && !s.noShares && g.members > 0,
+		Effort: Effort{
+			CPUUser: ticks(g.totals.user), CPUSystem: ticks(g.totals.system), MinorFaults: g.totals.minor, MajorFaults: g.totals.major,
+			Threads: s.threads, FDs: s.fds, HasEffort: !s.noEffort && g.members > 0, HasFDs: !s.noFDs && g.members > 0,
+		},
 	}
 	t.usages = append(t.usages, u)
 }

@@ -1,0 +1,157 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// works writes a stat with what the process has done, in clock ticks and faults, since its start.
+func (f *fakeProc) works(pid, start, user, system, minor, major, threads int) {
+	f.write(strconv.Itoa(pid)+"/stat", fmt.Sprintf("%d (node) S 1 1 1 0 -1 0 %d 0 %d 0 %d %d 0 0 20 0 %d 0 %d 1 1\n", pid, minor, major, user, system, threads, start))
+}
+
+// TestEffort: what an old process did before it was seen does not count, what a new one did does,
+// and nothing goes down when one ends.
+func TestEffort(t *testing.T) {
+	const old, fresh = 1000, 359_990 // ticks after the boot; the host is up an hour
+	f := newFake(t)
+	f.put(fakeProcess{pid: 10, comm: "node", start: old})
+	f.works(10, old, 500, 300, 7000, 70, 4)
+	w := watch(t, Options{Root: f.dir, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}})}})
+	expect := func(what string, d time.Duration, user, system time.Duration, minor, major uint64, threads int64) {
+		t.Helper()
+		w.tick(d)
+		e := w.usage("a").Effort
+		if e.CPUUser != user || e.CPUSystem != system || e.MinorFaults != minor || e.MajorFaults != major || e.Threads != threads || !e.HasEffort {
+			t.Errorf("%s: %+v, want %v, %v, %d, %d and %d threads", what, e, user, system, minor, major, threads)
+		}
+	}
+	expect("an old process", 0, 0, 0, 0, 0, 4)
+	f.works(10, old, 600, 350, 7010, 71, 5)
+	f.put(fakeProcess{pid: 11, comm: "node", start: fresh})
+	f.works(11, fresh, 20, 10, 100, 1, 1)
+	expect("and a new one", effortEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 6)
+	f.works(11, fresh+5, 9000, 9000, 9000, 9000, 9) // the number was given out again, unseen as yet
+	w.find(11).checkAt = never
+	expect("another process by its number", effortEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 6)
+	f.remove(10)
+	expect("one ended", effortEvery+relistEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 1)
+}
+
+func TestDescriptors(t *testing.T) {
+	f := newFake(t)
+	f.put(fakeProcess{pid: 10, comm: "node"})
+	w := watch(t, Options{Root: f.dir, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}})}})
+	w.tick(0)
+	if e := w.usage("a").Effort; e.HasFDs {
+		t.Errorf("descriptors that cannot be counted are told: %+v", e)
+	}
+	me, err := newReader("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer me.close()
+	before := me.countFDs(int32(os.Getpid()))
+	file, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if after := me.countFDs(int32(os.Getpid())); before < 3 || after != before+1 {
+		t.Errorf("%d descriptors, and %d with one more", before, after)
+	}
+}
+
+const rollup = `55d0-7ffe ---p 00000000 00:00 0      [rollup]
+Rss:                 400 kB
+Pss:                 100 kB
+Pss_Anon:             60 kB
+Private_Clean:         8 kB
+Private_Dirty:        32 kB
+Private_Hugetlb:       0 kB
+`
+
+// TestShares: the last share is applied to the present resident memory; a process that is large,
+// or that cannot be read, leaves the sum unsaid.
+func TestShares(t *testing.T) {
+	page := os.Getpagesize()
+	f := newFake(t)
+	f.put(fakeProcess{pid: 10, comm: "node", resident: 1000})
+	f.write("10/smaps_rollup", rollup)
+	w := watch(t, Options{Root: f.dir, Targets: []Target{{Name: "a", Config: Config{Match: Match{Comm: "node"}}, Shares: true}}})
+	w.tick(0)
+	if u := w.usage("a"); u.Shares {
+		t.Errorf("before there was any budget: %+v", u)
+	}
+	w.tick(5 * time.Second)
+	want := func(what string, resident int) {
+		t.Helper()
+		if u := w.usage("a"); !u.Shares || u.Proportional != int64(resident*page/4) || u.Unique != int64(resident*page/10) {
+			t.Errorf("%s: PSS %d, USS %d, %v, want %d and %d", what, u.Proportional, u.Unique, u.Shares, resident*page/4, resident*page/10)
+		}
+	}
+	want("read", 1000)
+	f.put(fakeProcess{pid: 10, comm: "node", resident: 2000})
+	w.tick(5 * time.Second)
+	want("grown since", 2000)
+	f.put(fakeProcess{pid: 10, comm: "node", resident: pssLargest/page + 1})
+	w.tick(5 * time.Second)
+	if w.usage("a").Shares {
+		t.Error("told of a process that is too large to be asked")
+	}
+	f.put(fakeProcess{pid: 10, comm: "node", resident: 1000})
+	f.write("10/smaps_rollup", strings.Replace(rollup, "Pss:                 100 kB", "Pss: many", 1))
+	w.tick(pssEvery)
+	if w.usage("a").Shares {
+		t.Error("told of a file that cannot be understood")
+	}
+}
+
+func FuzzParseRollup(f *testing.F) {
+	f.Add([]byte(rollup))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if resident, pss, unique, ok := parseRollup(b); ok && (pss > resident || unique > resident || resident <= 0 || pss < 0 || unique < 0) {
+			t.Errorf("%d, %d, %d", resident, pss, unique)
+		}
+	})
+}
+
+// TestThousandTicks: no descriptor and no goroutine is left over, and the table of processes does
+// not grow, whatever comes and goes.
+func TestThousandTicks(t *testing.T) {
+	f := newFake(t)
+	w := watch(t, Options{Root: f.dir, Discover: &Discover{By: ByComm, Top: 5}, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}, Children: true})}})
+	w.tick(0)
+	before := w.r.countSelf()
+	for i := range 1000 {
+		pid := 100 + i%7
+		f.remove(pid)
+		f.put(fakeProcess{pid: pid, comm: []string{"node", "sh", "other-" + strconv.Itoa(i%3)}[i%3], resident: 10 + i%50, start: 360_000 + i})
+		w.tick(time.Second)
+	}
+	for pid := 100; pid < 107; pid++ {
+		f.remove(pid)
+	}
+	w.tick(time.Minute)
+	w.tick(time.Minute)
+	if s := w.Stats(); s.Held != 0 || s.Listed != 0 || len(w.members) != 0 || len(w.free) > mostFree || len(w.groups) > 10 {
+		t.Errorf("after 1,000 ticks: %+v, %d members, %d kept, %d groups", s, len(w.members), len(w.free), len(w.groups))
+	}
+	if after := w.r.countSelf(); after > before+2 {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+// countSelf counts the descriptors of this process.
+func (r *reader) countSelf() int64 {
+	me, err := newReader("/proc")
+	if err != nil {
+		return -1
+	}
+	defer me.close()
+	return me.countFDs(int32(os.Getpid()))
+}
