@@ -427,7 +427,7 @@ func targetNames(cfg *config.Config) []string {
 // serve is the command that runs the exporter.
 func serve(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // the heap is small: less of it is worth more than the cycles
+		debug.SetGCPercent(35) // the heap is small: less of it is worth more than the cycles
 	}
 	logger := newLogger(o.Stderr, o.LogLevel, o.LogFormat)
 	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)

@@ -24,14 +24,14 @@ type Effort struct {
 	HasEffort, HasFDs        bool  // every member could be read
 }
 
-// effort is what was read of one process.
+// effort is what was read of one process. There are thousands of them: the counts are the low
+// halves, which is enough for differences over seconds.
 type effort struct {
 	at, fdsAt    int64 // milliseconds
+	minor, major uint32
+	user, system uint32 // clock ticks
+	threads, fds int32  // fds: -1 = cannot be read
 	known        bool
-	minor, major uint64
-	user, system uint64 // clock ticks
-	threads      int64
-	fds          int64 // -1 = cannot be read
 }
 
 // totals are what the members of a group did, those that have ended included.
@@ -45,7 +45,7 @@ func (t *Tracker) readEffort(p *process, ms int64) {
 	}
 	if due(e.fdsAt, ms, fdsEvery) {
 		e.fdsAt = spread(e.fdsAt, ms, p.pid, fdsEvery)
-		e.fds = t.r.countFDs(p.pid)
+		e.fds = int32(t.r.countFDs(p.pid))
 	}
 }
 
@@ -68,14 +68,20 @@ func (t *Tracker) readStat(p *process, ms int64) {
 	}
 	if start := t.startOf(p.start); first && (start.IsZero() || ms-start.UnixMilli() > newcomer.Milliseconds()) {
 		// It is no newcomer: what it did before it was seen here is not the group's.
-		e.minor, e.major, e.user, e.system = s.minor, s.major, s.user, s.system
+		e.minor, e.major, e.user, e.system = uint32(s.minor), uint32(s.major), uint32(s.user), uint32(s.system)
 	}
 	g := &p.group.totals
-	g.minor += s.minor - min(e.minor, s.minor)
-	g.major += s.major - min(e.major, s.major)
-	g.user += s.user - min(e.user, s.user)
-	g.system += s.system - min(e.system, s.system)
-	e.minor, e.major, e.user, e.system, e.threads, e.known = s.minor, s.major, s.user, s.system, s.threads, true
+	advance(&g.minor, &e.minor, s.minor)
+	advance(&g.major, &e.major, s.major)
+	advance(&g.user, &e.user, s.user)
+	advance(&g.system, &e.system, s.system)
+	e.threads, e.known = int32(s.threads), true
+}
+
+// advance adds what a count grew by since its last reading.
+func advance(total *uint64, last *uint32, now uint64) {
+	*total += uint64(uint32(now) - *last)
+	*last = uint32(now)
 }
 
 // countFDs returns how many descriptors a process has open, -1 when that cannot be read. Linux
@@ -126,6 +132,9 @@ type shares struct {
 
 // readShares reads smaps_rollup of a member while the budget lasts.
 func (t *Tracker) readShares(p *process, ms int64) {
+	if p.shares == nil {
+		p.shares = new(shares)
+	}
 	if p.resident == 0 || p.resident > pssLargest || !due(p.shares.at, ms, pssEvery) || t.pssBudget <= 0 {
 		p.shares.known = p.shares.known && p.resident <= pssLargest
 		return

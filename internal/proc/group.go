@@ -92,13 +92,14 @@ func (s *sums) add(p *process) {
 	s.swap += p.swap
 	s.noParts = s.noParts || !p.hasParts
 	s.peak += max(p.peak, p.resident)
-	s.threads += p.effort.threads
-	s.fds += max(p.effort.fds, 0)
+	s.threads += int64(p.effort.threads)
+	s.fds += int64(max(p.effort.fds, 0))
 	s.noEffort = s.noEffort || !p.effort.known
 	s.noFDs = s.noFDs || p.effort.fds < 0 || p.effort.fdsAt == 0
-	s.pss += p.shares.pss * float64(p.resident)
-	s.unique += p.shares.unique * float64(p.resident)
-	s.noShares = s.noShares || !p.shares.known
+	if s.noShares = s.noShares || p.shares == nil || !p.shares.known; !s.noShares {
+		s.pss += p.shares.pss * float64(p.resident)
+		s.unique += p.shares.unique * float64(p.resident)
+	}
 	if s.oldest == 0 || p.start < s.oldest {
 		s.oldest = p.start
 	}

@@ -115,6 +115,7 @@ type Tracker struct {
 	overflow *group
 	groups   map[string]*group // discovered, by key
 	names    map[string]bool   // given to a target or group
+	interned map[string]string
 	ranking  []*group
 
 	lister       lister
@@ -159,7 +160,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t := &Tracker{
 		opts: o, dents: make([]byte, dirBuffer), groups: make(map[string]*group),
-		names: map[string]bool{Overflow: true}, page: int64(os.Getpagesize()),
+		names: map[string]bool{Overflow: true}, interned: make(map[string]string), page: int64(os.Getpagesize()),
 	}
 	for _, name := range o.Reserved {
 		t.names[name] = true

@@ -60,7 +60,7 @@ type process struct {
 	v2, v1            string
 
 	effort effort
-	shares shares
+	shares *shares // nil: not wanted
 }
 
 const never = math.MaxInt64
@@ -224,7 +224,7 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 	}
 	p.ppid, p.start, p.unread = s.ppid, s.start, false
 	if p.comm != string(s.comm) {
-		p.comm = string(s.comm)
+		p.comm = t.intern(string(s.comm))
 	}
 	t.schedule(p, ms)
 	if parent := t.find(p.ppid); parent != nil && parent.checkAt <= ms && depth < deepest {
@@ -233,7 +233,7 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 	t.facts.reset(t.r, p.pid, p.comm, "")
 	t.facts.name = properName(&t.facts)
 	if p.name != t.facts.name {
-		p.name = t.facts.name
+		p.name = t.intern(t.facts.name)
 	}
 	g, child := t.choose(p)
 	if g == nil && p.group != nil && !p.blank && t.facts.hasLine && len(t.facts.line) == 0 {
@@ -245,6 +245,21 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 	p.unread = g == nil && t.facts.lastErr != nil && !gone(t.facts.lastErr)
 	t.move(p, g, child, ms)
 	p.known = true
+}
+
+// mostNames is how many names are kept to be shared by the processes that have them.
+const mostNames = 1024
+
+// intern returns one copy of a name for all processes that have it.
+func (t *Tracker) intern(name string) string {
+	if known, ok := t.interned[name]; ok {
+		return known
+	}
+	if len(t.interned) >= mostNames {
+		clear(t.interned)
+	}
+	t.interned[name] = name
+	return name
 }
 
 // schedule sets when the process is looked at again.
@@ -352,7 +367,7 @@ func (t *Tracker) move(p *process, g *group, child bool, ms int64) {
 	}
 	p.group, p.child, p.index, p.joined = g, child, len(t.members), ms
 	p.cgroupAt, p.partsAt, p.hasParts = 0, 0, false
-	p.effort, p.shares = effort{}, shares{}
+	p.effort, p.shares = effort{}, nil
 	t.members = append(t.members, p)
 	g.members++
 	g.dirty = true
