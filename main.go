@@ -91,7 +91,8 @@ func newCLI() *commandLine {
 	explain.Arg("pid", "The process.").Required().IntVar(&o.PID)
 
 	export := k.Command(app.CommandExport, "Write the alert rules, dashboards and the Prometheus and Alertmanager snippets to a folder.")
-	export.Arg("dir", "The folder; it is made when it does not exist.").Required().StringVar(&o.ExportDir)
+	export.Arg("dir", "The folder; it is made when it does not exist.").StringVar(&o.ExportDir)
+	export.Flag("from-process-exporter", "Print instead the configuration that watches what this configuration file of process-exporter does.").PlaceHolder("FILE").StringVar(&o.FromProcessExporter)
 
 	demo := k.Command(app.CommandDemo, "Start a leaking service in a temporary folder and show the whole loop in a minute.")
 	demo.Flag("duration", "How long the demo runs.").Default("60s").DurationVar(&o.Demo.Duration)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,6 +16,17 @@ import (
 // export writes the bundled files to a folder. A file that is there and differs is an error and
 // is left as it is: somebody may have edited it.
 func export(_ context.Context, o Options) error {
+	if o.FromProcessExporter != "" {
+		text, err := importProcessExporter(o.FromProcessExporter)
+		if err != nil {
+			return withCode(ExitConfig, err)
+		}
+		_, err = o.Stdout.Write(text)
+		return err
+	}
+	if o.ExportDir == "" {
+		return withCode(ExitConfig, errors.New("export to which folder? write: spillway_exporter export DIR"))
+	}
 	if err := os.MkdirAll(o.ExportDir, 0o755); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}

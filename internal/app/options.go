@@ -52,6 +52,7 @@ type Options struct {
 	JSON                  bool
 	PID                   int
 	ExportDir             string
+	FromProcessExporter   string // a configuration of process-exporter to be written as ours
 	Cleanup               CleanupOptions
 	Journal               JournalOptions
 	Demo                  DemoOptions
