@@ -29,6 +29,7 @@ const (
 	sourceProcess    = "process"
 	sourceGroups     = "groups"
 	sourceHost       = "host"
+	sourceEvents     = "procevents"
 	sourceThresholds = "thresholds"
 	sourceHeap       = "heap"
 	sourceCache      = "cache"
@@ -168,6 +169,11 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 		known[collector.HostTarget] = thresholds
 		jobs = append(jobs, collector.Job{Source: sourceGroups, Impl: collector.NewGroupsSource(collector.GroupsOptions{
 			Tracker: g.tracker, Store: p.store, Limits: limits, Thresholds: thresholds, Interval: interval,
+		})})
+	}
+	if cfg.ProcEvents {
+		jobs = append(jobs, collector.Job{Source: sourceEvents, Impl: collector.NewEventsSource(collector.EventsOptions{
+			Tracker: g.tracker, Store: p.store, Window: cfg.Window,
 		})})
 	}
 	jobs = append(jobs,

@@ -43,6 +43,7 @@ type Config struct {
 	Thresholds         Thresholds     `yaml:"thresholds"`          // ratios at which the levels begin
 	Instance           string         `yaml:"instance"`            // the instance label Prometheus gives this exporter
 	Discover           *proc.Discover `yaml:"discover"`            // watch the largest process groups
+	ProcEvents         bool           `yaml:"procevents"`          // ask the kernel for forks and exits; needs CAP_NET_ADMIN
 	Targets            []Target       `yaml:"targets"`
 	Watchers           []watch.Config `yaml:"watchers"`
 	Webhook            Webhook        `yaml:"webhook"`

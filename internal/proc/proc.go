@@ -116,6 +116,7 @@ type Tracker struct {
 	groups   map[string]*group // discovered, by key
 	names    map[string]bool   // given to a target or group
 	interned map[string]string
+	children map[string]bool // targets to which the children of members belong
 	ranking  []*group
 
 	lister       lister
@@ -160,7 +161,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t := &Tracker{
 		opts: o, dents: make([]byte, dirBuffer), groups: make(map[string]*group),
-		names: map[string]bool{Overflow: true}, interned: make(map[string]string), page: int64(os.Getpagesize()),
+		names: map[string]bool{Overflow: true}, interned: make(map[string]string), children: make(map[string]bool), page: int64(os.Getpagesize()),
 	}
 	for _, name := range o.Reserved {
 		t.names[name] = true
@@ -172,6 +173,7 @@ func New(o Options) (*Tracker, error) {
 		}
 		t.targets = append(t.targets, g)
 		t.names[g.name] = true
+		t.children[g.name] = g.children
 	}
 	if o.Discover != nil {
 		t.overflow = &group{name: Overflow, discovered: true}
@@ -249,6 +251,18 @@ func (t *Tracker) Members(target string) []Member {
 	}
 	slices.SortFunc(out, func(a, b Member) int { return a.PID - b.PID })
 	return out
+}
+
+// AllMembers appends the processes of all configured targets.
+func (t *Tracker) AllMembers(dst []MemberOf) []MemberOf {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for i := range t.lists {
+		if u := &t.usages[t.lists[i].usage]; !u.Discovered {
+			dst = append(dst, MemberOf{PID: t.lists[i].PID, Target: u.Target, Children: t.children[u.Target]})
+		}
+	}
+	return dst
 }
 
 // Stats returns what the last Refresh saw.
