@@ -1,8 +1,11 @@
 package proc
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -154,4 +157,47 @@ func (r *reader) countSelf() int64 {
 	}
 	defer me.close()
 	return me.countFDs(int32(os.Getpid()))
+}
+
+// TestMillionShortLived: a million processes that come and go leave the heap as it was.
+func TestMillionShortLived(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million processes")
+	}
+	f := newFake(t)
+	w := watch(t, Options{Root: f.dir, Discover: &Discover{By: ByComm, Top: 20}, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}, Children: true})}})
+	w.tick(0)
+	const each, rounds = 1000, 1000
+	ms := epoch.UnixMilli()
+	round := func(i int) {
+		w.listing = w.listing[:0]
+		for k := range each {
+			w.listing = append(w.listing, seen{pid: int32(2 + (i*each+k)%4_000_000), ino: uint64(i*each + k)})
+		}
+		slices.SortFunc(w.listing, func(a, b seen) int { return cmp.Compare(a.pid, b.pid) })
+		ms += 1000
+		w.reconcile(ms)
+		for _, p := range w.procs {
+			if p.checkAt <= ms {
+				w.check(p, ms, 0) // there is no such file any more
+			}
+		}
+		w.measure(ms)
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for i := range 10 {
+		round(i)
+	}
+	before := heap()
+	for i := range rounds {
+		round(10 + i)
+	}
+	if after := heap(); after > before+256<<10 {
+		t.Errorf("the heap grew from %d to %d bytes over %d processes", before, after, rounds*each)
+	}
 }
