@@ -40,9 +40,10 @@ lint: ## vet and golangci-lint, with the end-to-end tests
 check-metrics: build install-tools ## promtool check metrics on the running exporter
 	.ci/check-metrics ./$(BINARY)
 
-check-rules: install-tools ## promtool check and test of the shipped rules
-	promtool check rules rules/spillway.rules.yml
-	promtool test rules rules/spillway.rules_test.yml
+check-rules: install-tools ## promtool check and test of the shipped rules, with Debian's promtool and the newest
+	@.ci/install promtool
+	for promtool in promtool $${XDG_CACHE_HOME:-$$HOME/.cache}/spillway_exporter/promtool-0.316.0; do \
+	  $$promtool check rules rules/spillway.rules.yml && $$promtool test rules rules/spillway.rules_test.yml || exit 1; done
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
