@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -386,6 +387,13 @@ func (a *App) state() web.State {
 	}
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
+	}
+	for _, p := range slices.Concat(a.parts.pool.Stats(), a.parts.opens.Stats()) {
+		provider := web.Provider{Name: p.Name, Kind: p.Kind, Open: p.Open, Opens: p.Opens, Failures: p.Failures}
+		if p.LastErr != nil {
+			provider.LastError = p.LastErr.Error()
+		}
+		st.Providers = append(st.Providers, provider)
 	}
 	switch {
 	case !a.journal.Durable():

@@ -142,7 +142,7 @@ func TestBrowser(t *testing.T) {
 		{"all", "/", func(*world) {}, []string{
 			"7 targets", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MB of 1GB", "down", "dry run", "enforce",
 			"1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "ineffective", "left: 3 in_use, 11 too_young", "running", "interrupted",
-			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules",
+			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules", "2 providers",
 		}},
 		{"target", "/target/orchestrator", func(*world) {}, []string{"orchestrator", "relieve_memory", "evict_cache", "88.2%", "← All targets"}},
 		{"troubles", "/", func(w *world) {

@@ -57,8 +57,18 @@ type State struct {
 	Alerts      []Alert
 	Rules       []Rule
 	Errors      []SourceError
+	Providers   []Provider
 	ReloadError string // of the last reload; "" when it succeeded
 	Journal     string // "" when it is durable and can be written, else what is wrong
+}
+
+// Provider is something that is opened only when it is needed: the client of a heap, a watch.
+type Provider struct {
+	Name, Kind string
+	Open       bool
+	Opens      uint64 // since it was configured
+	Failures   uint64
+	LastError  string // "" when the last opening or use succeeded
 }
 
 // Options are what the handlers call. All functions are required unless their comment says

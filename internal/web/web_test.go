@@ -311,6 +311,9 @@ func TestPageStates(t *testing.T) {
 			f.state.Standalone = true
 			f.state.Alerts = []Alert{{Name: "SpillwayMemoryCritical", State: "firing", Labels: map[string]string{"target": "app"}, Annotations: map[string]string{"summary": hostile}, ActiveAt: f.now}}
 		}, []string{"s-firing", "SpillwayMemoryCritical", "1 firing", "&lt;script&gt;"}},
+		{"providers", func(f *fixture) {
+			f.state.Providers = []Provider{{Name: hostile, Kind: "node_inspector", Failures: 3, LastError: hostile}}
+		}, []string{"1 provider<", ">closed<", "&lt;script&gt;"}},
 		{"hostile names", func(f *fixture) {
 			f.batch.Set(tmpDesc, 3, "app", hostile)
 			f.store.Commit(&f.batch)
