@@ -40,6 +40,7 @@ type DirOptions struct {
 	OnFile func(p PolicyResult, path []byte, why string)
 	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
 	Opens map[string]Opens
+	Clock *Clock // nil = the clock is trusted
 }
 
 // Opens tells when the files of a cache were opened, and does not count what a clean-up of ours
@@ -79,6 +80,11 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 			o.Logger.Debug("nothing to clean: the folder does not exist", "target", o.Target, kind, c.Name, "dir", c.Dir)
 			return res
 		}
+		res.Outcome, res.Error = Failed, err.Error()
+		return res
+	}
+	if err := o.Clock.Check(); err != nil && !req.Force {
+		o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
 		res.Outcome, res.Error = Failed, err.Error()
 		return res
 	}

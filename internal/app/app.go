@@ -88,6 +88,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
 		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: providers}), opens: hitrate.NewPool(o.Now, providers),
 	}
+	a.parts.clock = newClock(o.Now, func() *journal.Journal { return a.journal })
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {
 		return nil, err

@@ -59,8 +59,10 @@ func cleanup(ctx context.Context, o Options) error {
 		c.journal = journal.OpenMemory(journal.Options{Logger: logger})
 		defer c.journal.Close()
 	}
+	clock := newClock(o.Now, func() *journal.Journal { return c.journal })
 	for _, t := range targets {
 		opts := dirOptions(t.Name, cfg, logger, o.Now)
+		opts.Clock = clock
 		if o.Cleanup.Files {
 			opts.OnFile = c.out.file
 		}

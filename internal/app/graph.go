@@ -66,6 +66,7 @@ type parts struct {
 	now     func() time.Time
 	swept   func() // after each sweep of processes
 	held    *heldFiles
+	clock   *action.Clock
 	exits   *exits
 	pulls   *pull.Metrics
 	submit  func(context.Context, alert.Batch) ([]alert.Disposition, error)
@@ -267,7 +268,7 @@ func rooted(rootfs, dir string) string {
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
-	opts.Opens = g.opensOf(t)
+	opts.Opens, opts.Clock = g.opensOf(t), p.clock
 	if temps := rootedTemps(o.RootFS, t.TempDirs); len(temps) > 0 {
 		out.Actions[dispatch.ActionCleanTemp] = notingAction{action.NewCleanTemp(opts, temps), p.held}
 	}
