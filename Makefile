@@ -32,9 +32,12 @@ format: ## format the sources
 
 test: install-tools ## all tests that need no other server
 	$(GO) test ./...
+	$(GO) test -tags portable ./internal/dirscan
 
 lint: ## vet and golangci-lint, with the end-to-end tests
 	$(GO) vet -tags e2e ./...
+	GOOS=darwin $(GO) vet ./internal/dirscan
+	GOOS=freebsd $(GO) vet ./internal/dirscan
 	$(GOLANGCI) run --build-tags e2e ./...
 
 check-metrics: build install-tools ## promtool check metrics on the running exporter
@@ -47,7 +50,7 @@ check-rules: install-tools ## promtool check and test of the shipped rules, with
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
-	$(GO) test -tags e2e -count=1 -timeout 20m ./internal/e2e/... ./internal/web
+	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
 
 bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
 	examples/bench/report.sh

@@ -1,3 +1,5 @@
+//go:build linux && !portable
+
 package dirscan
 
 import (
@@ -227,11 +229,7 @@ func (w *walker) fail(err error) {
 	if !ok {
 		errno = unix.EIO
 	}
-	w.res.Skipped[SkipError]++
-	if w.res.Errnos == nil {
-		w.res.Errnos = make(map[unix.Errno]int64)
-	}
-	w.res.Errnos[errno]++
+	w.res.fail(errno)
 }
 
 // read takes one buffer of f's listing: files are looked at at once, sub-folders are kept.
@@ -387,24 +385,7 @@ func (w *walker) file(f *frame, name []byte) error {
 		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
 		AtimeNs: Nanoseconds(&st.Atime), MtimeNs: Nanoseconds(&st.Mtime), CtimeNs: Nanoseconds(&st.Ctime),
 	}
-	at := e.NewestNs()
-	if w.o.Age != nil {
-		at = w.o.Age(e)
-	}
-	r := &w.res
-	if r.Files == 0 || at < r.OldestNs {
-		r.OldestNs = at
-	}
-	r.NewestNs = max(r.NewestNs, at)
-	r.Files++
-	if e.SizeBytes == 0 {
-		r.EmptyFiles++
-	}
-	r.SizeBytes += e.SizeBytes
-	r.AllocatedBytes += e.AllocatedBytes
-	if w.o.Ages != nil {
-		w.o.Ages.Add(w.o.Now.UnixNano()-at, e.SizeBytes, e.AllocatedBytes)
-	}
+	w.res.add(e, w.o)
 	switch {
 	case w.o.Visit == nil:
 		return nil

@@ -147,7 +147,7 @@ type exporter struct {
 	dir  string // holds the config and the journal
 }
 
-var listening = regexp.MustCompile(`address=([0-9.]+:[0-9]+)`)
+var listening = regexp.MustCompile(`msg="Listening on" address=([0-9.]+:[0-9]+)`)
 
 // startExporter writes the config and starts the binary on a free loopback port. In the config,
 // the journal goes below dir.

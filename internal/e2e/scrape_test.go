@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,7 +35,7 @@ targets:
     temp_dirs:
       - {name: tts, dir: `+tts+`, include: ['*.wav'], max_age: 1h, age_by: mtime, min_age: 1s}
 `)
-	starved := watchMachine(t)
+	starved := watchMachine(t, e.cmd.Process.Pid)
 	var (
 		took    []time.Duration
 		excused int
@@ -74,40 +78,58 @@ targets:
 	if worst > worstScrape {
 		t.Errorf("the slowest scrape took %s, want at most %s", worst, worstScrape)
 	}
-	if excused > 3 {
+	t.Logf("%d slow scrapes fell into moments in which others had the machine", excused)
+	if excused > max(3, len(took)/20) {
 		t.Errorf("%d scrapes were slow while the machine was busy elsewhere: run the test on a quiet one", excused)
 	}
 }
 
 const worstScrape = 50 * time.Millisecond
 
-// watchMachine notes when this process itself was not scheduled in time: on a machine that others
-// use too, a slow scrape in such a moment says nothing about the exporter. starved reports whether
-// that happened within a scrape, for a good part of it.
-func watchMachine(t *testing.T) (starved func(at time.Time, d time.Duration) bool) {
-	const every = 2 * time.Millisecond
+// watchMachine notes when this process itself was not scheduled in time, and when processes that
+// are not the test's own took a good part of a core: on a machine that others use too, a slow
+// scrape in such a moment says nothing about the exporter. starved reports whether that was so
+// around a scrape.
+func watchMachine(t *testing.T, pid int) (starved func(at time.Time, d time.Duration) bool) {
+	const (
+		every  = 2 * time.Millisecond
+		counts = 100 * time.Millisecond
+		much   = 0.3 // of a core, used by others
+	)
 	var (
 		mu   sync.Mutex
 		late []time.Time
 	)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	note := func(at time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		late = append(late, at)
+	}
 	wg.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		last := time.Now()
+		last, counted := time.Now(), time.Now()
+		others := othersTicks(pid)
 		for {
 			select {
 			case <-stop:
 				return
 			case <-tick.C:
-				now := time.Now()
-				if now.Sub(last) > worstScrape/3 {
-					mu.Lock()
-					late = append(late, now)
-					mu.Unlock()
+			}
+			now := time.Now()
+			if now.Sub(last) > worstScrape/3 {
+				note(now)
+			}
+			last = now
+			if span := now.Sub(counted); span >= counts {
+				used := othersTicks(pid)
+				if (used-others)/100 > much*span.Seconds() {
+					note(counted)
+					note(now)
 				}
-				last = now
+				others, counted = used, now
 			}
 		}
 	})
@@ -118,6 +140,39 @@ func watchMachine(t *testing.T) (starved func(at time.Time, d time.Duration) boo
 	return func(at time.Time, d time.Duration) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.ContainsFunc(late, func(l time.Time) bool { return l.After(at) && l.Before(at.Add(d+worstScrape)) })
+		from, to := at.Add(-2*counts), at.Add(d+worstScrape)
+		return slices.ContainsFunc(late, func(l time.Time) bool { return l.After(from) && l.Before(to) })
 	}
+}
+
+// othersTicks is the processor time, in hundredths of a second, of everything but the exporter and
+// this test.
+func othersTicks(pid int) float64 {
+	raw, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	fields := strings.Fields(line)
+	var busy float64
+	for i, f := range fields[1:min(len(fields), 9)] {
+		if n, err := strconv.ParseFloat(f, 64); err == nil && i != 3 && i != 4 { // idle, iowait
+			busy += n
+		}
+	}
+	return busy - ticksOf(pid) - ticksOf(os.Getpid())
+}
+
+func ticksOf(pid int) float64 {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return user + system
 }

@@ -66,7 +66,7 @@ targets:
     playbooks: {storm: [clean_temp]}
 `)
 	hook := e.url + "/api/v1/webhook"
-	starved := watchMachine(t)
+	starved := watchMachine(t, e.cmd.Process.Pid)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	var highest, scrapes, slow atomic.Int64

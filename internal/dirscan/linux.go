@@ -1,0 +1,111 @@
+//go:build linux && !portable
+
+package dirscan
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	direntBuffer = 64 << 10
+	heldLevels   = 64      // directories held open, beside the root; those further up are reopened
+	deepBuffer   = 4 << 10 // of the listings of levels further down, so that a deep tree costs no more memory
+	checkEvery   = 256     // entries between two looks at the context
+)
+
+// OpenRoot opens a root for a walk: a directory whose path holds no symbolic link. The error
+// wraps fs.ErrNotExist when it does not exist, and is ErrSymlink for a link.
+func OpenRoot(dir string) (fd int, err error) {
+	how := unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOATIME,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	name, err := unix.ByteSliceFromString(dir)
+	if err == nil {
+		fd, err = openat2(unix.AT_FDCWD, name, how)
+	}
+	switch {
+	case err == nil:
+		return fd, nil
+	case errors.Is(err, unix.ELOOP):
+		return -1, fmt.Errorf("%s: %w", dir, ErrSymlink)
+	default:
+		return -1, &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+}
+
+// openat2 opens a name that ends with a NUL. It retries without O_NOATIME where that is not
+// permitted (another user's directory) and after EINTR and EAGAIN (a rename went on elsewhere).
+// Unlike the wrapper of x/sys it copies nothing to the heap.
+func openat2(dirfd int, name []byte, how unix.OpenHow) (int, error) {
+	for range 16 {
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
+			uintptr(unsafe.Pointer(&how)), unix.SizeofOpenHow, 0, 0)
+		switch {
+		case errno == 0:
+			return int(fd), nil
+		case errno == unix.EPERM && how.Flags&unix.O_NOATIME != 0:
+			how.Flags &^= unix.O_NOATIME
+		case errno == unix.EINTR || errno == unix.EAGAIN:
+		default:
+			return -1, errno
+		}
+	}
+	return -1, unix.EAGAIN
+}
+
+var childHow = unix.OpenHow{
+	Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOATIME,
+	Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+}
+
+// Scan walks the tree once. The error is that of the root, of the context or of Visit; what could
+// not be read below the root is counted in the Result instead.
+func Scan(ctx context.Context, o Options) (Result, error) {
+	fd, err := OpenRoot(o.Dir)
+	if err != nil {
+		return Result{}, err
+	}
+	return ScanFD(ctx, fd, o)
+}
+
+// longestPath is how much of a path is resolved at once; the kernel takes 4096 bytes.
+const longestPath = 3 << 10
+
+// OpenBeneath opens a directory below an open root by its relative path, as the walk does: no
+// link, no mount, nothing outside.
+func OpenBeneath(root int, path string) (int, error) {
+	name, err := unix.ByteSliceFromString(path)
+	if err != nil {
+		return -1, err
+	}
+	return openBeneath(root, name)
+}
+
+// openBeneath is OpenBeneath for a path that ends with a NUL; it overwrites path.
+func openBeneath(root int, path []byte) (int, error) {
+	dir := root
+	for {
+		rest := []byte(nil)
+		if len(path) > longestPath {
+			if cut := bytes.LastIndexByte(path[:longestPath], '/'); cut > 0 { // else the kernel refuses the name
+				path[cut], rest = 0, path[cut+1:]
+			}
+		}
+		next, err := openat2(dir, path, childHow)
+		if dir != root {
+			unix.Close(dir)
+		}
+		if err != nil || rest == nil {
+			return next, err
+		}
+		dir, path = next, rest
+	}
+}
