@@ -15,6 +15,7 @@ func Descs() []*series.Desc {
 		CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheUsedRatio, CacheExpired, CacheOldest,
 		CacheHits, CacheMisses, CacheHitRatio, CacheMinHitRatio, CacheWatchOverflows,
 		TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
+		UploadFiles, UploadSize, UploadMaxSize, UploadOversize, UploadExpired,
 		SourceSuccess, SourceDuration, SourceLastSuccess,
 	}
 }

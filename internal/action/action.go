@@ -58,13 +58,14 @@ type Request struct {
 type PolicyResult struct {
 	Target     string           `json:"target"`
 	Policy     string           `json:"policy"`
-	Kind       string           `json:"kind"` // cache, temp
+	Kind       string           `json:"kind"` // cache, temp, upload
 	Dir        string           `json:"dir"`
-	Files      int64            `json:"files"`       // removed
-	Bytes      int64            `json:"bytes"`       // their apparent size
-	FreedBytes int64            `json:"freed_bytes"` // allocated blocks given back: last links only
-	Scanned    int64            `json:"scanned"`     // files looked at
-	Skipped    map[string]int64 `json:"skipped"`     // not removed although due, by reason
+	Quarantine string           `json:"quarantine,omitempty"` // where files are moved to in place of being removed
+	Files      int64            `json:"files"`                // removed or moved
+	Bytes      int64            `json:"bytes"`                // their apparent size
+	FreedBytes int64            `json:"freed_bytes"`          // allocated blocks given back: last links only
+	Scanned    int64            `json:"scanned"`              // files looked at
+	Skipped    map[string]int64 `json:"skipped"`              // not removed although due, by reason
 	Outcome    Outcome          `json:"outcome"`
 	Error      string           `json:"error,omitempty"`
 }

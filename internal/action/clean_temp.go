@@ -36,7 +36,7 @@ func (a *CleanTemp) Run(ctx context.Context, req Request) (Result, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		res := runPolicy(ctx, req, &a.opts, KindTemp, &p.Common, func(r *dirRun) error { return cleanTemp(r, p) })
+		res := runPolicy(ctx, req, &a.opts, KindTemp, &p.Common, "", func(r *dirRun) error { return cleanTemp(r, p) })
 		results = append(results, res)
 		a.opts.Logger.Info("cleaned temp files", "target", a.opts.Target, "dir", p.Name, "files", res.Files,
 			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)

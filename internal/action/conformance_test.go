@@ -43,6 +43,14 @@ var subjects = map[string]func(t *testing.T) subject{
 		a := NewEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
 		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
+	"enforce_uploads": func(t *testing.T) subject {
+		dir := realDir(t)
+		for _, name := range []string{"a", "b", "c"} {
+			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
+		}
+		a := NewEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
+		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
+	},
 	"collect_garbage": func(*testing.T) subject {
 		h := &fakeHeap{}
 		a := NewCollectGarbage(CollectGarbageOptions{Target: "svc", Collector: h, Logger: quiet})

@@ -220,6 +220,9 @@ func (o *oldestFirst) boundary(need amount, further bool) (at reach, older amoun
 
 // forecast returns about how many files an eviction of need would remove.
 func (o *oldestFirst) forecast(need amount) int64 {
+	if o.ages == nil { // nothing may go by its age
+		return 0
+	}
 	at, older, inside := o.boundary(need, false)
 	if at.from == last || inside == 0 {
 		return older.files

@@ -41,7 +41,7 @@ func (a *EvictCache) Run(ctx context.Context, req Request) (Result, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		res := runPolicy(ctx, req, &a.opts, KindCache, &p.Common, func(r *dirRun) error { return evictCache(r, p) })
+		res := runPolicy(ctx, req, &a.opts, KindCache, &p.Common, "", func(r *dirRun) error { return evictCache(r, p) })
 		results = append(results, res)
 		a.opts.Logger.Info("cache evicted", "target", a.opts.Target, "cache", p.Name, "entries", res.Files,
 			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)

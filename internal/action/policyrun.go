@@ -17,8 +17,9 @@ import (
 
 // The kinds of directory policies, as results name them.
 const (
-	KindCache = "cache"
-	KindTemp  = "temp"
+	KindCache  = "cache"
+	KindTemp   = "temp"
+	KindUpload = "upload"
 )
 
 const (
@@ -36,7 +37,7 @@ type DirOptions struct {
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
 	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
-	// its path relative to the root and why: expired, empty, over_limit.
+	// its path relative to the root and why: expired, empty, oversized, over_limit.
 	OnFile func(p PolicyResult, path []byte, why string)
 	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
 	Opens map[string]Opens
@@ -69,9 +70,10 @@ type dirRun struct {
 	kept     int64 // names that the last scan passed over because of keep
 }
 
-// runPolicy checks the root again, as it is now, and runs work on it.
-func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *policy.Common, work func(*dirRun) error) PolicyResult {
-	res := PolicyResult{Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Skipped: make(map[string]int64), Outcome: Done}
+// runPolicy checks the root again, as it is now, and runs work on it. Files are moved into
+// quarantine unless that is "".
+func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *policy.Common, quarantine string, work func(*dirRun) error) PolicyResult {
+	res := PolicyResult{Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantine, Skipped: make(map[string]int64), Outcome: Done}
 	if req.DryRun {
 		res.Outcome = DryRun
 	}
@@ -89,6 +91,9 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 		return res
 	}
 	names, err := c.Compile()
+	if err == nil && quarantine != "" {
+		err = checkQuarantine(c.Dir, quarantine, o.Reserved)
+	}
 	if err != nil {
 		res.Outcome, res.Error = Failed, err.Error()
 		return res
@@ -96,13 +101,21 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 	r := &dirRun{ctx: ctx, req: req, opts: o, common: c, names: names, now: o.Now(), res: res}
 	r.remover = safefs.NewRemover(safefs.Options{
 		Dir: c.Dir, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
-		AgeNs: c.AgeNs, Strict: c.Strict, Now: r.now,
+		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
 	})
 	defer r.remover.Close()
 	r.sweep(kind)
 	err = work(r)
 	r.finish(err)
 	return r.res
+}
+
+func checkQuarantine(dir, quarantine string, reserved []string) error {
+	err := safefs.CheckQuarantine(dir, quarantine, reserved...)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("the quarantine does not exist: mkdir -m 0700 it (%w)", err)
+	}
+	return err
 }
 
 // sweep finishes what strict runs that were killed have begun, and tells what it leaves.

@@ -246,17 +246,13 @@ func (a *App) startTimers(g *graph) {
 	ctx, a.stopTimers = context.WithCancel(a.ctx)
 	for i := range g.cfg.Targets {
 		t := &g.cfg.Targets[i]
-		for _, d := range t.TempDirs {
-			if d.Every > 0 {
-				a.tasks.Go(func() { a.schedule(ctx, t.Name, d.Name, d.Every.Std()) })
-			}
-		}
+		a.startSchedules(ctx, t)
 	}
 }
 
 // schedule asks for a clean-up of one folder on its own interval.
-func (a *App) schedule(ctx context.Context, target, dir string, every time.Duration) {
-	t := time.NewTicker(every)
+func (a *App) schedule(ctx context.Context, target string, s scheduled) {
+	t := time.NewTicker(s.every)
 	defer t.Stop()
 	for {
 		select {
@@ -265,10 +261,10 @@ func (a *App) schedule(ctx context.Context, target, dir string, every time.Durat
 		case <-t.C:
 		}
 		_, err := a.dispatcher.RunNow(ctx, dispatch.ManualRequest{
-			Target: target, Action: dispatch.ActionCleanTemp, Only: dir, Trigger: alert.TriggerSchedule,
+			Target: target, Action: s.action, Only: s.policy, Trigger: alert.TriggerSchedule,
 		})
 		if err != nil && ctx.Err() == nil {
-			a.logger.Warn("a scheduled clean-up was not started", "target", target, "dir", dir, "err", err)
+			a.logger.Warn("a scheduled clean-up was not started", "target", target, "dir", s.policy, "err", err)
 		}
 	}
 }

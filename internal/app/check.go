@@ -111,11 +111,8 @@ func (tp *targetPlan) members(tracker *proc.Tracker) {
 func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Config, o *Options, logger *slog.Logger) error {
 	opts := dirOptions(t.Name, cfg, logger, o.Now)
 	req := action.Request{Target: t.Name, DryRun: true}
-	for _, a := range []action.Action{
-		action.NewCleanTemp(opts, rootedTemps(o.RootFS, t.TempDirs)),
-		action.NewEvictCache(opts, rootedCaches(o.RootFS, t.Caches)),
-	} {
-		res, err := a.Run(ctx, req)
+	for _, a := range dirActions(t, o, opts) {
+		res, err := a.action.Run(ctx, req)
 		if err != nil {
 			return err
 		}
@@ -177,7 +174,11 @@ func (tp *targetPlan) print(w io.Writer) {
 	}
 	for i := range tp.Cleanup {
 		r := &tp.Cleanup[i]
-		fmt.Fprintf(w, "  %s %s: would remove %d of %d files in %s, %s", r.Kind, r.Policy, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
+		verb := "remove"
+		if r.Quarantine != "" {
+			verb = "move to " + quoteName(r.Quarantine)
+		}
+		fmt.Fprintf(w, "  %s %s: would %s %d of %d files in %s, %s", r.Kind, r.Policy, verb, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
 		if s := skippedText(r.Skipped); s != "" {
 			fmt.Fprintf(w, "; left alone: %s", s)
 		}

@@ -49,7 +49,7 @@ targets:
 	f("enforce with basic auth", "mode: enforce"+target, everywhere, filepath.Join(dir, "web.yml"), ExitOK, "")
 	f("one target enforces", strings.Replace(target, "name: app", "name: app\n    mode: enforce", 1), "[::]:10042", "", ExitConfig, "would let every host")
 	f("a rule's own playbook", target+rule("own.yml", "spillway_memory_used_ratio > 2", "mine"), here, "", ExitOK, "")
-	f("a playbook that does not exist", target+rule("playbook.yml", "spillway_memory_used_ratio > 2", "nowhere"), here, "", ExitConfig, `the playbook "nowhere" does not exist; write one of clean_temp, mine, on_exit`)
+	f("a playbook that does not exist", target+rule("playbook.yml", "spillway_memory_used_ratio > 2", "nowhere"), here, "", ExitConfig, `the playbook "nowhere" does not exist; write one of clean_temp, enforce_uploads, mine, on_exit`)
 	f("a metric that does not exist", target+rule("metric.yml", "spillway_memory_usd_ratio > 2", "mine"), here, "", ExitConfig, "the metric spillway_memory_usd_ratio does not exist")
 	f("a cycle", target+"      a: [b]\n      b: [a]\n", here, "", ExitConfig, "targets[0].playbooks.a: names itself: a -> b -> a")
 	f("a step that is no playbook", target+"      a: [nowhere]\n", here, "", ExitConfig, `"nowhere" is neither an action nor a playbook`)

@@ -66,12 +66,10 @@ func cleanup(ctx context.Context, o Options) error {
 		if o.Cleanup.Files {
 			opts.OnFile = c.out.file
 		}
-		temps, caches := rootedTemps(o.RootFS, t.TempDirs), rootedCaches(o.RootFS, t.Caches)
-		if err := c.run(ctx, t, "clean_temp", action.NewCleanTemp(opts, temps), len(temps)); err != nil {
-			return err
-		}
-		if err := c.run(ctx, t, "evict_cache", action.NewEvictCache(opts, caches), len(caches)); err != nil {
-			return err
+		for _, a := range dirActions(t, &o, opts) {
+			if err := c.run(ctx, t, a); err != nil {
+				return err
+			}
 		}
 	}
 	return c.out.finish()
@@ -92,7 +90,8 @@ func cleanupTargets(cfg *config.Config, o *CleanupOptions) ([]*config.Target, er
 	policyFound := o.Policy == ""
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		if len(t.TempDirs)+len(t.Caches) == 0 {
+		actions := dirActions(t, &Options{}, action.DirOptions{})
+		if len(actions) == 0 {
 			continue
 		}
 		known = append(known, t.Name)
@@ -100,11 +99,8 @@ func cleanupTargets(cfg *config.Config, o *CleanupOptions) ([]*config.Target, er
 			continue
 		}
 		out = append(out, t)
-		for _, p := range t.TempDirs {
-			policyFound = policyFound || p.Name == o.Policy
-		}
-		for _, p := range t.Caches {
-			policyFound = policyFound || p.Name == o.Policy
+		for _, a := range actions {
+			policyFound = policyFound || slices.Contains(a.policies, o.Policy)
 		}
 	}
 	for _, name := range o.Targets {
@@ -114,9 +110,9 @@ func cleanupTargets(cfg *config.Config, o *CleanupOptions) ([]*config.Target, er
 	}
 	switch {
 	case len(out) == 0:
-		return nil, errors.New("nothing to clean: no target has caches or temp_dirs")
+		return nil, errors.New("nothing to clean: no target has caches, temp_dirs or uploads")
 	case !policyFound:
-		return nil, fmt.Errorf("--policy %s: the chosen targets have no cache or temp_dir of this name", o.Policy)
+		return nil, fmt.Errorf("--policy %s: the chosen targets have no directory policy of this name", o.Policy)
 	}
 	return out, nil
 }
@@ -138,10 +134,7 @@ func (c *cleaner) dryRun(t *config.Target) bool {
 	return t.Mode != config.Enforce
 }
 
-func (c *cleaner) run(ctx context.Context, t *config.Target, name string, a action.Action, policies int) error {
-	if policies == 0 {
-		return nil
-	}
+func (c *cleaner) run(ctx context.Context, t *config.Target, a dirAction) error {
 	dry := c.dryRun(t)
 	req := action.Request{
 		Target: t.Name, Trigger: string(alert.TriggerManual), DryRun: dry, Only: c.opts.Cleanup.Policy,
@@ -153,13 +146,13 @@ func (c *cleaner) run(ctx context.Context, t *config.Target, name string, a acti
 	}
 	start := c.opts.Now()
 	id, err := c.journal.Begin(ctx, journal.Record{
-		Time: start, Target: t.Name, Playbook: "cleanup", Step: 1, Action: name, Trigger: req.Trigger, Mode: mode,
+		Time: start, Target: t.Name, Playbook: "cleanup", Step: 1, Action: a.name, Trigger: req.Trigger, Mode: mode,
 		Intent: "one shot by the command cleanup",
 	})
 	if err != nil {
 		return fmt.Errorf("nothing was removed: %w", err)
 	}
-	res, runErr := a.Run(ctx, req)
+	res, runErr := a.action.Run(ctx, req)
 	c.out.policies(res.Policies)
 	err = c.journal.Finish(context.WithoutCancel(ctx), id, func(r *journal.Record) {
 		r.Files, r.Bytes, r.FreedBytes, r.Skipped = res.Files, res.Bytes, res.FreedBytes, res.Skipped

@@ -34,6 +34,7 @@ const (
 	sourceHeap       = "heap"
 	sourceCache      = "cache"
 	sourceTemp       = "temp"
+	sourceUpload     = "upload"
 )
 
 const (
@@ -236,6 +237,11 @@ func (g *graph) dirLane(o *Options) (collector.Lane, error) {
 			}
 			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: t.Name, Impl: src})
 		}
+		jobs, err := folderJobs(t, o)
+		if err != nil {
+			return lane, err
+		}
+		lane.Jobs = append(lane.Jobs, jobs...)
 	}
 	if g.cfg.Defaults {
 		src, err := collector.NewTemp(collector.HostTarget, hostTemp(o.RootFS))
@@ -269,11 +275,8 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
 	opts.Opens, opts.Clock = g.opensOf(t), p.clock
-	if temps := rootedTemps(o.RootFS, t.TempDirs); len(temps) > 0 {
-		out.Actions[dispatch.ActionCleanTemp] = notingAction{action.NewCleanTemp(opts, temps), p.held}
-	}
-	if caches := rootedCaches(o.RootFS, t.Caches); len(caches) > 0 {
-		out.Actions[dispatch.ActionEvictCache] = action.NewEvictCache(opts, caches)
+	for _, a := range dirActions(t, o, opts) {
+		out.Actions[a.name] = notingAction{a.action, p.held}
 	}
 	if client != nil {
 		out.Actions[dispatch.ActionCollectGarbage] = action.NewCollectGarbage(action.CollectGarbageOptions{

@@ -12,10 +12,10 @@ import (
 // must not call a clean-up ineffective for them.
 type heldFiles struct {
 	mu   sync.Mutex
-	left map[[2]string]int64 // by target and policy
+	left map[[3]string]int64 // by target, kind and policy
 }
 
-func newHeldFiles() *heldFiles { return &heldFiles{left: make(map[[2]string]int64)} }
+func newHeldFiles() *heldFiles { return &heldFiles{left: make(map[[3]string]int64)} }
 
 func (h *heldFiles) note(results []action.PolicyResult) {
 	h.mu.Lock()
@@ -26,14 +26,14 @@ func (h *heldFiles) note(results []action.PolicyResult) {
 		for _, count := range r.Skipped {
 			n += count
 		}
-		h.left[[2]string{r.Target, r.Policy}] = n
+		h.left[[3]string{r.Target, r.Kind, r.Policy}] = n
 	}
 }
 
-func (h *heldFiles) of(target, policy string) int64 {
+func (h *heldFiles) of(target, kind, policy string) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.left[[2]string{target, policy}]
+	return h.left[[3]string{target, kind, policy}]
 }
 
 // notingAction is an action whose results are noted.

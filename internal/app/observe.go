@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -19,6 +20,7 @@ var sources = map[dispatch.Subject]string{
 	dispatch.SubjectHeap:   sourceHeap,
 	dispatch.SubjectCache:  sourceCache,
 	dispatch.SubjectTemp:   sourceTemp,
+	dispatch.SubjectUpload: sourceUpload,
 }
 
 // jobsOf selects the jobs that a fresh reading of a subject needs.
@@ -48,7 +50,7 @@ func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
 		r = o.memory(target)
 	case dispatch.SubjectHeap:
 		r = o.heap(target)
-	case dispatch.SubjectCache, dispatch.SubjectTemp:
+	case dispatch.SubjectCache, dispatch.SubjectTemp, dispatch.SubjectUpload:
 		r = o.directories(target, s)
 	}
 	if r.Known {
@@ -98,22 +100,29 @@ func (o observer) heap(target string) dispatch.Reading {
 	return dispatch.Reading{}
 }
 
-// directories reads the fullest cache, or the folder of temporary files that is furthest over its
-// policy. Over a limit is at warning.
+// directories reads the fullest cache, or the folder that is furthest over its policy. Over a limit
+// is at warning.
 func (o observer) directories(target string, s dispatch.Subject) dispatch.Reading {
 	var r dispatch.Reading
 	for _, t := range health.Targets(o.a.parts.store.SnapshotOf(nil, target)) {
 		if t.Name != target {
 			continue
 		}
-		if s == dispatch.SubjectCache {
+		switch s {
+		case dispatch.SubjectCache:
 			for i := range t.Caches {
 				r = worse(r, cacheReading(&t.Caches[i]))
 			}
-			continue
-		}
-		for i := range t.Temps {
-			r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, t.Temps[i].Name)))
+		case dispatch.SubjectTemp:
+			for i := range t.Temps {
+				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, action.KindTemp, t.Temps[i].Name)))
+			}
+		default:
+			for i := range t.Folders {
+				if f := &t.Folders[i]; f.Kind == string(s) {
+					r = worse(r, folderReading(f, o.a.parts.held.of(target, f.Kind, f.Name)))
+				}
+			}
 		}
 	}
 	return r

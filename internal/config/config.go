@@ -62,6 +62,7 @@ type Target struct {
 	Heap      heap.Config            `yaml:"heap"`
 	Caches    []policy.Cache         `yaml:"caches"`
 	TempDirs  []policy.Temp          `yaml:"temp_dirs"`
+	Uploads   []policy.Upload        `yaml:"uploads"`
 	Playbooks dispatch.Playbooks     `yaml:"playbooks"`
 }
 

@@ -85,6 +85,7 @@ func (c *Config) validate(report, warn reporter) {
 	c.checkWatchers(report)
 	c.Alertmanager.Validate(c.Instance, report.under("alertmanager"))
 	c.checkDirs(report, warn)
+	c.checkQuarantines(report, warn)
 	for i := range c.Targets {
 		if p := c.Targets[i].Processes; p != nil {
 			for _, w := range p.Match.Warnings("/") {
@@ -158,8 +159,8 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 	if t.Processes != nil {
 		t.Processes.Validate(report.under(key + ".processes"))
 	}
-	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && t.Heap.Provider == "" {
-		at("", "watches nothing: write processes, heap, caches or temp_dirs")
+	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && t.Heap.Provider == "" {
+		at("", "watches nothing: write processes, heap, caches, temp_dirs or uploads")
 	}
 	t.Memory.Validate(report.under(key + ".memory"))
 	t.Heap.Validate(report.under(key + ".heap"))
@@ -186,9 +187,19 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 		k := fmt.Sprintf("%s.temp_dirs[%d]", key, j)
 		policyName(k, "temp", t.TempDirs[j].Name)
 		t.TempDirs[j].Validate(report.under(k))
-		if every := t.TempDirs[j].Every.Std(); every > 0 && every < minEvery {
-			report(k+".every", "%s is too often: write at least %s", every, minEvery)
-		}
+		checkEvery(k, t.TempDirs[j].Every, report)
+	}
+	for j := range t.Uploads {
+		k := fmt.Sprintf("%s.uploads[%d]", key, j)
+		policyName(k, "upload", t.Uploads[j].Name)
+		t.Uploads[j].Validate(report.under(k))
+		checkEvery(k, t.Uploads[j].Every, report)
+	}
+}
+
+func checkEvery(key string, every units.Duration, report reporter) {
+	if every > 0 && every.Std() < minEvery {
+		report(key+".every", "%s is too often: write at least %s", every.Std(), minEvery)
 	}
 }
 
@@ -199,6 +210,8 @@ func (t *Target) Has(action string) bool {
 		return len(t.TempDirs) > 0
 	case dispatch.ActionEvictCache:
 		return len(t.Caches) > 0
+	case dispatch.ActionEnforceUploads:
+		return len(t.Uploads) > 0
 	case dispatch.ActionCollectGarbage:
 		return t.Heap.Enabled()
 	case dispatch.ActionReclaimCgroup, dispatch.ActionSignal:
@@ -226,6 +239,9 @@ func (c *Config) dirs() []dirKey {
 		for j := range c.Targets[i].TempDirs {
 			add(&c.Targets[i].TempDirs[j].Common, fmt.Sprintf("targets[%d].temp_dirs[%d]", i, j))
 		}
+		for j := range c.Targets[i].Uploads {
+			add(&c.Targets[i].Uploads[j].Common, fmt.Sprintf("targets[%d].uploads[%d]", i, j))
+		}
 	}
 	return out
 }
@@ -244,6 +260,30 @@ func (c *Config) checkDirs(report, warn reporter) {
 		j := slices.IndexFunc(dirs[:i], func(o dirKey) bool { return policy.Overlap(o.dir, d.dir) })
 		if j >= 0 {
 			report(d.key, "%q overlaps %q of %s: two policies must not share files; write separate directories", d.dir, dirs[j].dir, dirs[j].key)
+		}
+	}
+}
+
+// checkQuarantines refuses folders into which uploads cannot be moved, or which a policy would clean.
+func (c *Config) checkQuarantines(report, warn reporter) {
+	dirs := c.dirs()
+	for i := range c.Targets {
+		for j := range c.Targets[i].Uploads {
+			u, key := &c.Targets[i].Uploads[j], fmt.Sprintf("targets[%d].uploads[%d].quarantine", i, j)
+			if u.Quarantine == "" || !filepath.IsAbs(u.Quarantine) || filepath.Clean(u.Quarantine) != u.Quarantine {
+				continue
+			}
+			if k := slices.IndexFunc(dirs, func(d dirKey) bool { return policy.Overlap(d.dir, u.Quarantine) }); k >= 0 {
+				report(key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", u.Quarantine, dirs[k].dir, dirs[k].key)
+				continue
+			}
+			err := safefs.CheckQuarantine(u.Dir, u.Quarantine, c.Journal.ReservedDirs()...)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				warn(key, "%q does not exist yet: mkdir -m 0700 it, else nothing is moved", u.Quarantine)
+			case err != nil:
+				report(key, "%v", err)
+			}
 		}
 	}
 }

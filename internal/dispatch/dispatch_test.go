@@ -629,7 +629,7 @@ func TestDryRunTargetNeverActs(t *testing.T) {
 		real := 0
 		for _, m := range []string{ModeDryRun, ModeEnforce, "", "ENFORCE", "enforced"} {
 			for _, dry := range []*bool{nil, &yes, &no} {
-				for _, name := range DefaultNames() {
+				for name := range w.target("svc", m, nil).Playbooks {
 					set(m)
 					_, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Playbook: name, DryRun: dry, Force: true})
 					if dry == &no && m != ModeEnforce && !errors.Is(err, ErrNotEnforced) {

@@ -25,6 +25,8 @@ func (d *Dispatcher) logBegin(r *run, now Reading, level series.Level) {
 		d.log.Warn("cache pressure", args...)
 	case SubjectTemp:
 		d.log.Warn("temp pressure", args...)
+	case SubjectUpload:
+		d.log.Warn("upload pressure", args...)
 	default:
 		d.log.Warn("memory pressure", args...)
 	}
@@ -54,6 +56,8 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 		d.log.Log(ctx, severity, "cache after relief", args...)
 	case r.subject == SubjectTemp:
 		d.log.Log(ctx, severity, "temp after relief", args...)
+	case r.subject == SubjectUpload:
+		d.log.Log(ctx, severity, "uploads after relief", args...)
 	default:
 		d.log.Log(ctx, severity, "memory after relief", args...)
 	}

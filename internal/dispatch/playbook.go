@@ -22,6 +22,7 @@ const (
 	ActionCleanTemp      = "clean_temp"
 	ActionEvictCache     = "evict_cache"
 	ActionCollectGarbage = "collect_garbage"
+	ActionEnforceUploads = "enforce_uploads"
 	ActionReclaimCgroup  = action.NameReclaim
 	ActionHTTP           = action.NameHTTP
 	ActionCommand        = action.NameCommand
@@ -44,29 +45,32 @@ const (
 
 var (
 	ownActions       = []string{ActionHTTP, ActionCommand, ActionSignal, ActionReclaimCgroup}
-	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage, ActionReclaimCgroup, ActionHTTP, ActionCommand, ActionSignal}
+	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage, ActionEnforceUploads, ActionReclaimCgroup, ActionHTTP, ActionCommand, ActionSignal}
 	stepKeys         = append([]string{"do", "to", "when", "cooldown", "timeout", "verify"}, action.SettingKeys()...)
 	verifyKeys       = []string{"after", "below"}
 	playbookForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 	defaultPlaybooks = map[string][]string{
-		"relieve_memory": {ActionCleanTemp, ActionEvictCache, ActionCollectGarbage},
-		"relieve_heap":   {ActionCollectGarbage},
-		"trim_cache":     {ActionEvictCache},
-		"clean_temp":     {ActionCleanTemp},
-		PlaybookOnExit:   {ActionCleanTemp},
+		"relieve_memory":  {ActionCleanTemp, ActionEvictCache, ActionCollectGarbage},
+		"relieve_heap":    {ActionCollectGarbage},
+		"trim_cache":      {ActionEvictCache},
+		"clean_temp":      {ActionCleanTemp},
+		"enforce_uploads": {ActionEnforceUploads},
+		PlaybookOnExit:    {ActionCleanTemp},
 	}
 	defaultSubjects = map[string]Subject{
-		"relieve_memory": SubjectMemory,
-		"relieve_heap":   SubjectHeap,
-		"trim_cache":     SubjectCache,
-		"clean_temp":     SubjectTemp,
-		PlaybookOnExit:   SubjectTemp,
+		"relieve_memory":  SubjectMemory,
+		"relieve_heap":    SubjectHeap,
+		"trim_cache":      SubjectCache,
+		"clean_temp":      SubjectTemp,
+		"enforce_uploads": SubjectUpload,
+		PlaybookOnExit:    SubjectTemp,
 	}
 	// The others do what their step says: nobody knows what it relieves.
 	actionSubjects = map[string]Subject{
 		ActionCleanTemp:      SubjectTemp,
 		ActionEvictCache:     SubjectCache,
 		ActionCollectGarbage: SubjectHeap,
+		ActionEnforceUploads: SubjectUpload,
 		ActionReclaimCgroup:  SubjectMemory,
 	}
 )
@@ -282,6 +286,7 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 		ActionCleanTemp:      "temp_dirs",
 		ActionEvictCache:     "caches",
 		ActionCollectGarbage: "heap: {provider: ..., address: ...}",
+		ActionEnforceUploads: "uploads",
 		ActionReclaimCgroup:  "processes",
 		ActionSignal:         "processes",
 	}

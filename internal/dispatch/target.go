@@ -27,6 +27,7 @@ const (
 	SubjectHeap   Subject = "heap"
 	SubjectCache  Subject = "cache"
 	SubjectTemp   Subject = "temp"
+	SubjectUpload Subject = "upload"
 )
 
 // Target is one service and what can be done for it.
@@ -50,7 +51,7 @@ type Reading struct {
 	Known   bool         // false: nothing could be read, all else is zero
 	Ratio   float64      // of the limit
 	Peak    float64      // the highest Ratio of the recent past, some minutes
-	Level   series.Level // what Ratio is worth by itself, without hysteresis; a cache or temp folder over a limit is at warning
+	Level   series.Level // what Ratio is worth by itself, without hysteresis; a folder over a limit of its policy is at warning
 	Samples uint64       // how many samples of this subject were taken so far
 	Text    string       // for the journal: "rss 512MB of 1GB (50%)"
 }

@@ -29,9 +29,10 @@ type Target struct {
 	GrowthPerSec   *float64
 	ExhaustionSecs *float64
 
-	Heaps  []Heap
-	Caches []Cache
-	Temps  []Temp
+	Heaps   []Heap
+	Caches  []Cache
+	Temps   []Temp
+	Folders []Folder // of uploads and logs
 
 	Recommendations []Recommendation
 	Newest          time.Time // of the newest value of this target
@@ -97,6 +98,7 @@ func (t *Target) sort() {
 	slices.SortFunc(t.Heaps, func(a, b Heap) int { return cmp.Compare(a.Runtime, b.Runtime) })
 	slices.SortFunc(t.Caches, func(a, b Cache) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(t.Temps, func(a, b Temp) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(t.Folders, func(a, b Folder) int { return cmp.Or(cmp.Compare(b.Kind, a.Kind), cmp.Compare(a.Name, b.Name)) })
 }
 
 // Down reports whether no process of a target that has a selector is running.
@@ -156,7 +158,7 @@ func (t *Target) take(s *series.Sample) bool {
 		t.threshold(s.Values[1], v)
 		return false // a threshold is no sign of life
 	default:
-		return t.takeHeap(s) || t.takeCache(s) || t.takeTemp(s)
+		return t.takeHeap(s) || t.takeCache(s) || t.takeTemp(s) || t.takeFolder(s)
 	}
 	return true
 }

@@ -41,6 +41,9 @@ func recommend(t *Target) []Recommendation {
 	for i := range t.Temps {
 		recommendTemp(&t.Temps[i], add)
 	}
+	for i := range t.Folders {
+		recommendFolder(&t.Folders[i], add)
+	}
 	for i := range t.Caches {
 		recommendCache(&t.Caches[i], add)
 	}

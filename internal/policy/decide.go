@@ -98,16 +98,17 @@ const (
 	Expired         // older than max_age
 	Empty           // empty and older than empty_max_age
 	TooYoung
-	Future // its time lies in the future
+	Future    // its time lies in the future
+	Oversized // larger than one file may be
 )
 
 // Reason returns the name used in counters and listings.
 func (v Verdict) Reason() string {
-	return [...]string{"not_due", "expired", "empty", "too_young", "future"}[v]
+	return [...]string{"not_due", "expired", "empty", "too_young", "future", "oversized"}[v]
 }
 
 // Due reports whether the verdict is to remove.
-func (v Verdict) Due() bool { return v == Expired || v == Empty }
+func (v Verdict) Due() bool { return v == Expired || v == Empty || v == Oversized }
 
 // futureSlack is how far ahead of the clock a time may be before it is called future: other
 // clocks (network filesystems) may be a little ahead.

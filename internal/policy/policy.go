@@ -42,3 +42,6 @@ type Temp struct {
 	MaxFiles    int64          `yaml:"max_files"`     // 0 = no limit; the oldest beyond it go
 	Every       units.Duration `yaml:"every"`         // also run on this schedule; 0 = only when asked
 }
+
+// CommonKeys returns the keys that every policy has.
+func (c *Common) CommonKeys() *Common { return c }

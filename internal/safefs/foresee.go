@@ -20,6 +20,9 @@ func (r *Remover) foresee(dirfd int) Reason {
 	if dir.Mode&unix.S_ISVTX != 0 && dir.Uid != me && uid != me && !r.mayOverrideOwner() {
 		return errorReason(unix.EPERM)
 	}
+	if r.opts.Quarantine != "" {
+		return r.foreseeMove()
+	}
 	return Removed
 }
 

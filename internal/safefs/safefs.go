@@ -54,6 +54,7 @@ type Options struct {
 	MinAge      time.Duration              // floor
 	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                       // move into a private folder and look again first
+	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
 	Now         time.Time
 	ProcRoot    string // for the scan of open descriptors where leases are not to be had; default /proc
 	NoInUse     bool   // benchmarks only: leave out the in-use check
@@ -77,6 +78,7 @@ type Remover struct {
 	opts       Options
 	open       *openFiles // scanned when the first lease is not to be had
 	quarantine int        // descriptor of the private folder; -1 until it is needed
+	into       int        // descriptor of Options.Quarantine; -1 until it is needed
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
@@ -92,20 +94,22 @@ func NewRemover(o Options) *Remover {
 	if o.ProcRoot == "" {
 		o.ProcRoot = "/proc"
 	}
-	return &Remover{opts: o, quarantine: -1}
+	return &Remover{opts: o, quarantine: -1, into: -1}
 }
 
 // Close closes what the run held open.
 func (r *Remover) Close() {
-	if r.quarantine >= 0 {
-		unix.Close(r.quarantine)
+	for _, fd := range []int{r.quarantine, r.into} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 }
 
 const statMask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_NLINK | unix.STATX_UID
 
-// Remove removes an entry during the Visit that found it. freed is the space given back: the
-// allocated blocks of a last link.
+// Remove removes an entry, or moves it into the quarantine, during the Visit that found it. freed is
+// the space given back: the allocated blocks of a last link, and nothing for a move.
 func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 	if why := r.Allowed(e); why != Removed {
 		return 0, why
@@ -114,10 +118,14 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 	if why := r.remove(e.Parent.FD(), IdentityOf(e)); why != Removed {
 		return 0, why
 	}
-	if e.Nlink > 1 {
-		return 0, Removed
+	return r.freed(e.Nlink, e.AllocatedBytes), Removed
+}
+
+func (r *Remover) freed(links uint32, allocated int64) int64 {
+	if links > 1 || r.opts.Quarantine != "" {
+		return 0
 	}
-	return e.AllocatedBytes, Removed
+	return allocated
 }
 
 // Allowed makes the checks that need no further system call.
@@ -179,10 +187,7 @@ func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
 	if why := r.remove(dir, f.Identity); why != Removed {
 		return 0, why
 	}
-	if f.Nlink > 1 {
-		return 0, Removed
-	}
-	return f.AllocatedBytes, Removed
+	return r.freed(f.Nlink, f.AllocatedBytes), Removed
 }
 
 func pathReason(err error) Reason {
@@ -217,6 +222,9 @@ func (r *Remover) remove(dirfd int, id Identity) Reason {
 	}
 	if fd >= 0 && r.broken(fd) {
 		return InUse
+	}
+	if r.opts.Quarantine != "" {
+		return r.moveOut(dirfd, id)
 	}
 	if r.opts.Strict {
 		return r.removeStrictly(dirfd, id)

@@ -28,34 +28,10 @@ func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
 	}
 	r.serial++
 	held := fmt.Sprintf("%s%d-%d", id.heldPrefix(), os.Getpid(), r.serial)
-	name := string(r.name[:len(r.name)-1])
-	err := unix.Renameat2(dirfd, name, r.quarantine, held, unix.RENAME_NOREPLACE)
-	switch err {
-	case nil:
-	case unix.ENOENT:
-		return Changed
-	case unix.EBUSY:
-		return Mount
-	default:
-		return errorReason(err)
+	if why := r.moveAside(dirfd, r.quarantine, held, id); why != Removed {
+		return why
 	}
-	nul := append([]byte(held), 0)
-	var why Reason
-	switch err := statAt(r.quarantine, nul, &r.st); err {
-	case 0:
-		why = r.compare(id, false) // the move itself has changed ctime
-	case unix.ENOENT: // another run has swept it
-		return Changed
-	default:
-		why = errorReason(err)
-	}
-	if why == Removed {
-		return unlink(r.quarantine, nul)
-	}
-	if err := unix.Renameat2(r.quarantine, held, dirfd, name, unix.RENAME_NOREPLACE); err != nil {
-		return errorReason(err)
-	}
-	return why
+	return unlink(r.quarantine, append([]byte(held), 0))
 }
 
 // heldPrefix begins the name of a file in the private folder. It says what the file must be, so

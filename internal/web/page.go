@@ -113,6 +113,7 @@ type card struct {
 	HeapCards []heapCard
 	CacheRows []cacheRow
 	TempRows  []tempRow
+	Folders   []folderRow
 }
 
 type heapCard struct {
@@ -128,6 +129,12 @@ type cacheRow struct {
 
 type tempRow struct {
 	health.Temp
+	Chart *chart
+}
+
+type folderRow struct {
+	health.Folder
+	Title string
 	Chart *chart
 }
 
@@ -347,6 +354,13 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 	}
 	for _, d := range t.Temps {
 		c.TempRows = append(c.TempRows, tempRow{d, s.chart("spillway_temp_files", func(f float64) string { return fmt.Sprintf("%.0f", f) }, tier, find, d.MaxFiles, t.Name, d.Name)})
+	}
+	for _, f := range t.Folders {
+		row := folderRow{f, "Uploads", s.chart("spillway_"+f.Kind+"_size_bytes", mib, tier, find, f.MaxBytes, t.Name, f.Name)}
+		if f.Kind == health.FolderLog {
+			row.Title = "Logs"
+		}
+		c.Folders = append(c.Folders, row)
 	}
 	return c
 }

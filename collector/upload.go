@@ -1,0 +1,67 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// The series of a folder of uploaded files.
+var (
+	UploadFiles    = series.NewGauge("spillway_upload_files", "Uploaded files in the folder.", "target", "dir").Windowed()
+	UploadSize     = series.NewGauge("spillway_upload_size_bytes", "Size of the uploaded files, as the policy's size_by counts it.", "target", "dir").Windowed()
+	UploadMaxSize  = series.NewGauge("spillway_upload_max_size_bytes", "Configured limit of the size of all uploaded files.", "target", "dir")
+	UploadOversize = series.NewGauge("spillway_upload_oversize_files", "Uploaded files that are larger than one may be.", "target", "dir")
+	UploadExpired  = series.NewGauge("spillway_upload_expired_files", "Uploaded files over the configured age.", "target", "dir")
+)
+
+// UploadSource is the Source "upload" of one folder of uploaded files.
+type UploadSource struct {
+	target string
+	policy policy.Upload
+	names  *policy.Names
+}
+
+// NewUpload returns the source; the policy has been validated.
+func NewUpload(target string, p policy.Upload) (*UploadSource, error) {
+	names, err := p.Compile()
+	if err != nil {
+		return nil, fmt.Errorf("uploads %q: %w", p.Name, err)
+	}
+	return &UploadSource{target: target, policy: p, names: names}, nil
+}
+
+// Sample implements Source. The limit is there even where the folder is not.
+func (s *UploadSource) Sample(ctx context.Context, b *series.Batch) error {
+	p := &s.policy
+	if p.MaxBytes > 0 {
+		b.Set(UploadMaxSize, float64(p.MaxBytes), s.target, p.Name)
+	}
+	var size, oversize, expired int64
+	now := b.Time
+	res, err := dirscan.Scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
+		size += p.Size(e)
+		switch {
+		case p.Oversize(e):
+			oversize++
+		case p.Judge(e, now) == policy.Expired:
+			expired++
+		}
+		return nil
+	}))
+	if err != nil {
+		return scanError(err)
+	}
+	b.Set(UploadFiles, float64(res.Files), s.target, p.Name)
+	b.Set(UploadSize, float64(size), s.target, p.Name)
+	if p.MaxFileBytes > 0 {
+		b.Set(UploadOversize, float64(oversize), s.target, p.Name)
+	}
+	if p.MaxAge > 0 {
+		b.Set(UploadExpired, float64(expired), s.target, p.Name)
+	}
+	return unreadable(p.Dir, &res)
+}

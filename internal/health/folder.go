@@ -1,0 +1,91 @@
+package health
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// The kinds of folders.
+const (
+	FolderUpload = "upload"
+	FolderLog    = "log"
+)
+
+// Folder is the state of one folder of uploaded files or of logs.
+type Folder struct {
+	Kind, Name                 string
+	Files, SizeBytes, MaxBytes *float64
+	Oversize, Expired          *float64 // files that are too large, and that the policy would remove for their age or number
+}
+
+// Over reports whether the files of a folder exceed its limit of their size.
+func (f *Folder) Over() bool {
+	size, ok := known(f.SizeBytes)
+	limit, limited := known(f.MaxBytes)
+	return ok && limited && size > limit
+}
+
+// Due returns how many files are too large or to be removed; ok is false where neither is known.
+func (f *Folder) Due() (n float64, ok bool) {
+	a, okA := known(f.Oversize)
+	b, okB := known(f.Expired)
+	return a + b, okA || okB
+}
+
+// takeFolder takes spillway_upload_* and spillway_log_*.
+func (t *Target) takeFolder(s *series.Sample) bool {
+	kind, what, ok := strings.Cut(strings.TrimPrefix(s.Desc.Name, "spillway_"), "_")
+	if !ok || kind != FolderUpload && kind != FolderLog {
+		return false
+	}
+	i := slices.IndexFunc(t.Folders, func(f Folder) bool { return f.Kind == kind && f.Name == s.Values[1] })
+	f := Folder{Kind: kind, Name: s.Values[1]}
+	if i >= 0 {
+		f = t.Folders[i]
+	}
+	v := s.Value
+	switch what {
+	case "files":
+		f.Files = &v
+	case "size_bytes":
+		f.SizeBytes = &v
+	case "max_size_bytes":
+		f.MaxBytes = &v
+	case "oversize_files":
+		f.Oversize = &v
+	case "expired_files":
+		f.Expired = &v
+	default:
+		return false
+	}
+	if i >= 0 {
+		t.Folders[i] = f
+	} else {
+		t.Folders = append(t.Folders, f)
+	}
+	return true
+}
+
+func recommendFolder(f *Folder, add func(priority, format string, args ...any)) {
+	oversize, _ := known(f.Oversize)
+	expired, _ := known(f.Expired)
+	switch {
+	case f.Kind == FolderLog && oversize > 0:
+		add(medium, "Rotate %.0f logs in %s that are over their size", oversize, f.Name)
+	case oversize > 0:
+		add(medium, "Remove %.0f files in %s that are larger than one may be", oversize, f.Name)
+	}
+	switch {
+	case f.Kind == FolderLog && expired > 0:
+		add(low, "Remove %.0f rotated logs in %s that are more than are kept", expired, f.Name)
+	case expired > 0:
+		add(medium, "Remove %.0f files in %s that are over age", expired, f.Name)
+	}
+	if f.Over() {
+		add(medium, "Remove the oldest files in %s: it holds %s and its limit is %s, which frees %s", f.Name,
+			units.Bytes(*f.SizeBytes).Short(), units.Bytes(*f.MaxBytes).Short(), units.Bytes(*f.SizeBytes-*f.MaxBytes).Short())
+	}
+}

@@ -1,0 +1,56 @@
+package health
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+func TestFolders(t *testing.T) {
+	f := func(name string, samples []series.Sample, want ...Recommendation) {
+		t.Helper()
+		targets := Targets(samples)
+		if len(targets) != 1 {
+			t.Fatalf("%s: %d targets", name, len(targets))
+		}
+		if diff := cmp.Diff(want, targets[0].Recommendations); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	f("within", []series.Sample{sample("spillway_upload_files", 3, "a", "up"), sample("spillway_upload_size_bytes", 100, "a", "up"), sample("spillway_upload_max_size_bytes", 100, "a", "up"), sample("spillway_upload_oversize_files", 0, "a", "up")},
+		Recommendation{low, "System operating normally"})
+	f("uploads", []series.Sample{
+		sample("spillway_upload_size_bytes", 3<<20, "a", "up"), sample("spillway_upload_max_size_bytes", 1<<20, "a", "up"),
+		sample("spillway_upload_oversize_files", 2, "a", "up"), sample("spillway_upload_expired_files", 5, "a", "up"),
+	},
+		Recommendation{medium, "Remove 2 files in up that are larger than one may be"},
+		Recommendation{medium, "Remove 5 files in up that are over age"},
+		Recommendation{medium, "Remove the oldest files in up: it holds 3MB and its limit is 1MB, which frees 2MB"})
+	f("logs", []series.Sample{sample("spillway_log_oversize_files", 2, "a", "l"), sample("spillway_log_expired_files", 4, "a", "l")},
+		Recommendation{medium, "Rotate 2 logs in l that are over their size"},
+		Recommendation{low, "Remove 4 rotated logs in l that are more than are kept"})
+}
+
+// Uploads and logs of one name are two folders, uploads first.
+func TestFoldersAreSorted(t *testing.T) {
+	targets := Targets([]series.Sample{
+		sample("spillway_log_files", 1, "a", "x"), sample("spillway_upload_files", 2, "a", "x"), sample("spillway_upload_files", 3, "a", "b"),
+		sample("spillway_log_size_bytes", 7, "a", "x"),
+	})
+	var got []string
+	for _, f := range targets[0].Folders {
+		got = append(got, f.Kind+" "+f.Name)
+	}
+	if diff := cmp.Diff([]string{"upload b", "upload x", "log x"}, got); diff != "" {
+		t.Error(diff)
+	}
+	last := targets[0].Folders[2]
+	if *last.Files != 1 || *last.SizeBytes != 7 || last.Over() {
+		t.Errorf("%+v", last)
+	}
+	if n, ok := last.Due(); n != 0 || ok {
+		t.Errorf("nothing is known to be due, and it is %v, %v", n, ok)
+	}
+}

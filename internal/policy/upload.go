@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// Upload is the policy of a folder that users send files to.
+type Upload struct {
+	Common       `yaml:",inline"`
+	MaxFileBytes units.Bytes    `yaml:"max_file_bytes"` // 0 = no limit; a larger file goes
+	MaxBytes     units.Bytes    `yaml:"max_bytes"`      // 0 = no limit; the oldest beyond it go
+	MaxAge       units.Duration `yaml:"max_age"`        // 0 = no limit
+	Quarantine   string         `yaml:"quarantine"`     // folder that files are moved into; "" = they are removed
+	Every        units.Duration `yaml:"every"`          // also run on this schedule; 0 = only when asked
+}
+
+// Oversize reports whether a file is larger than one may be.
+func (u *Upload) Oversize(e *dirscan.Entry) bool {
+	return u.MaxFileBytes > 0 && u.Size(e) > int64(u.MaxFileBytes)
+}
+
+// Judge says whether an uploaded file is to go by itself: for its size, or else for its age.
+func (u *Upload) Judge(e *dirscan.Entry, now time.Time) Verdict {
+	age := now.UnixNano() - u.AgeNs(e)
+	v := NotDue
+	switch {
+	case u.Oversize(e):
+		v = Oversized
+	case u.MaxAge > 0 && age >= int64(u.MaxAge):
+		v = Expired
+	}
+	switch {
+	case age < -int64(futureSlack):
+		return Future
+	case v.Due() && age < int64(u.Floor()):
+		return TooYoung
+	}
+	return v
+}
+
+// Validate applies the defaults and reports every mistake of an upload policy, with its key and
+// what to write instead.
+func (u *Upload) Validate(report func(key, format string, args ...any)) {
+	if u.Include == nil {
+		u.Include = []string{"*"} // users name the files
+	}
+	u.validate(report)
+	if u.MaxFileBytes == 0 && u.MaxBytes == 0 && u.MaxAge == 0 {
+		report("max_bytes", "no limit is set: write at least one of max_file_bytes, max_bytes and max_age")
+	}
+	if u.MaxBytes > 0 && u.MaxFileBytes > u.MaxBytes {
+		report("max_file_bytes", "%s for one file is more than max_bytes, %s, for all: write less, or raise max_bytes", u.MaxFileBytes, u.MaxBytes)
+	}
+	switch q := u.Quarantine; {
+	case q == "":
+	case !filepath.IsAbs(q):
+		report("quarantine", "%q is not absolute: write the whole path from /", q)
+	case filepath.Clean(q) != q:
+		report("quarantine", "%q is not clean: write %q", q, filepath.Clean(q))
+	case u.Strict:
+		report("strict", "is what quarantine does anyway: remove one of the two keys")
+	}
+}
