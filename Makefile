@@ -11,7 +11,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -47,6 +47,9 @@ check-rules: install-tools ## promtool check and test of the shipped rules, with
 	@.ci/install promtool
 	for promtool in promtool $${XDG_CACHE_HOME:-$$HOME/.cache}/spillway_exporter/promtool-0.316.0; do \
 	  $$promtool check rules rules/spillway.rules.yml && $$promtool test rules rules/spillway.rules_test.yml || exit 1; done
+
+check-units: build install-tools ## systemd-analyze verify of the unit and its drop-in
+	.ci/check-units ./$(BINARY)
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e

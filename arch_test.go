@@ -42,6 +42,7 @@ var house = map[string][]string{
 	"internal/web":          {"internal/health", "internal/journal"},
 	"internal/watch":        {"internal/action"},
 	"internal/pull":         {},
+	"internal/sdnotify":     {},
 	"internal/config":       {"collector", "internal/proc", "internal/heap", "internal/dirscan", "internal/safefs", "internal/dispatch", "internal/journal", "internal/eval", "internal/watch", "internal/pull"},
 	"internal/app":          {"*"},
 	"examples/leaky":        {"examples/leaky/leak"},

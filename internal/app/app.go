@@ -53,6 +53,7 @@ type App struct {
 	listeners  []net.Listener
 	auth       webAuth
 	reloads    *reloadMetrics
+	manager    manager
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator]
@@ -73,6 +74,9 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a := &App{opts: o, logger: logger}
+	if err := a.openManager(); err != nil {
+		return nil, err
+	}
 	if a.auth, err = readWebAuth(*o.Web.WebConfigFile); err != nil {
 		return nil, withCode(ExitConfig, err)
 	}
@@ -156,12 +160,14 @@ func (a *App) Run(ctx context.Context) error {
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })
+	a.serveManager(ctx)
 	for _, l := range a.listeners {
 		a.logger.Info("status page", "url", pageURL(l.Addr(), a.auth.tls))
 	}
 	err := serveAll(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
 	cancel()
 	a.logger.Info("shutting down")
+	a.tell(a.manager.Stopping("waiting for running steps"))
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer done()
 	drainErr := a.dispatcher.Drain(drain)
@@ -193,6 +199,7 @@ func pageURL(addr net.Addr, tls bool) string {
 
 // swept is called after each sweep of the processes.
 func (a *App) swept() {
+	a.beat()
 	a.observeExits()
 	a.observeLevels()
 	if e := a.evaluator.Load(); e != nil {
@@ -290,6 +297,8 @@ func (a *App) Reload() error {
 	if a.ctx == nil || a.ctx.Err() != nil {
 		return errors.New("the exporter is not running")
 	}
+	a.tell(a.manager.Reloading())
+	defer a.tellReady()
 	err := a.reload()
 	a.loaded(err)
 	if err != nil {
