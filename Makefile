@@ -11,7 +11,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -51,6 +51,12 @@ check-rules: install-tools ## promtool check and test of the shipped rules, with
 check-units: build install-tools ## systemd-analyze verify of the unit and its drop-in
 	.ci/check-units ./$(BINARY)
 
+package: ## deb and rpm for amd64 and arm64, with their checksums, into dist/
+	VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist
+
+check-package: install-tools ## build the packages twice, install, start, upgrade and remove the deb (Debian, as root)
+	VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' .ci/check-package dist
+
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
@@ -74,3 +80,4 @@ install-tools: ## install what tests need and is missing (Debian, as root)
 
 clean: ## remove what was built
 	rm -f $(BINARY)
+	rm -rf dist

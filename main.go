@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -22,7 +23,7 @@ func main() {
 }
 
 func run(args []string) int {
-	cli := newCLI()
+	cli := newCLI(completesWord(args))
 	command, err := cli.Parse(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "spillway_exporter: %v\nrun 'spillway_exporter --help' for the commands and their flags\n", err)
@@ -47,7 +48,14 @@ type commandLine struct {
 	checkWeb *web.FlagConfig // of check, which refuses what serve would with the same flags
 }
 
-func newCLI() *commandLine {
+// completesWord reports whether a shell asks how a word that is no flag goes on. That word may
+// become a command, so the default command must not take it for an argument of its own.
+func completesWord(args []string) bool {
+	return len(args) > 1 && args[0] == "--completion-bash" && !strings.HasPrefix(args[len(args)-1], "-")
+}
+
+// newCLI makes the command line; explicit says that a command has to be named.
+func newCLI(explicit bool) *commandLine {
 	k := kingpin.New("spillway_exporter", "Watches the services of a host, publishes how near each is to its memory, heap, cache and temp limits, and relieves the pressure when an alert fires.\n\nWith no arguments it serves on :10042 with embedded defaults and changes nothing (dry run).")
 	k.HelpFlag.Short('h')
 	k.Version(app.Version())
@@ -56,6 +64,7 @@ func newCLI() *commandLine {
 	k.ErrorWriter(os.Stderr)
 	c := &commandLine{Application: k}
 	o := &c.opts
+	targets := func() []string { return app.TargetNames(o.ConfigFile) } // for the completion of a shell
 
 	k.Flag("config.file", "Path of the configuration file. Without one the largest process groups of this host are observed.").StringVar(&o.ConfigFile)
 	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&o.ProcFS)
@@ -64,7 +73,10 @@ func newCLI() *commandLine {
 	k.Flag("log.level", "Only log messages of this severity or above: debug, info, warn, error.").Default("info").EnumVar(&o.LogLevel, "debug", "info", "warn", "error")
 	k.Flag("log.format", "Form of log messages: logfmt, json.").Default("logfmt").EnumVar(&o.LogFormat, "logfmt", "json")
 
-	serve := k.Command(app.CommandServe, "Serve metrics, the status page and the webhook (the default).").Default()
+	serve := k.Command(app.CommandServe, "Serve metrics, the status page and the webhook (the default).")
+	if !explicit {
+		serve.Default()
+	}
 	o.Web = kingpinflag.AddFlags(serve, app.DefaultListenAddress)
 	serve.Flag("web.telemetry-path", "Path under which to expose metrics.").Default("/metrics").StringVar(&o.TelemetryPath)
 
@@ -73,7 +85,7 @@ func newCLI() *commandLine {
 	check.Flag("json", "Print JSON.").BoolVar(&o.JSON)
 
 	cleanup := k.Command(app.CommandCleanup, "Apply the directory policies now, once, without a server.")
-	cleanup.Flag("target", "Only this target. Repeatable.").StringsVar(&o.Cleanup.Targets)
+	cleanup.Flag("target", "Only this target. Repeatable.").HintAction(targets).StringsVar(&o.Cleanup.Targets)
 	cleanup.Flag("policy", "Only the policies with this name.").StringVar(&o.Cleanup.Policy)
 	cleanup.Flag("dry-run", "Only say what would be removed, whatever the configuration's mode is.").BoolVar(&o.Cleanup.DryRun)
 	cleanup.Flag("enforce", "Remove, whatever the configuration's mode is.").BoolVar(&o.Cleanup.Enforce)
@@ -83,7 +95,7 @@ func newCLI() *commandLine {
 
 	jour := k.Command(app.CommandJournal, "Print the journal: what was done, why, and what it brought.")
 	jour.Flag("since", "Only records of this last span of time, such as 24h or 7d.").Default("24h").StringVar(&o.Journal.Since)
-	jour.Flag("target", "Only this target.").StringVar(&o.Journal.Target)
+	jour.Flag("target", "Only this target.").HintAction(targets).StringVar(&o.Journal.Target)
 	jour.Flag("limit", "At most this many records.").Default("200").IntVar(&o.Journal.Limit)
 	jour.Flag("output", "Form of the output: table, json.").Default("table").EnumVar(&o.Journal.Output, "table", "json")
 

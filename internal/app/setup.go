@@ -22,6 +22,19 @@ func loadConfig(o *Options) (*config.Config, error) {
 	return config.Load(o.ConfigFile)
 }
 
+// TargetNames returns the targets of a configuration file, and nothing where it cannot be read: it
+// is asked while somebody types.
+func TargetNames(file string) []string {
+	if file == "" {
+		return nil
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil
+	}
+	return targetNames(cfg)
+}
+
 // warn logs what may become right later.
 func warn(cfg *config.Config, logger *slog.Logger) {
 	for _, w := range cfg.Warnings {
