@@ -128,7 +128,7 @@ func parseTree(t *testing.T) []sourceFile {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" || name == "difftest") {
+			if name := d.Name(); path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" || name == "difftest" || name == "typecheck") {
 				return filepath.SkipDir
 			}
 			return nil

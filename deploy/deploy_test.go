@@ -35,6 +35,11 @@ func loadText(t *testing.T, text string) *config.Config {
 	return cfg
 }
 
+// uncomment takes the # from every example of a configuration.
+func uncomment(text string) string {
+	return regexp.MustCompile(`(?m)^#( *- |targets|webhook|    )`).ReplaceAllString(text, "$1")
+}
+
 // The installed configuration must load as it stands, must change nothing, and must still load
 // when somebody takes the # from every example in it.
 func TestInstalledConfig(t *testing.T) {
@@ -51,7 +56,7 @@ func TestInstalledConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	text = strings.ReplaceAll(text, "/etc/spillway/token", token)
-	cfg = loadText(t, regexp.MustCompile(`(?m)^#( *- |targets|webhook|    )`).ReplaceAllString(text, "$1"))
+	cfg = loadText(t, uncomment(text))
 	if len(cfg.Targets) != 1 || len(cfg.Targets[0].Caches) != 1 || len(cfg.Targets[0].TempDirs) != 1 || cfg.Webhook.TokenFile == "" {
 		t.Errorf("the examples were not read: %d targets", len(cfg.Targets))
 	}

@@ -1,0 +1,88 @@
+package typecheck
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+// kinds makes an empty object of each kind that the manifests may hold.
+var kinds = map[string]func() any{
+	"v1 Namespace":       func() any { return &core.Namespace{} },
+	"v1 ConfigMap":       func() any { return &core.ConfigMap{} },
+	"v1 Service":         func() any { return &core.Service{} },
+	"apps/v1 DaemonSet":  func() any { return &apps.DaemonSet{} },
+	"apps/v1 Deployment": func() any { return &apps.Deployment{} },
+	"monitoring.coreos.com/v1 ServiceMonitor": func() any { return &monitoring.ServiceMonitor{} },
+	"monitoring.coreos.com/v1 PrometheusRule": func() any { return &monitoring.PrometheusRule{} },
+}
+
+// check reads one document and returns its kind.
+func check(doc []byte) (string, error) {
+	var head struct{ APIVersion, Kind string }
+	if err := yaml.Unmarshal(doc, &head); err != nil {
+		return "", err
+	}
+	kind := head.APIVersion + " " + head.Kind
+	make, ok := kinds[kind]
+	if !ok {
+		return kind, fmt.Errorf("the kind %q is not known here: add it to kinds", kind)
+	}
+	raw, err := yaml.YAMLToJSONStrict(doc)
+	if err != nil {
+		return kind, err
+	}
+	// As an API server decodes: the case of a field counts.
+	strict, err := kjson.UnmarshalStrict(raw, make())
+	return kind, errors.Join(append(strict, err)...)
+}
+
+func TestManifests(t *testing.T) {
+	files, err := filepath.Glob("../*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		if filepath.Base(file) == "kustomization.yaml" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
+			kind, err := check(doc)
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			seen[kind] = true
+		}
+	}
+	if len(seen) != len(kinds) {
+		t.Errorf("the manifests hold %v, want one of each of %d kinds", seen, len(kinds))
+	}
+}
+
+// The check must be able to fail.
+func TestCheckCatches(t *testing.T) {
+	for _, tc := range []struct{ doc, want string }{
+		{"apiVersion: v1\nkind: Service\nspec: {clusterIp: None}\n", "unknown field"},
+		{"apiVersion: apps/v1\nkind: DaemonSet\nspec: {template: {spec: {hostPID: often}}}\n", "cannot unmarshal"},
+		{"apiVersion: v2\nkind: Service\n", "is not known"},
+	} {
+		if _, err := check([]byte(tc.doc)); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q gives %v, want %q", tc.doc, err, tc.want)
+		}
+	}
+}
