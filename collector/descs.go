@@ -16,6 +16,7 @@ func Descs() []*series.Desc {
 		CacheHits, CacheMisses, CacheHitRatio, CacheMinHitRatio, CacheWatchOverflows,
 		TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
 		UploadFiles, UploadSize, UploadMaxSize, UploadOversize, UploadExpired,
+		LogFiles, LogSize, LogOversize, LogExpired,
 		SourceSuccess, SourceDuration, SourceLastSuccess,
 	}
 }

@@ -51,6 +51,12 @@ var subjects = map[string]func(t *testing.T) subject{
 		a := NewEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
 		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
+	"rotate_logs": func(t *testing.T) subject {
+		dir, p, o := logPolicy(t)
+		put(t, dir+"/app.log", 5000, 0)
+		a := NewRotateLogs(o, []policy.Log{p})
+		return subject{action: a, effects: func() int { return len(left(t, dir)) - 1 }, twice: 1, remove: func() { os.RemoveAll(dir) }, gone: Done}
+	},
 	"collect_garbage": func(*testing.T) subject {
 		h := &fakeHeap{}
 		a := NewCollectGarbage(CollectGarbageOptions{Target: "svc", Collector: h, Logger: quiet})

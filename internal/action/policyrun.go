@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -20,6 +21,7 @@ const (
 	KindCache  = "cache"
 	KindTemp   = "temp"
 	KindUpload = "upload"
+	KindLog    = "log"
 )
 
 const (
@@ -37,8 +39,11 @@ type DirOptions struct {
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
 	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
-	// its path relative to the root and why: expired, empty, oversized, over_limit.
+	// its path relative to the root and why: expired, empty, oversized, over_limit; or what else
+	// is done with it: rotated, compressed.
 	OnFile func(p PolicyResult, path []byte, why string)
+	// Members are the processes of the target at present, to be told of a renamed log.
+	Members func() []proc.Member
 	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
 	Opens map[string]Opens
 	Clock *Clock // nil = the clock is trusted
@@ -136,7 +141,7 @@ func (r *dirRun) finish(err error) {
 	if err != nil {
 		r.res.Error = err.Error()
 		r.res.Outcome = Failed
-		if r.res.Files > 0 {
+		if r.res.Files > 0 || r.res.Rotated > 0 {
 			r.res.Outcome = Partial
 		}
 		if r.ctx.Err() != nil {

@@ -72,7 +72,7 @@ func check(ctx context.Context, o Options) error {
 		t := &cfg.Targets[i]
 		tp := targetPlan{Name: t.Name, Mode: t.Mode}
 		tp.members(tracker)
-		if err := tp.plan(ctx, t, cfg, &o, logger); err != nil {
+		if err := tp.plan(ctx, t, cfg, &o, tracker, logger); err != nil {
 			return err
 		}
 		p.Targets = append(p.Targets, tp)
@@ -108,8 +108,9 @@ func (tp *targetPlan) members(tracker *proc.Tracker) {
 }
 
 // plan runs the directory policies of a target without any effect.
-func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Config, o *Options, logger *slog.Logger) error {
+func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Config, o *Options, tracker *proc.Tracker, logger *slog.Logger) error {
 	opts := dirOptions(t.Name, cfg, logger, o.Now)
+	opts.Members = membersOf(tracker, t.Name)
 	req := action.Request{Target: t.Name, DryRun: true}
 	for _, a := range dirActions(t, o, opts) {
 		res, err := a.action.Run(ctx, req)
@@ -179,6 +180,9 @@ func (tp *targetPlan) print(w io.Writer) {
 			verb = "move to " + quoteName(r.Quarantine)
 		}
 		fmt.Fprintf(w, "  %s %s: would %s %d of %d files in %s, %s", r.Kind, r.Policy, verb, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
+		if r.Rotated > 0 {
+			fmt.Fprintf(w, "; would rotate %d", r.Rotated)
+		}
 		if s := skippedText(r.Skipped); s != "" {
 			fmt.Fprintf(w, "; left alone: %s", s)
 		}

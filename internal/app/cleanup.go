@@ -18,6 +18,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -59,10 +61,20 @@ func cleanup(ctx context.Context, o Options) error {
 		c.journal = journal.OpenMemory(journal.Options{Logger: logger})
 		defer c.journal.Close()
 	}
+	tracker, err := logWriters(ctx, cfg, targets, &o)
+	if err != nil {
+		return err
+	}
+	if tracker != nil {
+		defer tracker.Close()
+	}
 	clock := newClock(o.Now, func() *journal.Journal { return c.journal })
 	for _, t := range targets {
 		opts := dirOptions(t.Name, cfg, logger, o.Now)
 		opts.Clock = clock
+		if tracker != nil {
+			opts.Members = membersOf(tracker, t.Name)
+		}
 		if o.Cleanup.Files {
 			opts.OnFile = c.out.file
 		}
@@ -73,6 +85,25 @@ func cleanup(ctx context.Context, o Options) error {
 		}
 	}
 	return c.out.finish()
+}
+
+// logWriters looks for the processes of the targets where a log is to be renamed and they are to be
+// told; it returns nil where none is.
+func logWriters(ctx context.Context, cfg *config.Config, targets []*config.Target, o *Options) (*proc.Tracker, error) {
+	if !slices.ContainsFunc(targets, func(t *config.Target) bool {
+		return slices.ContainsFunc(t.Logs, func(l policy.Log) bool { return l.Renames() })
+	}) {
+		return nil, nil
+	}
+	tracker, err := newTracker(cfg, o, newLogger(o.Stderr, "warn", o.LogFormat))
+	if err != nil {
+		return nil, err
+	}
+	if err := tracker.Refresh(ctx, o.Now()); err != nil {
+		tracker.Close()
+		return nil, fmt.Errorf("list the processes: %w", err)
+	}
+	return tracker, nil
 }
 
 // enforcing returns the configuration as one that changes things, so that a journal which cannot
@@ -110,7 +141,7 @@ func cleanupTargets(cfg *config.Config, o *CleanupOptions) ([]*config.Target, er
 	}
 	switch {
 	case len(out) == 0:
-		return nil, errors.New("nothing to clean: no target has caches, temp_dirs or uploads")
+		return nil, errors.New("nothing to clean: no target has caches, temp_dirs, uploads or logs")
 	case !policyFound:
 		return nil, fmt.Errorf("--policy %s: the chosen targets have no directory policy of this name", o.Policy)
 	}
@@ -157,7 +188,9 @@ func (c *cleaner) run(ctx context.Context, t *config.Target, a dirAction) error 
 	err = c.journal.Finish(context.WithoutCancel(ctx), id, func(r *journal.Record) {
 		r.Files, r.Bytes, r.FreedBytes, r.Skipped = res.Files, res.Bytes, res.FreedBytes, res.Skipped
 		r.Outcome, r.DurationSecs = string(res.Outcome), c.opts.Now().Sub(start).Seconds()
-		r.Error = res.Detail
+		if r.Detail = res.Detail; res.Outcome == action.Partial || res.Outcome == action.Failed {
+			r.Error, r.Detail = res.Detail, ""
+		}
 	})
 	return errors.Join(runErr, err)
 }
@@ -256,12 +289,24 @@ func (c *cleanupOutput) finish() error {
 	return withCode(ExitPartial, errors.New(strings.Join(bad, "\n")))
 }
 
+// outcomeText says too what the other columns have no place for.
+func outcomeText(r *action.PolicyResult) string {
+	text := string(r.Outcome)
+	if r.Rotated > 0 {
+		text += fmt.Sprintf(", %d rotated", r.Rotated)
+	}
+	if r.Quarantine != "" && r.Files > 0 {
+		text += ", moved to the quarantine"
+	}
+	return text
+}
+
 func printPolicies(w io.Writer, results []action.PolicyResult) {
 	t := newTable(w, "TARGET", "KIND", "POLICY", "SCANNED", "FILES", "SIZE", "FREED", "SKIPPED", "OUTCOME")
 	for i := range results {
 		r := &results[i]
 		t.row(r.Target, r.Kind, r.Policy, strconv.FormatInt(r.Scanned, 10), strconv.FormatInt(r.Files, 10),
-			units.Bytes(r.Bytes).String(), units.Bytes(r.FreedBytes).String(), skippedText(r.Skipped), string(r.Outcome))
+			units.Bytes(r.Bytes).String(), units.Bytes(r.FreedBytes).String(), skippedText(r.Skipped), outcomeText(r))
 	}
 	t.flush()
 }

@@ -34,6 +34,7 @@ func dirActions(t *config.Target, o *Options, opts action.DirOptions) []dirActio
 	add(dispatch.ActionCleanTemp, action.NewCleanTemp(opts, rootedTemps(o.RootFS, t.TempDirs)), policyNames(t.TempDirs, (*policy.Temp).CommonKeys))
 	add(dispatch.ActionEvictCache, action.NewEvictCache(opts, rootedCaches(o.RootFS, t.Caches)), policyNames(t.Caches, (*policy.Cache).CommonKeys))
 	add(dispatch.ActionEnforceUploads, action.NewEnforceUploads(opts, rootedUploads(o.RootFS, t.Uploads)), policyNames(t.Uploads, (*policy.Upload).CommonKeys))
+	add(dispatch.ActionRotateLogs, action.NewRotateLogs(opts, rootedLogs(o.RootFS, t.Logs)), policyNames(t.Logs, (*policy.Log).CommonKeys))
 	return out
 }
 
@@ -57,7 +58,16 @@ func rootedUploads(rootfs string, in []policy.Upload) []policy.Upload {
 	return out
 }
 
-// folderJobs returns the sources of a target's folders of uploads.
+func rootedLogs(rootfs string, in []policy.Log) []policy.Log {
+	out := make([]policy.Log, len(in))
+	for i, l := range in {
+		l.Dir = rooted(rootfs, l.Dir)
+		out[i] = l
+	}
+	return out
+}
+
+// folderJobs returns the sources of a target's folders of uploads and logs.
 func folderJobs(t *config.Target, o *Options) ([]collector.Job, error) {
 	var out []collector.Job
 	for _, u := range rootedUploads(o.RootFS, t.Uploads) {
@@ -66,6 +76,13 @@ func folderJobs(t *config.Target, o *Options) ([]collector.Job, error) {
 			return nil, err
 		}
 		out = append(out, collector.Job{Source: sourceUpload, Target: t.Name, Impl: src})
+	}
+	for _, l := range rootedLogs(o.RootFS, t.Logs) {
+		src, err := collector.NewLog(t.Name, l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, collector.Job{Source: sourceLog, Target: t.Name, Impl: src})
 	}
 	return out, nil
 }
@@ -85,6 +102,10 @@ func schedules(t *config.Target) []scheduled {
 	for i := range t.Uploads {
 		u := &t.Uploads[i]
 		out = append(out, scheduled{dispatch.ActionEnforceUploads, u.Name, u.Every.Std()})
+	}
+	for i := range t.Logs {
+		l := &t.Logs[i]
+		out = append(out, scheduled{dispatch.ActionRotateLogs, l.Name, l.Every.Std()})
 	}
 	return out
 }

@@ -35,6 +35,7 @@ const (
 	sourceCache      = "cache"
 	sourceTemp       = "temp"
 	sourceUpload     = "upload"
+	sourceLog        = "log"
 )
 
 const (
@@ -274,7 +275,7 @@ func rooted(rootfs, dir string) string {
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
-	opts.Opens, opts.Clock = g.opensOf(t), p.clock
+	opts.Opens, opts.Clock, opts.Members = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name)
 	for _, a := range dirActions(t, o, opts) {
 		out.Actions[a.name] = notingAction{a.action, p.held}
 	}
@@ -286,6 +287,11 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	g.addOwnActions(&out, t, o, p)
 	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil })
 	return out
+}
+
+// membersOf returns what tells the processes of a target at present.
+func membersOf(tracker *proc.Tracker, target string) func() []proc.Member {
+	return func() []proc.Member { return tracker.Members(target) }
 }
 
 func dirOptions(target string, cfg *config.Config, logger *slog.Logger, now func() time.Time) action.DirOptions {

@@ -21,6 +21,7 @@ var sources = map[dispatch.Subject]string{
 	dispatch.SubjectCache:  sourceCache,
 	dispatch.SubjectTemp:   sourceTemp,
 	dispatch.SubjectUpload: sourceUpload,
+	dispatch.SubjectLog:    sourceLog,
 }
 
 // jobsOf selects the jobs that a fresh reading of a subject needs.
@@ -50,7 +51,7 @@ func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
 		r = o.memory(target)
 	case dispatch.SubjectHeap:
 		r = o.heap(target)
-	case dispatch.SubjectCache, dispatch.SubjectTemp, dispatch.SubjectUpload:
+	case dispatch.SubjectCache, dispatch.SubjectTemp, dispatch.SubjectUpload, dispatch.SubjectLog:
 		r = o.directories(target, s)
 	}
 	if r.Known {

@@ -63,6 +63,7 @@ type Target struct {
 	Caches    []policy.Cache         `yaml:"caches"`
 	TempDirs  []policy.Temp          `yaml:"temp_dirs"`
 	Uploads   []policy.Upload        `yaml:"uploads"`
+	Logs      []policy.Log           `yaml:"logs"`
 	Playbooks dispatch.Playbooks     `yaml:"playbooks"`
 }
 

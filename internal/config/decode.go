@@ -18,7 +18,7 @@ const maxDepth = 32
 
 // later are keys of the documented contract that this version does not have yet. They are
 // refused like any unknown key, but with the reason.
-var later = []string{"logs", "app", "probe"}
+var later = []string{"app", "probe"}
 
 // decoder fills Go values from YAML nodes. Unlike a plain Unmarshal it goes on after a mistake
 // and knows the line and key path of each, so that a person can mend all of them at once.

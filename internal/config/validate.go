@@ -14,6 +14,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
@@ -159,8 +160,8 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 	if t.Processes != nil {
 		t.Processes.Validate(report.under(key + ".processes"))
 	}
-	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && t.Heap.Provider == "" {
-		at("", "watches nothing: write processes, heap, caches, temp_dirs or uploads")
+	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && len(t.Logs) == 0 && t.Heap.Provider == "" {
+		at("", "watches nothing: write processes, heap, caches, temp_dirs, uploads or logs")
 	}
 	t.Memory.Validate(report.under(key + ".memory"))
 	t.Heap.Validate(report.under(key + ".heap"))
@@ -195,6 +196,26 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 		t.Uploads[j].Validate(report.under(k))
 		checkEvery(k, t.Uploads[j].Every, report)
 	}
+	for j := range t.Logs {
+		k := fmt.Sprintf("%s.logs[%d]", key, j)
+		policyName(k, "log", t.Logs[j].Name)
+		t.Logs[j].Validate(report.under(k))
+		checkEvery(k, t.Logs[j].Every, report)
+		checkLogSignal(k, t, &t.Logs[j], report)
+	}
+}
+
+// checkLogSignal refuses a signal that cannot be sent, or to nobody.
+func checkLogSignal(key string, t *Target, l *policy.Log, report reporter) {
+	if !l.Renames() || l.Signal == "" {
+		return
+	}
+	if _, err := proc.SignalNumber(l.Signal); err != nil {
+		report(key+".signal", "%v", err)
+	}
+	if t.Processes == nil {
+		report(key+".rotate", "rename tells the target's processes of it, and this target has none: write processes, or rotate: copy_truncate")
+	}
 }
 
 func checkEvery(key string, every units.Duration, report reporter) {
@@ -212,6 +233,8 @@ func (t *Target) Has(action string) bool {
 		return len(t.Caches) > 0
 	case dispatch.ActionEnforceUploads:
 		return len(t.Uploads) > 0
+	case dispatch.ActionRotateLogs:
+		return len(t.Logs) > 0
 	case dispatch.ActionCollectGarbage:
 		return t.Heap.Enabled()
 	case dispatch.ActionReclaimCgroup, dispatch.ActionSignal:
@@ -241,6 +264,9 @@ func (c *Config) dirs() []dirKey {
 		}
 		for j := range c.Targets[i].Uploads {
 			add(&c.Targets[i].Uploads[j].Common, fmt.Sprintf("targets[%d].uploads[%d]", i, j))
+		}
+		for j := range c.Targets[i].Logs {
+			add(&c.Targets[i].Logs[j].Common, fmt.Sprintf("targets[%d].logs[%d]", i, j))
 		}
 	}
 	return out

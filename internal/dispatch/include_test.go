@@ -23,7 +23,7 @@ relieve_memory: [clean_temp, trim_cache]
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
-	if got := strings.Join(Names(p, Playbooks{"clean_temp": nil, "off": nil}), " "); got != "all clean_temp enforce_uploads last on_exit relieve_heap relieve_memory trim_cache" {
+	if got := strings.Join(Names(p, Playbooks{"clean_temp": nil, "off": nil}), " "); got != "all clean_temp enforce_uploads last on_exit relieve_heap relieve_memory rotate_logs trim_cache" {
 		t.Errorf("names %s", got)
 	}
 }

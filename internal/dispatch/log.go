@@ -27,6 +27,8 @@ func (d *Dispatcher) logBegin(r *run, now Reading, level series.Level) {
 		d.log.Warn("temp pressure", args...)
 	case SubjectUpload:
 		d.log.Warn("upload pressure", args...)
+	case SubjectLog:
+		d.log.Warn("log pressure", args...)
 	default:
 		d.log.Warn("memory pressure", args...)
 	}
@@ -58,6 +60,8 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 		d.log.Log(ctx, severity, "temp after relief", args...)
 	case r.subject == SubjectUpload:
 		d.log.Log(ctx, severity, "uploads after relief", args...)
+	case r.subject == SubjectLog:
+		d.log.Log(ctx, severity, "logs after relief", args...)
 	default:
 		d.log.Log(ctx, severity, "memory after relief", args...)
 	}

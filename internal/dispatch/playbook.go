@@ -23,6 +23,7 @@ const (
 	ActionEvictCache     = "evict_cache"
 	ActionCollectGarbage = "collect_garbage"
 	ActionEnforceUploads = "enforce_uploads"
+	ActionRotateLogs     = "rotate_logs"
 	ActionReclaimCgroup  = action.NameReclaim
 	ActionHTTP           = action.NameHTTP
 	ActionCommand        = action.NameCommand
@@ -45,7 +46,7 @@ const (
 
 var (
 	ownActions       = []string{ActionHTTP, ActionCommand, ActionSignal, ActionReclaimCgroup}
-	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage, ActionEnforceUploads, ActionReclaimCgroup, ActionHTTP, ActionCommand, ActionSignal}
+	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage, ActionEnforceUploads, ActionRotateLogs, ActionReclaimCgroup, ActionHTTP, ActionCommand, ActionSignal}
 	stepKeys         = append([]string{"do", "to", "when", "cooldown", "timeout", "verify"}, action.SettingKeys()...)
 	verifyKeys       = []string{"after", "below"}
 	playbookForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
@@ -55,6 +56,7 @@ var (
 		"trim_cache":      {ActionEvictCache},
 		"clean_temp":      {ActionCleanTemp},
 		"enforce_uploads": {ActionEnforceUploads},
+		"rotate_logs":     {ActionRotateLogs},
 		PlaybookOnExit:    {ActionCleanTemp},
 	}
 	defaultSubjects = map[string]Subject{
@@ -63,6 +65,7 @@ var (
 		"trim_cache":      SubjectCache,
 		"clean_temp":      SubjectTemp,
 		"enforce_uploads": SubjectUpload,
+		"rotate_logs":     SubjectLog,
 		PlaybookOnExit:    SubjectTemp,
 	}
 	// The others do what their step says: nobody knows what it relieves.
@@ -71,6 +74,7 @@ var (
 		ActionEvictCache:     SubjectCache,
 		ActionCollectGarbage: SubjectHeap,
 		ActionEnforceUploads: SubjectUpload,
+		ActionRotateLogs:     SubjectLog,
 		ActionReclaimCgroup:  SubjectMemory,
 	}
 )
@@ -287,6 +291,7 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 		ActionEvictCache:     "caches",
 		ActionCollectGarbage: "heap: {provider: ..., address: ...}",
 		ActionEnforceUploads: "uploads",
+		ActionRotateLogs:     "logs",
 		ActionReclaimCgroup:  "processes",
 		ActionSignal:         "processes",
 	}

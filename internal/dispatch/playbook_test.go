@@ -76,6 +76,7 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 		"relieve_heap":    {"collect_garbage", SubjectHeap, 5 * m},
 		"clean_temp":      {"clean_temp", SubjectTemp, 5 * m},
 		"enforce_uploads": {"enforce_uploads", SubjectUpload, 5 * m},
+		"rotate_logs":     {"rotate_logs", SubjectLog, 5 * m},
 		"on_exit":         {"clean_temp", SubjectTemp, 5 * m},
 		"mine":            {"collect_garbage", SubjectHeap, 5 * m},
 	}
@@ -140,7 +141,7 @@ c: [clean_temp, evict_cache, collect_garbage]
 `)
 	want := []string{
 		`a[0].do: "format_disk" is neither an action nor a playbook: write one of ` + strings.Join(actionNames, ", ") +
-			", or a playbook, one of a, b, c, clean_temp, enforce_uploads, mine, on_exit, relieve_heap, relieve_memory, trim_cache, with space",
+			", or a playbook, one of a, b, c, clean_temp, enforce_uploads, mine, on_exit, relieve_heap, relieve_memory, rotate_logs, trim_cache, with space",
 		`a[1].do: is missing: write an action, one of ` + strings.Join(actionNames, ", "),
 		`a[1].to: is for evict_cache: remove the key`,
 		`a[2].to: is for evict_cache: remove the key`,

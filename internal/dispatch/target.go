@@ -28,6 +28,7 @@ const (
 	SubjectCache  Subject = "cache"
 	SubjectTemp   Subject = "temp"
 	SubjectUpload Subject = "upload"
+	SubjectLog    Subject = "log"
 )
 
 // Target is one service and what can be done for it.

@@ -168,7 +168,7 @@ func (g *rig) firing(name string) []expected {
 var shippedMetrics = []string{
 	"spillway_memory_used_ratio", "spillway_memory_limit_bytes", "spillway_memory_exhaustion_seconds", "spillway_memory_growth_bytes_per_second",
 	"spillway_threshold_ratio", "spillway_heap_used_ratio", "spillway_heap_limit_bytes", "spillway_cache_used_ratio", "spillway_cache_hit_ratio", "spillway_cache_min_hit_ratio",
-	"spillway_temp_files", "spillway_temp_max_files", "spillway_temp_expired_files", "spillway_upload_size_bytes", "spillway_upload_max_size_bytes", "spillway_upload_oversize_files", "spillway_upload_expired_files", "spillway_processes", "spillway_process_oldest_start_time_seconds", "spillway_cgroup_oom_kills_total",
+	"spillway_temp_files", "spillway_temp_max_files", "spillway_temp_expired_files", "spillway_upload_size_bytes", "spillway_upload_max_size_bytes", "spillway_upload_oversize_files", "spillway_upload_expired_files", "spillway_log_oversize_files", "spillway_log_expired_files", "spillway_processes", "spillway_process_oldest_start_time_seconds", "spillway_cgroup_oom_kills_total",
 	"spillway_action_runs_total", "spillway_playbook_runs_total", "spillway_source_success", "spillway_sampler_ticks_missed_total",
 	"spillway_config_last_reload_successful", "spillway_journal_writable",
 }
@@ -176,7 +176,7 @@ var shippedMetrics = []string{
 func TestShippedRulesLint(t *testing.T) {
 	bundle := loadBundle(t)
 	const runbooks = "https://github.com/spillway-exporter/spillway_exporter/blob/main/docs/runbooks/"
-	for _, err := range Lint(bundle, shippedMetrics, []string{"relieve_memory", "relieve_heap", "trim_cache", "clean_temp", "enforce_uploads"}) {
+	for _, err := range Lint(bundle, shippedMetrics, []string{"relieve_memory", "relieve_heap", "trim_cache", "clean_temp", "enforce_uploads", "rotate_logs"}) {
 		t.Error(err)
 	}
 	for _, err := range LintBundle(bundle, func(url string) bool {

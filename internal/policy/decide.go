@@ -100,15 +100,16 @@ const (
 	TooYoung
 	Future    // its time lies in the future
 	Oversized // larger than one file may be
+	Surplus   // more than are to be kept
 )
 
 // Reason returns the name used in counters and listings.
 func (v Verdict) Reason() string {
-	return [...]string{"not_due", "expired", "empty", "too_young", "future", "oversized"}[v]
+	return [...]string{"not_due", "expired", "empty", "too_young", "future", "oversized", "over_limit"}[v]
 }
 
 // Due reports whether the verdict is to remove.
-func (v Verdict) Due() bool { return v == Expired || v == Empty || v == Oversized }
+func (v Verdict) Due() bool { return v == Expired || v == Empty || v == Oversized || v == Surplus }
 
 // futureSlack is how far ahead of the clock a time may be before it is called future: other
 // clocks (network filesystems) may be a little ahead.

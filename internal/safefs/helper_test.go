@@ -60,6 +60,10 @@ func help(what, path string) error {
 			return nil
 		}})
 		return err
+	case "rotate", "rotate compressed":
+		fmt.Println("ready")
+		_, _, err := rotateAll(context.Background(), RotateOptions{Dir: path, Compress: what == "rotate compressed"}, nil, nil)
+		return err
 	default:
 		err = fmt.Errorf("unknown helper %q", what)
 	}

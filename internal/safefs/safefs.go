@@ -30,6 +30,7 @@ const (
 	NotRegular Reason = "not_regular"
 	Mount      Reason = "mount"
 	Future     Reason = "future"
+	Stopped    Reason = "stopped" // the run was told to end in the middle of a copy
 	// NoLease says that nobody could tell whether the file is open: a lease was refused, and there
 	// are processes of the file's owner that this user may not look into. CAP_LEASE helps.
 	NoLease Reason = "error_no_lease"

@@ -1,0 +1,259 @@
+package safefs
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+)
+
+// maxSerial bounds how many rotations of one log fall into one second.
+const maxSerial = 1000
+
+// RotateOptions configure a Rotator. All but DryRun and Compress are required.
+type RotateOptions struct {
+	Dir      string // the root; it has passed CheckRoot
+	DryRun   bool   // everything but the effect
+	Compress bool   // copies are written with gzip
+	Now      time.Time
+	Oversize func(sizeBytes, allocatedBytes int64) bool // asked again when the log is held
+	Remover  *Remover                                   // of the same root, for what Compress replaces
+}
+
+// Rotator rotates the logs below one root, for one run. A log is the only kind of file that is
+// dealt with while somebody has it open; what holds instead is that not one byte leaves it before
+// a copy of it, synced, bears its final name, and that the file under that name is the copy.
+type Rotator struct {
+	opts RotateOptions
+	st   unix.Statx_t
+
+	// beforeTruncate, for tests, is called when the copy is complete.
+	beforeTruncate func()
+}
+
+// NewRotator returns a Rotator for one run.
+func NewRotator(o RotateOptions) *Rotator { return &Rotator{opts: o} }
+
+// hold opens a log, makes sure that it is the one that the walk saw, and locks it against another
+// rotation. flags say how it is opened.
+func (r *Rotator) hold(e *dirscan.Entry, flags int) (f *os.File, why Reason) {
+	name := append(append([]byte(nil), e.Name...), 0)
+	flags |= unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, errno := openAt(e.Parent.FD(), name, flags|unix.O_NOATIME)
+	if errno == unix.EPERM {
+		fd, errno = openAt(e.Parent.FD(), name, flags)
+	}
+	switch errno {
+	case 0:
+	case unix.ENOENT:
+		return nil, Changed
+	case unix.ELOOP:
+		return nil, Symlink
+	case unix.ENXIO:
+		return nil, NotRegular
+	case unix.EWOULDBLOCK, unix.ETXTBSY:
+		return nil, InUse
+	default:
+		return nil, errorReason(errno)
+	}
+	f = os.NewFile(uintptr(fd), string(e.Name))
+	if why := r.check(fd, thisFD, e.Ino, e.DevMajor, e.DevMinor); why != Removed {
+		f.Close()
+		return nil, why
+	}
+	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS, unix.EBADF: // no locks here
+	case unix.EWOULDBLOCK: // another rotation, or a writer that wants to be alone with its log
+		f.Close()
+		return nil, InUse
+	default:
+		f.Close()
+		return nil, errorReason(err)
+	}
+	if why := r.stillOversize(fd); why != Removed {
+		f.Close()
+		return nil, why
+	}
+	return f, Removed
+}
+
+// check looks whether a name is the log that the walk saw: a log grows, so only what it is must be
+// the same.
+func (r *Rotator) check(dirfd int, name []byte, ino uint64, major, minor uint32) Reason {
+	switch err := statAt(dirfd, name, &r.st); err {
+	case 0:
+	case unix.ENOENT:
+		return Changed
+	default:
+		return errorReason(err)
+	}
+	switch st := &r.st; {
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		return Symlink
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return NotRegular
+	case st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0:
+		return Mount
+	case st.Ino != ino || st.Dev_major != major || st.Dev_minor != minor:
+		return Changed
+	case st.Nlink > 1:
+		return Hardlink
+	case st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0:
+		return errorReason(unix.EPERM)
+	}
+	return Removed
+}
+
+// stillOversize asks again under the lock: another rotation may have been faster.
+func (r *Rotator) stillOversize(fd int) Reason {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return errorReason(err)
+	}
+	if !r.opts.Oversize(st.Size, st.Blocks*512) {
+		return Changed
+	}
+	return Removed
+}
+
+// foresee returns what the kernel would say to a new name beside the log that was just held and,
+// for a copy, to giving it the log's owner.
+func (r *Rotator) foresee(dirfd int, copied bool) Reason {
+	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
+		return errorReason(unix.EPERM)
+	}
+	if err := unix.Faccessat(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return errorReason(err)
+	}
+	return Removed
+}
+
+// Rename gives a log its rotated name during the Visit that found it. Its writer goes on writing
+// to it until it opens a new one: nothing is lost. name is the new name.
+func (r *Rotator) Rename(e *dirscan.Entry) (name string, why Reason) {
+	f, why := r.hold(e, unix.O_RDONLY)
+	if why != Removed {
+		return "", why
+	}
+	defer f.Close()
+	dirfd := e.Parent.FD()
+	if r.opts.DryRun {
+		return "", r.foresee(dirfd, false)
+	}
+	name, err := r.take(dirfd, string(e.Name), string(e.Name), false)
+	if err != nil {
+		return "", moveReason(err)
+	}
+	if why := r.check(dirfd, append([]byte(name), 0), e.Ino, e.DevMajor, e.DevMinor); why != Removed {
+		if err := unix.Renameat2(dirfd, name, dirfd, string(e.Name), unix.RENAME_NOREPLACE); err != nil {
+			return "", errorReason(err)
+		}
+		return "", why
+	}
+	if err := unix.Fsync(dirfd); err != nil {
+		return name, errorReason(err)
+	}
+	return name, Removed
+}
+
+// take renames a file to the first free rotated name of a log.
+func (r *Rotator) take(dirfd int, from, log string, compressed bool) (name string, err error) {
+	for serial := 1; serial <= maxSerial; serial++ {
+		name = policy.RotatedName(log, r.opts.Now, serial, compressed)
+		if isTaken(dirfd, policy.RotatedName(log, r.opts.Now, serial, !compressed)) {
+			continue // one rotation is one number
+		}
+		err = unix.Renameat2(dirfd, from, dirfd, name, unix.RENAME_NOREPLACE)
+		if !errors.Is(err, unix.EEXIST) {
+			return name, err
+		}
+	}
+	return "", unix.EEXIST
+}
+
+func isTaken(dirfd int, name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
+
+func moveReason(err error) Reason {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return Changed
+	case errors.Is(err, unix.EBUSY):
+		return Mount
+	}
+	return errorReason(err)
+}
+
+// Compress replaces a rotated log, which was found earlier in the run and which nobody has open,
+// by its gzip file. freed is the difference of their blocks.
+func (r *Rotator) Compress(ctx context.Context, found Found) (freed int64, why Reason) {
+	dry := *r.opts.Remover
+	dry.opts.DryRun = true
+	_, why = dry.RemoveFound(found) // which it has to be in the end
+	r.opts.Remover.open = dry.open
+	if why != Removed || r.opts.DryRun {
+		return 0, why
+	}
+	root, err := dirscan.OpenRoot(r.opts.Dir)
+	if err != nil {
+		return 0, errorReason(err)
+	}
+	defer unix.Close(root)
+	dirfd, name := root, found.Path
+	if i := strings.LastIndexByte(found.Path, '/'); i >= 0 {
+		name = found.Path[i+1:]
+		if dirfd, err = dirscan.OpenBeneath(root, found.Path[:i]); err != nil {
+			return 0, pathReason(err)
+		}
+		defer unix.Close(dirfd)
+	}
+	id := found.Identity
+	fd, errno := openAt(dirfd, append([]byte(name), 0), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+	if errno != 0 {
+		return 0, moveReason(errno)
+	}
+	src := os.NewFile(uintptr(fd), name)
+	defer src.Close()
+	if why := r.check(fd, thisFD, id.Ino, id.DevMajor, id.DevMinor); why != Removed {
+		return 0, why
+	}
+	return r.replace(ctx, dirfd, src, found, name)
+}
+
+// replace writes the gzip file of src, and removes src if it is still what it was when it was
+// found; else the gzip file goes again.
+func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Found, name string) (freed int64, why Reason) {
+	rotated, ok := policy.ParseRotated([]byte(name))
+	if !ok {
+		return 0, NotRegular
+	}
+	c, err := r.newCopy(dirfd, src, true)
+	if err != nil {
+		return 0, errorReason(err)
+	}
+	defer c.close()
+	if err := c.add(ctx); err != nil {
+		return 0, errorReason(err)
+	}
+	final := policy.RotatedName(string(rotated.Log), rotated.At, rotated.Serial, true)
+	if err := c.publish(func(temp string) (string, error) {
+		return final, unix.Renameat2(dirfd, temp, dirfd, final, unix.RENAME_NOREPLACE)
+	}); err != nil {
+		return 0, errorReason(err)
+	}
+	src.Close() // else it is open, by us
+	was, why := r.opts.Remover.RemoveFound(found)
+	if why != Removed {
+		c.withdraw()
+		return 0, why
+	}
+	return max(0, was-c.allocated()), Removed
+}
