@@ -11,7 +11,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package check-kubernetes e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package check-kubernetes check-mixin e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -59,6 +59,9 @@ check-package: install-tools ## build the packages twice, install, start, upgrad
 
 check-kubernetes: ## read the manifests into the types of Kubernetes (a module of its own), and kubeconform
 	.ci/check-kubernetes
+
+check-mixin: install-tools ## render the mixin, promtool on what comes out and on the scrape configurations
+	.ci/check-mixin
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e

@@ -1,0 +1,11 @@
+{
+  local labels = $._config.alertLabels,
+  local bundle = std.parseYaml(importstr '../../rules/spillway.rules.yml'),
+
+  prometheusAlerts+:: {
+    groups+: [
+      group { rules: [rule { labels: labels + super.labels } for rule in group.rules] }
+      for group in bundle.groups
+    ],
+  },
+}
