@@ -23,6 +23,8 @@ var (
 	CacheMaxEntries = series.NewGauge("spillway_cache_max_entries", "Configured limit of entries.", "target", "cache")
 	CacheMaxSize    = series.NewGauge("spillway_cache_max_size_bytes", "Configured limit of the size.", "target", "cache")
 	CacheMaxAge     = series.NewGauge("spillway_cache_max_age_seconds", "Configured limit of an entry's age.", "target", "cache")
+	CacheFreeBytes  = series.NewGauge("spillway_cache_free_bytes", "Space left on the cache's file system; with min_free_bytes or min_free_inodes.", "target", "cache")
+	CacheFreeInodes = series.NewGauge("spillway_cache_free_inodes", "Inodes left on the cache's file system; with min_free_bytes or min_free_inodes.", "target", "cache")
 	CacheUsedRatio  = series.NewGauge("spillway_cache_used_ratio", "The fullest of the cache's limits.", "target", "cache").Windowed()
 	CacheExpired    = series.NewGauge("spillway_cache_expired_entries", "Entries over the configured age, which a clean-up would remove now.", "target", "cache")
 	CacheOldest     = series.NewGauge("spillway_cache_oldest_entry_timestamp_seconds", "Unix time from which the oldest entry's age is measured.", "target", "cache")
@@ -82,13 +84,30 @@ func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
 	if p.MaxAge > 0 {
 		b.Set(CacheExpired, float64(expired), s.target, p.Name)
 	}
-	if ratio, ok := p.UsedRatio(res.Files, counted); ok {
-		b.Set(CacheUsedRatio, ratio, s.target, p.Name)
+	free, err := s.setFree(b)
+	if err == nil {
+		if ratio, ok := p.Limits(res.Files, counted, free).UsedRatio(res.Files, counted); ok {
+			b.Set(CacheUsedRatio, ratio, s.target, p.Name)
+		}
 	}
 	if res.Files > 0 {
 		b.Set(CacheOldest, seconds(res.OldestNs), s.target, p.Name)
 	}
-	return errors.Join(unreadable(p.Dir, &res), watch(b))
+	return errors.Join(unreadable(p.Dir, &res), watch(b), err)
+}
+
+// setFree publishes what is free beside the cache, where its policy asks for it.
+func (s *CacheSource) setFree(b *series.Batch) (policy.Free, error) {
+	if !s.policy.NeedsFree() {
+		return policy.Free{}, nil
+	}
+	free, err := policy.FreeOf(s.policy.Dir)
+	if err != nil {
+		return free, err
+	}
+	b.Set(CacheFreeBytes, float64(free.Bytes), s.target, s.policy.Name)
+	b.Set(CacheFreeInodes, float64(free.Inodes), s.target, s.policy.Name)
+	return free, nil
 }
 
 // scanOptions are the options with which a policy's folder is scanned.

@@ -12,7 +12,7 @@ func Descs() []*series.Desc {
 		CgroupOOMKills, CgroupEvents, CgroupWaiting, CgroupStalled,
 		ThresholdRatio,
 		HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,
-		CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheUsedRatio, CacheExpired, CacheOldest,
+		CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheFreeBytes, CacheFreeInodes, CacheUsedRatio, CacheExpired, CacheOldest,
 		CacheHits, CacheMisses, CacheHitRatio, CacheMinHitRatio, CacheWatchOverflows,
 		TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
 		UploadFiles, UploadSize, UploadMaxSize, UploadOversize, UploadExpired,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -333,5 +334,24 @@ func TestUnreadable(t *testing.T) {
 		if err := unreadable("/srv/a", &res); !errors.Is(err, unix.EIO) || err.Error() != want {
 			t.Fatalf("%v, want %s", err, want)
 		}
+	}
+}
+
+// TestCacheGivesWay: a cache whose file system is fuller than allowed is over its limit, and what is
+// free is told.
+func TestCacheGivesWay(t *testing.T) {
+	b := newDirBench(t)
+	b.file("a.json", 5000, time.Hour)
+	src, err := NewCache("svc", policy.Cache{Common: b.common(), MinFreeBytes: 1 << 60}, nil, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.sample(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	ratio, _, ok := b.store.Value(CacheUsedRatio, "svc", "media")
+	free, _, known := b.store.Value(CacheFreeBytes, "svc", "media")
+	if !ok || !math.IsInf(ratio, 1) || !known || free <= 0 {
+		t.Errorf("ratio %v %v, free %v %v", ratio, ok, free, known)
 	}
 }

@@ -237,7 +237,11 @@ func TestEvictSurvivorsEqualOracle(t *testing.T) {
 			sum.files++
 			sum.bytes += f.size
 		}
-		need := evictTarget(Request{}, &p, sum).over(sum)
+		target, err := evictTarget(&dirRun{opts: &DirOptions{}}, &p, sum, 0)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		need := target.over(sum)
 		var gone amount
 		var want []string
 		for _, f := range files {

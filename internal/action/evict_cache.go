@@ -89,7 +89,9 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 		return err
 	}
 	if guarded {
-		o.target = evictTarget(r.req, p, o.sum)
+		if o.target, err = evictTarget(r, p, o.sum, expired); err != nil {
+			return err
+		}
 		if err := r.checkFraction(expired+o.forecast(o.need(o.sum)), expired+o.sum.files); err != nil {
 			return err
 		}
@@ -104,7 +106,9 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 			return err
 		}
 	}
-	o.target = evictTarget(r.req, p, amount{o.sum.files + o.fixed.files, o.sum.bytes + o.fixed.bytes})
+	if o.target, err = evictTarget(r, p, amount{o.sum.files + o.fixed.files, o.sum.bytes + o.fixed.bytes}, 0); err != nil {
+		return err
+	}
 	missing, err := o.evict("over_limit")
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the cache is not down to its mark: the rest is in use, too young or was touched meanwhile",
@@ -114,27 +118,51 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 }
 
 // evictTarget returns what may stay of sum: the share of the limits that the request, or else the
-// policy, asks for, and everything where nothing is to be done.
-func evictTarget(req Request, p *policy.Cache, sum amount) amount {
+// policy, asks for, and everything where nothing is to be done. soon is how many files beside sum
+// go anyway.
+func evictTarget(r *dirRun, p *policy.Cache, sum amount, soon int64) (amount, error) {
 	target := amount{unlimited, unlimited}
+	free, err := r.free(p, soon)
+	if err != nil {
+		return target, err
+	}
 	low := p.Low()
-	ratio, limited := p.UsedRatio(sum.files, sum.bytes)
+	limits := p.Limits(sum.files, sum.bytes, free)
+	ratio, limited := limits.UsedRatio(sum.files, sum.bytes)
 	switch {
 	case !limited:
-		return target
-	case req.EvictTo > 0:
-		low = req.EvictTo
-	case req.Relief: // above the low mark is enough
+		return target, nil
+	case r.req.EvictTo > 0:
+		low = r.req.EvictTo
+	case r.req.Relief: // above the low mark is enough
 	case ratio <= 1:
-		return target
+		return target, nil
 	}
-	if p.MaxEntries > 0 {
-		target.files = int64(low * float64(p.MaxEntries))
+	if limits.Entries != policy.Unlimited {
+		target.files = int64(low * float64(limits.Entries))
 	}
-	if p.MaxBytes > 0 {
-		target.bytes = int64(low * float64(p.MaxBytes))
+	if limits.Bytes != policy.Unlimited {
+		target.bytes = int64(low * float64(limits.Bytes))
 	}
-	return target
+	return target, nil
+}
+
+// free returns what is free beside the cache, with what a dry run would have freed by now.
+func (r *dirRun) free(p *policy.Cache, soon int64) (policy.Free, error) {
+	if !p.NeedsFree() {
+		return policy.Free{}, nil
+	}
+	look := r.opts.Free
+	if look == nil {
+		look = policy.FreeOf
+	}
+	free, err := look(p.Dir)
+	if err == nil && r.req.DryRun {
+		free.Bytes += r.res.FreedBytes
+		free.Inodes += r.res.Files
+	}
+	free.Inodes += soon
+	return free, err
 }
 
 // skippedText writes counts by reason in a stable order: "in_use=1 too_young=20".

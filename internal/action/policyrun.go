@@ -46,7 +46,8 @@ type DirOptions struct {
 	Members func() []proc.Member
 	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
 	Opens map[string]Opens
-	Clock *Clock // nil = the clock is trusted
+	Clock *Clock                                // nil = the clock is trusted
+	Free  func(dir string) (policy.Free, error) // default policy.FreeOf
 }
 
 // Opens tells when the files of a cache were opened, and does not count what a clean-up of ours

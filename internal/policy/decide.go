@@ -177,17 +177,6 @@ func (c *Cache) Low() float64 {
 	return float64(*c.EvictTo)
 }
 
-// UsedRatio returns the fullest of the limits; ok is false when there is neither.
-func (c *Cache) UsedRatio(entries, bytes int64) (ratio float64, ok bool) {
-	if c.MaxEntries > 0 {
-		ratio, ok = float64(entries)/float64(c.MaxEntries), true
-	}
-	if c.MaxBytes > 0 {
-		ratio, ok = max(ratio, float64(bytes)/float64(c.MaxBytes)), true
-	}
-	return ratio, ok
-}
-
 // Overlap reports whether two directories share files: one is the other or contains it.
 func Overlap(a, b string) bool {
 	a, b = filepath.Clean(a), filepath.Clean(b)
@@ -201,8 +190,11 @@ func inside(outer, inner string) bool {
 // Validate reports every mistake of a cache policy, with its key and what to write instead.
 func (c *Cache) Validate(report func(key, format string, args ...any)) {
 	c.validate(report)
-	if c.MaxBytes == 0 && c.MaxEntries == 0 && c.MaxAge == 0 {
-		report("max_bytes", "no limit is set: write at least one of max_bytes, max_entries and max_age")
+	if c.MaxBytes == 0 && c.MaxEntries == 0 && c.MaxAge == 0 && !c.NeedsFree() {
+		report("max_bytes", "no limit is set: write at least one of max_bytes, max_entries, max_age, min_free_bytes and min_free_inodes")
+	}
+	if c.MinFreeInodes < 0 {
+		report("min_free_inodes", "%d is negative: write a number of files, such as 10000", c.MinFreeInodes)
 	}
 	if c.MaxEntries < 0 {
 		report("max_entries", "%d is negative: write a number of files, such as 1000", c.MaxEntries)

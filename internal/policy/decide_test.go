@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -169,9 +170,10 @@ func TestNames(t *testing.T) {
 }
 
 func TestUsedRatio(t *testing.T) {
+	free := Free{Bytes: 50, Inodes: 100}
 	f := func(c Cache, entries, bytes int64, want float64, wantOK bool) {
 		t.Helper()
-		if got, ok := c.UsedRatio(entries, bytes); got != want || ok != wantOK {
+		if got, ok := c.Limits(entries, bytes, free).UsedRatio(entries, bytes); got != want || ok != wantOK {
 			t.Errorf("%d entries of %d, %d bytes of %d: %v, %v, want %v, %v", entries, c.MaxEntries, bytes, c.MaxBytes, got, ok, want, wantOK)
 		}
 	}
@@ -181,6 +183,23 @@ func TestUsedRatio(t *testing.T) {
 	f(Cache{MaxBytes: 100}, 500, 50, 0.5, true)
 	f(Cache{MaxBytes: 100}, 0, 0, 0, true)
 	f(Cache{MaxAge: 1}, 500, 50, 0, false)
+	f(Cache{MinFreeBytes: 40}, 500, 90, 0.9, true)
+	f(Cache{MinFreeBytes: 60}, 500, 90, 1.125, true)
+	f(Cache{MinFreeBytes: 60, MaxBytes: 45}, 500, 90, 2, true)
+	f(Cache{MinFreeBytes: 200}, 500, 90, math.Inf(1), true)
+	f(Cache{MinFreeBytes: 200}, 0, 0, 0, true)
+	f(Cache{MinFreeInodes: 350}, 500, 90, 2, true)
+	f(Cache{MinFreeInodes: 50, MinFreeBytes: 1}, 450, 1, 0.9, true)
+}
+
+func TestFreeOf(t *testing.T) {
+	f, err := FreeOf(t.TempDir())
+	if err != nil || f.Bytes <= 0 || f.Inodes <= 0 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if _, err := FreeOf("/no/such/folder"); err == nil {
+		t.Error("a folder that does not exist has free space")
+	}
 }
 
 func TestOverlap(t *testing.T) {
@@ -228,7 +247,7 @@ func TestValidate(t *testing.T) {
 		{"nothing", &Cache{}, []string{
 			"dir: is missing: write the absolute path of the folder",
 			"include: is missing: write globs on the file names that may be removed, such as ['*.tmp'], or ['*'] for all",
-			"max_bytes: no limit is set: write at least one of max_bytes, max_entries and max_age",
+			"max_bytes: no limit is set: write at least one of max_bytes, max_entries, max_age, min_free_bytes and min_free_inodes",
 		}},
 		{"no limit", &Temp{Common: good}, []string{"max_age: no limit is set: write at least one of max_age, empty_max_age and max_files"}},
 		{"relative", &Temp{Common: with(func(c *Common) { c.Dir = "tmp" }), MaxFiles: 1}, []string{`dir: "tmp" is not absolute: write the whole path from /`}},

@@ -25,13 +25,19 @@ type Common struct {
 // Cache is the policy of a file cache.
 type Cache struct {
 	Common     `yaml:",inline"`
-	MaxBytes   units.Bytes    `yaml:"max_bytes"`    // 0 = no limit
-	MaxEntries int64          `yaml:"max_entries"`  // 0 = no limit
-	MaxAge     units.Duration `yaml:"max_age"`      // 0 = no limit
-	EvictTo    *units.Ratio   `yaml:"evict_to"`     // share of the limits to evict down to; default 70%
-	LRUBy      string         `yaml:"lru_by"`       // atime (default: the newer of atime and mtime) | mtime
-	HitRate    string         `yaml:"hit_rate"`     // none (default) | inferred, from the opens of the files
-	MinHitRate *units.Ratio   `yaml:"min_hit_rate"` // below it the cache hardly helps: SpillwayCacheHitRatioLow; nil = no alert
+	MaxBytes   units.Bytes    `yaml:"max_bytes"`   // 0 = no limit
+	MaxEntries int64          `yaml:"max_entries"` // 0 = no limit
+	MaxAge     units.Duration `yaml:"max_age"`     // 0 = no limit
+
+	// What must stay free on the cache's file system: the cache gives way to it whatever its own
+	// limits are. 0 = does not matter.
+	MinFreeBytes  units.Bytes `yaml:"min_free_bytes"`
+	MinFreeInodes int64       `yaml:"min_free_inodes"`
+
+	EvictTo    *units.Ratio `yaml:"evict_to"`     // share of the limits to evict down to; default 70%
+	LRUBy      string       `yaml:"lru_by"`       // atime (default: the newer of atime and mtime) | mtime
+	HitRate    string       `yaml:"hit_rate"`     // none (default) | inferred, from the opens of the files
+	MinHitRate *units.Ratio `yaml:"min_hit_rate"` // below it the cache hardly helps: SpillwayCacheHitRatioLow; nil = no alert
 }
 
 // Temp is the policy of a folder of temporary files.

@@ -1,0 +1,75 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// Free is what is left on a file system for those who are not root.
+type Free struct{ Bytes, Inodes int64 }
+
+// FreeOf returns what is left on the file system of a folder. A file system that has no number of
+// inodes of its own (btrfs) has as many as anybody wants.
+func FreeOf(dir string) (Free, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return Free{}, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	f := Free{Bytes: clamp(st.Bavail, uint64(max(st.Bsize, 1))), Inodes: clamp(st.Ffree, 1)}
+	if st.Files == 0 {
+		f.Inodes = math.MaxInt64 / 2
+	}
+	return f, nil
+}
+
+func clamp(n, size uint64) int64 {
+	if n > math.MaxInt64/2/size {
+		return math.MaxInt64 / 2
+	}
+	return int64(n * size)
+}
+
+// NeedsFree reports whether the policy asks for free space.
+func (c *Cache) NeedsFree() bool { return c.MinFreeBytes > 0 || c.MinFreeInodes > 0 }
+
+// Limits are how much a cache may hold; Unlimited where it does not matter.
+type Limits struct{ Entries, Bytes int64 }
+
+// Unlimited is a limit that no cache reaches.
+const Unlimited = math.MaxInt64
+
+// Limits returns the tighter of what the policy allows and of what leaves enough free beside a
+// cache of so many entries and bytes.
+func (c *Cache) Limits(entries, bytes int64, free Free) Limits {
+	l := Limits{Unlimited, Unlimited}
+	if c.MaxEntries > 0 {
+		l.Entries = c.MaxEntries
+	}
+	if c.MaxBytes > 0 {
+		l.Bytes = int64(c.MaxBytes)
+	}
+	if c.MinFreeBytes > 0 {
+		l.Bytes = min(l.Bytes, max(bytes+free.Bytes-int64(c.MinFreeBytes), 0))
+	}
+	if c.MinFreeInodes > 0 {
+		l.Entries = min(l.Entries, max(entries+free.Inodes-c.MinFreeInodes, 0))
+	}
+	return l
+}
+
+// UsedRatio returns the fullest of the limits; ok is false when there is none. A cache that has to
+// give way altogether is infinitely full.
+func (l Limits) UsedRatio(entries, bytes int64) (ratio float64, ok bool) {
+	for _, pair := range [][2]int64{{entries, l.Entries}, {bytes, l.Bytes}} {
+		switch used, limit := pair[0], pair[1]; {
+		case limit == Unlimited:
+			continue
+		case used > 0:
+			ratio = max(ratio, float64(used)/float64(limit))
+		}
+		ok = true
+	}
+	return ratio, ok
+}
