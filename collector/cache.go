@@ -32,6 +32,7 @@ var (
 
 // CacheSource is the Source "cache" of one cache policy.
 type CacheSource struct {
+	walkers
 	target string
 	policy policy.Cache
 	names  *policy.Names
@@ -74,7 +75,7 @@ func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
 		return nil
 	})
 	watch := s.watchOpens(ctx, &scan)
-	res, err := dirscan.Scan(ctx, scan)
+	res, err := s.scan(ctx, scan)
 	if err != nil {
 		return scanError(err)
 	}

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -34,8 +35,13 @@ func (s *CacheSource) watchOpens(ctx context.Context, scan *dirscan.Options) fun
 	if err != nil {
 		return func(*series.Batch) error { return fmt.Errorf("infer the hits of cache %q: %w", s.policy.Name, err) }
 	}
-	var path []byte
+	var (
+		mu   sync.Mutex // walkers enter folders beside each other
+		path []byte
+	)
 	scan.Enter = func(f *dirscan.Folder) {
+		mu.Lock()
+		defer mu.Unlock()
 		path = f.AppendPath(path[:0])
 		if e := s.opens.Follow(f.FD(), path); e != nil && err == nil {
 			err = e

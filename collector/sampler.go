@@ -112,6 +112,8 @@ type lane struct {
 	jobs  []*job
 	kicks chan func(Job) bool
 	first chan struct{}
+
+	beside time.Duration // that a second core was busy in the last sweep
 }
 
 type job struct {
@@ -318,13 +320,14 @@ func (l *lane) interval(took time.Duration) time.Duration {
 		d /= hurryFactor
 	}
 	if l.Budget > 0 {
-		d = max(d, time.Duration(float64(took)/l.Budget))
+		d = max(d, time.Duration(float64(took+l.beside)/l.Budget))
 	}
 	return max(d, minLanePause)
 }
 
 // sweep samples the jobs that match selects, all of them when it is nil.
 func (l *lane) sweep(ctx context.Context, match func(Job) bool) {
+	l.beside = 0
 	for _, j := range l.jobs {
 		if ctx.Err() != nil {
 			return
@@ -349,6 +352,9 @@ func (l *lane) sample(ctx context.Context, j *job) {
 		return // stopping: an interrupted sample says nothing
 	}
 	took := o.Now().Sub(start)
+	if w, ok := j.Impl.(interface{ cores() int }); ok {
+		l.beside += took * time.Duration(max(w.cores()-1, 0))
+	}
 	absent := errors.Is(err, ErrAbsent)
 	failed := err != nil && !absent
 	o.Store.Commit(&j.batch)

@@ -208,10 +208,11 @@ func TestSamplerReadyDoesNotWaitForASlowScan(t *testing.T) {
 		start := time.Now()
 		s.Start(t.Context())
 		<-s.Ready()
-		if took := time.Since(start); took != 2*time.Second || n == 0 {
+		took := time.Since(start)
+		s.Stop()
+		if took != 2*time.Second || n == 0 {
 			t.Errorf("ready after %s with %d samples of processes, want 2s", took, n)
 		}
-		s.Stop()
 	})
 }
 

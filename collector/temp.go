@@ -21,6 +21,7 @@ var (
 
 // TempSource is the Source "temp" of one folder of temporary files.
 type TempSource struct {
+	walkers
 	target string
 	policy policy.Temp
 	names  *policy.Names
@@ -43,7 +44,7 @@ func (s *TempSource) Sample(ctx context.Context, b *series.Batch) error {
 	}
 	var expired int64
 	now := b.Time
-	res, err := dirscan.Scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
+	res, err := s.scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
 		if p.Judge(e, now).Due() {
 			expired++
 		}

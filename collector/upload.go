@@ -20,6 +20,7 @@ var (
 
 // UploadSource is the Source "upload" of one folder of uploaded files.
 type UploadSource struct {
+	walkers
 	target string
 	policy policy.Upload
 	names  *policy.Names
@@ -42,7 +43,7 @@ func (s *UploadSource) Sample(ctx context.Context, b *series.Batch) error {
 	}
 	var size, oversize, expired int64
 	now := b.Time
-	res, err := dirscan.Scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
+	res, err := s.scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
 		size += p.Size(e)
 		switch {
 		case p.Oversize(e):
