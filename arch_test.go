@@ -21,7 +21,7 @@ var vocabulary = []string{"internal/units", "internal/series", "internal/alert",
 // listed here is an error, so that a new room is a decision.
 var house = map[string][]string{
 	"":                      {"internal/app"},
-	"collector":             {"internal/dirscan", "internal/heap", "internal/hitrate", "internal/lazy", "internal/proc"},
+	"collector":             {"internal/dirscan", "internal/fetch", "internal/heap", "internal/hitrate", "internal/lazy", "internal/proc"},
 	"rules":                 {},
 	"dashboards":            {},
 	"internal/units":        {},
@@ -29,7 +29,8 @@ var house = map[string][]string{
 	"internal/alert":        {},
 	"internal/policy":       {"internal/dirscan"},
 	"internal/proc":         {},
-	"internal/heap":         {"internal/proc", "internal/lazy"},
+	"internal/fetch":        {},
+	"internal/heap":         {"internal/fetch", "internal/proc", "internal/lazy"},
 	"internal/lazy":         {},
 	"internal/hitrate":      {"internal/lazy"},
 	"internal/dirscan":      {},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -106,9 +105,4 @@ func (h *Heap) judge(err error) error {
 }
 
 // Close implements io.Closer.
-func (h *Heap) Close() error {
-	if c, ok := h.opts.Reader.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
-}
+func (h *Heap) Close() error { return closeReader(h.opts.Reader) }

@@ -141,7 +141,7 @@ func TestHeapOfRealNode(t *testing.T) {
 	l.Close()
 	pool := heap.NewPool(heap.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer pool.Close()
-	client, err := pool.Get(heap.Config{Provider: heap.ProviderNode, Address: address})
+	client, err := pool.Get(heap.Config{Provider: heap.ProviderNode, Address: address}, heap.Target{})
 	if err != nil {
 		t.Fatal(err)
 	}

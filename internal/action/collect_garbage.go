@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // ErrNotConfigured says that an action was asked for that the target's config gives no means for:
@@ -20,6 +21,7 @@ const collectTimeout = 15 * time.Second
 type CollectGarbageOptions struct {
 	Target    string
 	Collector heap.Collector // nil, or a nil *heap.Client: Run answers ErrNotConfigured
+	MaxHeap   units.Bytes    // a heap that uses more is left alone, for the pause would be long; 0 = no limit
 	Timeout   time.Duration  // of the whole: read, collect, read; default 15s
 	Logger    *slog.Logger
 	Now       func() time.Time // default time.Now
@@ -52,8 +54,11 @@ func (a *CollectGarbage) Run(ctx context.Context, req Request) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{Outcome: Failed}, fmt.Errorf("collect garbage of %s: nothing was asked for: %w", a.opts.Target, err)
 	}
-	if req.DryRun {
-		return a.dryRun(ctx)
+	if req.DryRun || a.opts.MaxHeap > 0 {
+		res, err := a.look(ctx)
+		if req.DryRun || err != nil || res.Skipped != nil {
+			return res, err
+		}
 	}
 	start := a.opts.Now()
 	before, after, err := a.opts.Collector.Collect(ctx)
@@ -80,15 +85,26 @@ func (a *CollectGarbage) Run(ctx context.Context, req Request) (Result, error) {
 	return res, nil
 }
 
-func (a *CollectGarbage) dryRun(ctx context.Context) (Result, error) {
+// SkipMaxHeap is the reason in Result.Skipped of a heap that was left alone because of its size.
+const SkipMaxHeap = "max_heap"
+
+// look reads the heap and asks for nothing. The result has something skipped when the heap is too
+// large to be collected.
+func (a *CollectGarbage) look(ctx context.Context) (Result, error) {
 	u, err := a.opts.Collector.Read(ctx)
 	switch {
 	case errors.Is(err, heap.ErrNotConfigured):
 		return Result{Outcome: Failed}, notConfigured(a.opts.Target)
 	case err != nil:
-		return Result{Outcome: Failed}, fmt.Errorf("read heap of %s: %w", a.opts.Target, err)
+		return Result{Outcome: Failed}, fmt.Errorf("collect garbage of %s: nothing was asked for: read its heap: %w", a.opts.Target, err)
 	}
-	return Result{Outcome: DryRun, Before: u.String(), Detail: "would ask for a full collection"}, nil
+	res := Result{Outcome: DryRun, Before: u.String(), Detail: "would ask for a full collection"}
+	if a.opts.MaxHeap > 0 && u.Used.OK && u.Used.Bytes > a.opts.MaxHeap {
+		res.Outcome = Done
+		res.Skipped = map[string]int64{SkipMaxHeap: 1}
+		res.Detail = fmt.Sprintf("not asked for a collection: more than max_heap %s is in use, and the pause would be long", a.opts.MaxHeap)
+	}
+	return res, nil
 }
 
 func notConfigured(target string) error {

@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // The names of sources, as they stand in spillway_source_success.
@@ -87,7 +88,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 	lanes := []collector.Lane{g.processLane(o, p)}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		client, err := p.pool.Get(t.Heap)
+		client, err := p.pool.Get(t.Heap, g.heapTarget(t.Name))
 		if err == nil {
 			err = g.watchOpens(t, o, p)
 		}
@@ -200,6 +201,14 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 	return false
 }
 
+// heapTarget tells a heap client of the processes of its target.
+func (g *graph) heapTarget(name string) heap.Target {
+	return heap.Target{Name: name, Members: membersOf(g.tracker, name), Anon: func() (units.Bytes, bool) {
+		u, err := g.tracker.Usage(name)
+		return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0
+	}}
+}
+
 func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collector.Lane {
 	name := t.Name
 	var running func() bool
@@ -279,14 +288,30 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	for _, a := range dirActions(t, o, opts) {
 		out.Actions[a.name] = notingAction{a.action, p.held}
 	}
-	if client != nil {
+	if t.Heap.Collects() {
 		out.Actions[dispatch.ActionCollectGarbage] = action.NewCollectGarbage(action.CollectGarbageOptions{
-			Target: t.Name, Collector: client, Logger: p.logger, Now: p.now,
+			Target: t.Name, Collector: client, MaxHeap: t.Heap.Collect.MaxHeap, Logger: p.logger, Now: p.now,
 		})
 	}
 	g.addOwnActions(&out, t, o, p)
-	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil })
+	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil }, collectSteps(&t.Heap.Collect))
 	return out
+}
+
+// collectSteps gives the steps that collect garbage the level and the rest of the heap's
+// configuration, where a playbook does not say its own.
+func collectSteps(c *heap.Collect) func(*dispatch.Step) {
+	return func(s *dispatch.Step) {
+		if s.Do != dispatch.ActionCollectGarbage {
+			return
+		}
+		if len(s.When) == 0 {
+			s.When = c.Levels()
+		}
+		if s.Cooldown == 0 {
+			s.Cooldown = c.Cooldown
+		}
+	}
 }
 
 // membersOf returns what tells the processes of a target at present.

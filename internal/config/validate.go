@@ -164,7 +164,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 		at("", "watches nothing: write processes, heap, caches, temp_dirs, uploads or logs")
 	}
 	t.Memory.Validate(report.under(key + ".memory"))
-	t.Heap.Validate(report.under(key + ".heap"))
+	t.Heap.Validate(t.Processes != nil, report.under(key+".heap"))
 	t.Playbooks.Validate(report.under(key + ".playbooks"))
 	t.Playbooks.CheckActions(t.Has, report.under(key+".playbooks"))
 	seen := make(map[string]bool)
@@ -236,7 +236,7 @@ func (t *Target) Has(action string) bool {
 	case dispatch.ActionRotateLogs:
 		return len(t.Logs) > 0
 	case dispatch.ActionCollectGarbage:
-		return t.Heap.Enabled()
+		return t.Heap.Collects()
 	case dispatch.ActionReclaimCgroup, dispatch.ActionSignal:
 		return t.Processes != nil
 	case dispatch.ActionCommand, dispatch.ActionHTTP:

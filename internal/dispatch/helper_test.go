@@ -177,7 +177,7 @@ func bubble(t *testing.T, o Options, f func(t *testing.T, w *world)) {
 
 func (w *world) target(name, mode string, p Playbooks) Target {
 	actions := map[string]action.Action{ActionCleanTemp: w.temp, ActionEvictCache: w.cache, ActionCollectGarbage: w.gc}
-	return Target{Name: name, Mode: mode, Actions: actions, Playbooks: p.Build(func(a string) bool { return actions[a] != nil })}
+	return Target{Name: name, Mode: mode, Actions: actions, Playbooks: p.Build(func(a string) bool { return actions[a] != nil }, nil)}
 }
 
 // start begins a dispatcher on the same journal, as after a restart.

@@ -15,7 +15,7 @@ relieve_memory: [clean_temp, trim_cache]
 	if got := mistakes(p.Validate); got != nil {
 		t.Fatal(got)
 	}
-	built := p.Build(func(string) bool { return true })
+	built := p.Build(func(string) bool { return true }, nil)
 	for name, want := range map[string]string{
 		"all": `clean_temp, evict_cache, command ["/bin/true"]`, "relieve_memory": "clean_temp, evict_cache", "trim_cache": "evict_cache",
 	} {
@@ -51,7 +51,7 @@ fine: [clean_temp, clean_temp]
 		t.Errorf("%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 	// Without the check it would end all the same.
-	if steps := p.Build(func(string) bool { return true })["a"].Steps; len(steps) == 0 {
+	if steps := p.Build(func(string) bool { return true }, nil)["a"].Steps; len(steps) == 0 {
 		t.Error("no steps")
 	}
 	// Many that name many, and come to nothing, take no time.

@@ -289,7 +289,7 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 	means := map[string]string{
 		ActionCleanTemp:      "temp_dirs",
 		ActionEvictCache:     "caches",
-		ActionCollectGarbage: "heap: {provider: ..., address: ...}",
+		ActionCollectGarbage: "a heap that can be collected, such as heap: {provider: node_inspector, address: 127.0.0.1:9229}",
 		ActionEnforceUploads: "uploads",
 		ActionRotateLogs:     "logs",
 		ActionReclaimCgroup:  "processes",
@@ -305,8 +305,9 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 }
 
 // Build returns the playbooks of a target: the defaults, without the steps that it has no means
-// for, overridden by p. A playbook that has no step left is left out.
-func (p Playbooks) Build(has func(action string) bool) map[string]Playbook {
+// for, overridden by p. A playbook that has no step left is left out. prepare, when set, fills what
+// a step leaves to its target.
+func (p Playbooks) Build(has func(action string) bool, prepare func(*Step)) map[string]Playbook {
 	out := make(map[string]Playbook)
 	add := func(name string, steps []Step) {
 		steps = slices.DeleteFunc(steps, func(s Step) bool { return !has(s.Do) })
@@ -314,6 +315,9 @@ func (p Playbooks) Build(has func(action string) bool) map[string]Playbook {
 			return
 		}
 		for i := range steps {
+			if prepare != nil {
+				prepare(&steps[i])
+			}
 			steps[i].applyDefaults()
 		}
 		out[name] = Playbook{Name: name, Steps: steps, Subject: subjectOf(name, steps), Cooldown: cooldownOf(steps)}

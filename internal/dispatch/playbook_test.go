@@ -57,7 +57,7 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 		t.Errorf("read (-want +got):\n%s", diff)
 	}
 
-	built := p.Build(func(string) bool { return true })
+	built := p.Build(func(string) bool { return true }, nil)
 	type shape struct {
 		Steps    string
 		Subject  Subject
@@ -92,7 +92,7 @@ func TestDefaultsWithoutMeans(t *testing.T) {
 	f := func(has func(string) bool, want map[string]string) {
 		t.Helper()
 		got := make(map[string]string)
-		for name, b := range Playbooks(nil).Build(has) {
+		for name, b := range Playbooks(nil).Build(has, nil) {
 			got[name] = describe(b.Steps)
 			for _, s := range b.Steps {
 				if s.Timeout == 0 || s.Verify.After == 0 {
@@ -118,7 +118,7 @@ b: [clean_temp, evict_cache]
 c: [{do: evict_cache, cooldown: 30s}, {do: evict_cache, cooldown: 1h}]
 d: [{do: evict_cache, cooldown: 1h}, evict_cache]
 `)
-	built := p.Build(func(string) bool { return true })
+	built := p.Build(func(string) bool { return true }, nil)
 	f := func(name string, subject Subject, cooldown time.Duration) {
 		t.Helper()
 		if b := built[name]; b.Subject != subject || b.Cooldown != cooldown {
@@ -160,7 +160,7 @@ c: [clean_temp, evict_cache, collect_garbage]
 	want = []string{
 		`a[3].do: "evict_cache" has nothing to work on: write caches for this target, or remove the step`,
 		`c[1].do: "evict_cache" has nothing to work on: write caches for this target, or remove the step`,
-		`c[2].do: "collect_garbage" has nothing to work on: write heap: {provider: ..., address: ...} for this target, or remove the step`,
+		`c[2].do: "collect_garbage" has nothing to work on: write a heap that can be collected, such as heap: {provider: node_inspector, address: 127.0.0.1:9229} for this target, or remove the step`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("means (-want +got):\n%s", diff)

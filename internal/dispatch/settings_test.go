@@ -45,7 +45,7 @@ func TestOwnSteps(t *testing.T) {
 	if got := p["only"][0].Env; !cmp.Equal(got, action.DefaultEnv) {
 		t.Errorf("default env %v", got)
 	}
-	built := p.Build(func(string) bool { return true })
+	built := p.Build(func(string) bool { return true }, nil)
 	for name, subject := range map[string]Subject{"mine": SubjectMemory, "only": "", "checked": SubjectMemory, "mixed": SubjectTemp} {
 		if got := built[name].Subject; got != subject {
 			t.Errorf("%s relieves %q, want %q", name, got, subject)
@@ -83,7 +83,7 @@ func TestOwnStepsGetTheAlert(t *testing.T) {
 		}}
 		steps := readPlaybooks(t, ownSteps)
 		target := Target{Name: "svc", Mode: ModeEnforce, Actions: map[string]action.Action{ActionCommand: act}}
-		target.Playbooks = Playbooks{"only": steps["only"]}.Build(func(name string) bool { return name == ActionCommand })
+		target.Playbooks = Playbooks{"only": steps["only"]}.Build(func(name string) bool { return name == ActionCommand }, nil)
 		w.d.Apply(map[string]Target{"svc": target})
 		a := w.firing("svc", "only", series.LevelCritical)
 		got := w.one(a)

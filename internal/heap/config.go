@@ -8,14 +8,18 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // The providers.
 const (
-	ProviderNode = "node_inspector" // V8 inspector of Node.js
-	ProviderGo   = "go_pprof"       // net/http/pprof of a Go program
-	ProviderNone = "none"           // the heap is not read
+	ProviderNode       = "node_inspector" // V8 inspector of Node.js
+	ProviderGo         = "go_pprof"       // net/http/pprof of a Go program
+	ProviderPrometheus = "prometheus"     // the service's own metrics
+	ProviderJSON       = "json"           // a JSON document of the service
+	ProviderAnon       = "rss_anon"       // anonymous resident memory, for runtimes that tell nothing
+	ProviderNone       = "none"           // the heap is not read
 )
 
 // The ways to hold an inspector session.
@@ -26,22 +30,41 @@ const (
 
 // Config is the yaml key `heap` of a target.
 type Config struct {
-	Provider string      `yaml:"provider"` // node_inspector, go_pprof or none; empty = none
-	Address  string      `yaml:"address"`  // host:port on loopback
-	Session  string      `yaml:"session"`  // node_inspector only: held (default) or per_sample
-	Limit    units.Bytes `yaml:"limit"`    // go_pprof only: what used is measured against, such as its GOMEMLIMIT
+	Provider string      `yaml:"provider"` // what reads the heap; none (default) reads nothing
+	Address  string      `yaml:"address"`  // node_inspector, go_pprof: host:port on loopback
+	Session  string      `yaml:"session"`  // node_inspector: held (default) or per_sample
+	URL      string      `yaml:"url"`      // prometheus, json: where the service tells its heap, on loopback
+	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it tells
+	Limit    units.Bytes `yaml:"limit"`    // what used is measured against, where the runtime tells no limit of its own
+	Collect  Collect     `yaml:"collect"`  // when collect_garbage may ask for a collection
+}
+
+// Map says where the figures of a heap stand: gjson paths, or names of metrics.
+type Map struct {
+	Used      string `yaml:"used"`      // bytes in use by objects; required
+	Committed string `yaml:"committed"` // bytes that the runtime holds
+	Limit     string `yaml:"limit"`     // bytes at which it runs out
 }
 
 // Enabled reports whether a heap is to be read.
 func (c Config) Enabled() bool { return c.Provider != "" && c.Provider != ProviderNone }
 
-// Runtime returns the runtime label of the provider: node or go; "" without one.
+// Runtime returns the runtime label of the provider, such as node or go; "" without one.
 func (c Config) Runtime() string { return providers[c.Provider].runtime }
 
-// Validate applies the defaults and reports every mistake.
-func (c *Config) Validate(report func(key, format string, args ...any)) {
+// Collects reports whether the provider can be asked for a collection and the config lets it.
+func (c Config) Collects() bool {
+	return c.Enabled() && providers[c.Provider].collects && c.Collect.Mode != CollectOff
+}
+
+// byProcess reports whether the provider finds its target by the processes of the target.
+func (c Config) byProcess() bool { return c.Enabled() && c.Address == "" && c.URL == "" }
+
+// Validate applies the defaults and reports every mistake. processes says whether the target
+// watches processes.
+func (c *Config) Validate(processes bool, report func(key, format string, args ...any)) {
 	if !c.Enabled() {
-		if c.Address != "" && c.Provider == "" {
+		if c.Provider == "" && *c != (Config{}) {
 			report("provider", "is missing: write %s", strings.Join(providerNames(), ", "))
 		}
 		return
@@ -51,29 +74,91 @@ func (c *Config) Validate(report func(key, format string, args ...any)) {
 		report("provider", "%q is not a heap provider: write one of %s", c.Provider, strings.Join(providerNames(), ", "))
 		return
 	}
-	c.checkAddress(p.example, p.hint, report)
-	if c.Provider == ProviderNode {
-		if c.Session == "" {
-			c.Session = SessionHeld
-		}
-		if c.Session != SessionHeld && c.Session != SessionPerSample {
-			report("session", "%q is not a way to hold a session: write %s or %s", c.Session, SessionHeld, SessionPerSample)
-		}
-		if c.Limit != 0 {
-			report("limit", "is for %s: Node.js tells its own limit, remove the key", ProviderGo)
-		}
-		return
+	c.checkKeys(p, report)
+	if p.check != nil {
+		p.check(c, p, processes, report)
 	}
-	if c.Session != "" {
-		report("session", "is for %s: remove the key", ProviderNode)
+	if p.collects {
+		c.Collect.validate(c.Provider, report)
 	}
 	if c.Limit < 0 {
 		report("limit", "%s is not a limit: write a size above 0, such as 512MiB", c.Limit)
 	}
 }
 
+// checkKeys reports the keys that stand there and mean nothing to the provider.
+func (c *Config) checkKeys(p factory, report func(key, format string, args ...any)) {
+	for _, k := range []struct {
+		key string
+		set bool
+	}{
+		{"address", c.Address != ""},
+		{"session", c.Session != ""},
+		{"url", c.URL != ""},
+		{"map", c.Map != Map{}},
+		{"limit", c.Limit != 0},
+		{"collect", c.Collect != Collect{}},
+	} {
+		if !k.set || slices.Contains(p.keys, k.key) {
+			continue
+		}
+		var of []string
+		for _, name := range slices.Sorted(maps.Keys(providers)) {
+			if slices.Contains(providers[name].keys, k.key) {
+				of = append(of, name)
+			}
+		}
+		report(k.key, "is for %s: remove the key", strings.Join(of, ", "))
+	}
+}
+
 func providerNames() []string {
 	return append(slices.Sorted(maps.Keys(providers)), ProviderNone)
+}
+
+// checkListener checks the address of a runtime that listens.
+func checkListener(c *Config, p factory, _ bool, report func(key, format string, args ...any)) {
+	c.checkAddress(p.example, p.hint, report)
+}
+
+func checkInspector(c *Config, p factory, processes bool, report func(key, format string, args ...any)) {
+	checkListener(c, p, processes, report)
+	if c.Session == "" {
+		c.Session = SessionHeld
+	}
+	if c.Session != SessionHeld && c.Session != SessionPerSample {
+		report("session", "%q is not a way to hold a session: write %s or %s", c.Session, SessionHeld, SessionPerSample)
+	}
+}
+
+// checkDocument checks the keys of a service that tells its heap itself.
+func checkDocument(c *Config, p factory, _ bool, report func(key, format string, args ...any)) {
+	e := c.endpoint()
+	e.Validate(func(key, format string, args ...any) {
+		if key == "url" {
+			report(key, format, args...)
+		}
+	})
+	if c.Map.Used == "" {
+		report("map.used", "is missing: write where the used bytes stand, such as %s", p.example)
+	}
+	if c.Map.Limit != "" && c.Limit != 0 {
+		report("limit", "stands in what the service tells by map.limit: remove one of them")
+	}
+	for _, k := range []struct{ key, path string }{{"map.used", c.Map.Used}, {"map.committed", c.Map.Committed}, {"map.limit", c.Map.Limit}} {
+		if k.path == "" {
+			continue
+		}
+		if err := fetch.CheckPath(c.Provider, k.path); err != nil {
+			report(k.key, "%v", err)
+		}
+	}
+}
+
+func checkAnon(_ *Config, _ factory, processes bool, report func(key, format string, args ...any)) {
+	if !processes {
+		report("provider", "%s is the memory of the target's processes, and it watches none: write processes, or another provider", ProviderAnon)
+	}
 }
 
 func (c *Config) checkAddress(example, hint string, report func(key, format string, args ...any)) {

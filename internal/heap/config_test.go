@@ -12,7 +12,7 @@ func TestConfigValidate(t *testing.T) {
 		t.Helper()
 		var got []string
 		in := c
-		c.Validate(func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
+		c.Validate(false, func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
 		if len(got) != len(want) {
 			t.Errorf("%+v: %q, want %d mistakes", in, got, len(want))
 			return
@@ -30,8 +30,8 @@ func TestConfigValidate(t *testing.T) {
 		f(Config{Provider: ProviderGo, Address: address, Limit: 1 << 30})
 	}
 	f(Config{Provider: ProviderNode, Address: "127.0.0.1:9229", Session: SessionPerSample})
-	f(Config{Address: "127.0.0.1:9229"}, "provider: is missing: write go_pprof, node_inspector, none")
-	f(Config{Provider: "jvm"}, `provider: "jvm" is not a heap provider: write one of go_pprof, node_inspector, none`)
+	f(Config{Address: "127.0.0.1:9229"}, "provider: is missing: write go_pprof, json, node_inspector, prometheus, rss_anon, none")
+	f(Config{Provider: "dotnet"}, `provider: "dotnet" is not a heap provider: write one of go_pprof, json, node_inspector, prometheus, rss_anon, none`)
 	f(Config{Provider: ProviderNode}, "address: is missing: write where it listens, such as 127.0.0.1:9229")
 	for _, address := range []string{"9229", "127.0.0.1", ":9229", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:http", "127.0.0.1:99999", "http://127.0.0.1:9229"} {
 		f(Config{Provider: ProviderNode, Address: address}, "is not host:port: write it as 127.0.0.1:9229")
@@ -40,18 +40,18 @@ func TestConfigValidate(t *testing.T) {
 		f(Config{Provider: ProviderNode, Address: address}, "let it listen on 127.0.0.1 and write 127.0.0.1:9229")
 	}
 	f(Config{Provider: ProviderNode, Address: "127.0.0.1:9229", Session: "always", Limit: 1},
-		`session: "always" is not a way to hold a session: write held or per_sample`, "limit: is for go_pprof")
+		"limit: is for go_pprof, json, prometheus, rss_anon: remove the key", `session: "always" is not a way to hold a session: write held or per_sample`)
 	f(Config{Provider: ProviderGo, Address: "127.0.0.1:6060", Session: "held"}, "session: is for node_inspector: remove the key")
 
 	c := Config{Provider: ProviderNode, Address: "127.0.0.1:9229"}
-	c.Validate(func(string, string, ...any) {})
+	c.Validate(false, func(string, string, ...any) {})
 	if c.Session != SessionHeld {
 		t.Errorf("session = %q, want %q by default", c.Session, SessionHeld)
 	}
 }
 
 func TestPoolWithoutProvider(t *testing.T) {
-	c, err := newPool(t).Get(Config{Provider: ProviderNone})
+	c, err := newPool(t).Get(Config{Provider: ProviderNone}, Target{})
 	if c != nil || err != nil {
 		t.Fatalf("client %v, error %v, want neither", c, err)
 	}

@@ -23,6 +23,8 @@ var (
 	// ErrUnknown says that a collection was asked for and its end was not seen: it may or may not
 	// have happened, or may still happen.
 	ErrUnknown = errors.New("outcome of the collection is unknown")
+	// ErrCannotCollect says that the provider reads only.
+	ErrCannotCollect = errors.New("no collection can be asked for")
 	// ErrNotConfigured says that the target has no heap provider.
 	ErrNotConfigured = errors.New("no heap provider is configured")
 	// ErrClosed says that the client was closed.

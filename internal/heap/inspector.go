@@ -42,7 +42,7 @@ type inspector struct {
 	tries    int       // readings of the limit that failed, of attached
 }
 
-func newInspector(p *Pool, cfg Config) (backend, error) {
+func newInspector(p *Pool, cfg Config, _ *target) (backend, error) {
 	n := &inspector{
 		address: cfg.Address,
 		held:    cfg.Session != SessionPerSample,
@@ -236,13 +236,13 @@ func evaluate(expression string) evaluateParams {
 	return evaluateParams{Expression: expression, CommandLineAPI: true, ReturnByValue: true, Silent: true}
 }
 
-// Collect implements Collector.
-func (n *inspector) Collect(ctx context.Context) (before, after Usage, err error) {
+// collect implements backend.
+func (n *inspector) collect(ctx context.Context, mode string) (before, after Usage, err error) {
 	err = n.with(ctx, func(s *session) error {
 		if before, err = n.usage(ctx, s); err != nil {
 			return fmt.Errorf("before the collection, which was not asked for: %w", err)
 		}
-		if err := n.collect(ctx, s); err != nil {
+		if err := n.force(ctx, s, mode); err != nil {
 			return err
 		}
 		after, _ = n.usage(ctx, s) // absent when it fails: the collection has ended all the same
@@ -251,19 +251,22 @@ func (n *inspector) Collect(ctx context.Context) (before, after Usage, err error
 	return before, after, err
 }
 
-// collect runs one full collection: gc() or, where the target does not let us, the profiler's.
-func (n *inspector) collect(ctx context.Context, s *session) error {
-	result, sent, err := s.call(ctx, methodEvaluate, evaluate(exprCollect))
-	if err == nil {
-		_, err = decodeEvaluate(result)
+// force runs one full collection: gc() or, in thorough mode and where the target does not let us,
+// the profiler's.
+func (n *inspector) force(ctx context.Context, s *session, mode string) error {
+	if mode != CollectThorough {
+		result, sent, err := s.call(ctx, methodEvaluate, evaluate(exprCollect))
 		if err == nil {
-			return nil
+			_, err = decodeEvaluate(result)
+			if err == nil {
+				return nil
+			}
+		} else if _, answered := errors.AsType[*answerError](err); !answered {
+			return unknownIf(sent, err)
 		}
-	} else if _, answered := errors.AsType[*answerError](err); !answered {
-		return unknownIf(sent, err)
+		n.logger.Debug("gc() is not to be had, asking the heap profiler", "err", err)
 	}
-	n.logger.Debug("gc() is not to be had, asking the heap profiler", "err", err)
-	_, sent, err = s.call(ctx, methodCollect, nil)
+	_, sent, err := s.call(ctx, methodCollect, nil)
 	if _, answered := errors.AsType[*answerError](err); answered {
 		return err
 	}

@@ -81,7 +81,7 @@ func sampleEvery(b *testing.B, address string, every time.Duration, stop <-chan 
 func BenchmarkNodeCollect(b *testing.B) {
 	for _, live := range []int{10, 270} {
 		for name, collect := range map[string]func(*inspector, *session) error{
-			"gc": func(n *inspector, s *session) error { return n.collect(b.Context(), s) },
+			"gc": func(n *inspector, s *session) error { return n.force(b.Context(), s, CollectGentle) },
 			"profiler": func(_ *inspector, s *session) error {
 				_, _, err := s.call(b.Context(), methodCollect, nil)
 				return err

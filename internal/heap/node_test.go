@@ -130,8 +130,8 @@ func newPool(t testing.TB, change ...func(*Options)) *Pool {
 
 func newClient(t testing.TB, p *Pool, cfg Config) *Client {
 	t.Helper()
-	cfg.Validate(func(key, format string, args ...any) { t.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
-	c, err := p.Get(cfg)
+	cfg.Validate(false, func(key, format string, args ...any) { t.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
+	c, err := p.Get(cfg, Target{Name: "t"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,28 +5,81 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // factory makes the client of a provider; nothing is opened before the first reading.
 type factory struct {
-	runtime string // label of the metrics
-	example string // an address as it stands in a config
-	hint    string // how to start a target so that it listens there
-	open    func(p *Pool, cfg Config) (backend, error)
+	runtime  string   // label of the metrics
+	example  string   // an address, or a place of a value, as it stands in a config
+	hint     string   // how to start a target so that it listens there
+	keys     []string // of the config, that mean something to it
+	collects bool     // it can ask for a collection
+	check    func(c *Config, p factory, processes bool, report func(key, format string, args ...any))
+	open     func(p *Pool, cfg Config, of *target) (backend, error)
 }
 
 var providers = map[string]factory{
-	ProviderNode: {runtime: "node", example: "127.0.0.1:9229", hint: "start node with --inspect=127.0.0.1:9229", open: newInspector},
-	ProviderGo:   {runtime: "go", example: "127.0.0.1:6060", hint: "serve net/http/pprof there", open: newPprof},
+	ProviderNode: {
+		runtime: "node", example: "127.0.0.1:9229", hint: "start node with --inspect=127.0.0.1:9229",
+		keys: []string{"address", "session", "collect"}, collects: true, check: checkInspector, open: newInspector,
+	},
+	ProviderGo: {
+		runtime: "go", example: "127.0.0.1:6060", hint: "serve net/http/pprof there",
+		keys: []string{"address", "limit", "collect"}, collects: true, check: checkListener, open: newPprof,
+	},
+	ProviderPrometheus: {
+		runtime: "prometheus", example: "nodejs_heap_size_used_bytes",
+		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
+	},
+	ProviderJSON: {
+		runtime: "json", example: "memory.heapUsed",
+		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
+	},
+	ProviderAnon: {
+		runtime: "rss_anon", keys: []string{"limit"}, check: checkAnon, open: newAnon,
+	},
 }
 
 // backend is one client of one address.
 type backend interface {
-	Collector
+	Reader
+	// collect is Collector.Collect, in one of the modes of the config.
+	collect(ctx context.Context, mode string) (before, after Usage, err error)
 	close() error
+}
+
+// Target is whose heap a client reads. Members and Anon answer from memory.
+type Target struct {
+	Name    string
+	Members func() []proc.Member                   // its processes at present; nil: none are watched
+	Anon    func() (resident units.Bytes, ok bool) // anonymous resident memory of all of them; nil: not watched
+}
+
+// target is a Target that a reload may give other functions: a client outlives the tracker whose
+// members it was made with.
+type target struct {
+	name string
+	now  atomic.Pointer[Target]
+}
+
+func (t *target) members() []proc.Member {
+	if f := t.now.Load().Members; f != nil {
+		return f()
+	}
+	return nil
+}
+
+func (t *target) anon() (units.Bytes, bool) {
+	if f := t.now.Load().Anon; f != nil {
+		return f()
+	}
+	return 0, false
 }
 
 // Options configure a Pool. Logger is required.
@@ -44,11 +97,19 @@ type Pool struct {
 	lazy *lazy.Set
 
 	mu     sync.Mutex
-	shared map[Config]*shared
+	shared map[sharedKey]*shared
+}
+
+// sharedKey tells clients apart. What reads by address is shared by all targets that name it; what
+// finds its target by its processes is that target's own.
+type sharedKey struct {
+	cfg    Config
+	target string
 }
 
 type shared struct {
 	backend
+	of    *target
 	users int // guarded by Pool.mu
 }
 
@@ -57,12 +118,12 @@ func NewPool(o Options) *Pool {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Pool{opts: o, lazy: lazy.NewSet(), shared: make(map[Config]*shared)}
+	return &Pool{opts: o, lazy: lazy.NewSet(), shared: make(map[sharedKey]*shared)}
 }
 
 // Get returns a client for a config that Validate has accepted, nil when it configures no heap.
 // Nothing is opened before the first reading. Close the client when it is not needed any more.
-func (p *Pool) Get(cfg Config) (*Client, error) {
+func (p *Pool) Get(cfg Config, of Target) (*Client, error) {
 	if !cfg.Enabled() {
 		return nil, nil //nolint:nilnil // a nil Client is usable, see Client
 	}
@@ -73,19 +134,27 @@ func (p *Pool) Get(cfg Config) (*Client, error) {
 	if cfg.Provider == ProviderNode && cfg.Session == "" {
 		cfg.Session = SessionHeld
 	}
+	key := sharedKey{cfg: cfg}
+	key.cfg.Collect = Collect{} // what reads a heap does not depend on when it is collected
+	if cfg.byProcess() {
+		key.target = of.Name
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shared[cfg]
+	s := p.shared[key]
 	if s == nil {
-		b, err := f.open(p, cfg)
+		t := &target{name: of.Name}
+		t.now.Store(&of)
+		b, err := f.open(p, cfg, t)
 		if err != nil {
 			return nil, err
 		}
-		s = &shared{backend: b}
-		p.shared[cfg] = s
+		s = &shared{backend: b, of: t}
+		p.shared[key] = s
 	}
+	s.of.now.Store(&of)
 	s.users++
-	return &Client{pool: p, cfg: cfg, shared: s}, nil
+	return &Client{pool: p, key: key, mode: cfg.Collect.Mode, shared: s}, nil
 }
 
 // Stats describes the clients for the page.
@@ -94,12 +163,12 @@ func (p *Pool) Stats() []lazy.Stat { return p.lazy.Stats() }
 // Close closes all clients, whoever uses them.
 func (p *Pool) Close() error { return p.lazy.CloseAll() }
 
-func (p *Pool) put(cfg Config, s *shared) error {
+func (p *Pool) put(key sharedKey, s *shared) error {
 	p.mu.Lock()
 	s.users--
 	last := s.users == 0
-	if last && p.shared[cfg] == s {
-		delete(p.shared, cfg)
+	if last && p.shared[key] == s {
+		delete(p.shared, key)
 	}
 	p.mu.Unlock()
 	if !last {
@@ -112,7 +181,8 @@ func (p *Pool) put(cfg Config, s *shared) error {
 // *Client answers ErrNotConfigured.
 type Client struct {
 	pool   *Pool
-	cfg    Config
+	key    sharedKey
+	mode   string // how it asks for a collection
 	shared *shared
 
 	mu     sync.Mutex
@@ -136,7 +206,7 @@ func (c *Client) Runtime() string {
 	if c == nil {
 		return ""
 	}
-	return c.cfg.Runtime()
+	return c.key.cfg.Runtime()
 }
 
 // Read implements Reader.
@@ -152,7 +222,7 @@ func (c *Client) Collect(ctx context.Context) (before, after Usage, err error) {
 	if err := c.usable(); err != nil {
 		return Usage{}, Usage{}, err
 	}
-	return c.shared.Collect(ctx)
+	return c.shared.collect(ctx, c.mode)
 }
 
 // Close gives the handle back; the last user's Close ends the connection.
@@ -167,5 +237,5 @@ func (c *Client) Close() error {
 	if was {
 		return nil
 	}
-	return c.pool.put(c.cfg, c.shared)
+	return c.pool.put(c.key, c.shared)
 }

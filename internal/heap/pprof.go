@@ -33,7 +33,7 @@ type pprofClient struct {
 	provider *lazy.Provider[*http.Client]
 }
 
-func newPprof(p *Pool, cfg Config) (backend, error) {
+func newPprof(p *Pool, cfg Config, _ *target) (backend, error) {
 	g := &pprofClient{address: cfg.Address}
 	if cfg.Limit > 0 {
 		g.limit = Some(cfg.Limit)
@@ -93,9 +93,9 @@ func (g *pprofClient) Read(ctx context.Context) (Usage, error) {
 	return u, err
 }
 
-// Collect implements Collector. The profile is written after the collection has ended, so the
+// collect implements backend. The profile is written after the collection has ended, so the
 // figures in it are those after it.
-func (g *pprofClient) Collect(ctx context.Context) (before, after Usage, err error) {
+func (g *pprofClient) collect(ctx context.Context, _ string) (before, after Usage, err error) {
 	if before, _, err = g.fetch(ctx, pprofRead); err != nil {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}

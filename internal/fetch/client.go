@@ -1,0 +1,176 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+)
+
+const (
+	maxHeaderBytes = 64 << 10
+	dialTimeout    = 2 * time.Second
+	idleTimeout    = time.Minute
+	maxRedirects   = 3
+	drainBytes     = 64 << 10
+)
+
+// The errors of a Client, to be tested with errors.Is.
+var (
+	// ErrUnreachable says that nothing answers there.
+	ErrUnreachable = errors.New("nothing answers")
+	// ErrLate says that no whole answer came in time.
+	ErrLate = errors.New("no answer in time")
+	// ErrStatus says that the service answered with a status other than 200.
+	ErrStatus = errors.New("unexpected status")
+	// ErrTooLarge says that the answer is larger than what is read.
+	ErrTooLarge  = errors.New("the answer is too large")
+	errElsewhere = errors.New("it redirects to another host")
+)
+
+// Client reads one Endpoint. It is safe for concurrent use; Close gives back its connection.
+type Client struct {
+	endpoint  Endpoint
+	transport *http.Transport
+	http      *http.Client
+}
+
+// NewClient returns a client of an endpoint that Validate has accepted. Nothing is opened.
+func NewClient(e Endpoint) *Client {
+	c := &Client{endpoint: e}
+	c.transport = &http.Transport{
+		DialContext: c.dial, DisableCompression: true, MaxIdleConns: 1, MaxConnsPerHost: 2,
+		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxHeaderBytes, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: dialTimeout,
+	}
+	c.http = &http.Client{Transport: c.transport, CheckRedirect: c.redirect}
+	return c
+}
+
+// Close closes the idle connection.
+func (c *Client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// dial connects to listed hosts, and for every other name to loopback addresses only, whatever the
+// name resolves to.
+func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	d := &net.Dialer{Timeout: dialTimeout}
+	if !c.endpoint.listed(host) {
+		d.Control = func(_, resolved string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(resolved)
+			if err != nil || !ap.Addr().Unmap().IsLoopback() {
+				return fmt.Errorf("%s is not a loopback address", resolved)
+			}
+			return nil
+		}
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+// redirect follows a redirect to the same scheme, host and port only.
+func (c *Client) redirect(next *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host || next.URL.User != nil {
+		return errElsewhere
+	}
+	if len(via) > maxRedirects {
+		return fmt.Errorf("it redirects more than %d times", maxRedirects)
+	}
+	return nil
+}
+
+// do sends one GET. The caller closes the body.
+func (c *Client) do(ctx context.Context, accept string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint.URL, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "spillway_exporter")
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.classify(err)
+	}
+	return resp, nil
+}
+
+// read calls f with the body of a 200 answer. What f returns is classified like an error of the
+// network where it is one.
+func (c *Client) read(ctx context.Context, accept string, f func(body io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.endpoint.Timeout.Std())
+	defer cancel()
+	resp, err := c.do(ctx, accept)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %w: it answered %d %s", c.endpoint.URL, ErrStatus, resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	if err := f(resp.Body); err != nil {
+		return c.classify(err)
+	}
+	return nil
+}
+
+// classify adds the sentinel that an error of the network stands for.
+func (c *Client) classify(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err // it repeats the method and the URL
+	}
+	op, isOp := errors.AsType[*net.OpError](err)
+	timeout, isNet := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
+		return fmt.Errorf("%s: %w", c.endpoint.URL, ErrLate)
+	case isOp && op.Op == "dial", errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: %w: %w", c.endpoint.URL, ErrUnreachable, err)
+	}
+	return fmt.Errorf("%s: %w", c.endpoint.URL, err)
+}
+
+// Outcome is how a Probe ended.
+type Outcome struct {
+	Success  bool          // an answer with a status of 2xx or 3xx came in time, its body included
+	Status   int           // of the last answer, 0 when none came
+	Duration time.Duration // until the body had been read, or the failure
+	Err      error         // why there was no answer; nil when one came, whatever its status
+}
+
+// Probe asks once and reads at most 64 KiB of the answer.
+func (c *Client) Probe(ctx context.Context, now func() time.Time) Outcome {
+	start := now()
+	out := Outcome{}
+	ctx, cancel := context.WithTimeout(ctx, c.endpoint.Timeout.Std())
+	defer cancel()
+	resp, err := c.do(ctx, "")
+	if err == nil {
+		out.Status = resp.StatusCode
+		if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); errors.Is(err, io.EOF) {
+			err = nil
+		}
+		if err != nil {
+			err = c.classify(err)
+		}
+		resp.Body.Close()
+	}
+	out.Duration, out.Err = now().Sub(start), err
+	out.Success = err == nil && resp.StatusCode >= 200 && resp.StatusCode < 400
+	return out
+}

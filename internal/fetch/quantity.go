@@ -1,0 +1,97 @@
+package fetch
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// Kind says what a value may be.
+type Kind uint8
+
+// The kinds of values.
+const (
+	Count Kind = iota // a number of things, 0 or more: no unit
+	Size              // bytes, 0 or more: "512MB" is read too
+	Share             // 0 to 1: "45.2%" is read too
+	Any               // any finite number; a size or a percentage is read too
+)
+
+// maxExact is the largest whole number that a float64 holds exactly, with all below it.
+const maxExact = 1 << 53
+
+var plainNumber = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
+
+// Check returns v when it can be a value of the kind.
+func (k Kind) Check(v float64) (float64, error) {
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return 0, fmt.Errorf("%v is not a number that can be used", v)
+	case k == Any:
+		return v, nil
+	case v < 0:
+		return 0, fmt.Errorf("%v is below 0", v)
+	case k == Share && v > 1:
+		return 0, fmt.Errorf("%v is not a share between 0 and 1", v)
+	case v > maxExact:
+		return 0, fmt.Errorf("%v is too large to be exact", v)
+	}
+	return v, nil
+}
+
+// Parse reads a value that stands in a text: a number, and where the kind allows it a size such as
+// "512MB" or a share such as "45.2%".
+func (k Kind) Parse(text string) (float64, error) {
+	t := strings.TrimSpace(text)
+	if plainNumber.MatchString(t) {
+		v, err := strconv.ParseFloat(t, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a number that can be used", clip(text))
+		}
+		return k.Check(v)
+	}
+	switch {
+	case (k == Share || k == Any) && strings.HasSuffix(t, "%"):
+		v, err := units.ParseRatio(t)
+		return float64(v), shorten(err, text, "a share")
+	case (k == Size || k == Any) && t != "":
+		v, err := units.ParseBytes(t)
+		return float64(v), shorten(err, text, "a size or number")
+	}
+	return 0, fmt.Errorf("%q is not %s", clip(text), k)
+}
+
+// shorten replaces an error, whose text is written for configs, by one about an answer.
+func shorten(err error, text, what string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%q is not %s", clip(text), what)
+}
+
+// String names the kind in errors.
+func (k Kind) String() string {
+	switch k {
+	case Count:
+		return "a number"
+	case Size:
+		return "a size"
+	case Share:
+		return "a share"
+	default:
+		return "a size or number"
+	}
+}
+
+// clip keeps what a service wrote short and printable.
+func clip(s string) string {
+	const most = 60
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
