@@ -17,6 +17,8 @@ func Descs() []*series.Desc {
 		TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
 		UploadFiles, UploadSize, UploadMaxSize, UploadOversize, UploadExpired,
 		LogFiles, LogSize, LogOversize, LogExpired,
+		AppValue, AppEvents,
+		ProbeSuccess, ProbeDuration, ProbeStatus, ProbeMaxDuration, StartupDuration, StartupMaxDuration,
 		SourceSuccess, SourceDuration, SourceLastSuccess,
 	}
 }

@@ -18,12 +18,7 @@ var (
 	HeapUsedRatio = series.NewGauge("spillway_heap_used_ratio", "Used heap as a share of its limit.", "target", "runtime").Windowed()
 )
 
-const (
-	heapReadTimeout = 2 * time.Second
-	// heapBusyGrace is how long a target may leave readings unanswered before that is a failure of
-	// the source: a blocked event loop is absent at first, not an error.
-	heapBusyGrace = 30 * time.Second
-)
+const heapReadTimeout = 2 * time.Second
 
 // HeapReader is what the source reads; *heap.Client is one. A reader that is an io.Closer is
 // closed with the source.
@@ -45,8 +40,8 @@ type HeapOptions struct {
 
 // Heap is the Source of one target's heap.
 type Heap struct {
-	opts      HeapOptions
-	busySince time.Time
+	opts     HeapOptions
+	patience patience
 }
 
 // NewHeap returns the source; nothing is opened before the first sample.
@@ -70,7 +65,7 @@ func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
 	if err != nil {
 		return h.judge(err)
 	}
-	h.busySince = time.Time{}
+	h.patience.end()
 	runtime := h.opts.Reader.Runtime()
 	set := func(d *series.Desc, a heap.Amount) {
 		if a.OK {
@@ -87,21 +82,14 @@ func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
 }
 
 func (h *Heap) judge(err error) error {
-	if !errors.Is(err, heap.ErrBusy) {
-		h.busySince = time.Time{}
-		if errors.Is(err, heap.ErrUnreachable) && h.opts.Running != nil && !h.opts.Running() {
-			return fmt.Errorf("the target does not run: %w", ErrAbsent)
-		}
-		return fmt.Errorf("read heap: %w", err)
+	if errors.Is(err, heap.ErrBusy) {
+		return h.patience.busy(h.opts.Now(), err)
 	}
-	now := h.opts.Now()
-	if h.busySince.IsZero() {
-		h.busySince = now
+	h.patience.end()
+	if errors.Is(err, heap.ErrUnreachable) && h.opts.Running != nil && !h.opts.Running() {
+		return fmt.Errorf("the target does not run: %w", ErrAbsent)
 	}
-	if now.Sub(h.busySince) < heapBusyGrace {
-		return fmt.Errorf("%w: %w", ErrAbsent, err)
-	}
-	return fmt.Errorf("no reading for over %s: %w", heapBusyGrace, err)
+	return fmt.Errorf("read heap: %w", err)
 }
 
 // Close implements io.Closer.

@@ -114,7 +114,7 @@ func collect(t *testing.T, address string) (before, after heap.Usage) {
 	t.Helper()
 	pool := heap.NewPool(heap.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer pool.Close()
-	client, err := pool.Get(heap.Config{Provider: heap.ProviderNode, Address: address})
+	client, err := pool.Get(heap.Config{Provider: heap.ProviderNode, Address: address}, heap.Target{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,6 +100,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 			g.clients = append(g.clients, client)
 			lanes = append(lanes, g.heapLane(t, client, p))
 		}
+		lanes = append(lanes, g.serviceLanes(t, p)...)
 		g.targets[t.Name] = g.newTarget(t, client, o, p)
 	}
 	if err := g.addPuller(p); err != nil {
@@ -211,18 +212,11 @@ func (g *graph) heapTarget(name string) heap.Target {
 
 func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collector.Lane {
 	name := t.Name
-	var running func() bool
-	if t.Processes != nil {
-		running = func() bool {
-			u, err := g.tracker.Usage(name)
-			return err != nil || u.Processes > 0
-		}
-	}
 	return collector.Lane{
 		Name: "heap", Interval: g.cfg.SampleInterval.Std(), Timeout: heapTimeout,
 		Hurry: func() bool { return underPressure(p.store, g.cfg) },
 		Jobs: []collector.Job{{Source: sourceHeap, Target: name, Impl: collector.NewHeap(collector.HeapOptions{
-			Target: name, Reader: client, Running: running, Now: p.now,
+			Target: name, Reader: client, Running: g.running(t), Now: p.now,
 		})}},
 	}
 }

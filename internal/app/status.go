@@ -63,12 +63,19 @@ func (a *App) logTarget(level slog.Level, t *health.Target) {
 	}
 	for i := range t.Caches {
 		c := &t.Caches[i]
-		if c.Entries == nil || c.SizeBytes == nil {
-			continue
+		attrs := []any{"target", t.Name, "cache", c.Name}
+		none := len(attrs)
+		if c.Entries != nil {
+			attrs = append(attrs, "entries", int64(*c.Entries))
 		}
-		attrs := []any{"target", t.Name, "cache", c.Name, "entries", int64(*c.Entries), "size", units.Bytes(*c.SizeBytes).Short()}
+		if c.SizeBytes != nil {
+			attrs = append(attrs, "size", units.Bytes(*c.SizeBytes).Short())
+		}
 		if c.HitRatio != nil && !math.IsNaN(*c.HitRatio) {
 			attrs = append(attrs, "hit_rate", units.Ratio(*c.HitRatio).String())
+		}
+		if len(attrs) == none {
+			continue
 		}
 		a.logger.Log(context.Background(), level, "cache status", attrs...)
 	}

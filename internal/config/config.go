@@ -60,6 +60,8 @@ type Target struct {
 	Processes *proc.Config           `yaml:"processes"`
 	Memory    collector.MemoryConfig `yaml:"memory"`
 	Heap      heap.Config            `yaml:"heap"`
+	App       *collector.AppConfig   `yaml:"app"`
+	Probe     *collector.ProbeConfig `yaml:"probe"`
 	Caches    []policy.Cache         `yaml:"caches"`
 	TempDirs  []policy.Temp          `yaml:"temp_dirs"`
 	Uploads   []policy.Upload        `yaml:"uploads"`

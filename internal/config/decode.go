@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,10 +14,6 @@ import (
 
 // maxDepth bounds nesting, so that an alias that contains itself ends in an error.
 const maxDepth = 32
-
-// later are keys of the documented contract that this version does not have yet. They are
-// refused like any unknown key, but with the reason.
-var later = []string{"app", "probe"}
 
 // decoder fills Go values from YAML nodes. Unlike a plain Unmarshal it goes on after a mistake
 // and knows the line and key path of each, so that a person can mend all of them at once.
@@ -266,9 +261,6 @@ func yamlKey(f reflect.StructField) (name string, inline bool) {
 
 // unknownKey says what to write instead of a key that does not exist.
 func unknownKey(key string, known []string) string {
-	if slices.Contains(later, key) {
-		return "is not part of this version: remove it"
-	}
 	if key == "<<" {
 		return "merge keys are not read: write the values out"
 	}

@@ -90,7 +90,7 @@ made: true
 		`f.yml:8: list[1]: is a single value: write keys and values, such as {size: ...}`,
 		`f.yml:9: table: is a single value: write names and values, such as {name: ...}`,
 		`f.yml:11: count: stands twice, first in line 3: remove one`,
-		`f.yml:12: probe: is not part of this version: remove it`,
+		`f.yml:12: probe: unknown key: write one of size, on, name, count, share, list, table`,
 		`f.yml:13: made: unknown key: did you mean "name"?`,
 		`f.yml:14: <<: merge keys are not read: write the values out`,
 	}

@@ -160,11 +160,12 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 	if t.Processes != nil {
 		t.Processes.Validate(report.under(key + ".processes"))
 	}
-	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && len(t.Logs) == 0 && t.Heap.Provider == "" {
-		at("", "watches nothing: write processes, heap, caches, temp_dirs, uploads or logs")
+	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && len(t.Logs) == 0 && t.Heap.Provider == "" && t.App == nil && t.Probe == nil {
+		at("", "watches nothing: write processes, heap, app, probe, caches, temp_dirs, uploads or logs")
 	}
 	t.Memory.Validate(report.under(key + ".memory"))
 	t.Heap.Validate(t.Processes != nil, report.under(key+".heap"))
+	t.checkHTTP(key, report)
 	t.Playbooks.Validate(report.under(key + ".playbooks"))
 	t.Playbooks.CheckActions(t.Has, report.under(key+".playbooks"))
 	seen := make(map[string]bool)
@@ -202,6 +203,25 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 		t.Logs[j].Validate(report.under(k))
 		checkEvery(k, t.Logs[j].Every, report)
 		checkLogSignal(k, t, &t.Logs[j], report)
+	}
+}
+
+// checkHTTP checks what is read from the service over HTTP.
+func (t *Target) checkHTTP(key string, report reporter) {
+	if t.App != nil {
+		names := make([]string, len(t.Caches))
+		for i := range t.Caches {
+			names[i] = t.Caches[i].Name
+		}
+		t.App.Validate(names, report.under(key+".app"))
+	}
+	if t.Probe != nil {
+		t.Probe.Validate(report.under(key + ".probe"))
+	}
+	for i := range t.Caches {
+		if c := &t.Caches[i]; c.HitRate == policy.HitRateApp && !t.App.CountsHits(c.Name) {
+			report(fmt.Sprintf("%s.caches[%d].hit_rate", key, i), "nobody counts the hits of %q: write app: {url: ..., cache: %s, map: {cache_hits: ..., cache_misses: ...}} for this target, or hit_rate: inferred", c.Name, c.Name)
+		}
 	}
 }
 

@@ -39,17 +39,25 @@ type Client struct {
 	endpoint  Endpoint
 	transport *http.Transport
 	http      *http.Client
+	prober    *http.Client // takes a redirect to another place as the answer
+	now       func() time.Time
 }
 
 // NewClient returns a client of an endpoint that Validate has accepted. Nothing is opened.
 func NewClient(e Endpoint) *Client {
-	c := &Client{endpoint: e}
+	c := &Client{endpoint: e, now: time.Now}
 	c.transport = &http.Transport{
 		DialContext: c.dial, DisableCompression: true, MaxIdleConns: 1, MaxConnsPerHost: 2,
 		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxHeaderBytes, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: dialTimeout,
 	}
-	c.http = &http.Client{Transport: c.transport, CheckRedirect: c.redirect}
+	c.http = &http.Client{Transport: c.transport, CheckRedirect: redirect}
+	c.prober = &http.Client{Transport: c.transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		if errors.Is(redirect(next, via), errElsewhere) {
+			return http.ErrUseLastResponse
+		}
+		return redirect(next, via)
+	}}
 	return c
 }
 
@@ -80,7 +88,7 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // redirect follows a redirect to the same scheme, host and port only.
-func (c *Client) redirect(next *http.Request, via []*http.Request) error {
+func redirect(next *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host || next.URL.User != nil {
 		return errElsewhere
@@ -92,7 +100,7 @@ func (c *Client) redirect(next *http.Request, via []*http.Request) error {
 }
 
 // do sends one GET. The caller closes the body.
-func (c *Client) do(ctx context.Context, accept string) (*http.Response, error) {
+func (c *Client) do(ctx context.Context, by *http.Client, accept string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint.URL, http.NoBody)
 	if err != nil {
 		return nil, err
@@ -101,7 +109,7 @@ func (c *Client) do(ctx context.Context, accept string) (*http.Response, error) 
 	if accept != "" {
 		req.Header.Set("Accept", accept)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := by.Do(req)
 	if err != nil {
 		return nil, c.classify(err)
 	}
@@ -113,7 +121,7 @@ func (c *Client) do(ctx context.Context, accept string) (*http.Response, error) 
 func (c *Client) read(ctx context.Context, accept string, f func(body io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.endpoint.Timeout.Std())
 	defer cancel()
-	resp, err := c.do(ctx, accept)
+	resp, err := c.do(ctx, c.http, accept)
 	if err != nil {
 		return err
 	}
@@ -135,7 +143,7 @@ func (c *Client) classify(err error) error {
 	op, isOp := errors.AsType[*net.OpError](err)
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
-	case errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
 		return fmt.Errorf("%s: %w", c.endpoint.URL, ErrLate)
@@ -147,30 +155,26 @@ func (c *Client) classify(err error) error {
 
 // Outcome is how a Probe ended.
 type Outcome struct {
-	Success  bool          // an answer with a status of 2xx or 3xx came in time, its body included
-	Status   int           // of the last answer, 0 when none came
+	Status   int           // of the answer, 0 when none came
 	Duration time.Duration // until the body had been read, or the failure
-	Err      error         // why there was no answer; nil when one came, whatever its status
+	Err      error         // why there was no whole answer; nil when one came, whatever its status
 }
 
-// Probe asks once and reads at most 64 KiB of the answer.
-func (c *Client) Probe(ctx context.Context, now func() time.Time) Outcome {
-	start := now()
-	out := Outcome{}
+// Probe asks once and reads at most 64 KiB of the answer. A redirect to another place is not
+// followed: it is the answer.
+func (c *Client) Probe(ctx context.Context) Outcome {
+	start := c.now()
 	ctx, cancel := context.WithTimeout(ctx, c.endpoint.Timeout.Std())
 	defer cancel()
-	resp, err := c.do(ctx, "")
+	var out Outcome
+	resp, err := c.do(ctx, c.prober, "")
 	if err == nil {
 		out.Status = resp.StatusCode
 		if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); errors.Is(err, io.EOF) {
 			err = nil
 		}
-		if err != nil {
-			err = c.classify(err)
-		}
-		resp.Body.Close()
+		err = errors.Join(c.classify(err), resp.Body.Close())
 	}
-	out.Duration, out.Err = now().Sub(start), err
-	out.Success = err == nil && resp.StatusCode >= 200 && resp.StatusCode < 400
+	out.Duration, out.Err = c.now().Sub(start), err
 	return out
 }

@@ -28,13 +28,13 @@ type selector struct {
 func parseSelector(s string) (selector, error) {
 	m := selectorForm.FindStringSubmatch(strings.TrimSpace(s))
 	if m == nil {
-		return selector{}, fmt.Errorf("%q is not a metric: write its name, or name{label=\"value\"}", clip(s))
+		return selector{}, fmt.Errorf("%q is not a metric: write a name such as app_cache_hits_total, or name{label=\"value\"}", clip(s))
 	}
 	out := selector{name: m[1]}
 	for rest := m[2]; strings.TrimSpace(rest) != ""; {
 		match := matcherForm.FindStringSubmatch(rest)
 		if match == nil {
-			return selector{}, fmt.Errorf("%q does not select by label: write name{label=\"value\"}, only = is known", clip(s))
+			return selector{}, fmt.Errorf("%q selects in another way: write name{label=\"value\"}, only = is known", clip(s))
 		}
 		if out.labels == nil {
 			out.labels = make(map[string]string)

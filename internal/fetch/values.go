@@ -24,6 +24,7 @@ const (
 	maxTextBytes = 16 << 20 // read through, not kept
 	maxTextKept  = 256 << 10
 	maxTextLine  = 64 << 10
+	maxPath      = 500
 )
 
 // Want is one value of a document.
@@ -41,15 +42,12 @@ type Value struct {
 
 // CheckPath returns what is wrong with the path of a value, nil when nothing is.
 func CheckPath(format, path string) error {
-	if path == "" {
-		return errors.New("has no path")
-	}
 	if format == Prometheus {
 		_, err := parseSelector(path)
 		return err
 	}
-	if len(path) > 500 || strings.ContainsAny(path, "\n\r\x00") {
-		return fmt.Errorf("%q is not a path", clip(path))
+	if path == "" || len(path) > maxPath || strings.ContainsAny(path, "\n\r\x00") {
+		return fmt.Errorf("%q is not a path: write a gjson path of at most %d bytes, such as cache.hits", clip(path), maxPath)
 	}
 	return nil
 }

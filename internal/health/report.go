@@ -96,10 +96,8 @@ func (t *Target) reportCaches(r *Report) {
 		c := &t.Caches[i]
 		r.Raw.CacheEntries = add(r.Raw.CacheEntries, c.Entries)
 		r.Raw.CacheSizeBytes = add(r.Raw.CacheSizeBytes, c.SizeBytes)
-		if len(t.Caches) == 1 {
-			r.Raw.CacheHitRatio = finite(c.HitRatio)
-		}
 	}
+	r.Raw.CacheHitRatio = t.hitRatio()
 	if len(t.Caches) == 0 {
 		return
 	}
@@ -111,6 +109,22 @@ func (t *Target) reportCaches(r *Report) {
 	if hit, ok := known(r.Raw.CacheHitRatio); ok {
 		r.Cache.HitRate = strconv.FormatFloat(math.Round(hit*100), 'f', 0, 64) + "%"
 	}
+}
+
+// hitRatio returns the hit ratio of the one cache that has one. The shares of several caches have
+// no sum: what they are shares of is not here.
+func (t *Target) hitRatio() *float64 {
+	var found *float64
+	for i := range t.Caches {
+		ratio := finite(t.Caches[i].HitRatio)
+		if ratio != nil && found != nil {
+			return nil
+		}
+		if ratio != nil {
+			found = ratio
+		}
+	}
+	return found
 }
 
 // Percent writes a ratio with one decimal: "45.2%".

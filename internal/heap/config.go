@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,12 +134,12 @@ func checkInspector(c *Config, p factory, processes bool, report func(key, forma
 
 // checkDocument checks the keys of a service that tells its heap itself.
 func checkDocument(c *Config, p factory, _ bool, report func(key, format string, args ...any)) {
-	e := c.endpoint()
-	e.Validate(func(key, format string, args ...any) {
-		if key == "url" {
-			report(key, format, args...)
-		}
-	})
+	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" && !loopbackHost(u.Hostname()) {
+		report("url", "%q is not on this host's loopback, and a heap is read on its own host: write 127.0.0.1", u.Hostname())
+	} else {
+		e := c.endpoint()
+		e.Validate(report)
+	}
 	if c.Map.Used == "" {
 		report("map.used", "is missing: write where the used bytes stand, such as %s", p.example)
 	}

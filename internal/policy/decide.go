@@ -23,6 +23,7 @@ const (
 
 	HitRateNone     = "none"
 	HitRateInferred = "inferred"
+	HitRateApp      = "app"
 
 	LinksSkip   = "skip"
 	LinksRemove = "remove"
@@ -203,12 +204,12 @@ func (c *Cache) Validate(report func(key, format string, args ...any)) {
 		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
 	}
 	choose(report, "lru_by", c.LRUBy, AgeAtime, AgeMtime)
-	choose(report, "hit_rate", c.HitRate, HitRateInferred, HitRateNone)
+	choose(report, "hit_rate", c.HitRate, HitRateApp, HitRateInferred, HitRateNone)
 	if c.MinHitRate != nil && (*c.MinHitRate <= 0 || *c.MinHitRate > 1) {
 		report("min_hit_rate", "%s is no share of the requests: write one between 1%% and 100%%, such as 50%%, or remove the key", *c.MinHitRate)
 	}
-	if c.MinHitRate != nil && c.HitRate != HitRateInferred {
-		report("min_hit_rate", "nothing counts the hits of this cache: write hit_rate: inferred too")
+	if c.MinHitRate != nil && c.HitRate != HitRateInferred && c.HitRate != HitRateApp {
+		report("min_hit_rate", "nothing counts the hits of this cache: write hit_rate: inferred too, or hit_rate: app where the service counts them")
 	}
 }
 

@@ -36,7 +36,7 @@ type Cache struct {
 
 	EvictTo    *units.Ratio `yaml:"evict_to"`     // share of the limits to evict down to; default 70%
 	LRUBy      string       `yaml:"lru_by"`       // atime (default: the newer of atime and mtime) | mtime
-	HitRate    string       `yaml:"hit_rate"`     // none (default) | inferred, from the opens of the files
+	HitRate    string       `yaml:"hit_rate"`     // none (default) | inferred, from the opens of the files | app, by the key app of the target
 	MinHitRate *units.Ratio `yaml:"min_hit_rate"` // below it the cache hardly helps: SpillwayCacheHitRatioLow; nil = no alert
 }
 

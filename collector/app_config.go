@@ -1,0 +1,115 @@
+package collector
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+)
+
+// maxAppNames bounds the series of one service's own values.
+const maxAppNames = 50
+
+var appNameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// AppConfig is the yaml key `app` of a target: what the service itself tells.
+type AppConfig struct {
+	fetch.Endpoint `yaml:",inline"`
+	Format         string            `yaml:"format"` // json (default) or prometheus
+	Cache          string            `yaml:"cache"`  // label of the cache that the cache_ values are of; default the target's only cache, else app
+	Map            map[string]string `yaml:"map"`    // our name: where the value stands, a gjson path or a metric
+}
+
+// CountsHits reports whether the service tells the hits of a cache.
+func (c *AppConfig) CountsHits(cache string) bool {
+	return c != nil && c.Cache == cache && (c.has(appHits) || c.has(appHitRatio))
+}
+
+// Validate applies the defaults and reports every mistake. caches are the names of the target's
+// file caches, which the exporter counts by itself.
+func (c *AppConfig) Validate(caches []string, report func(key, format string, args ...any)) {
+	c.Endpoint.Validate(report)
+	if c.Format == "" {
+		c.Format = fetch.JSON
+	}
+	if c.Format != fetch.JSON && c.Format != fetch.Prometheus {
+		report("format", "%q is not a format: write %s or %s", c.Format, fetch.JSON, fetch.Prometheus)
+		return
+	}
+	c.checkMap(report)
+	c.checkCache(caches, report)
+}
+
+func (c *AppConfig) checkMap(report func(key, format string, args ...any)) {
+	if len(c.Map) == 0 {
+		report("map", "is missing: write where the values stand, such as {cache_hits: cache.hits, cache_misses: cache.misses}")
+	}
+	if len(c.Map) > maxAppNames {
+		report("map", "%d values are too many: write at most %d", len(c.Map), maxAppNames)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Map)) {
+		key := "map." + name
+		switch {
+		case !appNameForm.MatchString(name):
+			report(key, "%q is not a name: write 1 to 63 small letters, digits or '_', beginning with a letter; one that ends in _total is a counter", name)
+		case strings.HasPrefix(name, "cache_") && !slices.Contains([]string{appHits, appMisses, appHitRatio, appEntries, appBytes}, name):
+			report(key, "is not a value of a cache: write %s, %s, %s, %s, %s, or a name that does not begin with cache_", appHits, appMisses, appHitRatio, appEntries, appBytes)
+		}
+		if err := fetch.CheckPath(c.Format, c.Map[name]); err != nil {
+			report(key, "%v", err)
+		}
+	}
+	if c.has(appHitRatio) && (c.has(appHits) || c.has(appMisses)) {
+		report("map."+appHitRatio, "is computed from %s and %s: remove it, or those", appHits, appMisses)
+	} else if c.has(appHits) != c.has(appMisses) {
+		report("map", "a ratio needs both %s and %s: write the other one too", appHits, appMisses)
+	}
+}
+
+func (c *AppConfig) has(name string) bool { return c.Map[name] != "" }
+
+// checkCache finds the cache that the values are of: the one that is named, else the target's only
+// one, else "app".
+func (c *AppConfig) checkCache(caches []string, report func(key, format string, args ...any)) {
+	named := c.Cache != ""
+	switch {
+	case named && !appCacheForm.MatchString(c.Cache):
+		report("cache", "%q is not a name: write letters, digits, '_', '.' or '-'", c.Cache)
+		return
+	case !named && len(caches) > 1 && (c.has(appHits) || c.has(appHitRatio)):
+		report("cache", "is missing: write which cache the hits are of: %s", strings.Join(caches, ", "))
+	case !named && len(caches) == 1 && !c.has(appEntries) && !c.has(appBytes):
+		c.Cache = caches[0]
+	case !named:
+		c.Cache = "app"
+	}
+	for _, name := range []string{appEntries, appBytes} {
+		if c.has(name) && slices.Contains(caches, c.Cache) {
+			report("map."+name, "the files of the cache %q are counted already: remove it, or write cache: with a name of its own", c.Cache)
+		}
+	}
+}
+
+var appCacheForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+// wants returns the values to read, in a stable order.
+func (c *AppConfig) wants() []fetch.Want {
+	out := make([]fetch.Want, 0, len(c.Map))
+	for _, name := range slices.Sorted(maps.Keys(c.Map)) {
+		kind := fetch.Any
+		switch {
+		case name == appHitRatio:
+			kind = fetch.Share
+		case name == appBytes:
+			kind = fetch.Size
+		case strings.HasPrefix(name, "cache_"), isCounter(name):
+			kind = fetch.Count
+		}
+		out = append(out, fetch.Want{Name: name, Path: c.Map[name], Kind: kind})
+	}
+	return out
+}
+
+func isCounter(name string) bool { return strings.HasSuffix(name, "_total") }
