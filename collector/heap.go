@@ -86,7 +86,8 @@ func (h *Heap) judge(err error) error {
 		return h.patience.busy(h.opts.Now(), err)
 	}
 	h.patience.end()
-	if errors.Is(err, heap.ErrUnreachable) && h.opts.Running != nil && !h.opts.Running() {
+	away := h.opts.Running != nil && !h.opts.Running()
+	if errors.Is(err, heap.ErrNoProcess) || errors.Is(err, heap.ErrUnreachable) && away {
 		return fmt.Errorf("the target does not run: %w", ErrAbsent)
 	}
 	return fmt.Errorf("read heap: %w", err)

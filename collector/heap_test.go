@@ -112,6 +112,7 @@ func TestHeapUnreachable(t *testing.T) {
 	f(nil, heap.ErrUnreachable, false)
 	f(yes, heap.ErrUnreachable, false)
 	f(no, heap.ErrUnreachable, true)
+	f(yes, heap.ErrNoProcess, true) // before the first sweep
 	f(no, errors.New("not an inspector"), false)
 }
 

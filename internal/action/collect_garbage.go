@@ -56,6 +56,9 @@ func (a *CollectGarbage) Run(ctx context.Context, req Request) (Result, error) {
 	}
 	if req.DryRun || a.opts.MaxHeap > 0 {
 		res, err := a.look(ctx)
+		if req.DryRun && err == nil {
+			res.Outcome = DryRun
+		}
 		if req.DryRun || err != nil || res.Skipped != nil {
 			return res, err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // fakeHeap is a heap of 200 MiB that a collection halves.
@@ -94,6 +95,26 @@ func TestCollectGarbage(t *testing.T) {
 }
 
 var errAnything = errors.New("any error")
+
+// A heap above max_heap is left alone, and told of with its reason.
+func TestCollectGarbageLeavesLargeHeaps(t *testing.T) {
+	f := func(most units.Bytes, h *fakeHeap, dryRun bool, outcome Outcome, skipped int64, ran int) {
+		t.Helper()
+		a := NewCollectGarbage(CollectGarbageOptions{Target: "svc", Collector: h, MaxHeap: most, Logger: slog.New(slog.DiscardHandler)})
+		res, err := a.Run(t.Context(), Request{DryRun: dryRun})
+		if res.Outcome != outcome || res.Skipped[SkipMaxHeap] != skipped || h.collections != ran || (err != nil) != (outcome == Failed) {
+			t.Errorf("max %s, dry run %v: %+v, %v, %d collections, want %s, %d skipped, %d", most, dryRun, res, err, h.collections, outcome, skipped, ran)
+		}
+		if skipped > 0 && (!strings.Contains(res.Detail, "max_heap") || res.Before == "") {
+			t.Errorf("%+v does not say why", res)
+		}
+	}
+	f(200<<20, &fakeHeap{}, false, Done, 0, 1)
+	f(200<<20-1, &fakeHeap{}, false, Done, 1, 0)
+	f(200<<20-1, &fakeHeap{}, true, DryRun, 1, 0)
+	f(200<<20, &fakeHeap{}, true, DryRun, 0, 0)
+	f(200<<20, &fakeHeap{readErr: heap.ErrBusy}, false, Failed, 0, 0)
+}
 
 func TestCollectGarbageWithoutProvider(t *testing.T) {
 	var client *heap.Client // what a target without heap: gets from the pool

@@ -26,6 +26,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
@@ -89,8 +90,11 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.reloads = newReloadMetrics(a.registry)
 	providers := lazy.NewMetrics(a.registry)
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
-		pool: heap.NewPool(heap.Options{Logger: logger, Now: o.Now, Metrics: providers}), opens: hitrate.NewPool(o.Now, providers),
+		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		pool: heap.NewPool(heap.Options{
+			Logger: logger, Now: o.Now, Metrics: providers,
+			Ports: func(m proc.Member) ([]int, error) { return proc.Ports(o.ProcFS, m) },
+		}), opens: hitrate.NewPool(o.Now, providers),
 	}
 	a.parts.clock = newClock(o.Now, func() *journal.Journal { return a.journal })
 	g, err := build(cfg, &a.opts, &a.parts)

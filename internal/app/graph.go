@@ -17,6 +17,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
@@ -73,6 +74,7 @@ type parts struct {
 	exits   *exits
 	pulls   *pull.Metrics
 	submit  func(context.Context, alert.Batch) ([]alert.Disposition, error)
+	journal func() *journal.Journal // nil before it is open
 }
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
@@ -88,7 +90,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 	lanes := []collector.Lane{g.processLane(o, p)}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		client, err := p.pool.Get(t.Heap, g.heapTarget(t.Name))
+		client, err := p.pool.Get(t.Heap, g.heapTarget(t, p))
 		if err == nil {
 			err = g.watchOpens(t, o, p)
 		}
@@ -158,7 +160,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	thresholds := cfg.Thresholds.Levels()
 	interval := cfg.SampleInterval.Std()
 	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS})
-	known := make(map[string]series.Thresholds)
+	known := map[string]series.Thresholds{collector.HostTarget: thresholds}
 	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -171,7 +173,6 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 		})})
 	}
 	if cfg.Discover != nil {
-		known[collector.HostTarget] = thresholds
 		jobs = append(jobs, collector.Job{Source: sourceGroups, Impl: collector.NewGroupsSource(collector.GroupsOptions{
 			Tracker: g.tracker, Store: p.store, Limits: limits, Thresholds: thresholds, Interval: interval,
 		})})
@@ -203,11 +204,15 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 }
 
 // heapTarget tells a heap client of the processes of its target.
-func (g *graph) heapTarget(name string) heap.Target {
-	return heap.Target{Name: name, Members: membersOf(g.tracker, name), Anon: func() (units.Bytes, bool) {
-		u, err := g.tracker.Usage(name)
-		return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0
-	}}
+func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
+	name := t.Name
+	return heap.Target{
+		Name: name, Members: membersOf(g.tracker, name), Activate: g.activator(t, p),
+		Anon: func() (units.Bytes, bool) {
+			u, err := g.tracker.Usage(name)
+			return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0
+		},
+	}
 }
 
 func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collector.Lane {

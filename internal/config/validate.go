@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -151,8 +152,8 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 		at("name", "%q is not a name: %s", t.Name, nameHint)
 	case twice:
 		at("name", "%q is the name of targets[%d] too: write another", t.Name, first)
-	case t.Name == "host" && c.Discover != nil:
-		at("name", `"host" is what discover calls the host itself: write another name or remove discover`)
+	case t.Name == collector.HostTarget:
+		at("name", "%q is what the host itself is called: write another name", t.Name)
 	default:
 		names[t.Name] = i
 	}

@@ -288,6 +288,7 @@ type record struct {
 	Action      string           `json:"action"`
 	Trigger     string           `json:"trigger"`
 	Mode        string           `json:"mode"`
+	Intent      string           `json:"intent"`
 	Before      string           `json:"before"`
 	After       string           `json:"after"`
 	Files       int64            `json:"files"`

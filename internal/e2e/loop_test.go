@@ -22,6 +22,7 @@ type service struct {
 	PID       int    `json:"pid"`
 	Address   string `json:"address"`
 	Inspector string `json:"inspector"`
+	Dir       string `json:"dir"`
 	CacheDir  string `json:"cache_dir"`
 	TempDir   string `json:"temp_dir"`
 	OpenFile  string `json:"open_file"`

@@ -117,12 +117,13 @@ type rig struct {
 	world *world
 	inbox *inbox
 	reg   *prometheus.Registry
+	base  time.Time // when the test's time begins
 	now   time.Time
 }
 
 func newRig(t testing.TB, r *Ruleset, change func(*Options)) *rig {
 	t.Helper()
-	g := &rig{world: &world{}, inbox: &inbox{}, reg: prometheus.NewRegistry(), now: epoch}
+	g := &rig{world: &world{}, inbox: &inbox{}, reg: prometheus.NewRegistry(), base: epoch, now: epoch}
 	o := Options{
 		Gatherer: g.world, Rules: r, Submit: g.inbox.submit, Registerer: g.reg,
 		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return g.now },
@@ -134,10 +135,10 @@ func newRig(t testing.TB, r *Ruleset, change func(*Options)) *rig {
 	return g
 }
 
-// at evaluates at a time after the epoch.
+// at evaluates at a time after the base.
 func (g *rig) at(t testing.TB, after time.Duration) {
 	t.Helper()
-	g.now = epoch.Add(after)
+	g.now = g.base.Add(after)
 	if err := g.Evaluate(t.Context(), g.now); err != nil {
 		t.Fatalf("at %v: %v", after, err)
 	}

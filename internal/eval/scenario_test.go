@@ -2,6 +2,8 @@ package eval
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -38,6 +40,16 @@ type scenario struct {
 		Name     string         `yaml:"alertname"`
 		Expected []expected     `yaml:"exp_alerts"`
 	} `yaml:"alert_rule_test"`
+	Expressions []struct {
+		Expr     string         `yaml:"expr"` // here always a recorded series
+		At       model.Duration `yaml:"eval_time"`
+		Expected []sample       `yaml:"exp_samples"`
+	} `yaml:"promql_expr_test"`
+}
+
+type sample struct {
+	Labels string  `yaml:"labels"`
+	Value  float64 `yaml:"value"`
 }
 
 type expected struct {
@@ -78,14 +90,21 @@ func TestShippedRulesAsPromtool(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) { s.run(t, bundle, time.Duration(file.EvaluationInterval), fired) })
 	}
 	for _, r := range newRig(t, bundle, nil).Rules() {
-		if r.Kind == "alerting" && !fired[r.Name] {
-			t.Errorf("no scenario makes %s fire", r.Name)
+		if !fired[r.Name] {
+			t.Errorf("no scenario makes %s fire, or records it", r.Name)
 		}
 	}
 }
 
 func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired map[string]bool) {
 	g := newRig(t, bundle, func(o *Options) { o.Interval = every })
+	g.base = time.Unix(0, 0) // as promtool does
+	needs := maps.Clone(bundle.needs)
+	for _, c := range s.Expressions { // of what is recorded only what rules read is kept
+		name, _, _ := strings.Cut(c.Expr, "{")
+		needs[name] = time.Minute
+	}
+	g.mem.setNeeds(needs)
 	type input struct {
 		labels labels.Labels
 		values []parser.SequenceValue
@@ -100,6 +119,9 @@ func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired
 	}
 	var end time.Duration
 	for _, c := range s.Checks {
+		end = max(end, time.Duration(c.At))
+	}
+	for _, c := range s.Expressions {
 		end = max(end, time.Duration(c.At))
 	}
 	for at := time.Duration(0); at <= end; at += every {
@@ -137,6 +159,38 @@ func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired
 			}
 			fired[c.Name] = fired[c.Name] || len(got) > 0
 		}
+		s.checkExpressions(t, g, at, fired)
+	}
+}
+
+func (s *scenario) checkExpressions(t *testing.T, g *rig, at time.Duration, fired map[string]bool) {
+	t.Helper()
+	for _, c := range s.Expressions {
+		if time.Duration(c.At) != at {
+			continue
+		}
+		name, _, _ := strings.Cut(c.Expr, "{")
+		var got, want []string
+		samples, err := g.query(t.Context(), c.Expr, g.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range samples {
+			got = append(got, fmt.Sprintf("%s %v", v.Metric, v.F))
+		}
+		for _, e := range c.Expected {
+			ls, err := newParser().ParseMetric(e.Labels)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, fmt.Sprintf("%s %v", ls, e.Value))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s at %v (-want +got):\n%s", c.Expr, at, diff)
+		}
+		fired[name] = fired[name] || len(got) > 0
 	}
 }
 

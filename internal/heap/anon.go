@@ -25,7 +25,10 @@ func newAnon(_ *Pool, cfg Config, of *target) (backend, error) {
 func (a *anon) Read(context.Context) (Usage, error) {
 	n, ok := a.target.anon()
 	if !ok {
-		return Usage{}, fmt.Errorf("%w: it has no processes, or their memory cannot be read", ErrUnreachable)
+		if len(a.target.members()) == 0 {
+			return Usage{}, ErrNoProcess
+		}
+		return Usage{}, fmt.Errorf("%w: the memory of its processes cannot be read", ErrUnreachable)
 	}
 	return Usage{Used: Some(n), Limit: a.limit}, nil
 }

@@ -36,6 +36,10 @@ const exprCollect = `(() => {
   return 1;
 })()`
 
+// exprClose makes the target close its inspector once this session has been left: close waits for
+// all sessions.
+const exprClose = `setTimeout(() => (globalThis.process?.getBuiltinModule?.('inspector') ?? require('inspector')).close(), 0), 1`
+
 // maxHeapBytes bounds what is believed: JSON numbers are exact up to it.
 const maxHeapBytes = 1 << 53
 

@@ -32,8 +32,9 @@ const (
 // Config is the yaml key `heap` of a target.
 type Config struct {
 	Provider string      `yaml:"provider"` // what reads the heap; none (default) reads nothing
-	Address  string      `yaml:"address"`  // node_inspector, go_pprof: host:port on loopback
+	Address  string      `yaml:"address"`  // node_inspector, go_pprof: host:port on loopback; node_inspector finds it among the ports of processes when empty
 	Session  string      `yaml:"session"`  // node_inspector: held (default) or per_sample
+	Activate string      `yaml:"activate"` // node_inspector: sigusr1 opens the inspector of a target that has none, and closes it again; needs mode: enforce
 	URL      string      `yaml:"url"`      // prometheus, json: where the service tells its heap, on loopback
 	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it tells
 	Limit    units.Bytes `yaml:"limit"`    // what used is measured against, where the runtime tells no limit of its own
@@ -95,6 +96,7 @@ func (c *Config) checkKeys(p factory, report func(key, format string, args ...an
 	}{
 		{"address", c.Address != ""},
 		{"session", c.Session != ""},
+		{"activate", c.Activate != ""},
 		{"url", c.URL != ""},
 		{"map", c.Map != Map{}},
 		{"limit", c.Limit != 0},
@@ -123,7 +125,18 @@ func checkListener(c *Config, p factory, _ bool, report func(key, format string,
 }
 
 func checkInspector(c *Config, p factory, processes bool, report func(key, format string, args ...any)) {
-	checkListener(c, p, processes, report)
+	if c.Address != "" || !processes {
+		checkListener(c, p, processes, report)
+	}
+	switch {
+	case c.Activate == "":
+	case c.Activate != ActivateSIGUSR1:
+		report("activate", "%q is not a way to open an inspector: write %s, or remove the key", c.Activate, ActivateSIGUSR1)
+	case c.Address != "":
+		report("activate", "opens the inspector at the port of the target's own choice: remove address")
+	case c.Session == SessionPerSample:
+		report("activate", "would open and close the inspector for each reading: write session: %s", SessionHeld)
+	}
 	if c.Session == "" {
 		c.Session = SessionHeld
 	}

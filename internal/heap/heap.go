@@ -7,6 +7,7 @@ package heap
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -20,6 +21,9 @@ var (
 	// ErrUnreachable says that nothing answers at the address: the target does not run, or was
 	// started without its inspector or profiler.
 	ErrUnreachable = errors.New("target is unreachable")
+	// ErrNoProcess says that the target has no processes by which it could be found; it is an
+	// ErrUnreachable too.
+	ErrNoProcess = fmt.Errorf("%w: it has no processes", ErrUnreachable)
 	// ErrUnknown says that a collection was asked for and its end was not seen: it may or may not
 	// have happened, or may still happen.
 	ErrUnknown = errors.New("outcome of the collection is unknown")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,11 +23,13 @@ const (
 	inspectorBackoff = 10 * time.Second // longest; a refused connection costs 0.1 ms
 	reattachAfter    = 5 * time.Minute  // to the same start of a target whose session was lost
 	maxLimitTries    = 3
+	leaveTimeout     = 500 * time.Millisecond // for the answer to exprClose
 )
 
 // inspector reads Node.js through its V8 inspector.
 type inspector struct {
-	address  string
+	address  string // of the config; "" where it is found by the target's processes
+	locator  *locator
 	held     bool
 	hint     string
 	client   *http.Client
@@ -37,12 +40,13 @@ type inspector struct {
 	mu       sync.Mutex
 	attached debuggee  // the newest start of the target that was attached to
 	at       time.Time // when that was
+	opened   bool      // its inspector was opened because this exporter asked for it
 	left     bool      // it waits to exit, so it is never attached to again
 	limit    Amount    // of attached
 	tries    int       // readings of the limit that failed, of attached
 }
 
-func newInspector(p *Pool, cfg Config, _ *target) (backend, error) {
+func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
 	n := &inspector{
 		address: cfg.Address,
 		held:    cfg.Session != SessionPerSample,
@@ -51,11 +55,19 @@ func newInspector(p *Pool, cfg Config, _ *target) (backend, error) {
 		now:     p.opts.Now,
 		logger:  p.opts.Logger.With("provider", ProviderNode, "address", cfg.Address),
 	}
+	name := cfg.Address
+	if name == "" {
+		name = "of " + of.name
+		n.hint = "start node with --inspect=127.0.0.1:9229"
+		n.logger = p.opts.Logger.With("provider", ProviderNode, "target", of.name)
+		n.locator = newLocator(of, &p.opts, cfg.Activate != "")
+		n.locator.try = n.find
+	}
 	var err error
 	n.provider, err = lazy.Add(p.lazy, lazy.Options[*session]{
-		Name: ProviderNode + " " + cfg.Session + " " + cfg.Address, Kind: ProviderNode,
+		Name: strings.TrimSpace(ProviderNode+" "+cfg.Session+" "+cfg.Activate) + " " + name, Kind: ProviderNode,
 		Open:  n.open,
-		Close: func(s *session) { s.close() },
+		Close: n.leave,
 		Dead:  n.dead,
 		Idle:  inspectorIdle, OpenTimeout: inspectorOpen, MaxBackoff: inspectorBackoff,
 		Now: p.opts.Now, Metrics: p.opts.Metrics,
@@ -65,24 +77,49 @@ func newInspector(p *Pool, cfg Config, _ *target) (backend, error) {
 
 // open finds the target and attaches to it, at most once per start of the target: see mayAttach.
 func (n *inspector) open(ctx context.Context) (*session, error) {
-	target, err := n.find(ctx)
+	address, target, opened, err := n.whereabouts(ctx)
 	if err != nil {
-		return nil, classify(err, n.address, n.hint)
+		return nil, err
 	}
 	if err := n.mayAttach(target); err != nil {
 		return nil, err
 	}
-	s, err := attach(ctx, n.client, n.address, target)
+	s, err := attach(ctx, n.client, address, target)
 	if err != nil {
-		return nil, classify(err, n.address, n.hint)
+		return nil, classify(err, address, n.hint)
 	}
-	n.noteAttached(target)
+	n.noteAttached(target, opened)
 	n.logger.Debug("attached to the inspector", "id", target.id)
 	return s, nil
 }
 
-func (n *inspector) find(ctx context.Context) (debuggee, error) {
-	body, err := get(ctx, n.client, n.address, "/json/list")
+// whereabouts returns the target at the address of the config, or where its processes listen.
+func (n *inspector) whereabouts(ctx context.Context) (address string, found debuggee, opened bool, err error) {
+	if n.locator != nil {
+		return n.locator.locate(ctx)
+	}
+	found, err = n.find(ctx, n.address)
+	return n.address, found, false, classify(err, n.address, n.hint)
+}
+
+// leave ends a session. An inspector that was opened because this exporter asked for it is closed
+// again: its port lets every user of the host run code in the target.
+func (n *inspector) leave(s *session) {
+	n.mu.Lock()
+	ours := n.opened && n.attached.id == s.target.id
+	n.mu.Unlock()
+	if ours && s.lost() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+		if _, _, err := s.call(ctx, methodEvaluate, evaluate(exprClose)); err != nil {
+			n.logger.Warn("the inspector that was opened by SIGUSR1 may still be open", "err", err)
+		}
+		cancel()
+	}
+	s.close()
+}
+
+func (n *inspector) find(ctx context.Context, address string) (debuggee, error) {
+	body, err := get(ctx, n.client, address, "/json/list")
 	if status, ok := errors.AsType[*statusError](err); ok {
 		return debuggee{}, fmt.Errorf("not an inspector: %w", status)
 	}
@@ -115,11 +152,11 @@ func (n *inspector) mayAttach(target debuggee) error {
 	return nil
 }
 
-func (n *inspector) noteAttached(target debuggee) {
+func (n *inspector) noteAttached(target debuggee, opened bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.attached.id != target.id {
-		n.left, n.limit, n.tries = false, Amount{}, 0
+		n.opened, n.left, n.limit, n.tries = opened, false, Amount{}, 0
 	}
 	n.attached, n.at = target, n.now()
 }
@@ -141,6 +178,9 @@ func (n *inspector) dead(s *session) bool {
 // end shows only now is replaced once, unless f has asked for a collection on it.
 func (n *inspector) with(ctx context.Context, f func(s *session) error) error {
 	for again := n.held; ; again = false {
+		if n.locator != nil && len(n.locator.target.members()) == 0 {
+			return ErrNoProcess
+		}
 		lease, err := n.provider.Get(ctx)
 		if err != nil {
 			return n.unopened(ctx, err)
@@ -173,7 +213,7 @@ func (n *inspector) unopened(ctx context.Context, err error) error {
 	case errors.Is(err, lazy.ErrClosed):
 		return ErrClosed
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w: no session in time", n.address, ErrBusy)
+		return fmt.Errorf("%w: no session in time", ErrBusy)
 	}
 	return err
 }

@@ -63,7 +63,10 @@ func startNode(t testing.TB, address string, flags ...string) *node {
 		t.Skip("node is not installed: the inspector is tested against the real thing only")
 	}
 	n := &node{t: t, address: address, lines: make(chan string, 100)}
-	n.cmd = exec.Command(path, append(append([]string{"--inspect=" + address}, flags...), "testdata/target.js")...)
+	if address != "" {
+		flags = append([]string{"--inspect=" + address}, flags...)
+	}
+	n.cmd = exec.Command(path, append(flags, "testdata/target.js")...)
 	n.cmd.Stderr = n
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -364,7 +367,7 @@ func TestNodePausedInADebuggerIsRead(t *testing.T) {
 	c := newClient(t, newPool(t), nodeConfig(n.address))
 	readSoon(t, c)
 	client := c.shared.backend.(*inspector)
-	target, err := client.find(t.Context())
+	target, err := client.find(t.Context(), client.address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type factory struct {
 var providers = map[string]factory{
 	ProviderNode: {
 		runtime: "node", example: "127.0.0.1:9229", hint: "start node with --inspect=127.0.0.1:9229",
-		keys: []string{"address", "session", "collect"}, collects: true, check: checkInspector, open: newInspector,
+		keys: []string{"address", "session", "activate", "collect"}, collects: true, check: checkInspector, open: newInspector,
 	},
 	ProviderGo: {
 		runtime: "go", example: "127.0.0.1:6060", hint: "serve net/http/pprof there",
@@ -59,6 +59,9 @@ type Target struct {
 	Name    string
 	Members func() []proc.Member                   // its processes at present; nil: none are watched
 	Anon    func() (resident units.Bytes, ok bool) // anonymous resident memory of all of them; nil: not watched
+	// Activate makes one of them open its inspector, on the record; nil: nothing may be sent to
+	// the target.
+	Activate func(context.Context, proc.Member) error
 }
 
 // target is a Target that a reload may give other functions: a client outlives the tracker whose
@@ -87,6 +90,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time // default time.Now
 	Metrics *lazy.Metrics    // nil = none
+	// Ports returns the TCP ports on which a process listens; default proc.Ports with /proc.
+	Ports func(proc.Member) ([]int, error)
 }
 
 // Pool holds at most one client per provider and address, shared by all who ask for it. It
@@ -117,6 +122,9 @@ type shared struct {
 func NewPool(o Options) *Pool {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Ports == nil {
+		o.Ports = func(m proc.Member) ([]int, error) { return proc.Ports("/proc", m) }
 	}
 	return &Pool{opts: o, lazy: lazy.NewSet(), shared: make(map[sharedKey]*shared)}
 }

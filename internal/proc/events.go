@@ -79,6 +79,7 @@ type origin struct {
 	children bool
 	forked   bool // since the last listing, which may not have it yet
 	ended    bool // its statistics may still come
+	left     bool // it was neither listed nor alive at the last Follow
 }
 
 // ExitKey is what exits are counted by. Reason is exit_0, exit_error or the name of the signal
@@ -124,7 +125,7 @@ func (e *Events) closeSockets() {
 }
 
 // Follow says which processes are members now. What is not among them and is no child of one is
-// forgotten.
+// forgotten, one that has ended with the next call only: its exit may still be told.
 func (e *Events) Follow(members []MemberOf) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,8 +134,16 @@ func (e *Events) Follow(members []MemberOf) {
 		now[int32(m.PID)] = origin{target: m.Target, children: m.Children}
 	}
 	for pid, o := range e.known {
-		if _, listed := now[pid]; !listed && len(now) < mostKnown && (o.ended || o.forked && alive(pid)) {
-			now[pid] = o // a child that the listing has not seen yet, or one whose statistics may still come
+		if _, listed := now[pid]; listed || len(now) >= mostKnown {
+			continue
+		}
+		lives := alive(pid)
+		switch {
+		case o.ended, o.forked && lives:
+			now[pid] = o // its statistics may still come, or the listing has not seen it yet
+		case !lives && !o.left:
+			o.left = true // it has ended, and the kernel's word of it may still wait in the socket
+			now[pid] = o
 		}
 	}
 	e.known = now

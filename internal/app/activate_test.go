@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// What opens an inspector is there only with mode: enforce, asks programs only of which it is
+// known what they do, and leaves a record; the whole way is in the end-to-end tests.
+func TestActivator(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "trap 'exit 9' USR1; echo ready; while :; do sleep 0.05; done")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	if _, err := out.Read(make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: "trap 'exit 9' USR1"}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracker.Close()
+	if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	members := tracker.Members("t")
+	if len(members) != 1 {
+		t.Fatalf("%d members, want the shell", len(members))
+	}
+	j, err := journal.Open(journal.Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	p := &parts{logger: slog.New(slog.DiscardHandler), now: time.Now, journal: func() *journal.Journal { return j }}
+	target := config.Target{Name: "t", Mode: config.DryRun, Heap: heap.Config{Provider: heap.ProviderNode, Activate: heap.ActivateSIGUSR1}}
+	g := &graph{}
+	if g.activator(&target, p) != nil {
+		t.Error("a dry run may send signals")
+	}
+	target.Mode = config.Enforce
+	activate := g.activator(&target, p)
+	if err := activate(t.Context(), members[0]); err == nil || !strings.Contains(err.Error(), "which is not node") {
+		t.Errorf("a shell: %v, want a refusal", err)
+	}
+	if records, _, err := j.Query(journal.Filter{}); err != nil || len(records) != 0 {
+		t.Errorf("records %v, %v, want none: nothing was to be done", records, err)
+	}
+	p.journal = func() *journal.Journal { return nil }
+	if err := activate(context.Background(), members[0]); err == nil || !strings.Contains(err.Error(), "no durable journal") {
+		t.Errorf("without a journal: %v, want a refusal", err)
+	}
+}
+
+// Steps that collect garbage take level and rest of the heap's configuration, unless they say
+// their own.
+func TestCollectSteps(t *testing.T) {
+	c := heap.Collect{MinLevel: "critical", Cooldown: units.Duration(15 * time.Minute)}
+	f := func(s dispatch.Step, when int, cooldown time.Duration) {
+		t.Helper()
+		collectSteps(&c)(&s)
+		if len(s.When) != when || s.Cooldown.Std() != cooldown {
+			t.Errorf("%+v, want %d levels and %s", s, when, cooldown)
+		}
+	}
+	f(dispatch.Step{Do: dispatch.ActionCollectGarbage}, 2, 15*time.Minute)
+	f(dispatch.Step{Do: dispatch.ActionCollectGarbage, When: []series.Level{series.LevelWarning}, Cooldown: units.Duration(time.Minute)}, 1, time.Minute)
+	f(dispatch.Step{Do: dispatch.ActionEvictCache}, 0, 0)
+}
