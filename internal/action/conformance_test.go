@@ -102,6 +102,8 @@ var subjects = map[string]func(t *testing.T) subject{
 			remove: func() {
 				_ = h.cmd.Process.Kill()
 				_ = h.cmd.Wait()
+				// A child that was forked and has not run its own program yet is the shell for that long.
+				eventually(t, "its children have ended", func() bool { return len(members()) == 0 })
 			},
 		}
 	},
