@@ -17,8 +17,8 @@ var appNameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 // AppConfig is the yaml key `app` of a target: what the service itself tells.
 type AppConfig struct {
 	fetch.Endpoint `yaml:",inline"`
-	Format         string            `yaml:"format"` // json (default) or prometheus
-	Cache          string            `yaml:"cache"`  // label of the cache that the cache_ values are of; default the target's only cache, else app
+	Format         string            `yaml:"format"` // form of what it tells
+	Cache          string            `yaml:"cache"`  // label of the cache that the cache_ values are of; without it the target's only cache, else app
 	Map            map[string]string `yaml:"map"`    // our name: where the value stands, a gjson path or a metric
 }
 

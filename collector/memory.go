@@ -52,8 +52,8 @@ const smallestLimit = 1 << 20
 
 // MemoryConfig is the limit of a target's memory.
 type MemoryConfig struct {
-	Limit units.Bytes `yaml:"limit"` // 0 = only the limits of the cgroups and the host
-	Basis string      `yaml:"basis"` // auto (default) | rss | cgroup
+	Limit units.Bytes `yaml:"limit"` // your own limit; the smallest of it, the cgroup's limits and the host's memory counts
+	Basis string      `yaml:"basis"` // what is compared with the limit: auto is cgroup where the smallest limit is a cgroup's, else rss
 
 	// Proportional asks for PSS and USS, which cost the target's processes a stall of up to 7 ms a
 	// minute each; a process above 512 MiB is never asked.

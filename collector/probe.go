@@ -33,9 +33,9 @@ const (
 // well.
 type ProbeConfig struct {
 	fetch.Endpoint `yaml:",inline"`
-	ValidStatus    []int          `yaml:"valid_status"` // statuses that count as success; default 200 to 299
-	MaxDuration    units.Duration `yaml:"max_duration"` // within which an answer should come: SpillwaySlowResponse; default 200ms
-	MaxStartup     units.Duration `yaml:"max_startup"`  // from process start to the first good probe: SpillwaySlowStart; default 10s
+	ValidStatus    []int          `yaml:"valid_status"` // statuses that count as success; without it 200 to 299
+	MaxDuration    units.Duration `yaml:"max_duration"` // within which an answer should come: SpillwaySlowResponse
+	MaxStartup     units.Duration `yaml:"max_startup"`  // from process start to the first good probe: SpillwaySlowStart
 }
 
 // Validate applies the defaults and reports every mistake.

@@ -18,15 +18,15 @@ const (
 
 // Settings are what a step of a playbook tells its action. Each field belongs to one action.
 type Settings struct {
-	Argv      []string    // command: the program, absolute, and its arguments
-	Env       []string    // command: names of variables that are passed on; default DefaultEnv
-	URL       string      // http: where to POST
-	Hosts     []string    // http: hosts beside loopback that the URL may name
-	Body      string      // http: the body; "" = the alert and the run as JSON
-	TokenFile string      // http: a file with a bearer token
-	Signal    string      // signal: its name, such as SIGUSR2
-	All       bool        // signal: every matched process, not only the oldest
-	Amount    units.Bytes // reclaim_cgroup: how much to ask for
+	Argv      []string    `yaml:"argv"`       // command: the program, absolute, and its arguments
+	Env       []string    `yaml:"env"`        // command: names of variables that are passed on
+	URL       string      `yaml:"url"`        // http: where to POST, on loopback or a host of hosts
+	Hosts     []string    `yaml:"hosts"`      // http: hosts beside loopback that the URL may name
+	Body      string      `yaml:"body"`       // http: the body; else the alert and the run as JSON
+	TokenFile string      `yaml:"token_file"` // http: a file with a bearer token
+	Signal    string      `yaml:"signal"`     // signal: its name, such as SIGUSR2
+	All       bool        `yaml:"all"`        // signal: every matched process, not only the oldest
+	Amount    units.Bytes `yaml:"amount"`     // reclaim_cgroup: how much the kernel is asked to reclaim
 }
 
 // settingOf says which action a key of a step belongs to.

@@ -33,45 +33,62 @@ const (
 
 // Config is the whole configuration file.
 type Config struct {
-	SampleInterval     units.Duration `yaml:"sample_interval"`     // processes and heap, 1s to 5m; default 5s
-	ScanInterval       units.Duration `yaml:"scan_interval"`       // directories; default 30s
-	EvaluationInterval units.Duration `yaml:"evaluation_interval"` // embedded rules; default 15s
-	Window             int            `yaml:"window"`              // samples kept per series and tier; default 100
-	Mode               string         `yaml:"mode"`                // dry_run (default) | enforce
-	Standalone         *bool          `yaml:"standalone"`          // evaluate the rules in the process; default true
-	RuleFiles          []string       `yaml:"rule_files"`          // empty = the embedded bundle
-	Thresholds         Thresholds     `yaml:"thresholds"`          // ratios at which the levels begin
-	Instance           string         `yaml:"instance"`            // the instance label Prometheus gives this exporter
-	Discover           *proc.Discover `yaml:"discover"`            // watch the largest process groups
-	ProcEvents         bool           `yaml:"procevents"`          // ask the kernel for forks and exits; needs CAP_NET_ADMIN
-	Targets            []Target       `yaml:"targets"`
-	Watchers           []watch.Config `yaml:"watchers"`
-	Webhook            Webhook        `yaml:"webhook"`
-	Alertmanager       pull.Config    `yaml:"alertmanager"`
-	Journal            journal.Config `yaml:"journal"`
-	Defaults           bool           `yaml:"-"` // no file was given: the embedded defaults
-	Warnings           Errors         `yaml:"-"` // what may become right later: a folder that does not exist yet
+	// How often processes and heaps are read; five times as often while a target is at warning or above.
+	SampleInterval units.Duration `yaml:"sample_interval"`
+	// How often directories are scanned; stretched so that scans stay within half a percent of one core.
+	ScanInterval units.Duration `yaml:"scan_interval"`
+	// How often the embedded rules are evaluated.
+	EvaluationInterval units.Duration `yaml:"evaluation_interval"`
+	// Samples kept per series, for each of three tiers: 1, 15 and 300 sample intervals a slot.
+	Window int `yaml:"window"`
+	// With dry_run the exporter observes, decides and records, and changes nothing.
+	Mode string `yaml:"mode"`
+	// Evaluate the rules in this process; write false where Prometheus does.
+	Standalone *bool `yaml:"standalone"`
+	// Absolute paths of rule files that replace the embedded bundle.
+	RuleFiles []string `yaml:"rule_files"`
+	// Shares of a limit at which the levels begin.
+	Thresholds Thresholds `yaml:"thresholds"`
+	// The instance label that Prometheus gives this exporter, learned when it is not written; alerts of other instances are refused.
+	Instance string `yaml:"instance"`
+	// Watch the largest groups of processes that no target takes; the host's memory becomes the target host.
+	Discover *proc.Discover `yaml:"discover"`
+	// Exits with their reason, and peaks of children that lived for milliseconds; needs root or CAP_NET_ADMIN.
+	ProcEvents bool `yaml:"procevents"`
+	// The services. The first in the file that matches a process takes it.
+	Targets []Target `yaml:"targets"`
+	// What is told when a memory level changes.
+	Watchers []watch.Config `yaml:"watchers"`
+	// Who may call the endpoints that change something.
+	Webhook Webhook `yaml:"webhook"`
+	// The Alertmanagers to poll, where they cannot call this host.
+	Alertmanager pull.Config `yaml:"alertmanager"`
+	// Where and for how long it is recorded what was done.
+	Journal journal.Config `yaml:"journal"`
+
+	Defaults bool   `yaml:"-"` // no file was given: the embedded defaults
+	Warnings Errors `yaml:"-"` // what may become right later: a folder that does not exist yet
 }
 
 // Target is one service.
 type Target struct {
-	Name      string                 `yaml:"name"`
-	Mode      string                 `yaml:"mode"` // overrides the file's mode
-	Processes *proc.Config           `yaml:"processes"`
-	Memory    collector.MemoryConfig `yaml:"memory"`
-	Heap      heap.Config            `yaml:"heap"`
-	App       *collector.AppConfig   `yaml:"app"`
-	Probe     *collector.ProbeConfig `yaml:"probe"`
-	Caches    []policy.Cache         `yaml:"caches"`
-	TempDirs  []policy.Temp          `yaml:"temp_dirs"`
-	Uploads   []policy.Upload        `yaml:"uploads"`
-	Logs      []policy.Log           `yaml:"logs"`
-	Playbooks dispatch.Playbooks     `yaml:"playbooks"`
+	Name      string                 `yaml:"name"`      // value of the target label: 1 to 63 letters, digits, `_`, `.` or `-`
+	Mode      string                 `yaml:"mode"`      // of this target, in place of the file's
+	Processes *proc.Config           `yaml:"processes"` // which processes belong to it
+	Memory    collector.MemoryConfig `yaml:"memory"`    // its limit, and how it is counted
+	Heap      heap.Config            `yaml:"heap"`      // where the runtime tells of its heap
+	App       *collector.AppConfig   `yaml:"app"`       // counters that the service itself tells
+	Probe     *collector.ProbeConfig `yaml:"probe"`     // a URL that tells whether the service is well
+	Caches    []policy.Cache         `yaml:"caches"`    // file caches, trimmed to their limits
+	TempDirs  []policy.Temp          `yaml:"temp_dirs"` // folders of temporary files
+	Uploads   []policy.Upload        `yaml:"uploads"`   // folders that users send files to
+	Logs      []policy.Log           `yaml:"logs"`      // folders of logs, rotated
+	Playbooks dispatch.Playbooks     `yaml:"playbooks"` // steps by the name of a playbook: a default one changed, or one of your own
 }
 
 // Webhook is how callers of the changing endpoints prove who they are.
 type Webhook struct {
-	TokenFile string `yaml:"token_file"` // a file with the bearer token
+	TokenFile string `yaml:"token_file"` // absolute path of a file with the bearer token of the changing endpoints; without it only loopback callers may change something
 }
 
 const maxFileBytes = 4 << 20
@@ -96,6 +113,15 @@ func Load(path string) (*Config, error) {
 
 // Parse reads a configuration from memory; file is the name that errors carry.
 func Parse(file string, raw []byte) (*Config, error) {
+	c, errs := parse(file, raw)
+	if len(errs) > 0 {
+		return nil, errs.sorted()
+	}
+	return c, nil
+}
+
+// parse returns what could be read beside the mistakes, nil where it is no document at all.
+func parse(file string, raw []byte) (*Config, Errors) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var root yaml.Node
 	if err := dec.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
@@ -122,10 +148,7 @@ func Parse(file string, raw []byte) (*Config, error) {
 	}, func(key, format string, args ...any) {
 		c.Warnings = append(c.Warnings, Error{File: file, Line: lineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
 	})
-	if len(d.errs) > 0 {
-		return nil, d.errs.sorted()
-	}
-	return c, nil
+	return c, d.errs
 }
 
 // Default returns the configuration that holds without a file: the 20 largest process groups and

@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -73,8 +72,7 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 
 // failAll reports each error that err joins.
 func (d *decoder) failAll(n *yaml.Node, key string, err error) {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // only the outermost: what wraps it says where
 		for _, e := range joined.Unwrap() {
 			d.failAll(n, key, e)
 		}

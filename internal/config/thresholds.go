@@ -7,9 +7,9 @@ import (
 
 // Thresholds are the shares of a limit at which the levels begin.
 type Thresholds struct {
-	Warning   *units.Ratio `yaml:"warning"`   // default 70%
-	Critical  *units.Ratio `yaml:"critical"`  // default 85%
-	Emergency *units.Ratio `yaml:"emergency"` // default 95%
+	Warning   *units.Ratio `yaml:"warning"`   // above 0% and below critical
+	Critical  *units.Ratio `yaml:"critical"`  // above warning and below emergency
+	Emergency *units.Ratio `yaml:"emergency"` // above critical
 }
 
 func (t *Thresholds) applyDefaults() {

@@ -84,23 +84,23 @@ func DefaultNames() []string { return slices.Sorted(maps.Keys(defaultPlaybooks))
 
 // Step is one action of a playbook. In YAML it is the action's name, or a table of these keys.
 type Step struct {
-	Do       string         // action
-	To       *units.Ratio   // evict_cache: down to this share of the limits; nil = the policy's evict_to
-	When     []series.Level // only at these levels of the run; empty = always
-	Cooldown units.Duration // between two runs of this step; 0 = that of the playbook
-	Timeout  units.Duration // default 5m
-	Verify   Verify         // what is waited for after it
+	Do       string         `yaml:"do"`       // the action, or, as the only key, the name of another playbook
+	To       *units.Ratio   `yaml:"to"`       // evict_cache: down to this share of the limits; else the policy's evict_to
+	When     []series.Level `yaml:"when"`     // only at these levels; else always
+	Cooldown units.Duration `yaml:"cooldown"` // the shortest time between two runs of this step; else 5m for the whole playbook
+	Timeout  units.Duration `yaml:"timeout"`  // the longest that the step may take
+	Verify   Verify         `yaml:"verify"`   // what is waited for after the step
 
 	// Settings are for the actions that have none in the target.
-	action.Settings
+	action.Settings `yaml:",inline"`
 }
 
 // Verify says how it is seen that a step has helped.
 type Verify struct {
-	After int          // fresh samples to wait for; default 2
-	Below series.Level // relieved when the level is below this one; default warning
+	After int          `yaml:"after"` // fresh samples to wait for
+	Below series.Level `yaml:"below"` // relieved when the level is below this one
 
-	Written bool // the step says it: even an action that relieves nothing known is verified
+	Written bool `yaml:"-"` // the step says it: even an action that relieves nothing known is verified
 }
 
 // Playbooks is the yaml key `playbooks` of a target: overrides of the defaults, and more. An
@@ -196,10 +196,21 @@ func eachKey(n *yaml.Node, known []string, errs *[]error, f func(key string, v *
 			err = f(key, v)
 		}
 		seen[key] = true
-		if err != nil {
-			*errs = append(*errs, fmt.Errorf("%s: %w", key, err))
+		for _, e := range apart(err) {
+			*errs = append(*errs, fmt.Errorf("%s: %w", key, e))
 		}
 	}
+}
+
+// apart returns the errors that one joins.
+func apart(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 func scalar(n *yaml.Node, set func(string) error) error {

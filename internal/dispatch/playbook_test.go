@@ -203,8 +203,8 @@ func TestStepYAMLMistakes(t *testing.T) {
 	f("{do: clean_temp, verify: 2}", "verify: is not a table: write {after: 2, below: warning}")
 	f("{do: clean_temp, verify: {after: 0, below: high, until: 3}}",
 		`verify: after: "0" is not a number of samples: write 1 to 100`,
-		`below: "high" is not a level: write warning, critical or emergency`,
-		"until: unknown key: write one of after, below")
+		`verify: below: "high" is not a level: write warning, critical or emergency`,
+		"verify: until: unknown key: write one of after, below")
 }
 
 func TestStepAlias(t *testing.T) {

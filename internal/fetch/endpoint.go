@@ -22,8 +22,8 @@ const (
 
 // Endpoint are the keys of a config that say where to read.
 type Endpoint struct {
-	URL        string         `yaml:"url"`
-	Timeout    units.Duration `yaml:"timeout"`     // of one request, 1ms to 30s; default 2s
+	URL        string         `yaml:"url"`         // where the service answers: http or https, on loopback or a host of allow_hosts
+	Timeout    units.Duration `yaml:"timeout"`     // of one request, 1ms to 30s
 	AllowHosts []string       `yaml:"allow_hosts"` // hosts beside loopback that may be asked
 }
 

@@ -23,10 +23,10 @@ const (
 // Collect is the yaml key `heap.collect`: when the action collect_garbage may ask the runtime for
 // a full collection, which pauses the service.
 type Collect struct {
-	Mode     string         `yaml:"mode"`      // gentle (default), thorough (node_inspector only) or off
-	MinLevel string         `yaml:"min_level"` // lowest level of a run that may ask: warning, critical (default) or emergency
-	Cooldown units.Duration `yaml:"cooldown"`  // between two collections; default 15m
-	MaxHeap  units.Bytes    `yaml:"max_heap"`  // a heap that uses more is not collected, since its pause would be long; default 4GiB
+	Mode     string         `yaml:"mode"`      // gentle has the shortest pause, thorough (node_inspector only) goes over the heap several times, off never asks
+	MinLevel string         `yaml:"min_level"` // lowest level of a run that may ask
+	Cooldown units.Duration `yaml:"cooldown"`  // between two collections
+	MaxHeap  units.Bytes    `yaml:"max_heap"`  // a heap that uses more is not collected, since its pause would be long
 }
 
 func (c *Collect) validate(provider string, report func(key, format string, args ...any)) {

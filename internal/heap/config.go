@@ -31,9 +31,9 @@ const (
 
 // Config is the yaml key `heap` of a target.
 type Config struct {
-	Provider string      `yaml:"provider"` // what reads the heap; none (default) reads nothing
+	Provider string      `yaml:"provider"` // how the heap is read; without one it is not
 	Address  string      `yaml:"address"`  // node_inspector, go_pprof: host:port on loopback; node_inspector finds it among the ports of processes when empty
-	Session  string      `yaml:"session"`  // node_inspector: held (default) or per_sample
+	Session  string      `yaml:"session"`  // node_inspector: held keeps one session until the target exits, per_sample attaches for each reading
 	Activate string      `yaml:"activate"` // node_inspector: sigusr1 opens the inspector of a target that has none, and closes it again; needs mode: enforce
 	URL      string      `yaml:"url"`      // prometheus, json: where the service tells its heap, on loopback
 	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it tells

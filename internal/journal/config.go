@@ -24,9 +24,9 @@ const (
 
 // Config is the yaml key `journal`.
 type Config struct {
-	Dir       string         `yaml:"dir"`        // default DefaultDir, else the user's state directory
-	Keep      units.Duration `yaml:"keep"`       // how long records are kept; default 90d
-	OnCorrupt string         `yaml:"on_corrupt"` // refuse (default) | recreate
+	Dir       string         `yaml:"dir"`        // absolute path of the journal's folder; else `/var/lib/spillway`, or where that cannot be written the user's state directory
+	Keep      units.Duration `yaml:"keep"`       // how long records are kept
+	OnCorrupt string         `yaml:"on_corrupt"` // a corrupt journal is moved aside; refuse then refuses actions until a person confirms, recreate starts a new one
 }
 
 // Validate applies the defaults, but for Dir, and reports every mistake. An empty Dir is left to

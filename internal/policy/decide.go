@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -188,9 +189,13 @@ func inside(outer, inner string) bool {
 	return strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
 }
 
-// Validate reports every mistake of a cache policy, with its key and what to write instead.
+// Validate applies the defaults and reports every mistake of a cache policy, with its key and what
+// to write instead.
 func (c *Cache) Validate(report func(key, format string, args ...any)) {
 	c.validate(report)
+	low := units.Ratio(c.Low())
+	c.EvictTo = &low
+	c.LRUBy, c.HitRate = cmp.Or(c.LRUBy, AgeAtime), cmp.Or(c.HitRate, HitRateNone)
 	if c.MaxBytes == 0 && c.MaxEntries == 0 && c.MaxAge == 0 && !c.NeedsFree() {
 		report("max_bytes", "no limit is set: write at least one of max_bytes, max_entries, max_age, min_free_bytes and min_free_inodes")
 	}
@@ -213,7 +218,8 @@ func (c *Cache) Validate(report func(key, format string, args ...any)) {
 	}
 }
 
-// Validate reports every mistake of a temp policy, with its key and what to write instead.
+// Validate applies the defaults and reports every mistake of a temp policy, with its key and what to
+// write instead.
 func (t *Temp) Validate(report func(key, format string, args ...any)) {
 	t.validate(report)
 	if t.MaxAge == 0 && t.EmptyMaxAge == 0 && t.MaxFiles == 0 {
@@ -224,7 +230,15 @@ func (t *Temp) Validate(report func(key, format string, args ...any)) {
 	}
 }
 
+// applyDefaults writes down what holds for the keys that are not written.
+func (c *Common) applyDefaults() {
+	recursive, floor := c.IsRecursive(), units.Duration(c.Floor())
+	c.Recursive, c.MinAge = &recursive, &floor
+	c.AgeBy, c.SizeBy, c.Links = cmp.Or(c.AgeBy, AgeNewest), cmp.Or(c.SizeBy, SizeAllocated), cmp.Or(c.Links, LinksSkip)
+}
+
 func (c *Common) validate(report func(key, format string, args ...any)) {
+	c.applyDefaults()
 	switch {
 	case c.Dir == "":
 		report("dir", "is missing: write the absolute path of the folder")

@@ -26,13 +26,13 @@ const (
 // themselves; what has been rotated belongs to its log.
 type Log struct {
 	Common    `yaml:",inline"`
-	MaxBytes  units.Bytes    `yaml:"max_bytes"`  // a log larger than this is rotated; required
-	KeepFiles *int64         `yaml:"keep_files"` // rotated files kept of each log; default 5
+	MaxBytes  units.Bytes    `yaml:"max_bytes"`  // a log larger than this is rotated
+	KeepFiles *int64         `yaml:"keep_files"` // rotated files that are kept of each log
 	Compress  bool           `yaml:"compress"`   // gzip what has been rotated
-	MaxAge    units.Duration `yaml:"max_age"`    // rotated files older than this go; 0 = no limit
-	Rotate    string         `yaml:"rotate"`     // copy_truncate (default) | rename
-	Signal    string         `yaml:"signal"`     // with rename: what tells the target's processes to open a new file
-	Every     units.Duration `yaml:"every"`      // also run on this schedule; 0 = only when asked
+	MaxAge    units.Duration `yaml:"max_age"`    // rotated files older than this go, by the time in their name
+	Rotate    string         `yaml:"rotate"`     // copy beside the log and cut it, or rename it and signal its writers
+	Signal    string         `yaml:"signal"`     // with rename: the signal at which the program opens its logs anew, such as SIGUSR1
+	Every     units.Duration `yaml:"every"`      // also rotate on this schedule, without an alert
 }
 
 // Keeps returns how many rotated files of each log are kept.
@@ -51,9 +51,17 @@ func (l *Log) Oversize(sizeBytes, allocatedBytes int64) bool {
 	return l.Size(&dirscan.Entry{SizeBytes: sizeBytes, AllocatedBytes: allocatedBytes}) > int64(l.MaxBytes)
 }
 
-// Validate reports every mistake of a log policy, with its key and what to write instead.
+func (l *Log) applyDefaults() {
+	keeps := int64(l.Keeps())
+	l.KeepFiles = &keeps
+	l.Rotate = cmp.Or(l.Rotate, RotateCopyTruncate)
+}
+
+// Validate applies the defaults and reports every mistake of a log policy, with its key and what to
+// write instead.
 func (l *Log) Validate(report func(key, format string, args ...any)) {
 	l.validate(report)
+	l.applyDefaults()
 	if l.MaxBytes <= 0 {
 		report("max_bytes", "is missing: write the size above which a log is rotated, such as 100MiB")
 	}

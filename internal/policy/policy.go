@@ -7,46 +7,66 @@ import "github.com/spillway-exporter/spillway_exporter/internal/units"
 
 // Common are the keys that every directory policy has.
 type Common struct {
-	Name      string   `yaml:"name"`      // label value; unique within the target and kind
-	Dir       string   `yaml:"dir"`       // absolute path of the root
-	Include   []string `yaml:"include"`   // globs on the file name; required
-	Keep      []string `yaml:"keep"`      // globs of names never touched and never counted
-	Recursive *bool    `yaml:"recursive"` // default true
+	// Value of the label cache or dir; unique within the target and kind.
+	Name string `yaml:"name"`
+	// Absolute path of the root; it may appear later. Refused: `/`, system and home directories, paths through links.
+	Dir string `yaml:"dir"`
+	// Globs on the file name, such as `['*.wav', '*.mp3']`; of uploads `['*']` when it is not written.
+	Include []string `yaml:"include"`
+	// Globs of names that are never touched and never counted.
+	Keep []string `yaml:"keep"`
+	// Sub-folders too; never another mount, never a link.
+	Recursive *bool `yaml:"recursive"`
 
-	AgeBy  string          `yaml:"age_by"`  // newest (default: the newer of mtime and ctime) | mtime | atime
-	MinAge *units.Duration `yaml:"min_age"` // files younger than this are never removed; default 60s
+	// What an age is measured from; newest is the newer of mtime and ctime, so that a file just moved in is young.
+	AgeBy string `yaml:"age_by"`
+	// Files younger than this are never removed.
+	MinAge *units.Duration `yaml:"min_age"`
 
-	SizeBy            string       `yaml:"size_by"`             // allocated (default) | apparent
-	Links             string       `yaml:"links"`               // skip (default) | remove
-	Strict            bool         `yaml:"strict"`              // rename into a private quarantine before removing
-	MaxRemoveFraction *units.Ratio `yaml:"max_remove_fraction"` // a run that would remove more stops first; off when absent
+	// What counts as the size of a file: its blocks on the disk, or its length.
+	SizeBy string `yaml:"size_by"`
+	// What is done with files that have several hard links; one that is removed counts nothing freed.
+	Links string `yaml:"links"`
+	// Move a file into a private folder and look again before removing it.
+	Strict bool `yaml:"strict"`
+	// A run that would remove a larger share of the files stops before the first; `--force` overrides. Else there is no such limit.
+	MaxRemoveFraction *units.Ratio `yaml:"max_remove_fraction"`
 }
 
 // Cache is the policy of a file cache.
 type Cache struct {
-	Common     `yaml:",inline"`
-	MaxBytes   units.Bytes    `yaml:"max_bytes"`   // 0 = no limit
-	MaxEntries int64          `yaml:"max_entries"` // 0 = no limit
-	MaxAge     units.Duration `yaml:"max_age"`     // 0 = no limit
+	Common `yaml:",inline"`
 
-	// What must stay free on the cache's file system: the cache gives way to it whatever its own
-	// limits are. 0 = does not matter.
-	MinFreeBytes  units.Bytes `yaml:"min_free_bytes"`
-	MinFreeInodes int64       `yaml:"min_free_inodes"`
+	// Above it the least recently used entries go.
+	MaxBytes units.Bytes `yaml:"max_bytes"`
+	// Above it the least recently used entries go.
+	MaxEntries int64 `yaml:"max_entries"`
+	// Entries older than this go.
+	MaxAge units.Duration `yaml:"max_age"`
 
-	EvictTo    *units.Ratio `yaml:"evict_to"`     // share of the limits to evict down to; default 70%
-	LRUBy      string       `yaml:"lru_by"`       // atime (default: the newer of atime and mtime) | mtime
-	HitRate    string       `yaml:"hit_rate"`     // none (default) | inferred, from the opens of the files | app, by the key app of the target
-	MinHitRate *units.Ratio `yaml:"min_hit_rate"` // below it the cache hardly helps: SpillwayCacheHitRatioLow; nil = no alert
+	// What must stay free on the cache's file system; below it the cache gives way, whatever its own limits are.
+	MinFreeBytes units.Bytes `yaml:"min_free_bytes"`
+	// How many files more must fit on the cache's file system; below it the cache gives way.
+	MinFreeInodes int64 `yaml:"min_free_inodes"`
+
+	// The share of the limits that an eviction goes down to.
+	EvictTo *units.Ratio `yaml:"evict_to"`
+	// What tells the least recently used: atime is the newer of atime and mtime.
+	LRUBy string `yaml:"lru_by"`
+	// With inferred: hits and misses from the opens of the files, and a better order for evictions. With app: those that the target's key app reads.
+	HitRate string `yaml:"hit_rate"`
+	// Below this share SpillwayCacheHitRatioLow fires; needs a hit_rate.
+	MinHitRate *units.Ratio `yaml:"min_hit_rate"`
 }
 
 // Temp is the policy of a folder of temporary files.
 type Temp struct {
-	Common      `yaml:",inline"`
-	MaxAge      units.Duration `yaml:"max_age"`       // 0 = no limit
-	EmptyMaxAge units.Duration `yaml:"empty_max_age"` // age at which an empty file goes; 0 = as max_age
-	MaxFiles    int64          `yaml:"max_files"`     // 0 = no limit; the oldest beyond it go
-	Every       units.Duration `yaml:"every"`         // also run on this schedule; 0 = only when asked
+	Common `yaml:",inline"`
+
+	MaxAge      units.Duration `yaml:"max_age"`       // files older than this go
+	EmptyMaxAge units.Duration `yaml:"empty_max_age"` // empty files older than this go; else as max_age
+	MaxFiles    int64          `yaml:"max_files"`     // the oldest beyond this number go
+	Every       units.Duration `yaml:"every"`         // also clean on this schedule, without an alert
 }
 
 // CommonKeys returns the keys that every policy has.

@@ -11,11 +11,15 @@ import (
 // Upload is the policy of a folder that users send files to.
 type Upload struct {
 	Common       `yaml:",inline"`
-	MaxFileBytes units.Bytes    `yaml:"max_file_bytes"` // 0 = no limit; a larger file goes
-	MaxBytes     units.Bytes    `yaml:"max_bytes"`      // 0 = no limit; the oldest beyond it go
-	MaxAge       units.Duration `yaml:"max_age"`        // 0 = no limit
-	Quarantine   string         `yaml:"quarantine"`     // folder that files are moved into; "" = they are removed
-	Every        units.Duration `yaml:"every"`          // also run on this schedule; 0 = only when asked
+	MaxFileBytes units.Bytes    `yaml:"max_file_bytes"` // a larger file goes
+	MaxBytes     units.Bytes    `yaml:"max_bytes"`      // the oldest beyond it go
+	MaxAge       units.Duration `yaml:"max_age"`        // files older than this go
+
+	// Absolute path of a folder that files are moved into in place of being removed, named by time, inode and their old name. It
+	// exists, is on the same filesystem, is not writable for everybody, lies outside of every policy's folder, and is never cleaned.
+	Quarantine string `yaml:"quarantine"`
+
+	Every units.Duration `yaml:"every"` // also enforce on this schedule, without an alert
 }
 
 // Oversize reports whether a file is larger than one may be.

@@ -19,9 +19,9 @@ const MaxTop = 200
 
 // Config says which processes belong to one target.
 type Config struct {
-	Match    Match  `yaml:"match"`    // all conditions that are set must hold; at least one
+	Match    Match  `yaml:"match"`    // conditions that must all hold; at least one
 	Children bool   `yaml:"children"` // descendants of a member are members too, whatever their name
-	Exclude  *Match `yaml:"exclude"`  // a process that fulfils all of these is never a member
+	Exclude  *Match `yaml:"exclude"`  // the same conditions; a process that fulfils all of them is never a member
 }
 
 // Match is a set of conditions on one process. Conditions that are empty are not asked.
@@ -42,8 +42,8 @@ const conditions = "comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and 
 
 // Discover asks for the largest groups of processes of the host as targets of their own.
 type Discover struct {
-	By  string `yaml:"by"`  // comm (default) | systemd_unit | cgroup | user
-	Top int    `yaml:"top"` // how many groups are shown; default 20, the rest is one target, _overflow
+	By  string `yaml:"by"`  // what makes processes one group
+	Top int    `yaml:"top"` // how many groups are shown; the rest is one target, _overflow
 }
 
 // Empty reports whether no condition is set.

@@ -27,13 +27,13 @@ const (
 
 // Config is the yaml key `alertmanager`.
 type Config struct {
-	Pull         []string       `yaml:"pull"`          // addresses of the members of one cluster
-	Interval     units.Duration `yaml:"interval"`      // between two polls, 5s to 10m; default 15s
-	Timeout      units.Duration `yaml:"timeout"`       // of one request; default 5s
-	TokenFile    string         `yaml:"token_file"`    // a file with a bearer token, or
-	Username     string         `yaml:"username"`      // basic authentication
-	PasswordFile string         `yaml:"password_file"` // with the content of this file
-	CAFile       string         `yaml:"ca_file"`       // certificates that https servers are checked by; default the host's
+	Pull         []string       `yaml:"pull"`          // addresses of the members of one cluster, with their route prefix if they have one
+	Interval     units.Duration `yaml:"interval"`      // between two polls; the first comes at a random moment of the first interval
+	Timeout      units.Duration `yaml:"timeout"`       // of one request; at most the interval
+	TokenFile    string         `yaml:"token_file"`    // a file with a bearer token, read for each request
+	Username     string         `yaml:"username"`      // basic authentication instead
+	PasswordFile string         `yaml:"password_file"` // a file with the password, read for each request
+	CAFile       string         `yaml:"ca_file"`       // certificates by which an https address is checked; else the host's
 }
 
 // Enabled reports whether any Alertmanager is polled.

@@ -22,15 +22,15 @@ const (
 // Config is one entry of the yaml key `watchers`: what is done when the memory level of a target
 // changes. One of Post, Log and Command is written.
 type Config struct {
-	On        []string       `yaml:"on"`         // levels: normal, warning, critical, emergency
-	Targets   []string       `yaml:"targets"`    // only these; empty = all
-	Post      string         `yaml:"post"`       // a URL on loopback, or of one of Hosts
-	Log       bool           `yaml:"log"`        // a line in the exporter's own log
-	Command   []string       `yaml:"command"`    // argv; runs only for targets in mode enforce
-	Hosts     []string       `yaml:"hosts"`      // post: hosts beside loopback
+	On        []string       `yaml:"on"`         // the levels to act at when a target comes to them
+	Targets   []string       `yaml:"targets"`    // only these; when empty all, discovered groups too
+	Post      string         `yaml:"post"`       // POST the JSON of `/health/memory` to this URL, on loopback or a host of hosts; in every mode, since it only tells
+	Log       bool           `yaml:"log"`        // a line in the exporter's log
+	Command   []string       `yaml:"command"`    // run a program, as the action of that name does, in the mode of the target (trigger watch, playbook `watcher_N_LEVEL`)
+	Hosts     []string       `yaml:"hosts"`      // post: hosts beside loopback that the URL may name
 	TokenFile string         `yaml:"token_file"` // post: a file with a bearer token
 	Env       []string       `yaml:"env"`        // command: names of variables that are passed on
-	Timeout   units.Duration `yaml:"timeout"`    // default 10s
+	Timeout   units.Duration `yaml:"timeout"`    // of each
 }
 
 // Settings returns what the action of this watcher is told.
