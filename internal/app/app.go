@@ -447,6 +447,9 @@ func serve(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(35) // the heap is small: less of it is worth more than the cycles
 	}
+	if err := web.CheckTelemetryPath(o.TelemetryPath); err != nil {
+		return withCode(ExitConfig, fmt.Errorf("--web.telemetry-path: %w", err))
+	}
 	logger := newLogger(o.Stderr, o.LogLevel, o.LogFormat)
 	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)
 	a, err := New(ctx, o, logger)

@@ -5,15 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
-	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 const checkMembers = 10 // processes named per target
@@ -22,8 +22,11 @@ const checkMembers = 10 // processes named per target
 type plan struct {
 	Config   string       `json:"config"` // "" = embedded defaults
 	Rules    int          `json:"rules"`
+	Every    string       `json:"evaluation_interval,omitempty"` // of the rules; "" where Prometheus evaluates them
 	Warnings []string     `json:"warnings,omitempty"`
 	Targets  []targetPlan `json:"targets"`
+
+	thresholds series.Thresholds
 }
 
 type targetPlan struct {
@@ -31,7 +34,15 @@ type targetPlan struct {
 	Mode      string                `json:"mode,omitempty"` // "" for what is only observed
 	Processes []processPlan         `json:"processes"`
 	Resident  int64                 `json:"resident_bytes"`
+	Limit     int64                 `json:"configured_limit_bytes,omitempty"`
+	Heap      string                `json:"heap,omitempty"`      // provider and address
+	Playbooks []playbookPlan        `json:"playbooks,omitempty"` // what an alert can ask for
 	Cleanup   []action.PolicyResult `json:"cleanup,omitempty"`
+}
+
+type playbookPlan struct {
+	Name  string   `json:"name"`
+	Steps []string `json:"steps"`
 }
 
 type processPlan struct {
@@ -55,7 +66,10 @@ func check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	p := &plan{Config: o.ConfigFile, Rules: set.Len()}
+	p := &plan{Config: o.ConfigFile, Rules: set.Len(), thresholds: cfg.Thresholds.Levels()}
+	if *cfg.Standalone {
+		p.Every = cfg.EvaluationInterval.String()
+	}
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}
@@ -70,7 +84,11 @@ func check(ctx context.Context, o Options) error {
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		tp := targetPlan{Name: t.Name, Mode: t.Mode}
+		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit)}
+		if t.Heap.Enabled() {
+			tp.Heap = strings.TrimSpace(t.Heap.Provider + " " + t.Heap.Address)
+		}
+		tp.playbooks(t)
 		tp.members(tracker)
 		if err := tp.plan(ctx, t, cfg, &o, tracker, logger); err != nil {
 			return err
@@ -122,6 +140,18 @@ func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Co
 	return nil
 }
 
+// playbooks lists what an alert can ask of a target, by name.
+func (tp *targetPlan) playbooks(t *config.Target) {
+	books := t.Playbooks.Build(t.Has)
+	for _, name := range slices.Sorted(maps.Keys(books)) {
+		p := playbookPlan{Name: name}
+		for _, s := range books[name].Steps {
+			p.Steps = append(p.Steps, s.String())
+		}
+		tp.Playbooks = append(tp.Playbooks, p)
+	}
+}
+
 // discovered adds the groups that discovery shows.
 func (p *plan) discovered(tracker *proc.Tracker) error {
 	groups, err := tracker.Discovered(nil)
@@ -134,68 +164,4 @@ func (p *plan) discovered(tracker *proc.Tracker) error {
 		p.Targets = append(p.Targets, tp)
 	}
 	return nil
-}
-
-func (p *plan) print(w io.Writer) {
-	source := p.Config
-	if source == "" {
-		source = "embedded defaults"
-	}
-	fmt.Fprintf(w, "%s: ok, %d rules\n", source, p.Rules)
-	for _, warning := range p.Warnings {
-		fmt.Fprintf(w, "warning: %s\n", warning)
-	}
-	for i := range p.Targets {
-		p.Targets[i].print(w)
-	}
-	fmt.Fprintln(w, "\nnothing was changed")
-}
-
-func (tp *targetPlan) print(w io.Writer) {
-	mode := tp.Mode
-	if mode == "" {
-		mode = "observed"
-	}
-	fmt.Fprintf(w, "\n%s (%s)\n", tp.Name, mode)
-	if len(tp.Processes) == 0 {
-		fmt.Fprintln(w, "  no process matches now")
-	} else {
-		fmt.Fprintf(w, "  %d %s, %s resident\n", len(tp.Processes), plural(len(tp.Processes), "process", "processes"), units.Bytes(tp.Resident))
-	}
-	for i, m := range tp.Processes {
-		if i == checkMembers {
-			fmt.Fprintf(w, "    and %d more\n", len(tp.Processes)-i)
-			break
-		}
-		child := ""
-		if m.Child {
-			child = "  (child)"
-		}
-		fmt.Fprintf(w, "    %7d  %-20s %10s%s\n", m.PID, quoteName(m.Name), units.Bytes(m.Resident), child)
-	}
-	for i := range tp.Cleanup {
-		r := &tp.Cleanup[i]
-		verb := "remove"
-		if r.Quarantine != "" {
-			verb = "move to " + quoteName(r.Quarantine)
-		}
-		fmt.Fprintf(w, "  %s %s: would %s %d of %d files in %s, %s", r.Kind, r.Policy, verb, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
-		if r.Rotated > 0 {
-			fmt.Fprintf(w, "; would rotate %d", r.Rotated)
-		}
-		if s := skippedText(r.Skipped); s != "" {
-			fmt.Fprintf(w, "; left alone: %s", s)
-		}
-		if r.Error != "" {
-			fmt.Fprintf(w, "; %s", strings.Map(printable, r.Error))
-		}
-		fmt.Fprintln(w)
-	}
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
 }

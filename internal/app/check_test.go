@@ -2,10 +2,16 @@ package app
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
@@ -55,4 +61,119 @@ targets:
 	f("a step that is no playbook", target+"      a: [nowhere]\n", here, "", ExitConfig, `"nowhere" is neither an action nor a playbook`)
 	f("a relative command", strings.Replace(target, "/bin/true", "true", 1), here, "", ExitConfig, `"true" is not absolute`)
 	f("a command that is not executable", strings.Replace(target, "/bin/true", dir+"/token", 1), here, "", ExitConfig, "is not executable")
+}
+
+// TestPlan: check reads like a plan, for people and for programs.
+func TestPlan(t *testing.T) {
+	dir := realDir(t)
+	old := time.Now().Add(-2 * time.Hour)
+	for i := range 592 {
+		path := filepath.Join(dir, "tts", fmt.Sprintf("%d.wav", i))
+		writeTest(t, path, "")
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := testOptions(t, `
+targets:
+  - name: orchestrator
+    memory: {limit: 1GiB}
+    processes: {match: {comm: nobody-is-this}}
+    heap: {provider: node_inspector, address: 127.0.0.1:9229}
+    temp_dirs: [{name: tts, dir: `+dir+`/tts, include: ['*.wav'], age_by: mtime, max_age: 1h}]
+    playbooks: {relieve_memory: [clean_temp, {do: command, argv: [/bin/true, "a\nb"]}]}
+`)
+	var out bytes.Buffer
+	o.Stdout = &out
+	if got := Main(t.Context(), CommandCheck, o); got != ExitOK {
+		t.Fatalf("exit code %d\n%s", got, &out)
+	}
+	want := []string{
+		o.ConfigFile + ": ok, ", " rules, evaluated here every 15s\n",
+		"\norchestrator (dry_run)\n  no process matches now\n",
+		"  memory limit 1GiB, or what the cgroup or the host has less: warning at 717MiB, critical at 870MiB, emergency at 973MiB\n",
+		"  heap by node_inspector 127.0.0.1:9229\n",
+		"  temp tts: would remove 592 of 592 files in " + dir + "/tts, 0B\n",
+		"  on an alert for clean_temp: clean_temp\n",
+		"  when its last process has ended: clean_temp\n",
+		"  on an alert for relieve_memory: clean_temp, then command [\"/bin/true\" \"a\\nb\"]\n",
+		"\nnothing was changed\na clean-up now would take 592 files, 0B; each by its name: spillway_exporter cleanup --dry-run --files --config.file=" + o.ConfigFile + "\n",
+		"no target is in mode enforce\n",
+	}
+	rest := out.String()
+	for _, text := range want {
+		_, after, ok := strings.Cut(rest, text)
+		if !ok {
+			t.Errorf("no %q in the rest of the plan:\n%s", text, rest)
+			continue
+		}
+		rest = after
+	}
+	out.Reset()
+	o.JSON = true
+	if got := Main(t.Context(), CommandCheck, o); got != ExitOK {
+		t.Fatalf("exit code %d", got)
+	}
+	var p plan
+	if err := json.Unmarshal(out.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	tp := p.Targets[0]
+	if p.Every != "15s" || tp.Limit != 1<<30 || tp.Heap != "node_inspector 127.0.0.1:9229" || len(tp.Playbooks) != 4 || tp.Cleanup[0].Files != 592 {
+		t.Errorf("plan: %+v", p)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "tts")); err != nil || len(left) != 592 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+}
+
+// TestExplainJSON: the same as explain says, for programs.
+func TestExplainJSON(t *testing.T) {
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(t, "targets: [{name: first, processes: {match: {comm: nobody-is-this}}}, {name: own, processes: {match: {comm: "+strings.TrimSpace(string(comm))+"}}}]\n")
+	var out bytes.Buffer
+	o.Stdout, o.JSON, o.PID = &out, true, os.Getpid()
+	if got := Main(t.Context(), CommandExplain, o); got != ExitOK {
+		t.Fatalf("exit code %d", got)
+	}
+	var e explanation
+	if err := json.Unmarshal(out.Bytes(), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.PID != os.Getpid() || e.Target == nil || *e.Target != "own" || e.Reason == "" || len(e.Refused) != 1 || e.Refused[0].Target != "first" {
+		t.Errorf("%s", &out)
+	}
+}
+
+// TestJournalWithoutRecords says that there is nothing, and where to look, beside the output.
+func TestJournalWithoutRecords(t *testing.T) {
+	o := testOptions(t, "targets: [{name: a, processes: {match: {comm: x}}}]\n")
+	cfg, err := loadConfig(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := openJournal(enforcing(cfg), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	var out, errs bytes.Buffer
+	o.Stdout, o.Stderr = &out, &errs
+	o.Journal = JournalOptions{Since: "24h", Target: "b", Output: "json", Limit: 10}
+	if got := Main(t.Context(), CommandJournal, o); got != ExitOK || out.Len() > 0 || errs.String() != "no record of target b in the last 24h: --since=30d looks further back\n" {
+		t.Errorf("exit code %d, output %q, beside it %q", got, &out, &errs)
+	}
+}
+
+// TestServeRefusesTelemetryPath: a path that the server cannot take is a mistake, not a crash.
+func TestServeRefusesTelemetryPath(t *testing.T) {
+	o := testOptions(t, "")
+	var errs bytes.Buffer
+	o.Stderr, o.TelemetryPath = &errs, "metrics"
+	if got := Main(t.Context(), CommandServe, o); got != ExitConfig || !strings.Contains(errs.String(), `--web.telemetry-path: "metrics" does not begin with a slash: write "/metrics"`) {
+		t.Errorf("exit code %d: %s", got, &errs)
+	}
 }

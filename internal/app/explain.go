@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 // explain says which target takes a process, and which refused it and why.
@@ -20,6 +23,11 @@ func explain(_ context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.JSON {
+		enc := json.NewEncoder(o.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(newExplanation(&e))
+	}
 	w := o.Stdout
 	fmt.Fprintf(w, "process  %d %s\nuser     %s\nexe      %s\ncmdline  %s\n", e.PID, quoteName(e.Comm), e.User, quoteName(e.Exe), quoteName(e.Cmdline))
 	for _, r := range e.Refused {
@@ -31,4 +39,32 @@ func explain(_ context.Context, o Options) error {
 	}
 	fmt.Fprintf(w, "target   %s: %s\n", target, e.Reason)
 	return nil
+}
+
+// explanation is what explain --json prints. The target is null where none takes the process.
+type explanation struct {
+	PID     int       `json:"pid"`
+	Comm    string    `json:"comm"`
+	User    string    `json:"user"`
+	Exe     string    `json:"exe,omitempty"`
+	Cmdline string    `json:"cmdline"`
+	Target  *string   `json:"target"`
+	Reason  string    `json:"reason"`
+	Refused []refusal `json:"refused"`
+}
+
+type refusal struct {
+	Target string `json:"target"`
+	Reason string `json:"reason"`
+}
+
+func newExplanation(e *proc.Explanation) explanation {
+	out := explanation{PID: e.PID, Comm: e.Comm, User: e.User, Exe: e.Exe, Cmdline: e.Cmdline, Reason: e.Reason, Refused: []refusal{}}
+	if e.Target != "" {
+		out.Target = &e.Target
+	}
+	for _, r := range e.Refused {
+		out.Refused = append(out.Refused, refusal(r))
+	}
+	return out
 }

@@ -45,6 +45,13 @@ func journalCommand(_ context.Context, o Options) error {
 		}
 		filter.After = next
 	}
+	if len(records) == 0 {
+		whose := ""
+		if o.Journal.Target != "" {
+			whose = fmt.Sprintf(" of target %s", quoteName(o.Journal.Target))
+		}
+		fmt.Fprintf(o.Stderr, "no record%s in the last %s: --since=30d looks further back\n", whose, o.Journal.Since)
+	}
 	return printRecords(&o, records)
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/common/version"
@@ -82,8 +83,14 @@ type DemoOptions struct {
 	ServiceDir string
 }
 
-// Version returns the text of --version.
-func Version() string { return version.Print("spillway_exporter") }
+// Version returns the text of --version. A binary that was not built by make knows its version from
+// what Go itself has noted.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
+		version.Version = info.Main.Version
+	}
+	return version.Print("spillway_exporter")
+}
 
 // exitError carries the exit code of a command's failure.
 type exitError struct {

@@ -262,16 +262,22 @@ func unknownKey(key string, known []string) string {
 	if key == "<<" {
 		return "merge keys are not read: write the values out"
 	}
+	if near := Nearest(key, known); near != "" {
+		return fmt.Sprintf("unknown key: did you mean %q?", near)
+	}
+	return "unknown key: write one of " + strings.Join(known, ", ")
+}
+
+// Nearest returns the known word that somebody may have meant, "" when none is at most two letters
+// away.
+func Nearest(word string, known []string) string {
 	best, bestDistance := "", 3
 	for _, k := range known {
-		if d := distance(key, k); d < bestDistance {
+		if d := distance(word, k); d < bestDistance {
 			best, bestDistance = k, d
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf("unknown key: did you mean %q?", best)
-	}
-	return "unknown key: write one of " + strings.Join(known, ", ")
+	return best
 }
 
 // distance is the Levenshtein distance of two short ASCII words.

@@ -7,8 +7,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,6 +113,21 @@ type server struct {
 	bodies  chan struct{}
 	streams chan struct{}
 	webhook *prometheus.CounterVec
+}
+
+// CheckTelemetryPath refuses a path that the server cannot take, or uses itself.
+func CheckTelemetryPath(p string) error {
+	const instead = "write one such as /metrics"
+	own := slices.ContainsFunc([]string{"/static/", "/target/", "/api/", "/-/", "/health/"}, func(prefix string) bool { return strings.HasPrefix(p+"/", prefix) })
+	switch {
+	case !strings.HasPrefix(p, "/"):
+		return fmt.Errorf("%q does not begin with a slash: write %q", p, "/"+p)
+	case path.Clean(p) != p || strings.ContainsAny(p, " {}?#%"):
+		return fmt.Errorf("%q is not the path of one page: %s", p, instead)
+	case p == "/" || own:
+		return fmt.Errorf("%q is a page of its own: %s", p, instead)
+	}
+	return nil
 }
 
 // New returns the handler of everything that the exporter serves.

@@ -405,3 +405,16 @@ func TestSlowBody(t *testing.T) {
 		t.Errorf("beside a slow sender: %d %s", w.Code, w.Body)
 	}
 }
+
+func TestCheckTelemetryPath(t *testing.T) {
+	for _, good := range []string{"/metrics", "/probe/metrics", "/targets", "/healthz"} {
+		if err := CheckTelemetryPath(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "metrics", "/", "/a/", "//a", "/a b", "/{x}", "/a?b", "/api/v1/series", "/health/memory", "/-/ready", "/static", "/target/x"} {
+		if err := CheckTelemetryPath(bad); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
