@@ -74,15 +74,15 @@ func recommendFolder(f *Folder, add func(priority, format string, args ...any)) 
 	expired, _ := known(f.Expired)
 	switch {
 	case f.Kind == FolderLog && oversize > 0:
-		add(medium, "Rotate %.0f logs in %s that are over their size", oversize, f.Name)
+		add(medium, "Rotate %.0f logs in %s that are over their size: what is rotated can be compressed and removed", oversize, f.Name)
 	case oversize > 0:
-		add(medium, "Remove %.0f files in %s that are larger than one may be", oversize, f.Name)
+		add(medium, "Remove %.0f files in %s that are larger than one may be: frees %.0f inodes and their space", oversize, f.Name, oversize)
 	}
 	switch {
 	case f.Kind == FolderLog && expired > 0:
-		add(low, "Remove %.0f rotated logs in %s that are more than are kept", expired, f.Name)
+		add(low, "Remove %.0f rotated logs in %s that are more than are kept: frees %.0f inodes and their space", expired, f.Name, expired)
 	case expired > 0:
-		add(medium, "Remove %.0f files in %s that are over age", expired, f.Name)
+		add(medium, "Remove %.0f files in %s that are over age: frees %.0f inodes and their space", expired, f.Name, expired)
 	}
 	if f.Over() {
 		add(medium, "Remove the oldest files in %s: it holds %s and its limit is %s, which frees %s", f.Name,

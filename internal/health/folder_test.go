@@ -25,12 +25,12 @@ func TestFolders(t *testing.T) {
 		sample("spillway_upload_size_bytes", 3<<20, "a", "up"), sample("spillway_upload_max_size_bytes", 1<<20, "a", "up"),
 		sample("spillway_upload_oversize_files", 2, "a", "up"), sample("spillway_upload_expired_files", 5, "a", "up"),
 	},
-		Recommendation{medium, "Remove 2 files in up that are larger than one may be"},
-		Recommendation{medium, "Remove 5 files in up that are over age"},
+		Recommendation{medium, "Remove 2 files in up that are larger than one may be: frees 2 inodes and their space"},
+		Recommendation{medium, "Remove 5 files in up that are over age: frees 5 inodes and their space"},
 		Recommendation{medium, "Remove the oldest files in up: it holds 3MB and its limit is 1MB, which frees 2MB"})
 	f("logs", []series.Sample{sample("spillway_log_oversize_files", 2, "a", "l"), sample("spillway_log_expired_files", 4, "a", "l")},
-		Recommendation{medium, "Rotate 2 logs in l that are over their size"},
-		Recommendation{low, "Remove 4 rotated logs in l that are more than are kept"})
+		Recommendation{medium, "Rotate 2 logs in l that are over their size: what is rotated can be compressed and removed"},
+		Recommendation{low, "Remove 4 rotated logs in l that are more than are kept: frees 4 inodes and their space"})
 }
 
 // Uploads and logs of one name are two folders, uploads first.

@@ -124,7 +124,26 @@ func TestRecommendations(t *testing.T) {
 		{
 			"too many files",
 			[]series.Sample{sample("spillway_temp_files", 130, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts")},
-			[]Recommendation{{medium, "Remove the oldest 30 files in tts: it holds 130 and its limit is 100"}},
+			[]Recommendation{{medium, "Remove the oldest 30 of 130 files in tts: frees 30 inodes, its limit is 100"}},
+		},
+		{
+			"the user's own folder: the empty files are more than it has too many",
+			[]series.Sample{
+				sample("spillway_temp_files", 655, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"),
+				sample("spillway_temp_expired_files", 592, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts"),
+			},
+			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes; the 63 that stay are within its limit of 100"}},
+		},
+		{
+			"too many beside those that have expired",
+			[]series.Sample{
+				sample("spillway_temp_files", 855, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"),
+				sample("spillway_temp_expired_files", 592, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts"),
+			},
+			[]Recommendation{
+				{medium, "Remove 592 empty files in tts: frees 592 inodes"},
+				{medium, "Remove the oldest 163 others of 855 files in tts: frees 163 inodes, its limit is 100"},
+			},
 		},
 		{
 			"a trend",
@@ -134,7 +153,7 @@ func TestRecommendations(t *testing.T) {
 		{
 			"pressure",
 			[]series.Sample{sample("spillway_memory_level", 2, "a")},
-			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit"}},
+			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit; shed load, or raise the limit"}},
 		},
 		{
 			"heap",
@@ -144,7 +163,7 @@ func TestRecommendations(t *testing.T) {
 		{
 			"cache",
 			[]series.Sample{sample("spillway_cache_used_ratio", 1.5, "a", "media"), sample("spillway_cache_expired_entries", 3, "a", "media")},
-			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age"}},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age: frees 3 inodes and their space"}},
 		},
 	}
 	for _, tt := range tests {

@@ -64,7 +64,7 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 		if *t.Level >= series.LevelCritical {
 			priority = high
 		}
-		add(priority, "Memory is at %s (%s): %s of %s are left before the limit", units.Ratio(used/limit), *t.Level,
+		add(priority, "Memory is at %s (%s): %s of %s are left before the limit; shed load, or raise the limit", units.Ratio(used/limit), *t.Level,
 			units.Bytes(max(limit-used, 0)).Short(), units.Bytes(limit).Short())
 	}
 	for _, h := range t.Heaps {
@@ -96,16 +96,26 @@ func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
 	if haveFiles {
 		dueEmpty = max(0, expired-max(0, files-empty))
 	}
+	over := haveFiles && haveLimit && files > limit
+	enough := ""
+	if over && files-expired <= limit {
+		enough = fmt.Sprintf("; the %.0f that stay are within its limit of %.0f", files-expired, limit)
+	}
 	switch {
 	case expired > 0 && (dueEmpty == expired || empty == expired):
-		add(medium, "Remove %.0f empty files in %s: frees %.0f inodes", expired, d.Name, expired)
+		add(medium, "Remove %.0f empty files in %s: frees %.0f inodes%s", expired, d.Name, expired, enough)
 	case expired > 0 && empty > 0:
-		add(medium, "Remove %.0f empty or expired files in %s: frees %.0f inodes and up to %s", expired, d.Name, expired, sizeText(d.SizeBytes))
+		add(medium, "Remove %.0f empty or expired files in %s: frees %.0f inodes and up to %s%s", expired, d.Name, expired, sizeText(d.SizeBytes), enough)
 	case expired > 0:
-		add(medium, "Remove %.0f expired files in %s: frees %.0f inodes and up to %s", expired, d.Name, expired, sizeText(d.SizeBytes))
+		add(medium, "Remove %.0f expired files in %s: frees %.0f inodes and up to %s%s", expired, d.Name, expired, sizeText(d.SizeBytes), enough)
 	}
-	if haveFiles && haveLimit && files > limit {
-		add(medium, "Remove the oldest %.0f files in %s: it holds %.0f and its limit is %.0f", files-limit, d.Name, files, limit)
+	if over && enough == "" { // what goes by its age goes first, and is not counted twice
+		other := ""
+		if expired > 0 {
+			other = " others"
+		}
+		surplus := files - expired - limit
+		add(medium, "Remove the oldest %.0f%s of %.0f files in %s: frees %.0f inodes, its limit is %.0f", surplus, other, files, d.Name, surplus, limit)
 	}
 }
 
@@ -114,7 +124,7 @@ func recommendCache(c *Cache, add func(priority, format string, args ...any)) {
 		add(medium, "Evict the least recently used entries of %s: it is at %s of its limits%s", c.Name, units.Ratio(ratio), excess(c))
 	}
 	if expired, _ := known(c.Expired); expired > 0 {
-		add(low, "Evict %.0f entries of %s that are over age", expired, c.Name)
+		add(low, "Evict %.0f entries of %s that are over age: frees %.0f inodes and their space", expired, c.Name, expired)
 	}
 }
 
