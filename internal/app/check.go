@@ -142,7 +142,7 @@ func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Co
 
 // playbooks lists what an alert can ask of a target, by name.
 func (tp *targetPlan) playbooks(t *config.Target) {
-	books := t.Playbooks.Build(t.Has)
+	books := t.Playbooks.Build(t.Has, collectSteps(&t.Heap.Collect))
 	for _, name := range slices.Sorted(maps.Keys(books)) {
 		p := playbookPlan{Name: name}
 		for _, s := range books[name].Steps {

@@ -40,12 +40,17 @@ targets:
     processes: {match: {comm: node}, exclude: {user: '0'}}
     memory: {}
     heap: {provider: node_inspector, address: '127.0.0.1:9229'}
+    app: {url: 'http://127.0.0.1:4545/stats', map: {cache_hits: cache.hits, cache_misses: cache.misses}}
+    probe: {url: 'http://127.0.0.1:4545/health'}
     caches: [{name: a, dir: /srv/spillway-a, include: ['*'], max_age: 2d}]
     temp_dirs: [{name: b, dir: /srv/spillway-b, include: ['*'], max_age: 1h}]
     uploads: [{name: c, dir: /srv/spillway-c, max_age: 1d}]
     logs: [{name: d, dir: /srv/spillway-d, include: ['*.log'], max_bytes: 100MiB}]
     playbooks: {mine: [{do: evict_cache, verify: {}}]}
 `
+
+// baseCache is the name of the base's only cache.
+const baseCache = "a"
 
 func newProber(t testing.TB) *prober {
 	t.Helper()
