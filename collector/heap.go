@@ -62,10 +62,15 @@ func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
 	defer cancel()
 	u, err := h.opts.Reader.Read(ctx)
+	h.publish(b, u) // a reading that failed in part has the rest
 	if err != nil {
 		return h.judge(err)
 	}
 	h.patience.end()
+	return nil
+}
+
+func (h *Heap) publish(b *series.Batch, u heap.Usage) {
 	runtime := h.opts.Reader.Runtime()
 	set := func(d *series.Desc, a heap.Amount) {
 		if a.OK {
@@ -78,7 +83,6 @@ func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
 	if ratio, ok := u.Ratio(); ok {
 		b.Set(HeapUsedRatio, ratio, h.opts.Target, runtime)
 	}
-	return nil
 }
 
 func (h *Heap) judge(err error) error {

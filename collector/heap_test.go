@@ -116,6 +116,15 @@ func TestHeapUnreachable(t *testing.T) {
 	f(no, errors.New("not an inspector"), false)
 }
 
+// A document whose limit cannot be read has its used size all the same, and the source fails.
+func TestHeapPublishesWhatAPartialReadingHas(t *testing.T) {
+	r := &fakeHeap{usage: heap.Usage{Used: heap.Some(42)}, err: errors.New("limit: there is no such value")}
+	got, err := heapValues(t, NewHeap(HeapOptions{Target: "svc", Reader: r}))
+	if err == nil || len(got) != 1 || got["spillway_heap_used_bytes[svc node]"] != 42 {
+		t.Errorf("%v, %v, want the used size and a failure", got, err)
+	}
+}
+
 func TestHeapHasItsOwnDeadlineAndCloses(t *testing.T) {
 	r := &fakeHeap{hang: true}
 	h := NewHeap(HeapOptions{Target: "svc", Reader: r, Timeout: 20 * time.Millisecond})
