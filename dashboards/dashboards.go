@@ -22,9 +22,12 @@ type Query struct {
 	Dashboard string // spillway-overview.json
 	Panel     string // the title of its panel; of an annotation or a variable, the name of that
 	Expr      string // PromQL with Grafana's variables replaced, so that it parses and selects everything
+	Raw       string // PromQL as it stands in the dashboard
+	Legend    string // of a panel, the template of a series' name
+	Instant   bool   // asked for one time, not for a range
 }
 
-var metricName = regexp.MustCompile(`\b(spillway_[a-z0-9_]+|ALERTS)\b`)
+var metricName = regexp.MustCompile(`\b(target:spillway_[a-z0-9_:]+|spillway_[a-z0-9_]+|ALERTS)\b`)
 
 // Metrics returns the names of the metrics that the query reads, each once, in their order. The
 // series of a histogram count as the histogram.
@@ -48,8 +51,11 @@ var labelValues = regexp.MustCompile(`^label_values\((.+), [a-z]+\)$`)
 
 type panel struct {
 	Title   string
-	Targets []struct{ Expr string }
-	Panels  []panel
+	Targets []struct {
+		Expr, LegendFormat string
+		Instant            bool
+	}
+	Panels []panel
 }
 
 type dashboard struct {
@@ -78,14 +84,15 @@ func Queries() ([]Query, error) {
 		if err := json.Unmarshal(raw, &d); err != nil {
 			return nil, fmt.Errorf("dashboard %s: %w", name, err)
 		}
-		add := func(panel, expr string) {
-			if expr != "" {
-				out = append(out, Query{name, panel, variables.Replace(expr)})
+		add := func(q Query) {
+			if q.Raw != "" {
+				q.Dashboard, q.Expr = name, variables.Replace(q.Raw)
+				out = append(out, q)
 			}
 		}
 		addPanels(d.Panels, add)
 		for _, a := range d.Annotations.List {
-			add(a.Name, a.Expr)
+			add(Query{Panel: a.Name, Raw: a.Expr})
 		}
 		for _, v := range d.Templating.List {
 			if v.Type != "query" {
@@ -95,16 +102,16 @@ func Queries() ([]Query, error) {
 			if m == nil {
 				return nil, fmt.Errorf("dashboard %s: variable %s: %q is not label_values(selector, label)", name, v.Name, v.Definition)
 			}
-			add(v.Name, m[1])
+			add(Query{Panel: v.Name, Raw: m[1], Instant: true})
 		}
 	}
 	return out, nil
 }
 
-func addPanels(panels []panel, add func(panel, expr string)) {
+func addPanels(panels []panel, add func(Query)) {
 	for _, p := range panels {
 		for _, t := range p.Targets {
-			add(p.Title, t.Expr)
+			add(Query{Panel: p.Title, Raw: t.Expr, Legend: t.LegendFormat, Instant: t.Instant})
 		}
 		addPanels(p.Panels, add)
 	}

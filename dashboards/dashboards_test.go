@@ -1,131 +1,154 @@
 package dashboards_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/dashboards"
 )
 
-// labelsOf returns the labels of every metric that a dashboard may use.
-func labelsOf() map[string][]string {
+// reference is a line of the metrics reference, which a test of internal/app keeps to what the
+// code publishes.
+var reference = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (gauge|counter|histogram) \\| ([a-z_, ]*) \\|")
+
+// labelsOf returns the labels of every metric that a dashboard may use: those of the reference, of
+// Prometheus itself, and of the libraries.
+func labelsOf(t *testing.T) map[string][]string {
+	t.Helper()
 	out := map[string][]string{
-		"spillway_cache_hit_ratio":                   {"target", "cache", "source"}, // of docs: absent without a source of hits
-		"spillway_action_runs_total":                 {"target", "action", "trigger", "outcome"},
-		"spillway_action_skips_total":                {"target", "action", "reason"},
-		"spillway_action_freed_bytes_total":          {"target", "action"},
-		"spillway_action_removed_files_total":        {"target", "action"},
-		"spillway_action_skipped_files_total":        {"target", "action", "reason"},
-		"spillway_action_duration_seconds":           {"action", "le"},
-		"spillway_action_last_run_timestamp_seconds": {"target", "action"},
-		"spillway_playbook_runs_total":               {"target", "playbook", "trigger", "outcome"},
-		"spillway_webhook_requests_total":            {"code"},
-		"spillway_dispatch_queue_length":             {},
-		"spillway_sampler_tick_duration_seconds":     {"le"},
-		"spillway_sampler_ticks_missed_total":        {},
-		"spillway_journal_writable":                  {},
-		"spillway_journal_durable":                   {},
-		"spillway_config_last_reload_successful":     {},
-		"spillway_series":                            {},
-		"spillway_exporter_build_info":               {"version"},
-		"process_resident_memory_bytes":              {},
-		"process_cpu_seconds_total":                  {},
-		"up":                                         {},
-		"ALERTS":                                     {"alertname", "alertstate", "severity", "level", "target"},
+		"process_resident_memory_bytes": {}, "process_cpu_seconds_total": {}, "process_open_fds": {},
+		"go_goroutines": {}, "go_memstats_heap_inuse_bytes": {}, "go_memstats_sys_bytes": {},
+		"up": {}, "scrape_duration_seconds": {}, "scrape_samples_scraped": {},
+		"ALERTS":                  {"alertname", "alertstate", "severity", "level", "target"},
+		"target:spillway_slo:met": {"target", "slo"}, // recorded by the shipped rules
 	}
-	for _, d := range collector.Descs() {
-		out[d.Name] = d.Labels
+	maps.Copy(out, published(t))
+	return out
+}
+
+// published returns the labels of every family in the metrics reference.
+func published(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(map[string][]string)
+	for _, m := range reference.FindAllStringSubmatch(string(text), -1) {
+		labels := strings.FieldsFunc(m[3], func(r rune) bool { return r == ',' || r == ' ' })
+		if m[2] == "histogram" {
+			labels = append(labels, "le")
+		}
+		out[m[1]] = labels
+	}
+	if len(out) < 100 {
+		t.Fatalf("%d families in the reference: it is read wrongly", len(out))
+	}
+	out["spillway_exporter_build_info"] = []string{"version"} // constant, so not in the reference
+	return out
+}
+
+func queries(t *testing.T) []dashboards.Query {
+	t.Helper()
+	out, err := dashboards.Queries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 200 {
+		t.Fatalf("%d queries, want at least 200: the walk over the panels is broken", len(out))
 	}
 	return out
 }
 
-// Where a metric is registered by a package of its own, the table above must not drift from it.
-func TestTableOfLabelsIsTheSamplers(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	collector.NewSamplerMetrics(reg)
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := labelsOf()
-	for _, name := range []string{"spillway_sampler_tick_duration_seconds", "spillway_sampler_ticks_missed_total"} {
-		i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name })
-		if i < 0 {
-			t.Errorf("%s is not one of the sampler's metrics", name)
-			continue
-		}
-		for _, l := range families[i].GetMetric()[0].GetLabel() {
-			if !slices.Contains(known[name], l.GetName()) {
-				t.Errorf("%s has a label %s that the table lacks", name, l.GetName())
-			}
-		}
-	}
-}
+// added are the labels that Prometheus writes on every series.
+var added = []string{"job", "instance", "__name__"}
 
+// Every expression parses, reads metrics that there are, and names labels that these have: in
+// matchers, in groupings and in legends.
 func TestQueriesParseAndReadWhatThereIs(t *testing.T) {
-	queries, err := dashboards.Queries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(queries) < 40 {
-		t.Fatalf("%d queries, want at least 40: the walk over the panels is broken", len(queries))
-	}
-	known := labelsOf()
-	scraped := []string{"job", "instance", "__name__"} // what Prometheus adds
+	known := labelsOf(t)
 	p := parser.NewParser(parser.Options{})
-	for _, q := range queries {
-		t.Run(q.Panel, func(t *testing.T) {
+	for _, q := range queries(t) {
+		t.Run(q.Dashboard+"/"+q.Panel, func(t *testing.T) {
 			expr, err := p.ParseExpr(q.Expr)
 			if err != nil {
 				t.Fatalf("%s: %v", q.Expr, err)
 			}
+			has := slices.Clone(added)
 			parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
-				v, ok := n.(*parser.VectorSelector)
-				if !ok {
-					return nil
-				}
-				name := strings.TrimSuffix(v.Name, "_bucket")
-				allowed, ok := known[name]
-				if !ok {
-					t.Errorf("%s is not a metric of the exporter", v.Name)
-					return nil
-				}
-				for _, m := range v.LabelMatchers {
-					if !slices.Contains(allowed, m.Name) && !slices.Contains(scraped, m.Name) {
-						t.Errorf("%s has no label %s", v.Name, m.Name)
+				switch n := n.(type) {
+				case *parser.VectorSelector:
+					labels, ok := known[strings.TrimSuffix(n.Name, "_bucket")]
+					if !ok {
+						t.Errorf("%s is not a metric of the exporter", n.Name)
 					}
-				}
-				if !isVariable(q.Panel) && name != "ALERTS" {
-					mustSelect(t, v.Name, v.LabelMatchers, "job")
-					mustSelect(t, v.Name, v.LabelMatchers, "instance")
-				}
-				if counter := strings.HasSuffix(v.Name, "_total") || strings.HasSuffix(v.Name, "_bucket"); counter != underRate(path) {
-					t.Errorf("%s: counters, and only those, stand below rate or increase", v.Name)
+					has = append(has, labels...)
+					for _, m := range n.LabelMatchers {
+						if !slices.Contains(labels, m.Name) && !slices.Contains(added, m.Name) {
+							t.Errorf("%s has no label %s", n.Name, m.Name)
+						}
+					}
+					if counter := strings.HasSuffix(n.Name, "_total") || strings.HasSuffix(n.Name, "_bucket"); counter != underRate(path) {
+						t.Errorf("%s: counters, and only those, stand below rate or increase", n.Name)
+					}
+				case *parser.AggregateExpr:
+					if made, ok := n.Param.(*parser.StringLiteral); ok && n.Op == parser.COUNT_VALUES {
+						has = append(has, made.Val)
+					}
 				}
 				return nil
 			})
+			checkLabels(t, expr, q.Legend, has)
 		})
 	}
 }
 
-func isVariable(panel string) bool {
-	return slices.Contains([]string{"job", "instance", "target"}, panel)
-}
+var legendLabel = regexp.MustCompile(`{{ *([a-z_]+) *}}`)
 
-func mustSelect(t *testing.T, metric string, matchers []*labels.Matcher, label string) {
+// checkLabels compares the labels that are grouped by, joined on and shown with those that the
+// selected series have; a legend can only show what the outermost grouping has left.
+func checkLabels(t *testing.T, expr parser.Expr, legend string, has []string) {
 	t.Helper()
-	if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return m.Name == label && m.Type == labels.MatchRegexp }) {
-		t.Errorf(`%s: select %s=~"$%s"`, metric, label, label)
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+		var used []string
+		switch n := n.(type) {
+		case *parser.AggregateExpr:
+			used = n.Grouping
+		case *parser.BinaryExpr:
+			if n.VectorMatching != nil {
+				used = append(slices.Clone(n.VectorMatching.MatchingLabels), n.VectorMatching.Include...)
+			}
+		}
+		for _, l := range used {
+			if !slices.Contains(has, l) {
+				t.Errorf("%s groups or joins by %s, which its series do not have", n, l)
+			}
+		}
+		return nil
+	})
+	if b, ok := expr.(*parser.BinaryExpr); ok && b.Op.IsComparisonOperator() {
+		expr = b.LHS
+	}
+	if c, ok := expr.(*parser.Call); ok && c.Func.Name == "histogram_quantile" {
+		expr = c.Args[1]
+	}
+	if a, ok := expr.(*parser.AggregateExpr); ok && a.Op != parser.TOPK && a.Op != parser.COUNT_VALUES {
+		has = a.Grouping
+	}
+	for _, m := range legendLabel.FindAllStringSubmatch(legend, -1) {
+		if !slices.Contains(has, m[1]) {
+			t.Errorf("the legend %q shows %s, which the result of %s does not have", legend, m[1], expr)
+		}
 	}
 }
 
@@ -136,6 +159,21 @@ func underRate(path []parser.Node) bool {
 	})
 }
 
+// Every family that is published stands on a dashboard.
+func TestEveryFamilyIsShown(t *testing.T) {
+	shown := make(map[string]bool)
+	for _, q := range queries(t) {
+		for _, name := range q.Metrics() {
+			shown[name] = true
+		}
+	}
+	for name := range published(t) {
+		if !shown[name] {
+			t.Errorf("%s is on no dashboard", name)
+		}
+	}
+}
+
 func TestQueryMetrics(t *testing.T) {
 	q := dashboards.Query{Expr: `histogram_quantile(0.9, rate(spillway_a_seconds_bucket[5m])) + spillway_a_seconds / spillway_b{x="y"} or ALERTS{alertname=~"Spillway.+"}`}
 	if got, want := q.Metrics(), []string{"spillway_a_seconds", "spillway_b", "ALERTS"}; !slices.Equal(got, want) {
@@ -143,97 +181,92 @@ func TestQueryMetrics(t *testing.T) {
 	}
 }
 
-type grid struct{ H, W, X, Y int }
-
-type panel struct {
-	ID          int
-	Type        string
-	Title       string
-	Description string
-	Datasource  struct{ UID string }
-	GridPos     grid
-	FieldConfig struct {
-		Defaults struct{ Unit string }
-	}
-	Targets []struct {
-		Expr, RefID string
-		Datasource  struct{ UID string }
-	}
-	Panels []panel
-}
-
-type dashboard struct {
-	UID           string
-	Title         string
-	Tags          []string
-	SchemaVersion int
-	Editable      bool
-	Templating    struct {
-		List []struct {
-			Name, Label, Type, AllValue string
-			Multi, IncludeAll           bool
-			Refresh                     int
-		}
-	}
-	Panels []panel
-}
-
-func read(t *testing.T) map[string]dashboard {
+func read(t *testing.T) map[string]*jsonDashboard {
 	t.Helper()
 	names, err := fs.Glob(dashboards.FS, "*.json")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no dashboards: %v", err)
 	}
-	out := make(map[string]dashboard)
+	out := make(map[string]*jsonDashboard)
 	for _, name := range names {
 		raw, err := dashboards.FS.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var d dashboard
-		if err := json.Unmarshal(raw, &d); err != nil {
+		var d jsonDashboard
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&d); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		out[name] = d
+		out[name] = &d
 	}
 	return out
 }
 
 func TestDashboardsAreComplete(t *testing.T) {
-	uids := make(map[string]string)
-	for name, d := range read(t) {
-		if d.UID+".json" != name || uids[d.UID] != "" {
-			t.Errorf("%s: uid %q, want the name of the file, and each once", name, d.UID)
+	all := read(t)
+	for name, d := range all {
+		if d.UID+".json" != name {
+			t.Errorf("%s: uid %q, want the name of the file", name, d.UID)
 		}
-		uids[d.UID] = name
-		if d.SchemaVersion != 39 || len(d.Tags) == 0 || !d.Editable {
-			t.Errorf("%s: schemaVersion %d, tags %q, editable %v, want 39 (Grafana 10.4 and 11), a tag, true", name, d.SchemaVersion, d.Tags, d.Editable)
+		if d.SchemaVersion != 39 || len(d.Tags) == 0 {
+			t.Errorf("%s: schemaVersion %d, tags %q, want 39 (Grafana 10.4 and later read it) and a tag", name, d.SchemaVersion, d.Tags)
 		}
 		var names []string
-		for _, v := range d.Templating.List {
+		for _, v := range d.variables() {
 			names = append(names, v.Name)
-			if v.Name != "datasource" && (!v.Multi || !v.IncludeAll || v.AllValue != ".+" || v.Refresh != 2) {
-				t.Errorf("%s: variable %s: want multi, all as .+, refreshed with the time range", name, v.Name)
-			}
 		}
 		if want := []string{"datasource", "job", "instance", "target"}; !slices.Equal(names, want) {
 			t.Errorf("%s: variables %q, want %q", name, names, want)
 		}
-		seen := make(map[string]bool)
-		checkPanels(t, name, d.Panels, seen)
+		checkLinks(t, name, d, all)
+		checkPanels(t, name, d.Panels, make(map[int]bool))
 	}
 }
 
-func checkPanels(t *testing.T, file string, panels []panel, seen map[string]bool) {
+// checkLinks wants a link to each other dashboard that takes the variables and the time along,
+// and nothing but links that lead somewhere.
+func checkLinks(t *testing.T, name string, d *jsonDashboard, all map[string]*jsonDashboard) {
 	t.Helper()
-	var taken []grid
+	to := make(map[string]bool)
+	for _, l := range d.Links {
+		url, _ := l["url"].(string)
+		if uid, ok := strings.CutPrefix(url, "/d/"); ok {
+			to[uid+".json"] = l["includeVars"] == true && l["keepTime"] == true && l["targetBlank"] == false
+		}
+	}
+	for other := range all {
+		if other != name && !to[other] {
+			t.Errorf("%s: no link to %s that keeps variables and time", name, other)
+		}
+	}
+	raw, err := dashboards.FS.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`"(`+regexp.QuoteMeta(runbooks)+`)([^"$]*)`).FindAllStringSubmatch(string(raw), -1) {
+		if _, err := os.Stat("../docs/runbooks/" + m[2]); err != nil {
+			t.Errorf("%s leads to a runbook that is not there: %v", name, err)
+		}
+	}
+	for _, m := range regexp.MustCompile(`"/d/([a-z-]+)`).FindAllStringSubmatch(string(raw), -1) {
+		if all[m[1]+".json"] == nil {
+			t.Errorf("%s leads to %s, which is not there", name, m[1])
+		}
+	}
+}
+
+func checkPanels(t *testing.T, file string, panels []*jsonPanel, seen map[int]bool) {
+	t.Helper()
+	var taken []gridPos
+	titles := make(map[string]bool)
 	for _, p := range panels {
 		where := fmt.Sprintf("%s: panel %d %q", file, p.ID, p.Title)
-		if id := fmt.Sprint("id ", p.ID); p.ID == 0 || seen[id] {
+		if p.ID == 0 || seen[p.ID] {
 			t.Errorf("%s: the id must be unique", where)
-		} else {
-			seen[id] = true
 		}
+		seen[p.ID] = true
 		g := p.GridPos
 		if g.W < 1 || g.H < 1 || g.X < 0 || g.X+g.W > 24 {
 			t.Errorf("%s lies outside the grid: %+v", where, g)
@@ -244,44 +277,67 @@ func checkPanels(t *testing.T, file string, panels []panel, seen map[string]bool
 			}
 		}
 		taken = append(taken, g)
-		if p.Title == "" {
-			t.Errorf("%s has no title", where)
-		}
 		if p.Type == "row" {
+			titles = make(map[string]bool)
 			checkPanels(t, file, p.Panels, seen)
 			continue
 		}
-		if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
-			t.Errorf("%s: description %q, unit %q, %d targets, want all of them", where, p.Description, p.FieldConfig.Defaults.Unit, len(p.Targets))
+		if titles[p.Title] {
+			t.Errorf("%s: two panels of a row have that title", where)
 		}
+		titles[p.Title] = true
 		refs := make(map[string]bool)
 		for _, q := range p.Targets {
-			if q.Expr == "" || q.RefID == "" || refs[q.RefID] || q.Datasource.UID != "${datasource}" {
-				t.Errorf("%s: query %q: want an expression, a unique refId and the datasource variable", where, q.RefID)
+			if q.RefID == "" || refs[q.RefID] || q.Datasource != prom || q.Instant == q.Range {
+				t.Errorf("%s: query %q: want a unique refId, the datasource variable, and either an instant or a range", where, q.RefID)
 			}
 			refs[q.RefID] = true
+		}
+		checkColumns(t, where, p)
+	}
+}
+
+// checkColumns wants the columns of a table to come from labels and values that its queries have.
+func checkColumns(t *testing.T, where string, p *jsonPanel) {
+	t.Helper()
+	for _, tr := range p.Transformations {
+		if tr["id"] != "organize" {
+			continue
+		}
+		for from := range tr["options"].(obj)["renameByName"].(obj) {
+			ref, isValue := strings.CutPrefix(from, "Value #")
+			found := from == "Value"
+			for _, q := range p.Targets {
+				found = found || isValue && q.RefID == ref || strings.Contains(q.Expr, from)
+			}
+			if !found {
+				t.Errorf("%s has a column %q that no query gives", where, from)
+			}
 		}
 	}
 }
 
-// The thresholds are the exporter's own, never numbers in a query.
+// The thresholds are the exporter's own, never numbers in a query or of a panel.
 func TestThresholdsComeFromTheMetric(t *testing.T) {
-	queries, err := dashboards.Queries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	uses := 0
-	for _, q := range queries {
+	uses := make(map[string]int)
+	for _, q := range queries(t) {
 		if slices.Contains(q.Metrics(), "spillway_threshold_ratio") {
-			uses++
+			uses[q.Dashboard]++
 		}
-		for _, n := range []string{"0.7", "0.85", "0.95 ", ".85"} {
-			if strings.Contains(q.Expr, n) {
-				t.Errorf("%s: %s has a threshold in it: join spillway_threshold_ratio", q.Panel, q.Expr)
+	}
+	if uses["spillway-target.json"] < 3 || uses["spillway-overview.json"] < 2 {
+		t.Errorf("spillway_threshold_ratio is read %v times, want it for memory, heap and bytes", uses)
+	}
+	typed := regexp.MustCompile(`\b0?\.(7|70|85|95)\b`)
+	for name := range read(t) {
+		raw, err := dashboards.FS.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(strings.NewReplacer(`"rowHeight": 0.85`, "", `"rowHeight":0.85`, "").Replace(string(raw))) {
+			if typed.MatchString(line) && !strings.Contains(line, "histogram_quantile(0.95,") {
+				t.Errorf("%s has a threshold in it, join spillway_threshold_ratio: %s", name, line)
 			}
 		}
-	}
-	if uses < 3 {
-		t.Errorf("%d queries read spillway_threshold_ratio, want memory, heap and bytes", uses)
 	}
 }

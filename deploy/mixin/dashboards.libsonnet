@@ -4,5 +4,7 @@
 
   grafanaDashboards+:: {
     'spillway-overview.json': (import '../../dashboards/spillway-overview.json') { tags: tags },
+    'spillway-self.json': (import '../../dashboards/spillway-self.json') { tags: tags },
+    'spillway-target.json': (import '../../dashboards/spillway-target.json') { tags: tags },
   },
 }

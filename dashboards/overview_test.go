@@ -1,0 +1,189 @@
+package dashboards_test
+
+// anyOrNone also selects what has no target, as an alert about the exporter itself.
+const anyOrNone = `target=~"($target|)"`
+
+// overview is the dashboard of a fleet: which target is worst, what was done, what it gave back.
+func overview() *board {
+	b := &board{
+		uid: "spillway-overview", title: "Spillway / Overview", target: `target=~"$target"`, annotateTarget: true,
+		description:    "Which target is nearest to its limits, what was done about it, and what that gave back: the worst first, over all hosts.",
+		targetVariable: variable("target", "Target", `label_values(spillway_memory_used_ratio{job=~"$job", instance=~"$instance"}, target)`),
+	}
+	b.row("Now", b.worstNow()...)
+	b.row("Nearest to their limits", worstTable(b), b.fullestCaches(), b.fullestFolders())
+	b.row("Fleet",
+		bars("Targets by level", "How many targets are at each level, with the exporters' own hysteresis.", "none", 12,
+			q(`count_values("level", `+b.of("spillway_memory_level")+")", "{{level}}")).byLevel(),
+		timeline("Levels", "The level of each target over time, with hysteresis: three samples up (one to emergency), five samples and five points down.", 12,
+			levels, q(b.of("spillway_memory_level"), "{{target}} {{instance}}")).linked(),
+		thresholded(b, "Memory against its limit", "Used memory as a share of the limit, with the thresholds that the exporter publishes. Where targets have thresholds of their own, the lowest are drawn.", "spillway_memory_used_ratio", "{{target}} {{instance}}").
+			runbook("SpillwayMemoryCritical"),
+		thresholded(b, "Heap against its limit", "The runtime's own heap as a share of the size at which it gives up, with the same thresholds. Empty where no heap provider is configured.", "spillway_heap_used_ratio", "{{target}} {{runtime}} {{instance}}").
+			runbook("SpillwayHeapCritical"),
+		graph("Resident memory", "RSS of each target's processes, and its peak between scrapes (dashed).", "bytes", 12,
+			q(b.of("spillway_memory_resident_bytes"), "{{target}} {{instance}}"),
+			q(b.of("spillway_memory_window_max_bytes"), "peak {{target}} {{instance}}")).dashed("/^peak /").linked(),
+		graph("Growth", "Robust trend of the used memory: what survives garbage collections. A lasting value above 0 is likely a leak.", "binBps", 12,
+			q(b.of("spillway_memory_growth_bytes_per_second"), "{{target}} {{instance}}")).linked().runbook("SpillwayMemoryLeakSuspected"),
+	)
+	b.row("Actions",
+		bars("Playbook runs", "Runs that ended, by outcome: relieved, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
+			q(sumBy("target, playbook, outcome", increase(b.of("spillway_playbook_runs_total")))+" > 0", "{{target}} {{playbook}}: {{outcome}}")).
+			runbook("SpillwayReliefIneffective"),
+		bars("Freed", "Space given back to the disk, by action. Only the last link of a file counts.", "bytes", 8,
+			q(sumBy("target, action", increase(b.of("spillway_action_freed_bytes_total")))+" > 0", "{{target}} {{action}}")),
+		bars("Files removed", "Files removed, by action.", "none", 8,
+			q(sumBy("target, action", increase(b.of("spillway_action_removed_files_total")))+" > 0", "{{target}} {{action}}")),
+		bars("Actions by outcome", "Runs of single actions that ended, by outcome: done, partial, failed, dry_run, unknown. A dry run changed nothing.", "none", 8,
+			q(sumBy("action, outcome", increase(b.of("spillway_action_runs_total")))+" > 0", "{{action}}: {{outcome}}")).
+			runbook("SpillwayActionFailing"),
+		bars("Files left in place", "Files that were due and were left, by reason: too_young, in_use, changed, hardlink and so on. Many in_use means that the service still holds them.", "none", 8,
+			q(sumBy("target, action, reason", increase(b.of("spillway_action_skipped_files_total")))+" > 0", "{{target}} {{action}}: {{reason}}")),
+		bars("Why an action did not run", "Alerts that led to no run, by reason: cooldown, duplicate, no_playbook, not_ours, queue_full, journal, draining.", "none", 8,
+			q(sumBy("target, action, reason", increase(b.of("spillway_action_skips_total")))+" > 0", "{{target}} {{action}}: {{reason}}")),
+	)
+	b.row("Alerts and exporters", firing(b, anyOrNone, 12), failing(b, anyOrNone, 12),
+		graph("Exporters", "Exporters that Prometheus reaches, and those that it does not: of a host without an exporter nothing above is known.", "none", 24,
+			q("count("+b.own("up")+" == 1)", "up"), q("count("+b.own("up")+" == 0)", "down")).high(6))
+	b.row("Success figures",
+		graph("Share of the figures met", "Share of the targets that keep each figure of success: memory, cache, temp_files, response, startup. Recorded by the shipped rules, so it needs them in this Prometheus.", "percentunit", 24,
+			q("avg by (slo) ("+b.of("target:spillway_slo:met")+")", "{{slo}}")).set("max", 1).high(6))
+	b.folded("Hosts", b.hosts()...)
+	b.folded("Files of all targets", b.allFiles()...)
+	return b
+}
+
+func (b *board) worstNow() []*jsonPanel {
+	return []*jsonPanel{
+		stat("Targets under pressure", "Targets whose memory is at warning or above, with the exporter's own hysteresis. The table below has the worst first.", "none",
+			"count("+b.of("spillway_memory_level")+" >= 1) or vector(0)", "green", 1, "orange"),
+		stat("Alerts firing", "Alerts of the shipped rules that fire in this Prometheus. An exporter that evaluates the rules itself (standalone) shows its alerts on its own page only.", "none",
+			"count("+b.own("ALERTS", `alertname=~"Spillway.+"`, `alertstate="firing"`)+") or vector(0)", "green", 1, "red"),
+		stat("Nearest exhaustion", "The least time until a target reaches its memory limit at its present growth. Nothing grows when it is empty.", "s",
+			"min("+b.of("spillway_memory_exhaustion_seconds")+" < +Inf)", "red", 3600, "orange", 86400, "green").
+			noValue("nothing grows").runbook("SpillwayMemoryLeakSuspected"),
+		stat("Freed", "Space given back to the disk by all actions in the time range. Dry runs free nothing and count nothing.", "bytes",
+			"sum("+ranged(b.of("spillway_action_freed_bytes_total"))+") or vector(0)"),
+		stat("Files removed", "Files removed by all actions in the time range.", "none",
+			"round(sum("+ranged(b.of("spillway_action_removed_files_total"))+")) or vector(0)").set("decimals", 0),
+		stat("Relief that did not help", "Playbooks that ran to their end in the time range and left the target at its level: outcome ineffective.", "none",
+			"round(sum("+ranged(b.of("spillway_playbook_runs_total", `outcome="ineffective"`))+")) or vector(0)", "green", 1, "red").
+			set("decimals", 0).runbook("SpillwayReliefIneffective"),
+	}
+}
+
+func worstTable(b *board) *jsonPanel {
+	by := func(expr string) string { return "max by (job, instance, target) (" + expr + ")" }
+	level, ratio := by(b.of("spillway_memory_level")), by(b.of("spillway_memory_used_ratio"))
+	p := table("Worst first", "One line per target, the highest level first and the fullest first within it. The name leads to the target's dashboard and to its page at the exporter.", 24, 8,
+		[]column{
+			{"target", "Target"},
+			{"instance", "Instance"},
+			{"job", "Job"},
+			{"Value #A", "Level"},
+			{"Value #B", "Used"},
+			{"Value #C", "Memory"},
+			{"Value #D", "Limit"},
+			{"Value #E", "Peak RSS"},
+			{"Value #F", "Growth"},
+			{"Value #G", "Full in"},
+			{"Value #H", "Freed"},
+			{"Value #I", "Order"},
+		},
+		rowsOf(level), rowsOf(ratio), rowsOf(by(b.of("spillway_memory_used_bytes"))), rowsOf(by(b.of("spillway_memory_limit_bytes"))),
+		rowsOf(by(b.of("spillway_memory_window_max_bytes"))), rowsOf(by(b.of("spillway_memory_growth_bytes_per_second"))),
+		rowsOf(by(b.of("spillway_memory_exhaustion_seconds")+" < +Inf")),
+		rowsOf(sumBy("job, instance, target", ranged(b.of("spillway_action_freed_bytes_total")))),
+		rowsOf(level+" + "+ratio+" / 10"))
+	p.Transformations = append([]obj{{"id": "merge", "options": obj{}}}, p.Transformations...)
+	p.Transformations = append(p.Transformations, obj{"id": "sortBy", "options": obj{"sort": []obj{{"field": "Order", "desc": true}}}})
+	p.Options["sortBy"] = []obj{{"displayName": "Order", "desc": true}}
+	p.override("byName", "Level", property("mappings", []obj{levels}), property("custom.cellOptions", obj{"type": "color-background", "mode": "basic"}))
+	// The thresholds of each target are its own, so the bar is coloured by how full it is, and
+	// the column before it by the level that the exporter made of it.
+	p.override("byName", "Used", property("unit", "percentunit"), property("decimals", 1), property("min", 0), property("max", 1),
+		property("custom.cellOptions", obj{"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}), property("color", obj{"mode": "continuous-GrYlRd"}))
+	for _, c := range []string{"Memory", "Limit", "Peak RSS", "Freed"} {
+		p.override("byName", c, property("unit", "bytes"))
+	}
+	p.override("byName", "Growth", property("unit", "binBps"))
+	p.override("byName", "Full in", property("unit", "s"))
+	p.override("byName", "Order", property("custom.hidden", true))
+	return p.override("byName", "Target", property("links", []obj{
+		{"title": "Dashboard of this target", "url": "/d/spillway-target?${datasource:queryparam}&var-job=${__data.fields.Job}&var-instance=${__data.fields.Instance}&var-target=${__data.fields.Target}&${__url_time_range}"},
+		{"title": "Page of this target at the exporter", "url": "http://${__data.fields.Instance}/target/${__data.fields.Target}", "targetBlank": true},
+	}))
+}
+
+func (b *board) fullestCaches() *jsonPanel {
+	return gauges("Fullest caches", "The ten caches that are nearest to one of their limits (bytes, entries, space left on the disk). Above 100 % the entries used longest ago are evicted.", 12,
+		q("topk(10, "+b.of("spillway_cache_used_ratio")+")", "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit")
+}
+
+func (b *board) fullestFolders() *jsonPanel {
+	return gauges("Fullest temporary folders", "The ten folders with the most temporary files for their max_files. Above 100 % the oldest are removed.", 12,
+		q("topk(10, "+b.of("spillway_temp_files")+" / "+b.of("spillway_temp_max_files")+")", "{{target}}/{{dir}} {{instance}}")).runbook("SpillwayTempFilesPiledUp")
+}
+
+// thresholded is a ratio with the thresholds that the exporter publishes.
+func thresholded(b *board, title, description, metric, legend string) *jsonPanel {
+	return graph(title, description, "percentunit", 12, q(b.of(metric), legend),
+		q("min by (level) ("+b.of("spillway_threshold_ratio")+")", "{{level}}")).levelled().linked()
+}
+
+func (p *jsonPanel) byLevel() *jsonPanel {
+	for _, l := range [][3]string{{"0", "normal", "green"}, {"1", "warning", "yellow"}, {"2", "critical", "orange"}, {"3", "emergency", "red"}} {
+		p.override("byName", l[0], property("displayName", l[1]), property("color", obj{"mode": "fixed", "fixedColor": l[2]}))
+	}
+	return p
+}
+
+func (b *board) hosts() []*jsonPanel {
+	return []*jsonPanel{
+		graph("Memory of the hosts", "Share of each host's memory that is not available to new processes, as the kernel estimates it.", "percentunit", 12,
+			q("1 - "+b.own("spillway_host_memory_available_bytes")+" / "+b.own("spillway_host_memory_total_bytes"), "{{instance}}")).set("max", 1),
+		graph("Swap of the hosts", "Swap space in use.", "bytes", 12,
+			q(b.own("spillway_host_swap_total_bytes")+" - "+b.own("spillway_host_swap_free_bytes"), "{{instance}}")),
+		graph("Waiting", "Share of the time in which at least one task of the host waited for the resource.", "percentunit", 8,
+			q(rate(b.own("spillway_host_pressure_waiting_seconds_total")), "{{resource}} {{instance}}")),
+		graph("Stalled", "Share of the time in which all tasks of the host that had work waited for the resource.", "percentunit", 8,
+			q(rate(b.own("spillway_host_pressure_stalled_seconds_total")), "{{resource}} {{instance}}")),
+		bars("Killed for lack of memory", "Processes of the host that the kernel killed for lack of memory.", "none", 8,
+			q(sumBy("instance", increase(b.own("spillway_host_oom_kills_total"))), "{{instance}}")).runbook("SpillwayOOMKilled"),
+	}
+}
+
+func (b *board) allFiles() []*jsonPanel {
+	name := "{{target}}/{{dir}} {{instance}}"
+	return []*jsonPanel{
+		graph("Caches against their limits", "The fullest of each cache's limits (bytes, entries, space left).", "percentunit", 8,
+			q(b.of("spillway_cache_used_ratio"), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit"),
+		graph("Cache size", "Sum of the sizes of each cache's files.", "bytes", 8,
+			q(b.of("spillway_cache_size_bytes"), "{{target}}/{{cache}} {{instance}}")),
+		graph("Cache hit ratio", "Share of look-ups that found their entry, over the window. Empty where a cache has no source of hits, and while nothing is asked.", "percentunit", 8,
+			q(b.of("spillway_cache_hit_ratio"), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheHitRatioLow"),
+		graph("Temporary files", "Temporary files in each folder.", "none", 8, q(b.of("spillway_temp_files"), name)).runbook("SpillwayTempFilesPiledUp"),
+		graph("Due temporary files", "Temporary files that a clean-up would remove now for their age or emptiness.", "none", 8,
+			q(b.of("spillway_temp_expired_files"), name)).runbook("SpillwayTempFilesExpired"),
+		graph("Uploads and logs", "Size of the uploads and of the logs in each folder.", "bytes", 8,
+			q(b.of("spillway_upload_size_bytes"), "uploads "+name), q(b.of("spillway_log_size_bytes"), "logs "+name)).runbook("SpillwayLogsOverLimit"),
+	}
+}
+
+// firing lists the alerts, each with its runbook.
+func firing(b *board, scope string, w int) *jsonPanel {
+	return table("Alerts that fire", "Alerts of the shipped rules that fire in this Prometheus; the name leads to the runbook.", w, 7,
+		[]column{{"alertname", "Alert"}, {"severity", "Severity"}, {"target", "Target"}, {"instance", "Instance"}},
+		rowsOf("max by (alertname, severity, target, instance) ("+b.own("ALERTS", scope, `alertname=~"Spillway.+"`, `alertstate="firing"`)+")")).
+		exclude("Value").noValue("nothing fires").
+		override("byName", "Alert", property("links", []obj{{"title": "Runbook", "url": runbooks + "${__data.fields.Alert}.md", "targetBlank": true}}))
+}
+
+// failing lists the readings whose series are absent.
+func failing(b *board, scope string, w int) *jsonPanel {
+	return table("Readings that fail", "Sources whose last sample failed: what they read is absent from every panel. The exporter's page has the reason.", w, 7,
+		[]column{{"source", "Source"}, {"target", "Target"}, {"instance", "Instance"}},
+		rowsOf("max by (source, target, instance) ("+b.own("spillway_source_success", scope)+") == 0")).
+		exclude("Value").noValue("every reading works").runbook("SpillwaySourceFailing")
+}
