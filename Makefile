@@ -11,12 +11,12 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package check-kubernetes check-mixin e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package check-kubernetes check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./spillway_exporter
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) .
@@ -62,6 +62,9 @@ check-kubernetes: ## read the manifests into the types of Kubernetes (a module o
 
 check-mixin: install-tools ## render the mixin, promtool on what comes out and on the scrape configurations
 	.ci/check-mixin
+
+check-dashboards: install-tools ## the dashboards against the types that Grafana publishes (npm)
+	.ci/check-dashboards
 
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e

@@ -97,8 +97,11 @@ func worstTable(b *board) *jsonPanel {
 		rowsOf(sumBy("job, instance, target", ranged(b.of("spillway_action_freed_bytes_total")))),
 		rowsOf(level+" + "+ratio+" / 10"))
 	p.Transformations = append([]obj{{"id": "merge", "options": obj{}}}, p.Transformations...)
-	p.Transformations = append(p.Transformations, obj{"id": "sortBy", "options": obj{"sort": []obj{{"field": "Order", "desc": true}}}})
-	p.Options["sortBy"] = []obj{{"displayName": "Order", "desc": true}}
+	// The order is a column until the lines are sorted by it. Hiding it instead has another key in
+	// each Grafana: custom.hidden up to 11, custom.hideFrom since.
+	p.Transformations = append(p.Transformations,
+		obj{"id": "sortBy", "options": obj{"sort": []obj{{"field": "Order", "desc": true}}}},
+		obj{"id": "organize", "options": obj{"excludeByName": obj{"Order": true}, "indexByName": obj{}, "renameByName": obj{}}})
 	p.override("byName", "Level", property("mappings", []obj{levels}), property("custom.cellOptions", obj{"type": "color-background", "mode": "basic"}))
 	// The thresholds of each target are its own, so the bar is coloured by how full it is, and
 	// the column before it by the level that the exporter made of it.
@@ -109,7 +112,6 @@ func worstTable(b *board) *jsonPanel {
 	}
 	p.override("byName", "Growth", property("unit", "binBps"))
 	p.override("byName", "Full in", property("unit", "s"))
-	p.override("byName", "Order", property("custom.hidden", true))
 	return p.override("byName", "Target", property("links", []obj{
 		{"title": "Dashboard of this target", "url": "/d/spillway-target?${datasource:queryparam}&var-job=${__data.fields.Job}&var-instance=${__data.fields.Instance}&var-target=${__data.fields.Target}&${__url_time_range}"},
 		{"title": "Page of this target at the exporter", "url": "http://${__data.fields.Instance}/target/${__data.fields.Target}", "targetBlank": true},
