@@ -40,7 +40,7 @@ var house = map[string][]string{
 	"internal/dispatch":     {"internal/action", "internal/journal"},
 	"internal/journal":      {},
 	"internal/health":       {},
-	"internal/web":          {"internal/health", "internal/journal"},
+	"internal/web":          {"internal/health", "internal/journal", "internal/lazy"},
 	"internal/watch":        {"internal/action"},
 	"internal/pull":         {},
 	"internal/sdnotify":     {},

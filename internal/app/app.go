@@ -57,7 +57,10 @@ type App struct {
 	manager    manager
 
 	graph      atomic.Pointer[graph]
-	evaluator  atomic.Pointer[eval.Evaluator]
+	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
+	own        *lazy.Set                      // parts of this process that are opened on need
+	ownMetrics *lazy.Metrics
+	evaluators *lazy.Provider[*eval.Evaluator]
 	reloadText atomic.Pointer[string]
 
 	mu         sync.Mutex // serialises start, reload and stop
@@ -89,6 +92,12 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.registry = newRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
 	providers := lazy.NewMetrics(a.registry)
+	a.own, a.ownMetrics = lazy.NewSet(), providers
+	if a.evaluators, err = lazy.Add(a.own, lazy.Options[*eval.Evaluator]{
+		Name: "embedded evaluator", Kind: "evaluator", Open: a.openEvaluator, Now: o.Now, Metrics: providers,
+	}); err != nil {
+		return nil, err
+	}
 	a.parts = parts{
 		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
 		pool: heap.NewPool(heap.Options{
@@ -130,7 +139,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, TokenFile: func() string { return a.graph.Load().cfg.Webhook.TokenFile },
 		ListenerAuth: a.auth.decided(), Version: "spillway_exporter " + version.Version,
-		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Providers: a.own, ProviderMetrics: a.ownMetrics,
 	})
 	return nil
 }
@@ -182,7 +191,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.watchers.Stop()
 	a.polling.stop()
 	a.graph.Load().sampler.Stop()
-	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.journal.Close())
+	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll(), a.journal.Close())
 }
 
 // pageURL returns the address of the status page as a person opens it.
@@ -214,22 +223,24 @@ func (a *App) swept() {
 // setStandalone starts or stops the embedded evaluator as a graph says. mu is held.
 func (a *App) setStandalone(g *graph) {
 	on := *g.cfg.Standalone
-	e := a.evaluator.Load()
-	if e != nil && on {
+	if e := a.evaluator.Load(); e != nil && on {
 		e.SetRules(g.rules)
 	}
 	switch {
 	case on && a.stopEval == nil:
-		if e == nil {
-			e = eval.New(eval.Options{
-				Gatherer: a.registry, Rules: g.rules, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
-				State: evalState{a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
-			})
-			a.evaluator.Store(e)
+		lease, err := a.evaluators.Get(a.ctx)
+		if err != nil {
+			a.logger.Error("the rules are not evaluated here", "err", err)
+			return
 		}
+		e := lease.Value
 		var ctx context.Context
 		ctx, a.stopEval = context.WithCancel(a.ctx)
 		a.tasks.Go(func() {
+			defer func() {
+				lease.Release()
+				a.evaluators.Unload()
+			}()
 			select {
 			case <-g.sampler.Ready():
 			case <-ctx.Done():
@@ -241,6 +252,21 @@ func (a *App) setStandalone(g *graph) {
 		a.stopEval()
 		a.stopEval = nil
 	}
+}
+
+// openEvaluator makes the evaluator when rules are to be evaluated here for the first time. One
+// that was switched off and on again is the same: it alone has the metrics.
+func (a *App) openEvaluator(context.Context) (*eval.Evaluator, error) {
+	if e := a.evaluator.Load(); e != nil {
+		return e, nil
+	}
+	cfg := a.graph.Load().cfg
+	e := eval.New(eval.Options{
+		Gatherer: a.registry, Rules: a.graph.Load().rules, Interval: cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
+		State: evalState{a.journal}, Labels: map[string]string{"instance": cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+	})
+	a.evaluator.Store(e)
+	return e, nil
 }
 
 // submitStandalone gives the evaluator's alerts to the dispatcher.
@@ -398,7 +424,7 @@ func (a *App) state() web.State {
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
 	}
-	for _, p := range slices.Concat(a.parts.pool.Stats(), a.parts.opens.Stats()) {
+	for _, p := range slices.Concat(a.parts.pool.Stats(), a.parts.opens.Stats(), a.own.Stats()) {
 		provider := web.Provider{Name: p.Name, Kind: p.Kind, Open: p.Open, Opens: p.Opens, Failures: p.Failures}
 		if p.LastErr != nil {
 			provider.LastError = p.LastErr.Error()

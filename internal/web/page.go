@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -32,13 +34,17 @@ const (
 	enoughPoints  = 20 // of a coarse ring, to be drawn instead of the fine one
 )
 
-// page holds the parsed templates and the static files with their versions.
+// templatesIdle is how long the parsed templates are kept for the next look at the page.
+const templatesIdle = 10 * time.Minute
+
+// page holds the templates, which are parsed when somebody looks, and the versions of the static
+// files.
 type page struct {
-	tmpl     *template.Template
-	versions map[string]string // by path: the start of the content's hash
+	templates *lazy.Provider[*template.Template]
+	versions  map[string]string // by path: the start of the content's hash
 }
 
-func newPage() *page {
+func newPage(o *Options) *page {
 	p := &page{versions: make(map[string]string)}
 	names, err := fs.Glob(files, "static/*")
 	if err != nil {
@@ -51,13 +57,26 @@ func newPage() *page {
 		}
 		p.versions["/"+name] = fmt.Sprintf("%x", sha256.Sum256(content))[:12]
 	}
-	funcs := template.FuncMap{
+	own := lazy.Options[*template.Template]{
+		Name: "templates of the status page", Kind: "page_templates", Idle: templatesIdle, Now: o.Now, Metrics: o.ProviderMetrics,
+		Open: func(context.Context) (*template.Template, error) { return p.parse() },
+	}
+	if o.Providers == nil {
+		p.templates = lazy.New(own)
+		return p
+	}
+	if p.templates, err = lazy.Add(o.Providers, own); err != nil {
+		panic(err) // one server for one set
+	}
+	return p
+}
+
+func (p *page) parse() (*template.Template, error) {
+	return template.New("").Funcs(template.FuncMap{
 		"bytes": bytesText, "percent": percentText, "count": countText, "ago": agoText, "skips": skipsText,
 		"duration": durationText, "growth": growthText, "segment": url.PathEscape,
 		"static": func(path string) string { return path + "?v=" + p.versions[path] },
-	}
-	p.tmpl = template.Must(template.New("").Funcs(funcs).ParseFS(files, "templates/*.html"))
-	return p
+	}).ParseFS(files, "templates/*.html")
 }
 
 // static serves the style sheet, the script and the icon. The page names them with the hash of
@@ -367,7 +386,12 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 
 func (s *server) render(w http.ResponseWriter, v *view) {
 	var b bytes.Buffer
-	if err := s.page.tmpl.ExecuteTemplate(&b, "page.html", v); err != nil {
+	lease, err := s.page.templates.Get(context.Background())
+	if err == nil {
+		err = lease.Value.ExecuteTemplate(&b, "page.html", v)
+		lease.Release()
+	}
+	if err != nil {
 		s.Logger.Error("the page could not be rendered", "err", err)
 		text(w, http.StatusInternalServerError, "The page could not be rendered: see the exporter's log.")
 		return

@@ -20,6 +20,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -94,6 +95,9 @@ type Options struct {
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
 	Now           func() time.Time // default time.Now
+
+	Providers       *lazy.Set     // where the page's templates are listed; nil: nowhere
+	ProviderMetrics *lazy.Metrics // nil: not counted
 }
 
 const (
@@ -136,7 +140,7 @@ func New(o Options) http.Handler {
 		o.Now = time.Now
 	}
 	s := &server{
-		Options: o, page: newPage(), limiter: rate.NewLimiter(changesPerSec, changesBurst),
+		Options: o, page: newPage(&o), limiter: rate.NewLimiter(changesPerSec, changesBurst),
 		bodies: make(chan struct{}, maxBodies), streams: make(chan struct{}, maxStreams),
 		webhook: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "spillway_webhook_requests_total", Help: "Requests to the webhook by the code of the answer.",
