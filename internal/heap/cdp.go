@@ -37,8 +37,13 @@ const exprCollect = `(() => {
 })()`
 
 // exprClose makes the target close its inspector once this session has been left: close waits for
-// all sessions.
-const exprClose = `setTimeout(() => (globalThis.process?.getBuiltinModule?.('inspector') ?? require('inspector')).close(), 0), 1`
+// all sessions. require is there only while the expression runs, and nothing may be thrown after it:
+// that would end the target.
+const exprClose = `(() => {
+  const inspector = globalThis.process?.getBuiltinModule?.('inspector') ?? require('inspector');
+  setTimeout(() => { try { inspector.close(); } catch {} }, 0);
+  return 1;
+})()`
 
 // maxHeapBytes bounds what is believed: JSON numbers are exact up to it.
 const maxHeapBytes = 1 << 53

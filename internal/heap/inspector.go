@@ -110,7 +110,11 @@ func (n *inspector) leave(s *session) {
 	n.mu.Unlock()
 	if ours && s.lost() == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-		if _, _, err := s.call(ctx, methodEvaluate, evaluate(exprClose)); err != nil {
+		result, _, err := s.call(ctx, methodEvaluate, evaluate(exprClose))
+		if err == nil {
+			_, err = decodeEvaluate(result)
+		}
+		if err != nil {
 			n.logger.Warn("the inspector that was opened by SIGUSR1 may still be open", "err", err)
 		}
 		cancel()
