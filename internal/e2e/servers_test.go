@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -56,8 +57,9 @@ receivers:
 }
 
 // startPrometheus starts Debian's Prometheus, which scrapes the exporter each second, evaluates
-// the shipped rule file unchanged each second and sends to the Alertmanager.
-func startPrometheus(t *testing.T, dir, exporterAddr string, am *server) *server {
+// the shipped rule file unchanged each second and sends to the Alertmanager. more are further
+// addresses to scrape.
+func startPrometheus(t *testing.T, dir, exporterAddr string, am *server, more ...string) *server {
 	t.Helper()
 	rules, err := filepath.Abs("../../rules/spillway.rules.yml")
 	if err != nil {
@@ -73,7 +75,7 @@ alerting:
 scrape_configs:
   - job_name: spillway
     static_configs: [{targets: ['%s']}]
-`, rules, am.url[len("http://"):], exporterAddr))
+`, rules, am.url[len("http://"):], strings.Join(append([]string{exporterAddr}, more...), "', '")))
 	port := freePort(t)
 	s := &server{url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	s.process = start(t, nil, need(t, "prometheus"),
