@@ -125,7 +125,7 @@ func TestMetricsReference(t *testing.T) {
 	}
 	var b bytes.Buffer
 	b.WriteString("# Metrics\n\nGenerated from the definitions in the code: `go test ./internal/app -update`.\n\n" +
-		"What cannot be read is absent, never 0; `spillway_source_success` says what fails. Counters of actions appear with the first run.\n\n" +
+		"What cannot be read is absent, never 0; `spillway_source_success` says what fails. Counters of runs appear with the first run; what was freed and removed stands at 0 before it.\n\n" +
 		"## Observed\n\n| family | kind | labels | meaning |\n|---|---|---|---|\n")
 	for _, d := range collector.Descs() {
 		kind := "gauge"

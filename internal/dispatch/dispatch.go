@@ -123,6 +123,7 @@ func (d *Dispatcher) Apply(targets map[string]Target) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.targets = maps.Clone(targets)
+	d.metrics.expect(targets)
 	now := d.opts.Now()
 	for key, l := range d.lanes {
 		if _, known := targets[key.target].Playbooks[key.playbook]; !known && l.open == nil && !now.Before(l.Until) {

@@ -97,6 +97,29 @@ func TestRelief(t *testing.T) {
 	})
 }
 
+// What a run gives back has to be an increase in Prometheus, the first time too.
+func TestCountersStandBeforeTheFirstRun(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		const name = "spillway_action_freed_bytes_total"
+		want := fmt.Sprintf("# HELP %[1]s Allocated blocks that an action has given back to the disk, in bytes.\n# TYPE %[1]s counter\n"+
+			"%[1]s{action=\"clean_temp\",target=\"svc\"} 0\n%[1]s{action=\"evict_cache\",target=\"svc\"} 0\n", name)
+		if err := testutil.GatherAndCompare(w.reg, strings.NewReader(want), name); err != nil {
+			t.Error(err)
+		}
+		if n, err := testutil.GatherAndCount(w.reg, "spillway_action_removed_files_total"); err != nil || n != 2 {
+			t.Errorf("%d counters of removed files, want those of the 2 actions that remove: %v", n, err)
+		}
+		// What was given back is told for as long as the process runs; what was not goes with its target.
+		w.d.metrics.freed.WithLabelValues("svc", ActionEvictCache).Add(5)
+		w.d.Apply(map[string]Target{"other": w.target("other", ModeEnforce, nil)})
+		want = strings.NewReplacer(`action="clean_temp",target="svc"} 0`, `action="evict_cache",target="svc"} 5`, `action="evict_cache",target="svc"} 0`, `action="clean_temp",target="other"} 0`).Replace(want) +
+			name + "{action=\"evict_cache\",target=\"other\"} 0\n"
+		if err := testutil.GatherAndCompare(w.reg, strings.NewReader(want), name); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestVerificationWaitsForFreshSamples(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		// Samples come each 5 s whatever is asked for; the effect shows in the third.

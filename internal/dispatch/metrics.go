@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
@@ -30,6 +31,8 @@ type metrics struct {
 	skipped  *prometheus.CounterVec
 	last     *prometheus.GaugeVec
 	alerts   *prometheus.CounterVec
+
+	expected map[[2]string]bool // target and action of the counters that stand before the first run
 }
 
 func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
@@ -63,6 +66,42 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
 			}, queued))
 	}
 	return m
+}
+
+// removers are the actions that give files or space back.
+var removers = []string{ActionCleanTemp, ActionEvictCache, ActionEnforceUploads, ActionRotateLogs}
+
+// expect makes the counters of what the targets' actions may give back, at 0: the first run is then
+// an increase. A counter that appears with it is none, to Prometheus. Those of targets that are gone
+// and that gave nothing back go with them. It must not be called concurrently.
+func (m *metrics) expect(targets map[string]Target) {
+	before := m.expected
+	m.expected = make(map[[2]string]bool)
+	for _, t := range targets {
+		for _, name := range removers {
+			if t.Actions[name] == nil {
+				continue
+			}
+			m.expected[[2]string{t.Name, name}] = true
+			m.removed.WithLabelValues(t.Name, name)
+			m.freed.WithLabelValues(t.Name, name)
+		}
+	}
+	for key := range before {
+		if m.expected[key] {
+			continue
+		}
+		for _, c := range []*prometheus.CounterVec{m.removed, m.freed} {
+			if isZero(c.WithLabelValues(key[0], key[1])) {
+				c.DeleteLabelValues(key[0], key[1])
+			}
+		}
+	}
+}
+
+func isZero(c prometheus.Counter) bool {
+	var out dto.Metric
+	return c.Write(&out) == nil && out.GetCounter().GetValue() == 0
 }
 
 // ended counts one run of an action. What a dry run would have done is not counted as done.
