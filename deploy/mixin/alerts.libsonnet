@@ -4,7 +4,7 @@
 
   prometheusAlerts+:: {
     groups+: [
-      group { rules: [rule { labels: labels + super.labels } for rule in group.rules] }
+      group { rules: [rule { labels: labels + super.labels } for rule in group.rules if std.objectHas(rule, 'alert')] }
       for group in bundle.groups
     ],
   },

@@ -2,4 +2,5 @@
 // are imported from where the exporter embeds them, so they are the same bytes.
 (import 'config.libsonnet') +
 (import 'alerts.libsonnet') +
+(import 'rules.libsonnet') +
 (import 'dashboards.libsonnet')
