@@ -62,6 +62,7 @@ type App struct {
 	ownMetrics *lazy.Metrics
 	evaluators *lazy.Provider[*eval.Evaluator]
 	reloadText atomic.Pointer[string]
+	loadedAt   atomic.Pointer[time.Time] // of the configuration that runs
 
 	mu         sync.Mutex // serialises start, reload and stop
 	ctx        context.Context
@@ -387,8 +388,10 @@ func (a *App) loaded(err error) {
 		text = err.Error()
 		a.reloads.success.Set(0)
 	} else {
+		now := a.opts.Now()
 		a.reloads.success.Set(1)
-		a.reloads.at.Set(float64(a.opts.Now().UnixMilli()) / 1000)
+		a.reloads.at.Set(float64(now.UnixMilli()) / 1000)
+		a.loadedAt.Store(&now)
 	}
 	a.reloadText.Store(&text)
 }
@@ -417,7 +420,7 @@ func (a *App) runNow(ctx context.Context, r web.RunRequest) (string, error) {
 // state gathers what the page shows beside the targets.
 func (a *App) state() web.State {
 	g := a.graph.Load()
-	st := web.State{Modes: make(map[string]string), Standalone: *g.cfg.Standalone, ReloadError: *a.reloadText.Load()}
+	st := web.State{Modes: make(map[string]string), Standalone: *g.cfg.Standalone, Config: a.opts.ConfigFile, LoadedAt: *a.loadedAt.Load(), ReloadError: *a.reloadText.Load()}
 	for i := range g.cfg.Targets {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}

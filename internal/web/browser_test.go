@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -142,13 +144,14 @@ func TestBrowser(t *testing.T) {
 		{"all", "/", func(*world) {}, []string{
 			"7 targets", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MB of 1GB", "down", "dry run", "enforce",
 			"1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "ineffective", "left: 3 in_use, 11 too_young", "running", "interrupted",
-			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules", "2 providers",
+			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules, 2 firing, 1 pending, 1 failing", "2 providers, 1 failing",
+			"warning from 717MB · critical from 870MB · emergency from 973MB", "Full in", "Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago",
 		}},
 		{"target", "/target/orchestrator", func(*world) {}, []string{"orchestrator", "relieve_memory", "evict_cache", "88.2%", "← All targets"}},
 		{"troubles", "/", func(w *world) {
 			w.state.ReloadError, w.state.Journal = "spillway.yml:3: <b>unknown key</b> \"intervall\"", "The journal cannot be written: nothing is removed"
-		}, []string{"The configuration was not loaded", "<b>unknown key</b>", "The journal cannot be written"}},
-		{"stale", "/", func(w *world) { w.now = w.now.Add(time.Hour) }, []string{"Nothing fresh", "stale"}},
+		}, []string{"The configuration was not loaded", "<b>unknown key</b>", "The journal cannot be written", "the last reload was refused"}},
+		{"stale", "/", func(w *world) { w.now = w.now.Add(time.Hour) }, []string{"Nothing fresh", "stale", "The newest value below is of 60 min ago", "spillway_source_success"}},
 		{"empty", "/", func(w *world) { w.store, w.state, w.records = newWorld().store, State{}, nil }, []string{"0 targets", "No target has been sampled yet", "Nothing has been done yet"}},
 	}
 	for _, tt := range tests {
@@ -178,6 +181,84 @@ func TestBrowser(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestBrowserStates takes one picture of each state, for docs/page.md, of what a person looks at then.
+func TestBrowserStates(t *testing.T) {
+	b := browser(t)
+	tests := []struct {
+		name, path, part string // part is what is taken, as a selector
+		setup            func(w *world)
+		want             string
+	}{
+		{"normal", "/target/gateway", ".card", nil, "normal"},
+		{"warning", "/target/uploader", ".card", nil, "Memory is at 74.4% (warning)"},
+		{"critical", "/target/orchestrator", ".card", nil, "Memory is at 88.2% (critical)"},
+		{"emergency", "/target/renderer", ".card", nil, "Memory is at 96.4% (emergency)"},
+		{"down", "/target/worker", ".card", nil, "No process of worker is running"},
+		{"stale", "/target/gateway", "main", func(w *world) { w.now, w.records = w.now.Add(time.Hour), nil }, "Nothing fresh"},
+		{"dry-run", "/target/uploader", "table.actions", nil, "dry run"},
+		{"ineffective", "/target/orchestrator", "table.actions", nil, "ineffective"},
+		{"reload-failed", "/", ".notice", func(w *world) {
+			w.state.ReloadError = `/etc/spillway/spillway.yml:3: sample_intervall: unknown key: did you mean "sample_interval"?`
+		}, "The configuration was not loaded"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld()
+			w.allStates()
+			if tt.setup != nil {
+				tt.setup(w)
+			}
+			p := open(b, t, serve(t, w)+tt.path, look(900, "light")...)
+			var text string
+			var png []byte
+			p.run(chromedp.Text(tt.part, &text, chromedp.ByQuery), chromedp.Screenshot(tt.part, &png, chromedp.ByQuery))
+			if !strings.Contains(strings.ReplaceAll(text, "\u00a0", " "), tt.want) {
+				t.Errorf("a person does not read %q in %q", tt.want, text)
+			}
+			p.quiet()
+			if dir := os.Getenv("SPILLWAY_SCREENSHOTS"); dir != "" {
+				if err := os.WriteFile(filepath.Join(dir, "state-"+tt.name+".png"), png, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// TestBrowserKeyboard goes through the page with the tab key alone: past the header by the first
+// link, to the targets, and every stop can be seen.
+func TestBrowserKeyboard(t *testing.T) {
+	w := newWorld()
+	w.allStates()
+	p := open(browser(t), t, serve(t, w)+"/", look(360, "light")...)
+	stop := func() (text string, seen bool) {
+		t.Helper()
+		var got struct {
+			Text string
+			Seen bool
+		}
+		p.run(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(`(() => { const e = document.activeElement, r = e.getBoundingClientRect(), s = getComputedStyle(e);
+			return {Text: e.getAttribute("aria-label") || e.innerText.trim(), Seen: r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.top < innerHeight && s.outlineStyle != "none"}; })()`, &got))
+		return got.Text, got.Seen
+	}
+	if text, _ := stop(); text != "Skip to the targets" {
+		t.Errorf("the first stop is %q", text)
+	}
+	p.run(chromedp.KeyEvent(kb.Enter))
+	var stops []string
+	for range 10 {
+		text, seen := stop()
+		stops = append(stops, text)
+		if !seen {
+			t.Errorf("the stop at %q cannot be seen", text)
+		}
+	}
+	want := []string{"worker", "renderer", "orchestrator", "uploader", "host", "gateway", "thumbnails", "The last actions, a wide table", "2 providers, 1 failing", "5 rules, 2 firing, 1 pending, 1 failing"}
+	if !slices.Equal(stops, want) {
+		t.Errorf("the tab key stops at %q, want %q", stops, want)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"io/fs"
 	"maps"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -109,6 +108,9 @@ type view struct {
 	Stale   bool
 
 	TelemetryPath string
+	NewestAgo     string       // how old the newest value is; "" when there is none
+	RuleCounts    string       // "5 rules, 2 firing, 1 failing"
+	Failing       int          // providers whose last use failed
 	Counts        []levelCount // how many targets are in each state, the worst first
 }
 
@@ -157,130 +159,6 @@ type folderRow struct {
 	Chart *chart
 }
 
-// bar is a share of a limit with the thresholds drawn into it, in a drawing 1000 units wide.
-type bar struct {
-	Width float64
-	Text  string
-	Label string // for screen readers, with the thresholds
-	Marks []mark
-}
-
-type mark struct {
-	X    float64
-	Name string
-}
-
-func newBar(ratio *float64, t series.Thresholds) *bar {
-	if ratio == nil || math.IsNaN(*ratio) {
-		return nil
-	}
-	b := &bar{Width: 1000 * min(max(*ratio, 0), 1), Text: health.Percent(*ratio)}
-	b.Label = b.Text + " of the limit"
-	for _, m := range []mark{{t.Warning, "warning"}, {t.Critical, "critical"}, {t.Emergency, "emergency"}} {
-		if m.X > 0 {
-			b.Marks = append(b.Marks, mark{1000 * min(m.X, 1), m.Name})
-			b.Label += ", " + m.Name + " from " + units.Ratio(m.X).String()
-		}
-	}
-	return b
-}
-
-// chart is a sparkline: the last values as a line and what was seen between them as a band, in a
-// drawing of 300 by 60 units.
-type chart struct {
-	Line, Band string
-	Label      string // for screen readers
-	Low, High  string
-	Over       string  // the time that the drawing covers
-	Limit      float64 // y of the limit, or negative
-}
-
-const (
-	chartWidth, chartHeight = 300.0, 60.0
-	leastSpan               = 0.1 // of the largest value, from the bottom to the top of a chart
-)
-
-// seriesKey identifies a series by its name and label values.
-func seriesKey(name string, values []string) string {
-	return name + "\x00" + strings.Join(values, "\x00")
-}
-
-func (s *server) chart(name string, format func(float64) string, tier series.Tier, find map[string]series.Sample, limit *float64, values ...string) *chart {
-	sample, ok := find[seriesKey(name, values)]
-	if !ok {
-		return nil
-	}
-	points := s.Store.Points(nil, tier, sample.Desc, sample.Labels()...)
-	if tier != series.TierSample && len(points) < enoughPoints { // young: single samples tell more
-		points = s.Store.Points(nil, series.TierSample, sample.Desc, sample.Labels()...)
-	}
-	if len(points) < 2 {
-		return nil
-	}
-	return newChart(points, format, limit)
-}
-
-func newChart(points []series.Point, format func(float64) string, limit *float64) *chart {
-	low, high := points[0].Min, points[0].Max
-	for _, p := range points {
-		low, high = min(low, p.Min), max(high, p.Max)
-	}
-	c := &chart{Low: format(low), High: format(high), Limit: -1}
-	top := high
-	if l, ok := finite(limit); ok && l < high*1.5 && l > 0 {
-		top = max(high, l)
-	}
-	if least := math.Abs(high) * leastSpan; top-low < least { // noise is not to look like a storm
-		low -= min((least-(top-low))/2, low)
-		top = low + least
-	}
-	span := top - low
-	if span <= 0 {
-		span = 1
-	}
-	from := points[0].Time
-	whole := points[len(points)-1].Time.Sub(from).Seconds()
-	if whole <= 0 {
-		whole = 1
-	}
-	y := func(v float64) float64 { return 2 + (chartHeight-4)*(1-(v-low)/span) }
-	if l, ok := finite(limit); ok && l <= top && l >= low {
-		c.Limit = y(l)
-	}
-	var line, upper, lower []byte
-	for i, p := range points {
-		x := chartWidth * p.Time.Sub(from).Seconds() / whole
-		line = appendPoint(line, i, x, y(p.Last))
-		upper = appendPoint(upper, i, x, y(p.Max))
-	}
-	for _, p := range slices.Backward(points) {
-		lower = appendPoint(lower, 1, chartWidth*p.Time.Sub(from).Seconds()/whole, y(p.Min))
-	}
-	c.Line = string(line)
-	c.Band = string(upper) + string(lower) + "Z"
-	c.Over = durationText(whole)
-	c.Label = fmt.Sprintf("between %s and %s over %s, now %s", c.Low, c.High, c.Over, format(points[len(points)-1].Last))
-	return c
-}
-
-func finite(p *float64) (float64, bool) {
-	if p == nil || math.IsInf(*p, 0) || math.IsNaN(*p) {
-		return 0, false
-	}
-	return *p, true
-}
-
-func appendPoint(dst []byte, i int, x, y float64) []byte {
-	if i == 0 {
-		dst = append(dst, 'M')
-	} else {
-		dst = append(dst, 'L')
-	}
-	dst = strconv.AppendFloat(dst, x, 'f', 1, 64)
-	dst = append(dst, ' ')
-	return strconv.AppendFloat(dst, y, 'f', 1, 64)
-}
-
 // index is the status page.
 func (s *server) index(w http.ResponseWriter, _ *http.Request) {
 	s.render(w, s.view("", series.TierSample, pageActions))
@@ -318,6 +196,21 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		v.State.Errors = slices.DeleteFunc(slices.Clone(v.State.Errors), func(e SourceError) bool { return e.Target != only })
 	}
 	v.Counts = count(v.Cards)
+	v.RuleCounts = countRules(v.State.Rules)
+	var newest time.Time
+	for i := range v.Cards {
+		if v.Cards[i].Newest.After(newest) {
+			newest = v.Cards[i].Newest
+		}
+	}
+	if !newest.IsZero() {
+		v.NewestAgo = agoText(v.Now, newest)
+	}
+	for _, p := range v.State.Providers {
+		if p.LastError != "" {
+			v.Failing++
+		}
+	}
 	for _, a := range v.State.Alerts {
 		if a.State == "firing" {
 			v.Firing++
@@ -331,6 +224,23 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	}
 	v.Actions = records
 	return v
+}
+
+// countRules says how many rules there are, and which of them need a look.
+func countRules(rules []Rule) string {
+	text := fmt.Sprintf("%d rules", len(rules))
+	for _, state := range []string{"firing", "pending", "failing"} {
+		n := 0
+		for _, r := range rules {
+			if r.State == state || state == "failing" && r.LastError != "" {
+				n++
+			}
+		}
+		if n > 0 {
+			text += fmt.Sprintf(", %d %s", n, state)
+		}
+	}
+	return text
 }
 
 // count counts the cards by their state, the worst first.
@@ -351,7 +261,7 @@ func count(cards []card) []levelCount {
 }
 
 func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[string]series.Sample) card {
-	c := card{Target: *t, ID: fmt.Sprintf("t-%d", len(v.Cards)), LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.Thresholds)}
+	c := card{Target: *t, ID: fmt.Sprintf("t-%d", len(v.Cards)), LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.LimitBytes, t.Thresholds)}
 	if t.Level != nil {
 		c.LevelName = t.Level.String()
 	}
@@ -365,8 +275,11 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 	}
 	mib := func(f float64) string { return units.Bytes(f).Short() }
 	c.Memory = s.chart("spillway_memory_used_bytes", mib, tier, find, t.LimitBytes, t.Name)
+	c.Memory.thresholds(t.LimitBytes, t.Thresholds)
 	for _, h := range t.Heaps {
-		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, t.Thresholds), s.chart("spillway_heap_used_bytes", mib, tier, find, h.LimitBytes, t.Name, h.Runtime)})
+		used := s.chart("spillway_heap_used_bytes", mib, tier, find, h.LimitBytes, t.Name, h.Runtime)
+		used.thresholds(h.LimitBytes, t.Thresholds)
+		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, h.LimitBytes, t.Thresholds), used})
 	}
 	for _, cache := range t.Caches {
 		c.CacheRows = append(c.CacheRows, cacheRow{cache, s.chart("spillway_cache_size_bytes", mib, tier, find, cache.MaxBytes, t.Name, cache.Name)})

@@ -62,8 +62,10 @@ type State struct {
 	Rules       []Rule
 	Errors      []SourceError
 	Providers   []Provider
-	ReloadError string // of the last reload; "" when it succeeded
-	Journal     string // "" when it is durable and can be written, else what is wrong
+	Config      string    // path of the configuration; "" = embedded defaults
+	LoadedAt    time.Time // when what runs was loaded
+	ReloadError string    // of the last reload; "" when it succeeded
+	Journal     string    // "" when it is durable and can be written, else what is wrong
 }
 
 // Provider is something that is opened only when it is needed: the client of a heap, a watch.

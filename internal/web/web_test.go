@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -313,7 +315,7 @@ func TestPageStates(t *testing.T) {
 		}, []string{"s-firing", "SpillwayMemoryCritical", "1 firing", "&lt;script&gt;"}},
 		{"providers", func(f *fixture) {
 			f.state.Providers = []Provider{{Name: hostile, Kind: "node_inspector", Failures: 3, LastError: hostile}}
-		}, []string{"1 provider<", ">closed<", "&lt;script&gt;"}},
+		}, []string{"1 provider, 1 failing<", ">closed<", "&lt;script&gt;"}},
 		{"hostile names", func(f *fixture) {
 			f.batch.Set(tmpDesc, 3, "app", hostile)
 			f.store.Commit(&f.batch)
@@ -416,5 +418,35 @@ func TestCheckTelemetryPath(t *testing.T) {
 		if err := CheckTelemetryPath(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
+	}
+}
+
+// TestChartThresholds: the levels are drawn at their place, where they lie within the drawing.
+func TestChartThresholds(t *testing.T) {
+	at := func(s int, v float64) series.Point {
+		return series.Point{Time: time.Unix(int64(s), 0), Last: v, Min: v, Max: v}
+	}
+	limit := 100.0
+	c := newChart([]series.Point{at(0, 60), at(10, 80)}, func(float64) string { return "" }, &limit)
+	c.thresholds(&limit, series.Thresholds{Warning: .7, Critical: .85, Emergency: .95})
+	// From 60 at the bottom (58) to 100 at the top (2).
+	want := []line{{58 - 56*10.0/40, "warning"}, {58 - 56*25.0/40, "critical"}, {58 - 56*35.0/40, "emergency"}}
+	if diff := cmp.Diff(want, c.Marks, cmpopts.EquateApprox(0, 1e-9)); diff != "" || c.Limit != 2 {
+		t.Errorf("limit at %v, thresholds (-want +got):\n%s", c.Limit, diff)
+	}
+	far := 1000.0
+	c = newChart([]series.Point{at(0, 60), at(10, 80)}, func(float64) string { return "" }, &far)
+	c.thresholds(&far, series.Thresholds{Warning: .075, Critical: .85, Emergency: .95})
+	if len(c.Marks) != 1 || c.Marks[0].Name != "warning" || c.Limit >= 0 {
+		t.Errorf("limit at %v, thresholds %v: want the one that lies between the values", c.Limit, c.Marks)
+	}
+	var none *chart
+	none.thresholds(&limit, series.Thresholds{}) // of a series that is too young
+}
+
+func TestCountRules(t *testing.T) {
+	got := countRules([]Rule{{State: "firing"}, {State: "pending", LastError: "x"}, {State: "inactive"}, {}})
+	if want := "4 rules, 1 firing, 1 pending, 1 failing"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
