@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// cutFor is how long one host is cut off. Alertmanager's pauses between retries and Prometheus'
-// scrapes are set short for the test, so that this is many of them.
-const cutFor = 20 * time.Second
+// cutFor is how long one host is cut off.
+const cutFor = 2 * time.Minute
 
 // alertmanager31 returns the Alertmanager that renders the URL of a webhook.
 func alertmanager31(t *testing.T) string {
