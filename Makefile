@@ -81,8 +81,8 @@ fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 
 screenshots: install-tools ## take the pictures of README and docs in Chromium, every state of the page
 	mkdir -p docs/img
-	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser$$' -count=1 ./internal/web && \
-	cp $$dir/page-all-light-top.png $$dir/page-all-phone-top.png $$dir/page-target-dark.png docs/img/ && echo "all of them: $$dir"
+	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser(States)?$$' -count=1 -timeout 5m ./internal/web && \
+	cp $$dir/page-all-light-top.png $$dir/page-all-phone-top.png $$dir/page-target-dark.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
 
 install-tools: ## install what tests need and is missing (Debian, as root)
 	@.ci/install

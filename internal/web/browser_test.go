@@ -145,7 +145,7 @@ func TestBrowser(t *testing.T) {
 			"7 targets", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MB of 1GB", "down", "dry run", "enforce",
 			"1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "ineffective", "left: 3 in_use, 11 too_young", "running", "interrupted",
 			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules, 2 firing, 1 pending, 1 failing", "2 providers, 1 failing",
-			"warning from 717MB · critical from 870MB · emergency from 973MB", "Full in", "Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago",
+			"warning 717MB · critical 870MB · emergency 973MB", "Full in", "Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago",
 		}},
 		{"target", "/target/orchestrator", func(*world) {}, []string{"orchestrator", "relieve_memory", "evict_cache", "88.2%", "← All targets"}},
 		{"troubles", "/", func(w *world) {
@@ -211,7 +211,11 @@ func TestBrowserStates(t *testing.T) {
 			if tt.setup != nil {
 				tt.setup(w)
 			}
-			p := open(b, t, serve(t, w)+tt.path, look(900, "light")...)
+			width := int64(900)
+			if tt.part == "table.actions" {
+				width = 1240
+			}
+			p := open(b, t, serve(t, w)+tt.path, look(width, "light")...)
 			var text string
 			var png []byte
 			p.run(chromedp.Text(tt.part, &text, chromedp.ByQuery), chromedp.Screenshot(tt.part, &png, chromedp.ByQuery))

@@ -228,7 +228,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 
 // countRules says how many rules there are, and which of them need a look.
 func countRules(rules []Rule) string {
-	text := fmt.Sprintf("%d rules", len(rules))
+	parts := []string{fmt.Sprintf("%d rules", len(rules))}
 	for _, state := range []string{"firing", "pending", "failing"} {
 		n := 0
 		for _, r := range rules {
@@ -237,10 +237,10 @@ func countRules(rules []Rule) string {
 			}
 		}
 		if n > 0 {
-			text += fmt.Sprintf(", %d %s", n, state)
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // count counts the cards by their state, the worst first.
