@@ -34,6 +34,10 @@ type Target struct {
 	Temps   []Temp
 	Folders []Folder // of uploads and logs
 
+	Probe     *Probe // nil while there is none
+	AppValues []AppValue
+	probe     Probe
+
 	Recommendations []Recommendation
 	Newest          time.Time // of the newest value of this target
 }
@@ -158,7 +162,7 @@ func (t *Target) take(s *series.Sample) bool {
 		t.threshold(s.Values[1], v)
 		return false // a threshold is no sign of life
 	default:
-		return t.takeHeap(s) || t.takeCache(s) || t.takeTemp(s) || t.takeFolder(s)
+		return t.takeHeap(s) || t.takeCache(s) || t.takeTemp(s) || t.takeFolder(s) || t.takeProbe(s)
 	}
 	return true
 }

@@ -97,6 +97,26 @@ func TestRecommendations(t *testing.T) {
 			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes"}},
 		},
 		{
+			"a probe that is answered badly",
+			[]series.Sample{sample("spillway_probe_success", 0, "a"), sample("spillway_probe_http_status_code", 503, "a"), sample("spillway_probe_max_duration_seconds", .2, "a")},
+			[]Recommendation{{high, "The probe of a is answered with status 503: see what the service waits for, or correct the probe"}},
+		},
+		{
+			"a probe that is not answered",
+			[]series.Sample{sample("spillway_probe_success", 0, "a")},
+			[]Recommendation{{high, "The probe of a gets no answer: see what the service waits for, or correct the probe"}},
+		},
+		{
+			"a good probe",
+			[]series.Sample{sample("spillway_probe_success", 1, "a"), sample("spillway_probe_http_status_code", 200, "a")},
+			[]Recommendation{{low, "System operating normally"}},
+		},
+		{
+			"the limits of a probe of a service that does not run",
+			[]series.Sample{sample("spillway_probe_max_duration_seconds", .2, "a")},
+			[]Recommendation{{low, "System operating normally"}},
+		},
+		{
 			"expired files",
 			[]series.Sample{sample("spillway_temp_expired_files", 5, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
 			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and up to 1MB"}},

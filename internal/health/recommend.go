@@ -38,6 +38,13 @@ func recommend(t *Target) []Recommendation {
 		add(high, "No process of %s is running: start it, or correct its selector", t.Name)
 	}
 	recommendMemory(t, add)
+	if p := t.Probe; p != nil && !p.Success && !t.Down() {
+		what := "gets no answer"
+		if status, ok := known(p.Status); ok {
+			what = fmt.Sprintf("is answered with status %.0f", status)
+		}
+		add(high, "The probe of %s %s: see what the service waits for, or correct the probe", t.Name, what)
+	}
 	for i := range t.Temps {
 		recommendTemp(&t.Temps[i], add)
 	}

@@ -82,6 +82,7 @@ type fake struct {
 	heap      float64 // share of a limit of half the memory's; 0 = none
 	caches    []fakeCache
 	temps     []fakeTemp
+	probe     float64 // seconds; 0 = none
 }
 
 type fakeCache struct {
@@ -118,6 +119,14 @@ func (f *fake) set(b *series.Batch, i int) {
 	}
 	if f.processes >= 0 {
 		b.Set(collector.Processes, f.processes, at...)
+	}
+	if f.probe > 0 {
+		b.Set(collector.ProbeSuccess, 1, at...)
+		b.Set(collector.ProbeStatus, 200, at...)
+		b.Set(collector.ProbeDuration, f.probe*(1+.2*math.Sin(float64(i)/3)), at...)
+		b.Set(collector.ProbeMaxDuration, .2, at...)
+		b.Set(collector.StartupDuration, 2.5, at...)
+		b.Set(collector.AppValue, 17, f.name, "queue_length")
 	}
 	if f.ratios != nil {
 		ratio := f.ratios(i)
@@ -203,7 +212,7 @@ func (w *world) allStates() {
 	w.state.Config, w.state.LoadedAt = "/etc/spillway/spillway.yml", ago(3*time.Hour)
 	w.state.Errors = []SourceError{{"heap", "gateway", "dial tcp 127.0.0.1:9230: connect: connection refused: start the service with --inspect=127.0.0.1:9230"}}
 	w.observe(
-		fake{name: "gateway", limit: 512 * mib, ratios: flat(.41), processes: 2},
+		fake{name: "gateway", limit: 512 * mib, ratios: flat(.41), processes: 2, probe: .012},
 		fake{name: "host", limit: 8192 * mib, ratios: flat(.612), processes: -1, temps: []fakeTemp{{"tmp", 37, 4, 0, 10000, 18 * mib}}},
 		orchestrator(),
 		fake{name: "renderer", limit: 2048 * mib, ratios: leak(.5, .964), level: series.LevelEmergency, processes: 1, growth: 2.5 * mib, heap: .97},

@@ -73,7 +73,7 @@ func newPage(o *Options) *page {
 func (p *page) parse() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
 		"bytes": bytesText, "percent": percentText, "count": countText, "ago": agoText, "skips": skipsText,
-		"duration": durationText, "growth": growthText, "segment": url.PathEscape,
+		"duration": durationText, "growth": growthText, "number": numberText, "segment": url.PathEscape,
 		"static": func(path string) string { return path + "?v=" + p.versions[path] },
 	}).ParseFS(files, "templates/*.html")
 }
@@ -135,6 +135,7 @@ type card struct {
 	CacheRows []cacheRow
 	TempRows  []tempRow
 	Folders   []folderRow
+	ProbeRow  *probeRow // nil without a probe
 }
 
 type heapCard struct {
@@ -294,6 +295,7 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 		}
 		c.Folders = append(c.Folders, row)
 	}
+	c.ProbeRow = s.probeRow(t, tier, find)
 	return c
 }
 
