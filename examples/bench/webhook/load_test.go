@@ -3,10 +3,12 @@
 package webhook
 
 import (
-	"encoding/json"
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -28,13 +30,18 @@ const body = `{"version":"4","receiver":"load","status":"firing","groupKey":"{}"
 // were of which kind.
 func load(b *testing.B, next func(n int64) string) {
 	b.Helper()
-	url := os.Getenv("WEBHOOK_URL")
-	if url == "" {
+	target := os.Getenv("WEBHOOK_URL")
+	if target == "" {
 		b.Skip("WEBHOOK_URL is not set: run webhook.sh")
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	senders := make([]*sender, connections)
+	for i := range senders {
+		var err error
+		if senders[i], err = newSender(target); err != nil {
+			b.Fatal(err)
+		}
+		defer senders[i].conn.Close()
+	}
 	var (
 		count atomic.Int64
 		wg    sync.WaitGroup
@@ -63,7 +70,7 @@ func load(b *testing.B, next func(n int64) string) {
 					start = begin.Add(time.Duration(n) * pause)
 					time.Sleep(time.Until(start))
 				}
-				kind, err := post(client, url, text)
+				kind, err := senders[i].post(text)
 				took[i] = append(took[i], time.Since(start))
 				if err != nil {
 					b.Error(err)
@@ -87,21 +94,71 @@ func load(b *testing.B, next func(n int64) string) {
 	}
 }
 
-func post(client *http.Client, url, text string) (kind string, err error) {
-	resp, err := client.Post(url, "application/json", strings.NewReader(text))
+// sender is one connection. It writes whole requests and reads the answers with as little work as
+// possible: sender and exporter share the cores, and it is the exporter that is measured.
+type sender struct {
+	conn    net.Conn
+	answers *bufio.Reader
+	head    string
+	request []byte
+}
+
+func newSender(target string) (*sender, error) {
+	u, err := url.Parse(target)
 	if err != nil {
+		return nil, err
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	head := "POST " + u.RequestURI() + " HTTP/1.1\r\nHost: " + u.Host + "\r\nContent-Type: application/json\r\nContent-Length: "
+	return &sender{conn: conn, answers: bufio.NewReader(conn), head: head}, nil
+}
+
+// post sends a body and returns the disposition, or the status where it is not 200.
+func (s *sender) post(text string) (kind string, err error) {
+	s.request = append(s.request[:0], s.head...)
+	s.request = strconv.AppendInt(s.request, int64(len(text)), 10)
+	s.request = append(s.request, "\r\n\r\n"...)
+	s.request = append(s.request, text...)
+	if err := s.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return "", err
 	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return strconv.Itoa(resp.StatusCode), err
+	if _, err := s.conn.Write(s.request); err != nil {
+		return "", err
 	}
-	var answer []struct{ Disposition string }
-	if err := json.Unmarshal(raw, &answer); err != nil || len(answer) != 1 {
-		return "", fmt.Errorf("answer %q: %w", raw, err)
+	line, err := s.answers.ReadString('\n')
+	if err != nil || len(line) < 12 {
+		return "", fmt.Errorf("answer %q: %w", line, err)
 	}
-	return answer[0].Disposition, nil
+	status, length := line[9:12], -1
+	for {
+		if line, err = s.answers.ReadString('\n'); err != nil {
+			return "", err
+		}
+		if line == "\r\n" {
+			break
+		}
+		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
+			if length, err = strconv.Atoi(strings.TrimSpace(v)); err != nil {
+				return "", err
+			}
+		}
+	}
+	if length < 0 {
+		return "", errors.New("an answer without its length")
+	}
+	raw := make([]byte, length)
+	if _, err := io.ReadFull(s.answers, raw); err != nil || status != "200" {
+		return status, err
+	}
+	_, rest, ok := strings.Cut(string(raw), `"disposition":"`)
+	kind, _, _ = strings.Cut(rest, `"`)
+	if !ok {
+		return "", fmt.Errorf("answer %q has no disposition", raw)
+	}
+	return kind, nil
 }
 
 var started = time.Now().UnixNano()
