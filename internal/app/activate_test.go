@@ -37,12 +37,15 @@ func TestActivator(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tracker.Close()
-	if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	members := tracker.Members("t")
-	if len(members) != 1 {
-		t.Fatalf("%d members, want the shell", len(members))
+	var members []proc.Member
+	for deadline := time.Now().Add(10 * time.Second); len(members) != 1; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d members, want the shell", len(members))
+		}
+		if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		members = tracker.Members("t") // a sleep that was just forked is still the shell by its command line
 	}
 	j, err := journal.Open(journal.Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
