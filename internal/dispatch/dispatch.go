@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	defaultQueue         = 4096
+	defaultQueue         = 8192
 	defaultWorkers       = 4
 	openRuns             = 64 // runs at the same time: most of them wait for the journal, or for samples
 	defaultVerifyTimeout = 2 * time.Minute
@@ -42,7 +43,7 @@ type Options struct {
 	Journal       Journal
 	Observer      Observer
 	Instance      string        // the configured instance label; "" = learned
-	QueueLength   int           // runs that may wait; default 4096
+	QueueLength   int           // runs that may wait; default 8192
 	Workers       int           // actions at the same time, of different targets; default 4
 	VerifyTimeout time.Duration // how long fresh samples are waited for after a step; default 2m
 	Logger        *slog.Logger
@@ -57,6 +58,8 @@ type Dispatcher struct {
 	log     *slog.Logger
 	metrics *metrics
 	hosts   hosts
+
+	submitting atomic.Int64 // calls of Submit at present
 
 	runCtx  context.Context // ends when running steps are to be cancelled
 	cancel  context.CancelFunc
@@ -154,6 +157,8 @@ func (d *Dispatcher) LearnHost(host string) { d.hosts.learn(host) }
 // were accepted are then told as duplicates. Alerts of one batch that ask for the same playbook of
 // the same target share a run, as all that come while it is open do.
 func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) {
+	d.submitting.Add(1)
+	defer d.submitting.Add(-1)
 	out := make([]alert.Disposition, len(b.Alerts))
 	verdicts := make([]verdict, len(b.Alerts))
 	runs := make([]*run, len(b.Alerts)) // that serve the alerts

@@ -779,6 +779,29 @@ func TestQueueFull(t *testing.T) {
 	})
 }
 
+// While a crowd of alerts is being answered a run waits, but not for ever.
+func TestRunsGiveWayToACrowd(t *testing.T) {
+	f := func(crowd int64, want time.Duration) {
+		t.Helper()
+		bubble(t, Options{}, func(t *testing.T, w *world) {
+			begin := time.Now()
+			var began time.Duration
+			w.temp.do = func(context.Context, action.Request) (action.Result, error) {
+				began = time.Since(begin)
+				return action.Result{Outcome: action.Done}, nil
+			}
+			w.d.submitting.Store(crowd)
+			w.one(w.firing("svc", "clean_temp", warning))
+			w.finished()
+			if began != want {
+				t.Errorf("%d submissions at once: the run began after %s, want %s", crowd, began, want)
+			}
+		})
+	}
+	f(crowd, 0)
+	f(crowd+1, giveWayMost)
+}
+
 func TestStepTimesOut(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"clean_temp": {{Do: ActionCleanTemp, Timeout: units.Duration(7 * time.Second)}}})

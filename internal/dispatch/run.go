@@ -121,12 +121,31 @@ func (d *Dispatcher) work() {
 		case <-d.stop:
 			return
 		case s := <-d.ready:
+			d.giveWay()
 			r := d.take(s)
 			if r == nil {
 				continue
 			}
 			d.finish(r, d.perform(r))
 			d.release(s)
+		}
+	}
+}
+
+const (
+	crowd       = 8 // submissions at once that runs give way to: more than a cluster of Alertmanagers sends
+	giveWayStep = 50 * time.Millisecond
+	giveWayMost = 200 * time.Millisecond // for which a run waits for them, at most
+)
+
+// giveWay lets a storm of alerts be answered before the runs that it asks for take the processor
+// and the journal's disk: an answer that comes late is sent again.
+func (d *Dispatcher) giveWay() {
+	for waited := time.Duration(0); waited < giveWayMost && d.submitting.Load() > crowd; waited += giveWayStep {
+		select {
+		case <-d.stop:
+			return
+		case <-time.After(giveWayStep):
 		}
 	}
 }

@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Load on the webhook of a real exporter: 200 targets with 42 playbooks each, in mode dry_run, with
 # a journal on disk. Run it from anywhere after make build. Prints the rates and the exporter's RSS.
+# Each load has an exporter of its own: the runs that one asks for would slow the next.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
+if [ $# -eq 0 ]; then
+  for load in Distinct Duplicates Garbage; do "$0" $load; done
+  exit
+fi
 [ -x ./spillway_exporter ] || { echo "run make build first" >&2; exit 1; }
 dir=$(mktemp -d)
 mkdir "$dir/files"
@@ -28,7 +33,7 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 rss() { awk '/^VmRSS/ {print "exporter RSS '"$1"':", $2, $3}' /proc/$pid/status; }
-rss before
-WEBHOOK_URL="http://$address/api/v1/webhook" go test ./examples/bench/webhook -run '^$' -bench . -benchtime "${BENCHTIME:-40000x}"
-rss after
+rss "before $1"
+WEBHOOK_URL="http://$address/api/v1/webhook" go test ./examples/bench/webhook -run '^$' -bench "$1" -benchtime "${BENCHTIME:-8000x}" | grep -E '^(Benchmark|---|panic)' 
+rss "after $1"
 curl -sS -o /dev/null -w 'scrape afterwards: %{time_total} s\n' "http://$address/metrics"
