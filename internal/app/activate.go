@@ -10,6 +10,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
@@ -56,4 +57,13 @@ func (g *graph) activator(t *config.Target, p *parts) func(context.Context, proc
 			}
 		}))
 	}
+}
+
+// waker returns what makes a Java virtual machine open its attach socket, which only a collection
+// asks for: that stands in the journal by then. It is nil where nothing may be sent.
+func waker(t *config.Target) func(context.Context, heap.Sleeper) error {
+	if t.Mode != config.Enforce {
+		return nil
+	}
+	return action.WakeJVM
 }

@@ -17,6 +17,7 @@ import (
 const (
 	ProviderNode       = "node_inspector" // V8 inspector of Node.js
 	ProviderGo         = "go_pprof"       // net/http/pprof of a Go program
+	ProviderJVM        = "jvm"            // counters and attach socket of a Java virtual machine
 	ProviderPrometheus = "prometheus"     // the service's own metrics
 	ProviderJSON       = "json"           // a JSON document of the service
 	ProviderAnon       = "rss_anon"       // anonymous resident memory, for runtimes that tell nothing

@@ -41,6 +41,9 @@ var providers = map[string]factory{
 		runtime: "json", example: "memory.heapUsed",
 		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
 	},
+	ProviderJVM: {
+		runtime: "jvm", keys: []string{"collect"}, collects: true, check: checkJVM, open: newJVM,
+	},
 	ProviderAnon: {
 		runtime: "rss_anon", keys: []string{"limit"}, check: checkAnon, open: newAnon,
 	},
@@ -62,6 +65,9 @@ type Target struct {
 	// Activate makes one of them open its inspector, on the record; nil: nothing may be sent to
 	// the target.
 	Activate func(context.Context, proc.Member) error
+	// Wake makes a Java virtual machine open its attach socket. It is called for a collection
+	// only; nil: nothing may be sent to the target.
+	Wake func(context.Context, Sleeper) error
 }
 
 // target is a Target that a reload may give other functions: a client outlives the tracker whose
@@ -90,7 +96,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time // default time.Now
 	Metrics *lazy.Metrics    // nil = none
-	// Ports returns the TCP ports on which a process listens; default proc.Ports with /proc.
+	ProcFS  string           // where procfs is mounted; default /proc
+	// Ports returns the TCP ports on which a process listens; default proc.Ports.
 	Ports func(proc.Member) ([]int, error)
 }
 
@@ -123,8 +130,11 @@ func NewPool(o Options) *Pool {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.ProcFS == "" {
+		o.ProcFS = "/proc"
+	}
 	if o.Ports == nil {
-		o.Ports = func(m proc.Member) ([]int, error) { return proc.Ports("/proc", m) }
+		o.Ports = func(m proc.Member) ([]int, error) { return proc.Ports(o.ProcFS, m) }
 	}
 	return &Pool{opts: o, lazy: lazy.NewSet(), shared: make(map[sharedKey]*shared)}
 }

@@ -1,0 +1,68 @@
+package action
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+)
+
+const (
+	wakeSignal = "SIGQUIT"
+	wakePoll   = 10 * time.Millisecond
+)
+
+// WakeJVM makes a Java virtual machine open its attach socket: it looks for a file of a certain
+// name in /tmp when it gets SIGQUIT, and prints a stack dump where there is none. So the file is
+// made first, and the signal goes out through a pidfd, to the process that was meant, if it handles
+// it (a virtual machine started with -Xrs does not). It returns when ready reports that the socket
+// is there, or with the context's error.
+func WakeJVM(ctx context.Context, w heap.Sleeper) (err error) {
+	h, err := proc.Hold(w.Member)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	number, err := proc.SignalNumber(wakeSignal)
+	if err != nil {
+		return err
+	}
+	handled, err := h.Handles(number)
+	if err == nil && !handled {
+		err = fmt.Errorf("process %d: %w %s: start it without -Xrs", w.Member.PID, proc.ErrNotHandled, wakeSignal)
+	}
+	if err != nil {
+		return err
+	}
+	tmp, err := unix.Openat2(w.Root, "tmp", &unix.OpenHow{
+		Flags: unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return fmt.Errorf("process %d: open its /tmp: %w", w.Member.PID, err)
+	}
+	defer unix.Close(tmp)
+	trigger, err := safefs.PlaceTrigger(tmp, fmt.Sprintf(".attach_pid%d", w.NSPID), int(w.UID))
+	if err != nil {
+		return fmt.Errorf("process %d: %w", w.Member.PID, err)
+	}
+	defer func() { err = errors.Join(err, trigger.Remove()) }()
+	if err := h.Signal(wakeSignal); err != nil {
+		return err
+	}
+	tick := time.NewTicker(wakePoll)
+	defer tick.Stop()
+	for !w.Ready() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("process %d was sent %s and opened no attach socket: %w", w.Member.PID, wakeSignal, ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
+}

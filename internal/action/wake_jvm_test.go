@@ -1,0 +1,123 @@
+package action
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+)
+
+// startVM starts a real virtual machine and returns it as the heap's client finds it asleep.
+func startVM(t *testing.T, flags ...string) (heap.Sleeper, *exec.Cmd) {
+	t.Helper()
+	for _, program := range []string{"java", "javac"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("no JDK is installed: the virtual machine is tested against the real thing only")
+		}
+	}
+	dir := t.TempDir()
+	source := filepath.Join(dir, "Wait.java")
+	if err := os.WriteFile(source, []byte(`public class Wait { public static void main(String[] a) throws Exception { System.out.println("ready"); System.in.read(); } }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("javac", "-d", dir, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cmd := exec.Command("java", append(flags, "-Xmx32m", "-cp", dir, "Wait")...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: "-cp " + dir + " Wait"}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracker.Close()
+	if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	members := tracker.Members("t")
+	if len(members) != 1 {
+		t.Fatalf("%d members, want the virtual machine", len(members))
+	}
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(root) })
+	socket := fmt.Sprintf("/tmp/.java_pid%d", members[0].PID)
+	t.Cleanup(func() { os.Remove(socket) })
+	return heap.Sleeper{Member: members[0], UID: uint32(os.Getuid()), NSPID: members[0].PID, Root: root, Ready: func() bool {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}}, cmd
+}
+
+func TestWakeJVM(t *testing.T) {
+	s, cmd := startVM(t)
+	if s.Ready() {
+		t.Fatal("its attach socket is open already")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := WakeJVM(ctx, s); err != nil || !s.Ready() {
+		t.Errorf("%v, ready %v", err, s.Ready())
+	}
+	if _, err := os.Lstat(fmt.Sprintf("/tmp/.attach_pid%d", s.NSPID)); !os.IsNotExist(err) {
+		t.Errorf("the file that it was to find is still there: %v", err)
+	}
+	if cmd.ProcessState != nil {
+		t.Error("it has ended")
+	}
+}
+
+// One that does not handle the signal would be ended by it.
+func TestWakeJVMWithoutItsHandler(t *testing.T) {
+	s, cmd := startVM(t, "-Xrs")
+	err := WakeJVM(t.Context(), s)
+	if !errors.Is(err, proc.ErrNotHandled) || !strings.Contains(err.Error(), "without -Xrs") {
+		t.Errorf("%v, want a refusal that says what to do", err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Errorf("it has ended: %v", err)
+	}
+	if _, err := os.Lstat(fmt.Sprintf("/tmp/.attach_pid%d", s.NSPID)); !os.IsNotExist(err) {
+		t.Errorf("a file was made for nothing: %v", err)
+	}
+}
+
+// A process that is another one by now gets nothing.
+func TestWakeJVMThatIsGone(t *testing.T) {
+	s, cmd := startVM(t)
+	cmd.Process.Kill()
+	cmd.Wait()
+	if err := WakeJVM(t.Context(), s); !errors.Is(err, proc.ErrChanged) {
+		t.Errorf("%v, want ErrChanged", err)
+	}
+}

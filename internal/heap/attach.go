@@ -1,0 +1,166 @@
+package heap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+)
+
+// maxAttachAnswer bounds what is read of an answer: that to GC.run has some 40 bytes.
+const maxAttachAnswer = 64 << 10
+
+// attachCollect asks for a full collection: version, command, three arguments, each with a 0 after it.
+var attachCollect = []byte("1\x00jcmd\x00GC.run\x00\x00\x00")
+
+// Sleeper is a virtual machine whose attach socket is not open.
+type Sleeper struct {
+	Member proc.Member
+	UID    uint32
+	NSPID  int         // its pid as it knows it
+	Root   int         // an open descriptor of its root
+	Ready  func() bool // reports whether the socket is there
+}
+
+// collect implements backend: it asks the fullest of the target's machines.
+func (j *jvm) collect(ctx context.Context, _ string) (before, after Usage, err error) {
+	before, m, err := j.fullest()
+	if err != nil {
+		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
+	}
+	sent, err := j.ask(ctx, m)
+	if _, answered := errors.AsType[*answerError](err); answered {
+		return before, Usage{}, err
+	}
+	if err != nil {
+		return before, Usage{}, unknownIf(sent, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.closed {
+		after, _, _ = j.read(m.member) // absent when it fails: the collection has ended all the same
+	}
+	return before, after, nil
+}
+
+// ask sends the request and waits for its answer. sent says whether the machine may have got it.
+func (j *jvm) ask(ctx context.Context, m *machine) (sent bool, err error) {
+	root, err := openRoot(j.procfs, m.member.PID)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(root)
+	conn, err := m.dial(root)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		if err = j.wake(ctx, m, root); err == nil {
+			conn, err = m.dial(root)
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("process %d: attach: %w", m.member.PID, err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if n, err := conn.Write(attachCollect); err != nil {
+		return n > 0, j.late(ctx, m, err)
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, maxAttachAnswer))
+	if err != nil {
+		return true, j.late(ctx, m, err)
+	}
+	return true, judgeAttach(answer)
+}
+
+func (j *jvm) late(ctx context.Context, m *machine, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("process %d: %w: no answer to GC.run in time", m.member.PID, ErrBusy)
+	}
+	return fmt.Errorf("process %d: attach: %w", m.member.PID, err)
+}
+
+// judgeAttach reads "0\nCommand executed successfully\n". Nothing at all is an end without an
+// answer: the machine ended, or refused the peer.
+func judgeAttach(answer []byte) error {
+	line, text, ok := bytes.Cut(answer, []byte("\n"))
+	if !ok {
+		return errors.New("it closed the attach socket without an answer: it has ended, or does not let this user attach")
+	}
+	status, err := strconv.Atoi(string(line))
+	if err != nil {
+		return fmt.Errorf("it answered %q, which is no status", clip(string(line)))
+	}
+	if status != 0 {
+		return &answerError{fmt.Errorf("it refused GC.run with status %d: %s", status, clip(string(text)))}
+	}
+	return nil
+}
+
+func (j *jvm) wake(ctx context.Context, m *machine, root int) error {
+	wake := j.target.now.Load().Wake
+	if wake == nil {
+		return errors.New("its attach socket is not open, and nothing may be sent to it")
+	}
+	return wake(ctx, Sleeper{Member: m.member, UID: m.uid, NSPID: m.nspid, Root: root, Ready: func() bool {
+		conn, err := m.dial(root)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}})
+}
+
+// dial connects to the attach socket of a machine and makes sure that the machine itself is at the
+// other end.
+func (m *machine) dial(root int) (*net.UnixConn, error) {
+	name := fmt.Sprintf("tmp/.java_pid%d", m.nspid)
+	fd, err := openBelow(root, name, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || st.Uid != m.uid {
+		return nil, fmt.Errorf("/%s is not a socket of its user", name)
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d", fd), Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPeer(conn, m.member.PID, m.uid); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// checkPeer makes sure that a process, of a user, is at the other end of a socket; pid 0 is any.
+func checkPeer(conn *net.UnixConn, pid int, uid uint32) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	if ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); ctlErr != nil {
+		return ctlErr
+	}
+	if err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	}
+	if pid != 0 && int(cred.Pid) != pid || cred.Uid != uid {
+		return fmt.Errorf("process %d of user %d is at the other end, want %d of user %d: %w", cred.Pid, cred.Uid, pid, uid, syscall.EPERM)
+	}
+	return nil
+}

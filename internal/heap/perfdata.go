@@ -1,0 +1,168 @@
+package heap
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// A HotSpot virtual machine keeps its counters in a file that it maps: a header and entries, each
+// with a name and a value. Source: src/hotspot/share/runtime/perfMemory.hpp of the JDK.
+const (
+	perfMagic       = 0xcafec0c0
+	perfHeader      = 32
+	perfEntryHead   = 20
+	perfMajor       = 2
+	maxPerfEntries  = 10_000
+	maxPerfData     = 1 << 20
+	perfLong        = 'J'
+	perfByte        = 'B'
+	perfGenerations = 2
+	perfSpaces      = 8
+)
+
+var (
+	errNotPerfData = errors.New("it is no hsperfdata file of version 2")
+	errNotReady    = fmt.Errorf("%w: the virtual machine is starting", ErrBusy)
+)
+
+// generation are the counters of one generation of the heap; -1 where there is none.
+type generation struct {
+	capacity, most int64
+	used           [perfSpaces]int64
+}
+
+// perfHeap is what the entries of a file say about its heap.
+type perfHeap struct {
+	generations [perfGenerations]generation
+	// shared says that each generation may grow to the whole heap: G1, ZGC, Shenandoah.
+	shared bool
+}
+
+// decodePerfData reads the heap's counters. The file changes while it is read, and whoever runs the
+// target may have written anything into it: no offset and no length is believed.
+func decodePerfData(data []byte, h *perfHeap) error {
+	*h = perfHeap{}
+	for g := range h.generations {
+		gen := &h.generations[g]
+		gen.capacity, gen.most = -1, -1
+		for s := range gen.used {
+			gen.used[s] = -1
+		}
+	}
+	if len(data) < perfHeader || binary.BigEndian.Uint32(data) != perfMagic || data[5] != perfMajor {
+		return errNotPerfData
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if data[4] == 0 {
+		order = binary.BigEndian
+	}
+	if data[7] == 0 { // accessible
+		return errNotReady
+	}
+	at, n := int64(order.Uint32(data[24:])), order.Uint32(data[28:])
+	if n > maxPerfEntries {
+		return errNotPerfData
+	}
+	for range n {
+		if at < perfHeader || at+perfEntryHead > int64(len(data)) {
+			return errNotPerfData
+		}
+		e := data[at:]
+		length := int64(order.Uint32(e))
+		if length < perfEntryHead || length > int64(len(e)) {
+			return errNotPerfData
+		}
+		h.take(order, e[:length])
+		at += length
+	}
+	return nil
+}
+
+// take reads one entry: length, offset of the name, length of a vector, type, flags, unit,
+// variability, offset of the data.
+func (h *perfHeap) take(order binary.ByteOrder, e []byte) {
+	nameAt, vector, kind, dataAt := int64(order.Uint32(e[4:])), order.Uint32(e[8:]), e[12], int64(order.Uint32(e[16:]))
+	if nameAt < perfEntryHead || nameAt >= int64(len(e)) || dataAt < perfEntryHead || dataAt >= int64(len(e)) {
+		return
+	}
+	name, _, ok := bytes.Cut(e[nameAt:], []byte{0})
+	rest, of := bytes.CutPrefix(name, []byte("sun.gc."))
+	if !ok || !of {
+		return
+	}
+	value := e[dataAt:]
+	switch {
+	case kind == perfLong && vector == 0 && len(value) >= 8:
+		h.number(rest, int64(order.Uint64(value)))
+	case kind == perfByte && vector > 0:
+		text, _, _ := bytes.Cut(value, []byte{0})
+		h.text(rest, text)
+	}
+}
+
+// number takes "generation.0.capacity", "generation.0.maxCapacity" and "generation.0.space.1.used".
+func (h *perfHeap) number(name []byte, v int64) {
+	rest, ok := bytes.CutPrefix(name, []byte("generation."))
+	if !ok || len(rest) < 3 || rest[1] != '.' || rest[0] < '0' || rest[0] >= '0'+perfGenerations || v < 0 || v > maxHeapBytes {
+		return
+	}
+	g := &h.generations[rest[0]-'0']
+	switch rest = rest[2:]; string(rest) {
+	case "capacity":
+		g.capacity = v
+	case "maxCapacity":
+		g.most = v
+	default:
+		space, ok := bytes.CutPrefix(rest, []byte("space."))
+		if ok && len(space) == len("0.used") && string(space[1:]) == ".used" && space[0] >= '0' && space[0] < '0'+perfSpaces {
+			g.used[space[0]-'0'] = v
+		}
+	}
+}
+
+// text takes the names by which the collectors are told apart.
+func (h *perfHeap) text(name, v []byte) {
+	if !bytes.HasPrefix(name, []byte("collector.")) || !bytes.HasSuffix(name, []byte(".name")) {
+		return
+	}
+	for _, of := range []string{"G1", "Z", "Shenandoah"} {
+		if bytes.HasPrefix(v, []byte(of)) {
+			h.shared = true
+		}
+	}
+}
+
+// usage sums up the generations. The limit is the largest of them where each may grow to the whole
+// heap, else their sum. G1 pads its figures by some bytes, which is less than a page.
+func (h *perfHeap) usage() (Usage, error) {
+	var used, committed, limit int64
+	found := false
+	for i := range h.generations {
+		g := &h.generations[i]
+		if g.most < 0 || g.capacity < 0 {
+			continue
+		}
+		for _, v := range g.used {
+			if v >= 0 {
+				used += v
+				found = true
+			}
+		}
+		committed += g.capacity
+		if h.shared {
+			limit = max(limit, g.most)
+		} else {
+			limit += g.most
+		}
+	}
+	const page = 4096
+	limit -= limit % page
+	if !found || limit <= 0 {
+		return Usage{}, errors.New("its hsperfdata file tells nothing about its heap")
+	}
+	return Usage{Used: Some(units.Bytes(used)), Committed: Some(units.Bytes(min(committed, limit))), Limit: Some(units.Bytes(limit))}, nil
+}
