@@ -23,6 +23,7 @@ var house = map[string][]string{
 	"":                      {"internal/app"},
 	"collector":             {"internal/dirscan", "internal/fetch", "internal/heap", "internal/hitrate", "internal/lazy", "internal/proc"},
 	"rules":                 {},
+	"deploy/node-agent":     {},
 	"dashboards":            {},
 	"internal/units":        {},
 	"internal/series":       {},

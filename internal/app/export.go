@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/spillway-exporter/spillway_exporter/dashboards"
+	nodeagent "github.com/spillway-exporter/spillway_exporter/deploy/node-agent"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
@@ -30,7 +31,7 @@ func export(_ context.Context, o Options) error {
 	if err := os.MkdirAll(o.ExportDir, 0o755); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	for _, from := range []embed.FS{rules.FS, dashboards.FS} {
+	for _, from := range []embed.FS{rules.FS, dashboards.FS, nodeagent.FS} {
 		names, err := fs.Glob(from, "*")
 		if err != nil {
 			return err
@@ -41,7 +42,7 @@ func export(_ context.Context, o Options) error {
 			}
 		}
 	}
-	fmt.Fprintf(o.Stdout, "\nload %s in Prometheus (rule_files), merge prometheus.yml and alertmanager.yml (alertmanager-before-0.31.yml for older ones) into your own, import the dashboards into Grafana\n", rules.Bundle)
+	fmt.Fprintf(o.Stdout, "\nload %s in Prometheus (rule_files), merge prometheus.yml and alertmanager.yml (alertmanager-before-0.31.yml for older ones) into your own, import the dashboards into Grafana; start a Node.js service with --require=%s where its heap is to be read without a debug port\n", rules.Bundle, filepath.Join(o.ExportDir, nodeagent.Script))
 	return nil
 }
 

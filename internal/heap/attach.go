@@ -119,10 +119,14 @@ func (j *jvm) wake(ctx context.Context, m *machine, root int) error {
 	}})
 }
 
-// dial connects to the attach socket of a machine and makes sure that the machine itself is at the
-// other end.
+// dial connects to the attach socket of a machine.
 func (m *machine) dial(root int) (*net.UnixConn, error) {
-	name := fmt.Sprintf("tmp/.java_pid%d", m.nspid)
+	return dialBelow(root, fmt.Sprintf("tmp/.java_pid%d", m.nspid), m.member.PID, m.uid)
+}
+
+// dialBelow connects to a socket below the root of a process, following no link: a socket of the
+// process' user, at whose other end is that process.
+func dialBelow(root int, name string, pid int, uid uint32) (*net.UnixConn, error) {
 	fd, err := openBelow(root, name, unix.O_PATH)
 	if err != nil {
 		return nil, err
@@ -132,21 +136,21 @@ func (m *machine) dial(root int) (*net.UnixConn, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || st.Uid != m.uid {
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || st.Uid != uid {
 		return nil, fmt.Errorf("/%s is not a socket of its user", name)
 	}
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d", fd), Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPeer(conn, m.member.PID, m.uid); err != nil {
+	if err := checkPeer(conn, pid, uid); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-// checkPeer makes sure that a process, of a user, is at the other end of a socket; pid 0 is any.
+// checkPeer makes sure that a process, of a user, is at the other end of a socket.
 func checkPeer(conn *net.UnixConn, pid int, uid uint32) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -159,7 +163,7 @@ func checkPeer(conn *net.UnixConn, pid int, uid uint32) error {
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)
 	}
-	if pid != 0 && int(cred.Pid) != pid || cred.Uid != uid {
+	if int(cred.Pid) != pid || cred.Uid != uid {
 		return fmt.Errorf("process %d of user %d is at the other end, want %d of user %d: %w", cred.Pid, cred.Uid, pid, uid, syscall.EPERM)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 // The providers.
 const (
 	ProviderNode       = "node_inspector" // V8 inspector of Node.js
+	ProviderAgent      = "node_agent"     // preload script of a Node.js service
 	ProviderGo         = "go_pprof"       // net/http/pprof of a Go program
 	ProviderJVM        = "jvm"            // counters and attach socket of a Java virtual machine
 	ProviderPrometheus = "prometheus"     // the service's own metrics

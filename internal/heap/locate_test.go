@@ -34,7 +34,7 @@ func trackCommand(t *testing.T, text string) func() []proc.Member {
 	}
 }
 
-func locatedClient(t *testing.T, p *Pool, cfg Config, of Target) *Client {
+func locatedClient(t testing.TB, p *Pool, cfg Config, of Target) *Client {
 	t.Helper()
 	cfg.Validate(true, func(key, format string, args ...any) { t.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
 	of.Name = "t"

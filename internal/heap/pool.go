@@ -41,6 +41,9 @@ var providers = map[string]factory{
 		runtime: "json", example: "memory.heapUsed",
 		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
 	},
+	ProviderAgent: {
+		runtime: "node", keys: []string{"collect"}, collects: true, check: checkNodeAgent, open: newNodeAgent,
+	},
 	ProviderJVM: {
 		runtime: "jvm", keys: []string{"collect"}, collects: true, check: checkJVM, open: newJVM,
 	},
