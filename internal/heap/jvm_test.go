@@ -140,6 +140,9 @@ func TestJVMCollectors(t *testing.T) {
 		t.Run(gc, func(t *testing.T) {
 			j := startJava(t, nil, "-XX:+Use"+gc+"GC", "-Xmx256m", "-Xms64m")
 			c := jvmClient(t, newPool(t), j)
+			if u, err := c.Read(t.Context()); err != nil || u.Limit.Bytes != 256<<20 || u.Used.OK && u.Used.Bytes == 0 {
+				t.Errorf("before its first collection: %v, %v: nothing is not 0", u, err)
+			}
 			j.run("keep", 60)
 			j.run("gc", 0)
 			u, err := c.Read(t.Context())

@@ -164,5 +164,9 @@ func (h *perfHeap) usage() (Usage, error) {
 	if !found || limit <= 0 {
 		return Usage{}, errors.New("its hsperfdata file tells nothing about its heap")
 	}
-	return Usage{Used: Some(units.Bytes(used)), Committed: Some(units.Bytes(min(committed, limit))), Limit: Some(units.Bytes(limit))}, nil
+	u := Usage{Committed: Some(units.Bytes(min(committed, limit))), Limit: Some(units.Bytes(limit))}
+	if used > 0 { // some collectors tell nothing before their first collection
+		u.Used = Some(units.Bytes(used))
+	}
+	return u, nil
 }
