@@ -62,9 +62,12 @@ EOF
   section hits 'Inferring hits' \
     'What the watch of a cache counted beside what was really done, and the processor time of the watch. Goals: no error for readers one after the other at 10,000 opens a second, half a point with 64 beside each other, 2 % of a core. Where the kernel drops events the interval is left out, so the counts are lower and the ratio stays right.' \
     'examples/bench/hits/hits.sh'
-  section heap 'Heap of a Node.js process' \
-    'One reading over the session that is held, and over one that is opened for each sample. Goal: p99 of 2 ms.' \
-    "go test -run '^\$' -bench NodeRead ./internal/heap" bench
+  section heap 'Heap of a runtime' \
+    'One reading: of Node.js over the session that is held, over one that is opened for each sample, and through the preload script (goal: p99 of 2 ms, 1 ms of processor time of the exporter); of a Java virtual machine (goal: p99 of 0.5 ms); of a Go program. Then the latency of a Node.js target of its own while its heap is read never, each second and ten times a second, in turns.' \
+    "go test -run '^\$' -bench 'NodeRead|AgentRead|JVMRead|PprofRead|NodeTargetLatency' ./internal/heap" bench
+  section start 'Start' \
+    'The commands, and serve to the end of its first scrape, with 1,000 processes on the host. Goal for serve: 100 ms. What a command does not use is not opened.' \
+    'examples/bench/start/start.sh' 'sed s/^Benchmark//'
   section rules '40 rules over 500 series' \
     'One evaluation of the embedded evaluator. Goal: 10 ms.' \
     "go test -run '^\$' -bench 'Evaluate40Rules|Gather' -count 3 ./internal/eval" bench
