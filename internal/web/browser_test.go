@@ -92,6 +92,21 @@ func (p *tab) run(actions ...chromedp.Action) {
 	}
 }
 
+// take runs actions on a part of the page, again when the page has exchanged it meanwhile: its live
+// update puts new elements in place of the old ones.
+func (p *tab) take(actions ...chromedp.Action) {
+	p.t.Helper()
+	var err error
+	for range 10 {
+		if err = chromedp.Run(p.ctx, actions...); err == nil || !strings.Contains(err.Error(), "No node with given id") {
+			break
+		}
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // text is what a person reads, as the browser lays it out.
 func (p *tab) text() string {
 	p.t.Helper()
@@ -218,7 +233,7 @@ func TestBrowserStates(t *testing.T) {
 			p := open(b, t, serve(t, w)+tt.path, look(width, "light")...)
 			var text string
 			var png []byte
-			p.run(chromedp.Text(tt.part, &text, chromedp.ByQuery), chromedp.Screenshot(tt.part, &png, chromedp.ByQuery))
+			p.take(chromedp.Text(tt.part, &text, chromedp.ByQuery), chromedp.Screenshot(tt.part, &png, chromedp.ByQuery))
 			if !strings.Contains(strings.ReplaceAll(text, "\u00a0", " "), tt.want) {
 				t.Errorf("a person does not read %q in %q", tt.want, text)
 			}
