@@ -41,6 +41,7 @@ type question struct {
 	until    time.Time
 	broken   bool // an emergency has broken this cooldown already
 	level    series.Level
+	applies  bool // some step of the playbook applies at the level
 	now      time.Time
 	full     bool
 	draining bool
@@ -59,7 +60,7 @@ type verdict struct {
 // decide is the whole decision about one alert, in order.
 func decide(q question) verdict {
 	for _, rule := range []func(*question) (verdict, bool){
-		decideOurs, decideTarget, decidePlaybook, decideResolved, decideOpen, decideCooldown, decideRoom,
+		decideOurs, decideTarget, decidePlaybook, decideResolved, decideOpen, decideLevel, decideCooldown, decideRoom,
 	} {
 		if v, decided := rule(&q); decided {
 			return v
@@ -131,6 +132,16 @@ func decideOpen(q *question) (verdict, bool) {
 	return verdict{}, false
 }
 
+// decideLevel answers at once where a run would only leave out every step: an alert that comes again
+// each minute is not to fill the journal with that.
+func decideLevel(q *question) (verdict, bool) {
+	if q.applies {
+		return verdict{}, false
+	}
+	return verdict{disposition: alert.NoPlaybook, skip: SkipLevel, reason: fmt.Sprintf(
+		"no step of %s applies at level %s", q.alert.Playbook(), q.level)}, true
+}
+
 func decideCooldown(q *question) (verdict, bool) {
 	if !q.now.Before(q.until) || q.level == series.LevelEmergency && !q.broken {
 		return verdict{}, false
@@ -182,10 +193,15 @@ func falling(s Subject, r Reading) bool {
 	return (s == SubjectMemory || s == SubjectHeap) && r.Known && r.Level < series.LevelCritical && r.Ratio < fallingShare*r.Peak
 }
 
+// applies reports whether the step runs at a level.
+func (s *Step) applies(level series.Level) bool {
+	return len(s.When) == 0 || slices.Contains(s.When, level)
+}
+
 // skipStep says why a step of a run that an alert asked for is left out; "" when it is not.
 func skipStep(s Step, level series.Level, until, now time.Time) (reason, text string) {
 	switch {
-	case len(s.When) > 0 && !slices.Contains(s.When, level):
+	case !s.applies(level):
 		return SkipLevel, fmt.Sprintf("%s was left out at level %s", s, level)
 	case now.Before(until):
 		return SkipCooldown, fmt.Sprintf("%s was left out, its cooldown holds until %s", s, clock(until))

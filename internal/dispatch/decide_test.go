@@ -19,7 +19,7 @@ func TestDecide(t *testing.T) {
 			alert: &alert.Alert{Status: alert.StatusFiring, Labels: map[string]string{
 				alert.LabelInstance: "web-1:10042", alert.LabelTarget: "svc", alert.LabelPlaybook: "relieve_memory",
 			}},
-			known: []string{"web-1:10042"}, hasTarget: true, hasPlaybook: true, now: now, level: series.LevelCritical,
+			known: []string{"web-1:10042"}, hasTarget: true, hasPlaybook: true, applies: true, now: now, level: series.LevelCritical,
 			targets:   func() []string { return []string{"db", "svc"} },
 			playbooks: func() []string { return []string{"clean_temp", "relieve_memory"} },
 		}
@@ -57,6 +57,8 @@ func TestDecide(t *testing.T) {
 		{name: "another while the cooldown holds", change: []func(*question){held}, disposition: alert.Cooldown, skip: SkipCooldown, says: "2026-11-23T10:01:00Z"},
 		{name: "an emergency breaks the cooldown", change: []func(*question){held, emergency}, disposition: alert.Accepted, breaks: true, says: "once"},
 		{name: "once only", change: []func(*question){held, emergency, func(q *question) { q.broken = true }}, disposition: alert.Cooldown, skip: SkipCooldown, says: "once already"},
+		{name: "no step for the level", change: []func(*question){func(q *question) { q.applies = false }}, disposition: alert.NoPlaybook, skip: SkipLevel, says: "no step of relieve_memory applies at level critical"},
+		{name: "no step for the level while a run is open", change: []func(*question){func(q *question) { q.applies, q.open = false, true }}, disposition: alert.Accepted, join: true},
 		{name: "queue full", change: []func(*question){func(q *question) { q.full = true }}, disposition: alert.Refused, skip: SkipQueueFull, says: "come again"},
 		{name: "draining", change: []func(*question){func(q *question) { q.draining = true }}, disposition: alert.Refused, skip: SkipDraining, says: "come again"},
 		{name: "draining with a run open", change: []func(*question){func(q *question) { q.draining, q.open, q.served = true, true, true }}, disposition: alert.Refused, skip: SkipDraining},

@@ -219,6 +219,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 		playbooks: func() []string { return slices.Sorted(maps.Keys(target.Playbooks)) },
 		level:     levelOf(a), now: now, full: d.queued >= d.opts.QueueLength, draining: d.draining,
 	}
+	q.applies = slices.ContainsFunc(playbook.Steps, func(s Step) bool { return s.applies(q.level) })
 	alertKey := a.Key()
 	l.view(&q, alertKey)
 	v = decide(q)
