@@ -29,15 +29,7 @@ func WakeJVM(ctx context.Context, w heap.Sleeper) (err error) {
 		return err
 	}
 	defer h.Close()
-	number, err := proc.SignalNumber(wakeSignal)
-	if err != nil {
-		return err
-	}
-	handled, err := h.Handles(number)
-	if err == nil && !handled {
-		err = fmt.Errorf("process %d: %w %s: start it without -Xrs", w.Member.PID, proc.ErrNotHandled, wakeSignal)
-	}
-	if err != nil {
+	if err := mayWake(h, w.Member.PID); err != nil {
 		return err
 	}
 	tmp, err := unix.Openat2(w.Root, "tmp", &unix.OpenHow{
@@ -65,4 +57,33 @@ func WakeJVM(ctx context.Context, w heap.Sleeper) (err error) {
 		}
 	}
 	return nil
+}
+
+// mayWake refuses a process that would do something else on the signal: a Go program that handles it
+// ends, a web server stops serving, and a virtual machine that is stopped would look for the file
+// when it goes on, which is gone by then, and print its stacks.
+func mayWake(h *proc.Handle, pid int) error {
+	is, err := h.Maps(heap.LibJVM)
+	if err == nil && !is {
+		err = fmt.Errorf("process %d: %w: it has no %s mapped", pid, proc.ErrChanged, heap.LibJVM)
+	}
+	if err != nil {
+		return err
+	}
+	number, err := proc.SignalNumber(wakeSignal)
+	if err != nil {
+		return err
+	}
+	handled, err := h.Handles(number)
+	if err == nil && !handled {
+		err = fmt.Errorf("process %d: %w %s: start it without -Xrs", pid, proc.ErrNotHandled, wakeSignal)
+	}
+	if err != nil {
+		return err
+	}
+	stopped, err := h.Stopped()
+	if err == nil && stopped {
+		err = fmt.Errorf("process %d: %w: it is stopped, and nothing was sent to it", pid, heap.ErrBusy)
+	}
+	return err
 }

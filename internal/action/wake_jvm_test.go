@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,7 +52,13 @@ func startVM(t *testing.T, flags ...string) (heap.Sleeper, *exec.Cmd) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
-	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: "-cp " + dir + " Wait"}}}}})
+	return sleeperOf(t, "-cp "+dir+" Wait", nil), cmd
+}
+
+// sleeperOf finds the process with a command line. ready is whether its attach socket is there.
+func sleeperOf(t *testing.T, cmdline string, ready func() bool) heap.Sleeper {
+	t.Helper()
+	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: cmdline}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,22 +68,25 @@ func startVM(t *testing.T, flags ...string) (heap.Sleeper, *exec.Cmd) {
 	}
 	members := tracker.Members("t")
 	if len(members) != 1 {
-		t.Fatalf("%d members, want the virtual machine", len(members))
+		t.Fatalf("%d members, want the one that was started", len(members))
 	}
 	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(root) })
-	socket := fmt.Sprintf("/tmp/.java_pid%d", members[0].PID)
-	t.Cleanup(func() { os.Remove(socket) })
-	return heap.Sleeper{Member: members[0], UID: uint32(os.Getuid()), NSPID: members[0].PID, Root: root, Ready: func() bool {
-		c, err := net.Dial("unix", socket)
-		if err == nil {
-			c.Close()
+	if ready == nil {
+		socket := fmt.Sprintf("/tmp/.java_pid%d", members[0].PID)
+		t.Cleanup(func() { os.Remove(socket) })
+		ready = func() bool {
+			c, err := net.Dial("unix", socket)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
 		}
-		return err == nil
-	}}, cmd
+	}
+	return heap.Sleeper{Member: members[0], UID: uint32(os.Getuid()), NSPID: members[0].PID, Root: root, Ready: ready}
 }
 
 func TestWakeJVM(t *testing.T) {
@@ -119,5 +129,60 @@ func TestWakeJVMThatIsGone(t *testing.T) {
 	cmd.Wait()
 	if err := WakeJVM(t.Context(), s); !errors.Is(err, proc.ErrChanged) {
 		t.Errorf("%v, want ErrChanged", err)
+	}
+}
+
+// A program that is no virtual machine has a meaning of its own for the signal.
+func TestWakeJVMThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command("bash", "-c", `trap 'echo quit >'"$0"'/got' QUIT; echo ready; while sleep 0.05; do :; done`, dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	s := sleeperOf(t, dir, func() bool { return false })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := WakeJVM(ctx, s); !errors.Is(err, proc.ErrChanged) || !strings.Contains(err.Error(), "libjvm.so") {
+		t.Errorf("%v, want a refusal", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "got")); !os.IsNotExist(err) {
+		t.Errorf("it got the signal: %v", err)
+	}
+}
+
+// One that is stopped would look for the file when it goes on, and print its stacks then.
+func TestWakeJVMThatIsStopped(t *testing.T) {
+	s, cmd := startVM(t)
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Signal(syscall.SIGCONT)
+	h, err := proc.Hold(s.Member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for stopped := false; !stopped; <-time.After(time.Millisecond) {
+		if stopped, err = h.Stopped(); err != nil || time.Now().After(deadline) {
+			t.Fatalf("it does not stop: %v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := WakeJVM(ctx, s); !errors.Is(err, heap.ErrBusy) || !strings.Contains(err.Error(), "nothing was sent") {
+		t.Errorf("%v, want ErrBusy", err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Member.PID))
+	if err != nil || !strings.Contains(string(status), "ShdPnd:\t0000000000000000") {
+		t.Errorf("a signal waits for it: %v", err)
 	}
 }

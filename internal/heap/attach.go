@@ -37,6 +37,9 @@ func (j *jvm) collect(ctx context.Context, _ string) (before, after Usage, err e
 	if err != nil {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
+	if j.sealed(m) {
+		return before, Usage{}, fmt.Errorf("process %d: %w: it runs with -XX:+DisableAttachMechanism: remove that flag, or write collect: {mode: off}", m.member.PID, ErrCannotCollect)
+	}
 	sent, err := j.ask(ctx, m)
 	if _, answered := errors.AsType[*answerError](err); answered {
 		return before, Usage{}, err
@@ -50,6 +53,14 @@ func (j *jvm) collect(ctx context.Context, _ string) (before, after Usage, err e
 		after, _, _ = j.read(m.member) // absent when it fails: the collection has ended all the same
 	}
 	return before, after, nil
+}
+
+// sealed reports whether a machine lets nobody attach. It would take the signal that opens the
+// socket for a request to print its stacks.
+func (j *jvm) sealed(m *machine) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return m.sealed
 }
 
 // ask sends the request and waits for its answer. sent says whether the machine may have got it.
@@ -101,6 +112,9 @@ func judgeAttach(answer []byte) error {
 	}
 	if status != 0 {
 		return &answerError{fmt.Errorf("it refused GC.run with status %d: %s", status, clip(string(text)))}
+	}
+	if bytes.Contains(text, []byte("no GC has been performed")) { // JDK 8 with -XX:+DisableExplicitGC
+		return &answerError{fmt.Errorf("%w: it says: %s", ErrCannotCollect, clip(string(text)))}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -203,7 +204,7 @@ func TestJVMWithoutItsFile(t *testing.T) {
 	j := startJava(t, nil, "-XX:-UsePerfData")
 	c := jvmClient(t, newPool(t), j)
 	_, err := c.Read(t.Context())
-	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "-XX:-UsePerfData") || !strings.Contains(err.Error(), "write another provider") {
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "keeps no counters: it runs with -XX:-UsePerfData") || !strings.Contains(err.Error(), "write another provider") {
 		t.Errorf("%v, want the reason and what to do", err)
 	}
 	if _, _, err := c.Collect(t.Context()); err == nil || errors.Is(err, ErrUnknown) {
@@ -263,47 +264,81 @@ func TestJVMRestarts(t *testing.T) {
 	if len(b.machines) != 0 {
 		t.Errorf("%d files are held of processes that have ended", len(b.machines))
 	}
+	startJava(t, nil, "-Xmx32m", j.mark)
+	if u, err := c.Read(t.Context()); err != nil || u.Limit.Bytes != 32<<20 {
+		t.Errorf("started anew with another limit: %v, %v, want 32MiB", u, err)
+	}
 	c.Close()
 	if _, err := c.Read(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
 }
 
+// fakeProc is a procfs with processes whose root is a folder of the test.
+type fakeProc struct {
+	t            testing.TB
+	procfs, root string
+}
+
+func newFakeProc(t testing.TB) *fakeProc {
+	t.Helper()
+	f := &fakeProc{t: t, procfs: t.TempDir(), root: t.TempDir()}
+	f.must(os.MkdirAll(filepath.Join(f.root, "tmp/hsperfdata_svc"), 0o755))
+	return f
+}
+
+func (f *fakeProc) must(errs ...error) {
+	f.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// add makes a process of this user which has the files mapped.
+func (f *fakeProc) add(pid int, mapped ...string) {
+	f.t.Helper()
+	own := filepath.Join(f.procfs, strconv.Itoa(pid))
+	uid := os.Getuid()
+	f.must(os.MkdirAll(own, 0o755), os.RemoveAll(filepath.Join(own, "root")), os.Symlink(f.root, filepath.Join(own, "root")),
+		os.WriteFile(filepath.Join(own, "status"), fmt.Appendf(nil, "Name:\tjava\nUid:\t%d\t%d\t%d\t%d\nNSpid:\t%d\t7\n", uid, uid, uid, uid, pid), 0o600),
+		os.WriteFile(filepath.Join(own, "statm"), []byte("100 10 1 1 0 1 0\n"), 0o600))
+	f.maps(pid, mapped...)
+}
+
+func (f *fakeProc) maps(pid int, mapped ...string) {
+	f.t.Helper()
+	var b []byte
+	for _, name := range mapped {
+		b = fmt.Appendf(b, "7f50df000000-7f50df008000 rw-s 00000000 08:01 77      %s\n", name)
+	}
+	f.must(os.WriteFile(filepath.Join(f.procfs, strconv.Itoa(pid), "maps"), b, 0o600))
+}
+
+func (f *fakeProc) client(members func() []proc.Member) *jvm {
+	j := &jvm{target: &target{}, procfs: f.procfs, now: time.Now, machines: make(map[machineKey]*machine), misses: make(map[machineKey]miss)}
+	j.target.now.Store(&Target{Members: members})
+	return j
+}
+
+const fakeCounters, fakeLibrary = "/tmp/hsperfdata_svc/7", "/usr/lib/jvm/lib/server/libjvm.so"
+
 // What is not there, or not as it should be, below the root of a process.
 func TestJVMHostileFiles(t *testing.T) {
-	root := t.TempDir()
+	fake := newFakeProc(t)
 	pid := os.Getpid()
-	procfs := t.TempDir()
-	own := filepath.Join(procfs, strconv.Itoa(pid))
-	for _, err := range []error{
-		os.Mkdir(own, 0o755), os.Symlink(root, filepath.Join(own, "root")),
-		os.WriteFile(filepath.Join(own, "status"), fmt.Appendf(nil, "Name:\tjava\nUid:\t%d\t%d\t%d\t%d\nNSpid:\t%d\t7\n", os.Getuid(), os.Getuid(), os.Getuid(), os.Getuid(), pid), 0o644),
-		os.MkdirAll(filepath.Join(root, "etc"), 0o755), os.WriteFile(filepath.Join(root, "etc/passwd"), fmt.Appendf(nil, "junk\nsvc:x:%d:1::/:/bin/sh\n", os.Getuid()), 0o644),
-		os.MkdirAll(filepath.Join(root, "tmp/hsperfdata_svc"), 0o755),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	file := filepath.Join(root, "tmp/hsperfdata_svc/7")
-	read := func() error {
-		j := &jvm{target: &target{}, procfs: procfs, machines: make(map[machineKey]*machine)}
-		j.target.now.Store(&Target{Members: func() []proc.Member { return []proc.Member{{PID: pid}} }})
-		defer j.close()
-		_, err := j.Read(t.Context())
-		return err
-	}
+	fake.add(pid, fakeLibrary, fakeCounters)
+	file := filepath.Join(fake.root, fakeCounters)
 	f := func(what string, make func() error, want string) {
 		t.Helper()
 		os.RemoveAll(file)
-		if err := make(); err != nil {
-			t.Fatal(err)
-		}
-		if err := read(); err == nil || !strings.Contains(err.Error(), want) {
+		fake.must(make())
+		j := fake.client(func() []proc.Member { return []proc.Member{{PID: pid}} })
+		defer j.close()
+		if _, err := j.Read(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
 	}
-	f("nothing", func() error { return nil }, "has no /tmp/hsperfdata_svc/7")
+	f("nothing", func() error { return nil }, "open /tmp/hsperfdata_svc/7: no such file")
 	f("a link", func() error { return os.Symlink("/etc/passwd", file) }, "open /tmp/hsperfdata_svc/7: too many levels")
 	f("a fifo", func() error { return syscall.Mkfifo(file, 0o600) }, "is not a file of its user")
 	f("a folder", func() error { return os.Mkdir(file, 0o700) }, "is not a file of its user")
@@ -328,34 +363,184 @@ func TestJVMHostileFiles(t *testing.T) {
 	}
 }
 
+// The file that a process has mapped is the one that is read, and what it has mapped tells what it is.
+func TestJVMIsKnownByWhatItMaps(t *testing.T) {
+	data, err := os.ReadFile("testdata/hsperfdata-g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := newFakeProc(t)
+	fake.must(os.WriteFile(filepath.Join(fake.root, fakeCounters), data, 0o600))
+	f := func(want string, mapped ...string) {
+		t.Helper()
+		fake.add(9, mapped...)
+		j := fake.client(func() []proc.Member { return []proc.Member{{PID: 9}} })
+		defer j.close()
+		u, err := j.Read(t.Context())
+		if want == "" && (err != nil || u.Limit.Bytes != 256<<20) || want != "" && (!errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, %v, want %q", mapped, u, err, want)
+		}
+	}
+	f("", fakeCounters, fakeLibrary)
+	f("", "/srv/jail"+fakeCounters, fakeLibrary) // the kernel's path begins above the process' root
+	f("it is no Java virtual machine", "/usr/bin/sh")
+	f("it is no Java virtual machine", fakeCounters, "/opt/libjvm.so.d/x") // what jstat has mapped
+	f("keeps no counters: it runs with -XX:-UsePerfData", fakeLibrary, "/tmp/hsperfdata_svc/7.txt", "/tmp/7")
+	f("which somebody has removed", fakeLibrary, fakeCounters+" (deleted)")
+}
+
+// A shell beside the virtual machine is no failure, is not what an error is about, and is looked at
+// again less and less often; it may become one all the same.
+func TestJVMBesideAShell(t *testing.T) {
+	data, err := os.ReadFile("testdata/hsperfdata-g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := newFakeProc(t)
+	fake.must(os.WriteFile(filepath.Join(fake.root, fakeCounters), data, 0o600))
+	fake.add(1, "/usr/bin/sh")
+	fake.add(2, fakeLibrary)
+	members := []proc.Member{{PID: 1}, {PID: 2}}
+	j := fake.client(func() []proc.Member { return members })
+	defer j.close()
+	now := time.Unix(0, 0)
+	j.now = func() time.Time { return now }
+	if _, err := j.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "process 2 keeps no counters") {
+		t.Errorf("%v, want what is wrong with the virtual machine", err)
+	}
+	fake.maps(1, fakeLibrary, fakeCounters)
+	if _, err := j.Read(t.Context()); err == nil {
+		t.Error("it was looked at again at once")
+	}
+	now = now.Add(firstLookAgain)
+	if u, err := j.Read(t.Context()); err != nil || u.Limit.Bytes != 256<<20 {
+		t.Errorf("%v, %v, want the shell's heap, which is a virtual machine by now", u, err)
+	}
+	for range 20 {
+		now = now.Add(lastLookAgain)
+		j.Read(t.Context())
+	}
+	if wait := j.misses[machineKey{pid: 2}].wait; wait != lastLookAgain {
+		t.Errorf("the next look is after %s, want %s", wait, lastLookAgain)
+	}
+	members = nil
+	if _, err := j.Read(t.Context()); !errors.Is(err, ErrNoProcess) || len(j.misses)+len(j.machines) != 0 {
+		t.Errorf("%v, and %d processes are remembered that have ended", err, len(j.misses)+len(j.machines))
+	}
+}
+
+// Counters stay as they were when their process has ended: they are not read any more, even before
+// the listing of processes shows it.
+func TestJVMThatHasEndedIsNotRead(t *testing.T) {
+	j := startJava(t, nil, "-XX:+UseSerialGC", "-Xmx64m")
+	c := jvmClient(t, newPool(t), j)
+	backend := c.shared.backend.(*jvm)
+	members := backend.target.members()
+	backend.target.now.Store(&Target{Members: func() []proc.Member { return members }})
+	if u, err := c.Read(t.Context()); err != nil || !u.Limit.OK {
+		t.Fatalf("%v, %v", u, err)
+	}
+	j.cmd.Process.Kill()
+	for range j.lines { // ends with the process, which nobody has waited for yet
+	}
+	if u, err := c.Read(t.Context()); !errors.Is(err, ErrUnreachable) || u != (Usage{}) {
+		t.Errorf("killed: %v, %v, want no reading", u, err)
+	}
+	j.cmd.Wait()
+	if u, err := c.Read(t.Context()); !errors.Is(err, ErrUnreachable) || u != (Usage{}) {
+		t.Errorf("waited for: %v, %v, want no reading", u, err)
+	}
+	if _, _, err := c.Collect(t.Context()); !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrUnknown) {
+		t.Errorf("collect: %v, want that nothing was asked for", err)
+	}
+}
+
+// A process that has the pid of a virtual machine that was killed is not taken for it: its counters
+// would be those of the dead, and many programs end by the signal that opens an attach socket.
+func TestJVMPidThatWasAnothers(t *testing.T) {
+	data, err := os.ReadFile("testdata/hsperfdata-g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := "/tmp/hsperfdata_" + user.Username
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	stale := filepath.Join(dir, strconv.Itoa(cmd.Process.Pid))
+	if err := os.WriteFile(stale, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(stale)
+	woken := false
+	c := locatedClient(t, newPool(t), Config{Provider: ProviderJVM}, Target{
+		Members: func() []proc.Member { return []proc.Member{{PID: cmd.Process.Pid}} },
+		Wake:    func(context.Context, Sleeper) error { woken = true; return errors.New("no") },
+	})
+	if u, err := c.Read(t.Context()); !errors.Is(err, errNoMachine) {
+		t.Errorf("%v, %v, want that it is no virtual machine", u, err)
+	}
+	if _, _, err := c.Collect(t.Context()); !errors.Is(err, errNoMachine) || woken {
+		t.Errorf("collect: %v, sent a signal: %v", err, woken)
+	}
+}
+
+// One that lets nobody attach takes the signal for a request to print its stacks: it gets none.
+func TestJVMThatLetsNobodyAttach(t *testing.T) {
+	j := startJava(t, nil, "-XX:+DisableAttachMechanism", "-Xmx64m")
+	woken := false
+	c := jvmClient(t, newPool(t), j)
+	of := *c.shared.of.now.Load()
+	of.Wake = func(context.Context, Sleeper) error { woken = true; return errors.New("no") }
+	c.shared.of.now.Store(&of)
+	if u, err := c.Read(t.Context()); err != nil || u.Limit.Bytes != 64<<20 {
+		t.Errorf("%v, %v, want that it is read all the same", u, err)
+	}
+	_, _, err := c.Collect(t.Context())
+	if !errors.Is(err, ErrCannotCollect) || !strings.Contains(err.Error(), "-XX:+DisableAttachMechanism") || woken {
+		t.Errorf("%v, sent a signal: %v", err, woken)
+	}
+}
+
+// G1 counts each region of new objects as it fills, and not only when it collects.
+func TestJVMG1BetweenCollections(t *testing.T) {
+	j := startJava(t, nil, "-XX:+UseG1GC", "-Xmx256m", "-Xms256m", "-Xmn128m", "-XX:G1HeapRegionSize=4m")
+	c := jvmClient(t, newPool(t), j)
+	j.run("keep", 40)
+	u, err := c.Read(t.Context())
+	if err != nil || u.Used.Bytes < 32<<20 || u.Used.Bytes > 48<<20 {
+		t.Errorf("%v, %v, want the 40 MiB to within two regions, without a collection", u, err)
+	}
+}
+
 // A thousand processes that come and go leave no descriptor.
 func TestJVMLeavesNothing(t *testing.T) {
 	data, err := os.ReadFile("testdata/hsperfdata-g1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, procfs := t.TempDir(), t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, "tmp", fmt.Sprintf("hsperfdata_%d", os.Getuid())), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	fake := newFakeProc(t)
+	fake.must(os.WriteFile(filepath.Join(fake.root, fakeCounters), data, 0o600))
 	member := proc.Member{}
-	j := &jvm{target: &target{}, procfs: procfs, machines: make(map[machineKey]*machine)}
-	j.target.now.Store(&Target{Members: func() []proc.Member { return []proc.Member{member} }})
+	j := fake.client(func() []proc.Member { return []proc.Member{member} })
 	before := openDescriptors(t)
 	for pid := 1; pid <= 1000; pid++ {
-		own := filepath.Join(procfs, strconv.Itoa(pid))
-		file := filepath.Join(root, "tmp", fmt.Sprintf("hsperfdata_%d", os.Getuid()), strconv.Itoa(pid))
-		status := fmt.Sprintf("Uid:\t%d\t%d\t%d\t%d\n", os.Getuid(), os.Getuid(), os.Getuid(), os.Getuid())
-		if err := errors.Join(os.Mkdir(own, 0o755), os.Symlink(root, filepath.Join(own, "root")), os.WriteFile(filepath.Join(own, "status"), []byte(status), 0o644), os.WriteFile(file, data, 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		fake.add(pid, fakeLibrary, fakeCounters)
 		member = proc.Member{PID: pid}
 		if u, err := j.Read(t.Context()); err != nil || u.Limit.Bytes != 256<<20 {
 			t.Fatalf("%d: %v, %v", pid, u, err)
 		}
 	}
 	if len(j.machines) != 1 {
-		t.Errorf("%d files are held, want that of the last", len(j.machines))
+		t.Errorf("the files of %d processes are held, want those of the last", len(j.machines))
 	}
 	j.close()
 	if after := openDescriptors(t); after > before {
@@ -384,6 +569,7 @@ func TestJudgeAttach(t *testing.T) {
 	f("", "without an answer", false)
 	f("0", "without an answer", false)
 	f("OK\n", `"OK", which is no status`, false)
+	f("0\nExplicit GC is disabled, no GC has been performed.\n", "no collection can be asked for", true)
 	f("101\nProtocol version not supported\n", "status 101: Protocol version", true)
 	f("1\njava.lang.SecurityException\n", "refused GC.run with status 1", true)
 }

@@ -107,10 +107,21 @@ func (n *nodeAgent) fullest(ctx context.Context) (best Usage, of *agent, err err
 	return best, of, nil
 }
 
-// worse prefers the error that says more: a process without the script stands beside those that
-// have it, as a shell that started them does.
+// worse prefers the error that says more: a process without the script, or that is no virtual
+// machine, stands beside those that are meant, as a shell that started them does.
 func worse(a, b error) error {
-	if a == nil || errors.Is(a, ErrUnreachable) && !errors.Is(b, ErrUnreachable) {
+	rank := func(err error) int {
+		switch {
+		case err == nil:
+			return 0
+		case errors.Is(err, errNoMachine):
+			return 1
+		case errors.Is(err, ErrUnreachable):
+			return 2
+		}
+		return 3
+	}
+	if rank(b) > rank(a) {
 		return b
 	}
 	return a

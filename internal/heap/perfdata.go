@@ -40,6 +40,8 @@ type perfHeap struct {
 	generations [perfGenerations]generation
 	// shared says that each generation may grow to the whole heap: G1, ZGC, Shenandoah.
 	shared bool
+	// sealed says that it was started with -XX:+DisableAttachMechanism.
+	sealed bool
 }
 
 // decodePerfData reads the heap's counters. The file changes while it is read, and whoever runs the
@@ -90,11 +92,14 @@ func (h *perfHeap) take(order binary.ByteOrder, e []byte) {
 		return
 	}
 	name, _, ok := bytes.Cut(e[nameAt:], []byte{0})
+	value := e[dataAt:]
+	if string(name) == "sun.rt.jvmCapabilities" { // "1100...": the first says whether it can be attached to
+		h.sealed = value[0] == '0'
+	}
 	rest, of := bytes.CutPrefix(name, []byte("sun.gc."))
 	if !ok || !of {
 		return
 	}
-	value := e[dataAt:]
 	switch {
 	case kind == perfLong && vector == 0 && len(value) >= 8:
 		h.number(rest, int64(order.Uint64(value)))

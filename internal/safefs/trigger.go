@@ -15,9 +15,9 @@ type Trigger struct {
 	ino   uint64
 }
 
-// PlaceTrigger makes an empty file of mode 0600 in an open folder, for a user where this process
-// may give it away. It fails when anything of that name is there. The folder must stay open until
-// Remove.
+// PlaceTrigger makes an empty file of mode 0600 in an open folder, of a user: this process' own, or
+// another where it may give files away. It fails when anything of that name is there. The folder
+// must stay open until Remove.
 func PlaceTrigger(dirfd int, name string, uid int) (*Trigger, error) {
 	fd, err := unix.Openat(dirfd, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -30,8 +30,10 @@ func PlaceTrigger(dirfd int, name string, uid int) (*Trigger, error) {
 		return nil, fmt.Errorf("look at %s, which was made and stays: %w", name, err)
 	}
 	t.dev, t.ino = st.Dev, st.Ino
-	if err := unix.Fchown(fd, uid, -1); err != nil && !errors.Is(err, unix.EPERM) {
-		return nil, errors.Join(fmt.Errorf("give %s to user %d: %w", name, uid, err), t.Remove())
+	if int(st.Uid) != uid {
+		if err := unix.Fchown(fd, uid, -1); err != nil {
+			return nil, errors.Join(fmt.Errorf("give %s to user %d: %w: run as that user or as root", name, uid, err), t.Remove())
+		}
 	}
 	return t, nil
 }
