@@ -83,8 +83,9 @@ type ProbeOptions struct {
 	Prober Prober // default: a client of the config's endpoint
 	Store  *series.Store
 	// Started, when set, tells when the oldest process of the target started; ok is false while it
-	// has none. Without it there is no startup duration.
-	Started func() (start time.Time, ok bool)
+	// has none. The id is that start's own and stays the same when the clock is set. Without it
+	// there is no startup duration.
+	Started func() (start time.Time, id uint64, ok bool)
 	Now     func() time.Time // default time.Now
 }
 
@@ -95,6 +96,8 @@ type Probe struct {
 	began time.Time
 	start time.Time // of the process that is or was waited for
 	ready bool      // a good probe came since
+	id    uint64    // of the oldest process at the last look
+	good  time.Time // of the last good probe
 
 	starting atomic.Bool
 }
@@ -141,16 +144,22 @@ func (p *Probe) Sample(ctx context.Context, b *series.Batch) error {
 	return nil
 }
 
-// follow takes note of a start of the target and reports whether it runs, as far as is known.
+// follow takes note of a start of the target and reports whether it runs, as far as is known. A
+// service that answered after the start of its oldest process had begun did not start with it:
+// others, older ones, have ended since.
 func (p *Probe) follow() bool {
 	if p.opts.Started == nil {
 		return true
 	}
-	start, ok := p.opts.Started()
-	if ok && !start.IsZero() && !start.Equal(p.start) {
+	start, id, ok := p.opts.Started()
+	if !ok || start.IsZero() || id == p.id {
+		return ok
+	}
+	p.id = id
+	if p.good.IsZero() || start.After(p.good) {
 		p.start, p.ready = start, false
 	}
-	return ok
+	return true
 }
 
 // startup publishes how long the start took. A service that was ready before it was first probed
@@ -163,6 +172,9 @@ func (p *Probe) startup(b *series.Batch, success bool) {
 	}
 	first := !p.ready
 	p.ready = true
+	if success {
+		p.good = now
+	}
 	if first && p.start.After(p.began) {
 		b.Set(StartupDuration, max(0, now.Sub(p.start).Seconds()), p.opts.Target)
 		return

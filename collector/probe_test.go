@@ -65,12 +65,13 @@ func TestProbePublishes(t *testing.T) {
 func TestProbeStartup(t *testing.T) {
 	base := time.Unix(1_800_000_000, 0)
 	now, start, running := base, base.Add(-time.Hour), true
+	id := func() uint64 { return uint64(start.UnixMilli()) }
 	r := &fakeProber{}
 	store := series.NewStore(series.Options{})
 	in := &sampled{store: store}
 	o := ProbeOptions{
 		Target: "svc", Config: probeConfig(t, ProbeConfig{}), Prober: r, Store: store,
-		Started: func() (time.Time, bool) { return start, running }, Now: func() time.Time { return now },
+		Started: func() (time.Time, uint64, bool) { return start, id(), running }, Now: func() time.Time { return now },
 	}
 	p := NewProbe(o)
 	good, bad := fetch.Outcome{Status: 200, Duration: time.Millisecond}, fetch.Outcome{Err: fetch.ErrUnreachable}
@@ -112,6 +113,47 @@ func TestProbeStartup(t *testing.T) {
 	if got, err := in.take(t, p, now.Add(time.Second)); !errors.Is(err, ErrAbsent) || got["probe_max_duration_seconds[svc]"] != 0.2 {
 		t.Errorf("without processes: %v, %v, want absent", got, err)
 	}
+}
+
+// The oldest of several processes may end, and the clock may be set: neither is a start of a service
+// that answered all the time.
+func TestProbeStartupOfAServiceThatNeverStopped(t *testing.T) {
+	base := time.Unix(1_800_000_000, 0)
+	now, start, id := base, base.Add(-time.Hour), uint64(1)
+	r := &fakeProber{}
+	store := series.NewStore(series.Options{})
+	in := &sampled{store: store}
+	p := NewProbe(ProbeOptions{
+		Target: "svc", Config: probeConfig(t, ProbeConfig{}), Prober: r, Store: store,
+		Started: func() (time.Time, uint64, bool) { return start, id, true }, Now: func() time.Time { return now },
+	})
+	good, bad := fetch.Outcome{Status: 200, Duration: time.Millisecond}, fetch.Outcome{Err: fetch.ErrUnreachable}
+	f := func(what string, after time.Duration, out fetch.Outcome, want float64) {
+		t.Helper()
+		now, r.out = now.Add(after), out
+		got, err := in.take(t, p, now)
+		v, ok := got["startup_duration_seconds[svc]"]
+		if !ok {
+			v = -1
+		}
+		if err != nil || v != want || p.Starting() {
+			t.Errorf("%s: %v, starting %v, %v, want %v", what, got, p.Starting(), err, want)
+		}
+	}
+	f("it ran before", 0, good, -1)
+	start, id = now.Add(time.Second), 2
+	f("a start that was watched", 3*time.Second, good, 2)
+	worker := now.Add(time.Second)
+	f("a worker starts beside it", 5*time.Second, good, 2)
+	f("and both answer", time.Hour, good, 2)
+	start, id = worker, 3
+	f("the oldest ends, the worker stays", time.Second, good, 2)
+	f("the worker fails", time.Second, bad, 2)
+	f("and answers again", time.Second, good, 2)
+	start = start.Add(2 * time.Hour)
+	f("the clock is set ahead", 2*time.Hour, good, 2)
+	start = start.Add(-4 * time.Hour)
+	f("and back", -4*time.Hour, good, 2)
 }
 
 func TestProbeOfAService(t *testing.T) {

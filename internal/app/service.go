@@ -55,13 +55,13 @@ func (g *graph) running(t *config.Target) func() bool {
 }
 
 // started tells when the oldest process of a target started; nil when it watches none.
-func (g *graph) started(t *config.Target) func() (time.Time, bool) {
+func (g *graph) started(t *config.Target) func() (time.Time, uint64, bool) {
 	if t.Processes == nil {
 		return nil
 	}
 	name := t.Name
-	return func() (time.Time, bool) {
+	return func() (time.Time, uint64, bool) {
 		u, err := g.tracker.Usage(name)
-		return u.Oldest, err != nil || u.Processes > 0
+		return u.Oldest, u.OldestTicks, err != nil || u.Processes > 0
 	}
 }

@@ -52,6 +52,8 @@ type Usage struct {
 	Starts     uint64    // processes that joined since the Tracker's first listing
 	Exits      uint64    // processes that left
 	Oldest     time.Time // start of the oldest member; zero when there is none or it is not known
+	// OldestTicks is that start in clock ticks after the boot: it stays when the clock is set.
+	OldestTicks uint64
 
 	// Resident, Anon and Used, in bytes, are valid when Err is nil and there are processes.
 	// Resident is the sum of the members' RSS and Anon of its anonymous part. Used is the sum of

@@ -484,7 +484,7 @@ func (t *Tracker) publishGroup(g *group) {
 	s := &g.sum
 	u := Usage{
 		Target: g.name, Discovered: g.discovered, Processes: g.members,
-		Starts: g.starts, Exits: g.exits, Population: g.population, Oldest: t.startOf(s.oldest),
+		Starts: g.starts, Exits: g.exits, Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
 		File: s.file, Shmem: s.shmem, Swap: s.swap, Parts: !s.noParts && g.members > 0,
 		CgroupV2: g.v2, CgroupV1: g.v1, Peak: s.peak,
