@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -279,6 +280,7 @@ func TestArchitectureChecksCatch(t *testing.T) {
 import (
 	"os"
 	"os/exec"
+	"os/exec"
 	unix "golang.org/x/sys/unix"
 )
 func f(file *os.File) {
@@ -301,5 +303,23 @@ func f(file *os.File) {
 	want := []string{".Truncate", "golang.org/x/sys/unix.Kill", "os.Exit", "os.Remove", "os/exec.*"}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
+// TestTopLevel keeps what was left behind by a trial out of the repository.
+func TestTopLevel(t *testing.T) {
+	out, err := exec.Command("git", "ls-files").Output()
+	if err != nil {
+		t.Skipf("not a git work tree: %v", err)
+	}
+	allowed := []string{
+		"go.mod", "go.sum", "main.go", "collector", "rules", "dashboards", "Makefile", "README.md", "internal", "deploy", "docs", "examples",
+		"LICENSE", "CHANGELOG.md", "main_test.go", "arch_test.go", "links_test.go",
+	}
+	for name := range strings.Lines(string(out)) {
+		top, _, _ := strings.Cut(strings.TrimSpace(name), "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(allowed, top) {
+			t.Errorf("%s does not belong to the top level", top)
+		}
 	}
 }

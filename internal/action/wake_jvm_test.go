@@ -63,12 +63,15 @@ func sleeperOf(t *testing.T, cmdline string, ready func() bool) heap.Sleeper {
 		t.Fatal(err)
 	}
 	defer tracker.Close()
-	if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	members := tracker.Members("t")
-	if len(members) != 1 {
-		t.Fatalf("%d members, want the one that was started", len(members))
+	// A child that was just forked has the command line of its parent until it runs its own program.
+	var members []proc.Member
+	for deadline := time.Now().Add(10 * time.Second); len(members) != 1; <-time.After(time.Millisecond) {
+		if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if members = tracker.Members("t"); time.Now().After(deadline) {
+			t.Fatalf("%d members, want the one that was started", len(members))
+		}
 	}
 	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
