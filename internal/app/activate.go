@@ -31,22 +31,22 @@ func (g *graph) activator(t *config.Target, p *parts) func(context.Context, proc
 	return func(ctx context.Context, m proc.Member) error {
 		j := p.journal()
 		if j == nil || !j.Durable() {
-			return errors.New("there is no durable journal, so no signal is sent: write journal: {dir: ...}")
+			return fmt.Errorf("%w: there is no durable journal: write journal: {dir: ...}", heap.ErrNotSent)
 		}
 		h, err := proc.Hold(m)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", heap.ErrNotSent, err)
 		}
 		defer h.Close()
 		if name := filepath.Base(h.Exe()); !slices.Contains(nodePrograms, name) {
-			return fmt.Errorf("it runs %s, which is not node: nobody knows what it does on %s", h.Exe(), signalActivate)
+			return fmt.Errorf("%w: it runs %s, which is not node: nobody knows what it does on %s", heap.ErrNotSent, h.Exe(), signalActivate)
 		}
 		id, err := j.Begin(ctx, journal.Record{
 			Time: p.now(), Target: target, Step: 1, Action: dispatch.ActionSignal, Trigger: sourceHeap, Mode: dispatch.ModeEnforce,
 			Intent: fmt.Sprintf("send %s to process %d (%s), so that it opens its inspector", signalActivate, m.PID, h.Exe()),
 		})
 		if err != nil {
-			return fmt.Errorf("no signal is sent: %w", err)
+			return fmt.Errorf("%w: %w", heap.ErrNotSent, err)
 		}
 		err = h.Signal(signalActivate)
 		p.logger.Info("asked a process to open its inspector", "target", target, "pid", m.PID, "signal", signalActivate, "err", err)

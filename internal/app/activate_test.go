@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os/exec"
 	"strings"
@@ -60,14 +61,14 @@ func TestActivator(t *testing.T) {
 	}
 	target.Mode = config.Enforce
 	activate := g.activator(&target, p)
-	if err := activate(t.Context(), members[0]); err == nil || !strings.Contains(err.Error(), "which is not node") {
+	if err := activate(t.Context(), members[0]); !errors.Is(err, heap.ErrNotSent) || !strings.Contains(err.Error(), "which is not node") {
 		t.Errorf("a shell: %v, want a refusal", err)
 	}
 	if records, _, err := j.Query(journal.Filter{}); err != nil || len(records) != 0 {
 		t.Errorf("records %v, %v, want none: nothing was to be done", records, err)
 	}
 	p.journal = func() *journal.Journal { return nil }
-	if err := activate(context.Background(), members[0]); err == nil || !strings.Contains(err.Error(), "no durable journal") {
+	if err := activate(context.Background(), members[0]); !errors.Is(err, heap.ErrNotSent) || !strings.Contains(err.Error(), "no durable journal") {
 		t.Errorf("without a journal: %v, want a refusal", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -103,7 +104,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,
-			Ports: func(m proc.Member) ([]int, error) { return proc.Ports(o.ProcFS, m) },
+			Ports: func(m proc.Member) ([]netip.AddrPort, error) { return proc.Ports(o.ProcFS, m) },
 		}), opens: hitrate.NewPool(o.Now, providers),
 	}
 	a.parts.clock = newClock(o.Now, func() *journal.Journal { return a.journal })

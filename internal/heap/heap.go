@@ -29,6 +29,8 @@ var (
 	ErrUnknown = errors.New("outcome of the collection is unknown")
 	// ErrCannotCollect says that the provider reads only.
 	ErrCannotCollect = errors.New("no collection can be asked for")
+	// ErrNotSent says that a process was not asked to open its inspector.
+	ErrNotSent = errors.New("nothing was sent")
 	// ErrNotConfigured says that the target has no heap provider.
 	ErrNotConfigured = errors.New("no heap provider is configured")
 	// ErrClosed says that the client was closed.

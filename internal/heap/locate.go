@@ -1,12 +1,14 @@
 package heap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -17,33 +19,42 @@ const (
 	maxAskedMembers      = 64
 	maxAskedPorts        = 16 // per member and start; the inspector's usual port comes first
 	askTimeout           = 300 * time.Millisecond
+	silentPause          = time.Minute // before a port that did not answer is asked again
+	maxSilent            = 5           // times that such a port is asked
 	activatePoll         = 20 * time.Millisecond
 )
 
 // ActivateSIGUSR1 makes Node.js open its inspector by a signal.
 const ActivateSIGUSR1 = "sigusr1"
 
-// place is a port of one start of a process.
+// place is where one start of a process listens.
 type place struct {
 	pid   int
 	start time.Time
-	port  int
+	at    netip.AddrPort
+}
+
+// refusal is what is known of a place that is no inspector, as far as it has answered.
+type refusal struct {
+	silent int       // times that it did not answer; 0: it has answered
+	since  time.Time // when that was
 }
 
 // locator finds the address of a target's inspector among the ports on which its processes listen.
-// Each port of each start of a process is asked at most once: one that is no inspector belongs to
-// the service itself. It is used by one opening at a time.
+// Each port of each start of a process is asked until it has answered: one that is no inspector
+// belongs to the service itself. It is used by one opening at a time.
 type locator struct {
 	target  *target
-	ports   func(proc.Member) ([]int, error)
+	ports   func(proc.Member) ([]netip.AddrPort, error)
 	try     func(ctx context.Context, address string) (debuggee, error)
 	open    bool // a process that has no inspector is asked to open one
-	refused map[place]bool
-	asked   map[place]bool // with port 0: were sent the signal
+	now     func() time.Time
+	refused map[place]refusal
+	asked   map[place]bool // with no address: were sent the signal
 }
 
 func newLocator(t *target, o *Options, activate bool) *locator {
-	return &locator{target: t, ports: o.Ports, open: activate, refused: make(map[place]bool), asked: make(map[place]bool)}
+	return &locator{target: t, ports: o.Ports, open: activate, now: o.Now, refused: make(map[place]refusal), asked: make(map[place]bool)}
 }
 
 // locate returns the first inspector, and whether it was opened because this exporter asked for it.
@@ -84,24 +95,23 @@ func (l *locator) search(ctx context.Context, members []proc.Member) (string, de
 			unread = err
 			continue
 		}
-		slices.SortStableFunc(ports, func(a, b int) int { return usual(b) - usual(a) })
+		slices.SortStableFunc(ports, func(a, b netip.AddrPort) int { return usual(b) - usual(a) })
 		for _, port := range ports[:min(len(ports), maxAskedPorts)] {
 			at := place{m.PID, m.Start, port}
-			if l.refused[at] {
+			if !l.worthAsking(at) {
 				continue
 			}
-			address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 			// An inspector answers from a thread of its own, however busy the target is.
 			asking, cancel := context.WithTimeout(ctx, askTimeout)
-			found, err := l.try(asking, address)
+			found, err := l.try(asking, port.String())
 			cancel()
 			if err == nil {
-				return address, found, nil
+				return port.String(), found, nil
 			}
 			if ctx.Err() != nil {
-				return "", debuggee{}, classify(ctx.Err(), address, "")
+				return "", debuggee{}, classify(ctx.Err(), port.String(), "")
 			}
-			l.refused[at] = true
+			l.refuse(at, err)
 		}
 	}
 	if unread != nil {
@@ -110,8 +120,24 @@ func (l *locator) search(ctx context.Context, members []proc.Member) (string, de
 	return "", debuggee{}, errNoInspector
 }
 
-func usual(port int) int {
-	if port == defaultInspectorPort {
+// worthAsking reports whether a place may be an inspector, as far as is known.
+func (l *locator) worthAsking(at place) bool {
+	r, known := l.refused[at]
+	return !known || r.silent > 0 && r.silent < maxSilent && l.now().Sub(r.since) >= silentPause
+}
+
+// refuse takes note of a place that is no inspector. One that did not answer in time may be: its
+// process may be stopped, or the host overloaded.
+func (l *locator) refuse(at place, err error) {
+	r := refusal{since: l.now()}
+	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
+		r.silent = l.refused[at].silent + 1
+	}
+	l.refused[at] = r
+}
+
+func usual(at netip.AddrPort) int {
+	if at.Port() == defaultInspectorPort {
 		return 1
 	}
 	return 0
@@ -124,16 +150,25 @@ func (l *locator) activate(ctx context.Context, members []proc.Member) (proc.Mem
 	if f == nil {
 		return proc.Member{}, fmt.Errorf("%w; and with mode: dry_run it is not sent SIGUSR1 to open one", errNoInspector)
 	}
-	largest := slices.MaxFunc(members, func(a, b proc.Member) int { return int(a.Resident>>10) - int(b.Resident>>10) })
-	at := place{pid: largest.PID, start: largest.Start}
-	if l.asked[at] {
-		return proc.Member{}, fmt.Errorf("%w: process %d was sent SIGUSR1 before, which is done once for each start of it", ErrUnreachable, largest.PID)
+	var refused error
+	bySize := slices.SortedFunc(slices.Values(members), func(a, b proc.Member) int { return cmp.Compare(b.Resident, a.Resident) })
+	for _, m := range bySize[:min(len(bySize), maxAskedMembers)] {
+		at := place{pid: m.PID, start: m.Start}
+		if l.asked[at] {
+			return proc.Member{}, fmt.Errorf("%w: process %d was sent SIGUSR1 before, which is done once for each start of it", ErrUnreachable, m.PID)
+		}
+		err := f(ctx, m)
+		if errors.Is(err, ErrNotSent) {
+			refused = cmp.Or(refused, fmt.Errorf("ask process %d to open its inspector: %w", m.PID, err))
+			continue
+		}
+		l.asked[at] = true
+		if err != nil {
+			return proc.Member{}, fmt.Errorf("ask process %d to open its inspector: %w", m.PID, err)
+		}
+		return m, nil
 	}
-	l.asked[at] = true
-	if err := f(ctx, largest); err != nil {
-		return proc.Member{}, fmt.Errorf("ask process %d to open its inspector: %w", largest.PID, err)
-	}
-	return largest, nil
+	return proc.Member{}, refused
 }
 
 // forget drops what was noted of processes that are gone.
@@ -142,11 +177,7 @@ func (l *locator) forget(members []proc.Member) {
 	for _, m := range members {
 		live[place{pid: m.PID, start: m.Start}] = true
 	}
-	for _, notes := range []map[place]bool{l.refused, l.asked} {
-		for at := range notes {
-			if !live[place{pid: at.pid, start: at.start}] {
-				delete(notes, at)
-			}
-		}
-	}
+	gone := func(at place) bool { return !live[place{pid: at.pid, start: at.start}] }
+	maps.DeleteFunc(l.refused, func(at place, _ refusal) bool { return gone(at) })
+	maps.DeleteFunc(l.asked, func(at place, _ bool) bool { return gone(at) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,7 @@ type Target struct {
 	Members func() []proc.Member                   // its processes at present; nil: none are watched
 	Anon    func() (resident units.Bytes, ok bool) // anonymous resident memory of all of them; nil: not watched
 	// Activate makes one of them open its inspector, on the record; nil: nothing may be sent to
-	// the target.
+	// the target. Its error is an ErrNotSent when nothing was sent and nothing was recorded.
 	Activate func(context.Context, proc.Member) error
 	// Wake makes a Java virtual machine open its attach socket. It is called for a collection
 	// only; nil: nothing may be sent to the target.
@@ -100,8 +101,8 @@ type Options struct {
 	Now     func() time.Time // default time.Now
 	Metrics *lazy.Metrics    // nil = none
 	ProcFS  string           // where procfs is mounted; default /proc
-	// Ports returns the TCP ports on which a process listens; default proc.Ports.
-	Ports func(proc.Member) ([]int, error)
+	// Ports returns the loopback addresses at which a process listens; default proc.Ports.
+	Ports func(proc.Member) ([]netip.AddrPort, error)
 }
 
 // Pool holds at most one client per provider and address, shared by all who ask for it. It
@@ -137,7 +138,7 @@ func NewPool(o Options) *Pool {
 		o.ProcFS = "/proc"
 	}
 	if o.Ports == nil {
-		o.Ports = func(m proc.Member) ([]int, error) { return proc.Ports(o.ProcFS, m) }
+		o.Ports = func(m proc.Member) ([]netip.AddrPort, error) { return proc.Ports(o.ProcFS, m) }
 	}
 	return &Pool{opts: o, lazy: lazy.NewSet(), shared: make(map[sharedKey]*shared)}
 }
