@@ -34,15 +34,29 @@ function serve(connection) {
   });
 }
 
+// Removes the sockets that killed processes have left: no process here has their pid, and nobody
+// listens, as one in another container with the same /tmp would.
+function sweep(fs, net, dir) {
+  for (const name of fs.readdirSync(dir).filter((entry) => /^\d+\.sock$/.test(entry)).slice(0, 200)) {
+    try { process.kill(parseInt(name, 10), 0); } catch (err) {
+      if (err.code !== 'ESRCH') continue;
+      const socket = net.connect(`${dir}/${name}`, () => socket.destroy()).unref();
+      socket.on('error', (e) => { if (e.code === 'ECONNREFUSED') try { fs.rmSync(`${dir}/${name}`, { force: true }); } catch {} });
+    }
+  }
+}
+
 function listen() {
   const fs = require('node:fs');
+  const net = require('node:net');
   const dir = `/tmp/spillway-agent-${process.geteuid()}`;
   const file = `${dir}/${process.pid}.sock`;
   fs.mkdirSync(dir, { mode: 0o700, recursive: true });
   const st = fs.lstatSync(dir);
   if (!st.isDirectory() || st.uid !== process.geteuid() || (st.mode & 0o077) !== 0) return; // somebody else made it
   fs.rmSync(file, { force: true }); // of a process that had this pid before
-  const server = require('node:net').createServer(serve);
+  sweep(fs, net, dir);
+  const server = net.createServer(serve);
   server.maxConnections = 4;
   // exclusive: a worker of a cluster has a socket of its own, not its primary's.
   server.on('error', () => {}).listen({ path: file, exclusive: true }, () => { try { fs.chmodSync(file, 0o600); } catch {} }).unref();

@@ -33,11 +33,19 @@ type Sleeper struct {
 
 // collect implements backend: it asks the fullest of the target's machines.
 func (j *jvm) collect(ctx context.Context, _ string) (before, after Usage, err error) {
-	before, m, err := j.fullest()
+	err = withLease(ctx, j.provider, func(all *machines) error {
+		before, after, err = j.collectOf(ctx, all)
+		return err
+	})
+	return before, after, err
+}
+
+func (j *jvm) collectOf(ctx context.Context, all *machines) (before, after Usage, err error) {
+	before, m, err := all.fullest()
 	if err != nil {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
-	if j.sealed(m) {
+	if all.sealed(m) {
 		return before, Usage{}, fmt.Errorf("process %d: %w: it runs with -XX:+DisableAttachMechanism: remove that flag, or write collect: {mode: off}", m.member.PID, ErrCannotCollect)
 	}
 	sent, err := j.ask(ctx, m)
@@ -47,17 +55,15 @@ func (j *jvm) collect(ctx context.Context, _ string) (before, after Usage, err e
 	if err != nil {
 		return before, Usage{}, unknownIf(sent, err)
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !j.closed {
-		after, _, _ = j.read(m.member) // absent when it fails: the collection has ended all the same
-	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	after, _, _ = all.read(m.member) // absent when it fails: the collection has ended all the same
 	return before, after, nil
 }
 
 // sealed reports whether a machine lets nobody attach. It would take the signal that opens the
 // socket for a request to print its stacks.
-func (j *jvm) sealed(m *machine) bool {
+func (j *machines) sealed(m *machine) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return m.sealed

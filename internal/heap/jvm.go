@@ -7,26 +7,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
-const (
-	firstLookAgain = time.Second
-	lastLookAgain  = time.Minute
-)
-
 // jvm reads the heap of Java virtual machines from the counters that each keeps in a file, without
-// asking it anything. Of several processes that are one, the fullest counts: it ends first.
+// asking it anything.
 type jvm struct {
+	target   *target
+	procfs   string
+	provider *lazy.Provider[*machines]
+}
+
+// machines are the processes of a target that are virtual machines. Of several the fullest counts:
+// it ends first.
+type machines struct {
 	target *target
 	procfs string
 	now    func() time.Time
 
-	mu       sync.Mutex
-	machines map[machineKey]*machine
-	misses   map[machineKey]miss
-	closed   bool
-	buf      []byte
+	mu     sync.Mutex
+	of     map[machineKey]*machine
+	misses map[machineKey]*miss
+	buf    []byte
 }
 
 type machineKey struct {
@@ -36,15 +39,20 @@ type machineKey struct {
 
 func keyOf(m proc.Member) machineKey { return machineKey{m.PID, m.Start} }
 
-// miss is a process that was looked at and is not read.
-type miss struct {
-	err  error
-	next time.Time // it is not looked at again before
-	wait time.Duration
+func newJVM(p *Pool, _ Config, of *target) (backend, error) {
+	j := &jvm{target: of, procfs: p.opts.ProcFS}
+	var err error
+	j.provider, err = lazy.Add(p.lazy, lazy.Options[*machines]{
+		Name: ProviderJVM + " " + of.name, Kind: ProviderJVM,
+		Open:  func(context.Context) (*machines, error) { return newMachines(p.opts.ProcFS, p.opts.Now, of), nil },
+		Close: func(all *machines) { all.keep(nil) },
+		Idle:  memberIdle, Now: p.opts.Now, Metrics: p.opts.Metrics,
+	})
+	return j, err
 }
 
-func newJVM(p *Pool, _ Config, of *target) (backend, error) {
-	return &jvm{target: of, procfs: p.opts.ProcFS, now: p.opts.Now, machines: make(map[machineKey]*machine), misses: make(map[machineKey]miss)}, nil
+func newMachines(procfs string, now func() time.Time, of *target) *machines {
+	return &machines{target: of, procfs: procfs, now: now, of: make(map[machineKey]*machine), misses: make(map[machineKey]*miss)}
 }
 
 func checkJVM(_ *Config, _ factory, processes bool, report func(key, format string, args ...any)) {
@@ -54,18 +62,20 @@ func checkJVM(_ *Config, _ factory, processes bool, report func(key, format stri
 }
 
 // Read implements Reader.
-func (j *jvm) Read(context.Context) (Usage, error) {
-	u, _, err := j.fullest()
+func (j *jvm) Read(ctx context.Context) (u Usage, err error) {
+	err = withLease(ctx, j.provider, func(all *machines) error {
+		u, _, err = all.fullest()
+		return err
+	})
 	return u, err
 }
 
+func (j *jvm) close() error { return j.provider.Close() }
+
 // fullest reads all machines of the target and returns the one that is nearest to its limit.
-func (j *jvm) fullest() (best Usage, of *machine, err error) {
+func (j *machines) fullest() (best Usage, of *machine, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closed {
-		return Usage{}, nil, ErrClosed
-	}
 	members := j.target.members()
 	if len(members) == 0 {
 		j.keep(nil)
@@ -90,14 +100,14 @@ func (j *jvm) fullest() (best Usage, of *machine, err error) {
 }
 
 // keep closes the files of processes that are gone, and forgets what was noted of them.
-func (j *jvm) keep(members []proc.Member) {
+func (j *machines) keep(members []proc.Member) {
 	gone := func(key machineKey) bool {
 		return !slices.ContainsFunc(members, func(o proc.Member) bool { return keyOf(o) == key })
 	}
-	for key, m := range j.machines {
+	for key, m := range j.of {
 		if gone(key) {
 			m.close()
-			delete(j.machines, key)
+			delete(j.of, key)
 		}
 	}
 	for key := range j.misses {
@@ -109,7 +119,7 @@ func (j *jvm) keep(members []proc.Member) {
 
 // read reads one process. One that has ended since it was listed is let go: its counters stay as
 // they were.
-func (j *jvm) read(member proc.Member) (Usage, *machine, error) {
+func (j *machines) read(member proc.Member) (Usage, *machine, error) {
 	m, err := j.machine(member)
 	if err != nil {
 		return Usage{}, nil, err
@@ -120,7 +130,7 @@ func (j *jvm) read(member proc.Member) (Usage, *machine, error) {
 	}
 	if err != nil {
 		m.close()
-		delete(j.machines, keyOf(member))
+		delete(j.of, keyOf(member))
 		return Usage{}, nil, fmt.Errorf("process %d: %w", member.PID, err)
 	}
 	var h perfHeap
@@ -135,33 +145,25 @@ func (j *jvm) read(member proc.Member) (Usage, *machine, error) {
 	return u, m, nil
 }
 
-// machine returns the open files of a process. One that has none is looked at again after a second,
-// then twice that and so on: a shell may become a virtual machine, and most shells do not.
-func (j *jvm) machine(member proc.Member) (*machine, error) {
+// machine returns the open files of a process.
+func (j *machines) machine(member proc.Member) (*machine, error) {
 	key := keyOf(member)
-	if m := j.machines[key]; m != nil {
+	if m := j.of[key]; m != nil {
 		return m, nil
 	}
-	now, missed := j.now(), j.misses[key]
-	if now.Before(missed.next) {
-		return nil, missed.err
-	}
-	m, err := openMachine(j.procfs, member)
-	if err != nil {
-		missed.err, missed.wait = err, min(max(2*missed.wait, firstLookAgain), lastLookAgain)
-		missed.next = now.Add(missed.wait)
+	missed := j.misses[key]
+	if missed == nil {
+		missed = &miss{}
 		j.misses[key] = missed
+	}
+	err := missed.look(j.now(), func() (err error) {
+		j.of[key], err = openMachine(j.procfs, member)
+		return err
+	})
+	if err != nil {
+		delete(j.of, key)
 		return nil, err
 	}
 	delete(j.misses, key)
-	j.machines[key] = m
-	return m, nil
-}
-
-func (j *jvm) close() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.closed = true
-	j.keep(nil)
-	return nil
+	return j.of[key], nil
 }

@@ -260,9 +260,8 @@ func TestJVMRestarts(t *testing.T) {
 	if _, err := c.Read(t.Context()); !errors.Is(err, ErrNoProcess) {
 		t.Errorf("after its end: %v", err)
 	}
-	b := c.shared.backend.(*jvm)
-	if len(b.machines) != 0 {
-		t.Errorf("%d files are held of processes that have ended", len(b.machines))
+	if held := machinesOf(t, c).of; len(held) != 0 {
+		t.Errorf("%d files are held of processes that have ended", len(held))
 	}
 	startJava(t, nil, "-Xmx32m", j.mark)
 	if u, err := c.Read(t.Context()); err != nil || u.Limit.Bytes != 32<<20 {
@@ -314,10 +313,18 @@ func (f *fakeProc) maps(pid int, mapped ...string) {
 	f.must(os.WriteFile(filepath.Join(f.procfs, strconv.Itoa(pid), "maps"), b, 0o600))
 }
 
-func (f *fakeProc) client(members func() []proc.Member) *jvm {
-	j := &jvm{target: &target{}, procfs: f.procfs, now: time.Now, machines: make(map[machineKey]*machine), misses: make(map[machineKey]miss)}
-	j.target.now.Store(&Target{Members: members})
-	return j
+func (f *fakeProc) client(members func() []proc.Member, change ...func(*Options)) *Client {
+	f.t.Helper()
+	return locatedClient(f.t, newPool(f.t, append(change, func(o *Options) { o.ProcFS = f.procfs })...), Config{Provider: ProviderJVM}, Target{Members: members})
+}
+
+// machinesOf are the processes whose files a client holds open.
+func machinesOf(t testing.TB, c *Client) (all *machines) {
+	t.Helper()
+	if err := withLease(t.Context(), c.shared.backend.(*jvm).provider, func(m *machines) error { all = m; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 const fakeCounters, fakeLibrary = "/tmp/hsperfdata_svc/7", "/usr/lib/jvm/lib/server/libjvm.so"
@@ -333,7 +340,7 @@ func TestJVMHostileFiles(t *testing.T) {
 		os.RemoveAll(file)
 		fake.must(make())
 		j := fake.client(func() []proc.Member { return []proc.Member{{PID: pid}} })
-		defer j.close()
+		defer j.Close()
 		if _, err := j.Read(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
@@ -375,7 +382,7 @@ func TestJVMIsKnownByWhatItMaps(t *testing.T) {
 		t.Helper()
 		fake.add(9, mapped...)
 		j := fake.client(func() []proc.Member { return []proc.Member{{PID: 9}} })
-		defer j.close()
+		defer j.Close()
 		u, err := j.Read(t.Context())
 		if want == "" && (err != nil || u.Limit.Bytes != 256<<20) || want != "" && (!errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, %v, want %q", mapped, u, err, want)
@@ -401,10 +408,9 @@ func TestJVMBesideAShell(t *testing.T) {
 	fake.add(1, "/usr/bin/sh")
 	fake.add(2, fakeLibrary)
 	members := []proc.Member{{PID: 1}, {PID: 2}}
-	j := fake.client(func() []proc.Member { return members })
-	defer j.close()
 	now := time.Unix(0, 0)
-	j.now = func() time.Time { return now }
+	j := fake.client(func() []proc.Member { return members }, func(o *Options) { o.Now = func() time.Time { return now } })
+	defer j.Close()
 	if _, err := j.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "process 2 keeps no counters") {
 		t.Errorf("%v, want what is wrong with the virtual machine", err)
 	}
@@ -420,12 +426,12 @@ func TestJVMBesideAShell(t *testing.T) {
 		now = now.Add(lastLookAgain)
 		j.Read(t.Context())
 	}
-	if wait := j.misses[machineKey{pid: 2}].wait; wait != lastLookAgain {
+	if wait := machinesOf(t, j).misses[machineKey{pid: 2}].wait; wait != lastLookAgain {
 		t.Errorf("the next look is after %s, want %s", wait, lastLookAgain)
 	}
 	members = nil
-	if _, err := j.Read(t.Context()); !errors.Is(err, ErrNoProcess) || len(j.misses)+len(j.machines) != 0 {
-		t.Errorf("%v, and %d processes are remembered that have ended", err, len(j.misses)+len(j.machines))
+	if _, err := j.Read(t.Context()); !errors.Is(err, ErrNoProcess) || len(machinesOf(t, j).misses)+len(machinesOf(t, j).of) != 0 {
+		t.Errorf("%v, and processes are remembered that have ended", err)
 	}
 }
 
@@ -539,10 +545,10 @@ func TestJVMLeavesNothing(t *testing.T) {
 			t.Fatalf("%d: %v, %v", pid, u, err)
 		}
 	}
-	if len(j.machines) != 1 {
-		t.Errorf("the files of %d processes are held, want those of the last", len(j.machines))
+	if held := machinesOf(t, j).of; len(held) != 1 {
+		t.Errorf("the files of %d processes are held, want those of the last", len(held))
 	}
-	j.close()
+	j.Close()
 	if after := openDescriptors(t); after > before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}

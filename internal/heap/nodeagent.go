@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -23,30 +24,50 @@ const (
 	agentRead      = "heap\n"
 	agentCollect   = "gc\n"
 	maxAgentAnswer = 4 << 10
-	maxAgents      = 64 // processes of one target that are asked
+	maxAgents      = 64              // processes of one target that are asked
+	agentTimeout   = 2 * time.Second // of a reading; a caller's deadline may be shorter
 )
 
 // nodeAgent reads Node.js through the socket of a preload script: no port is open, nothing is
-// evaluated, and the target's exit does not wait. Of several processes with the script the fullest
-// counts: it ends first.
+// evaluated, and the target's exit does not wait.
 type nodeAgent struct {
-	target *target
-	procfs string
-
-	mu     sync.Mutex // held during a request: there is one at a time
-	agents map[machineKey]*agent
-	closed bool
+	provider *lazy.Provider[*agents]
 }
 
-// agent is one connection.
+// agents are the processes of a target that are asked. Of several with the script the fullest
+// counts: it ends first.
+type agents struct {
+	target *target
+	procfs string
+	now    func() time.Time
+
+	turn chan struct{} // full while they are asked: there is one request at a time
+	of   map[machineKey]*agent
+}
+
+// agent is one process, and the connection to its script where there is one.
 type agent struct {
 	member proc.Member
 	conn   *net.UnixConn
 	lines  *bufio.Reader
+	owes   bool // the answer to a request that nobody waits for any more
+	missed miss
 }
 
 func newNodeAgent(p *Pool, _ Config, of *target) (backend, error) {
-	return &nodeAgent{target: of, procfs: p.opts.ProcFS, agents: make(map[machineKey]*agent)}, nil
+	n := &nodeAgent{}
+	var err error
+	n.provider, err = lazy.Add(p.lazy, lazy.Options[*agents]{
+		Name: ProviderAgent + " " + of.name, Kind: ProviderAgent,
+		Open:  func(context.Context) (*agents, error) { return newAgents(p.opts.ProcFS, p.opts.Now, of), nil },
+		Close: func(n *agents) { n.keep(nil) },
+		Idle:  memberIdle, Now: p.opts.Now, Metrics: p.opts.Metrics,
+	})
+	return n, err
+}
+
+func newAgents(procfs string, now func() time.Time, of *target) *agents {
+	return &agents{target: of, procfs: procfs, now: now, turn: make(chan struct{}, 1), of: make(map[machineKey]*agent)}
 }
 
 func checkNodeAgent(_ *Config, _ factory, processes bool, report func(key, format string, args ...any)) {
@@ -56,49 +77,106 @@ func checkNodeAgent(_ *Config, _ factory, processes bool, report func(key, forma
 }
 
 // Read implements Reader.
-func (n *nodeAgent) Read(ctx context.Context) (Usage, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	u, _, err := n.fullest(ctx)
+func (n *nodeAgent) Read(ctx context.Context) (u Usage, err error) {
+	ctx, cancel := context.WithTimeout(ctx, agentTimeout)
+	defer cancel()
+	err = withLease(ctx, n.provider, func(all *agents) error {
+		u, _, err = all.fullest(ctx)
+		return err
+	})
 	return u, err
 }
 
 // collect implements backend.
 func (n *nodeAgent) collect(ctx context.Context, _ string) (before, after Usage, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before, a, err := n.fullest(ctx)
+	err = withLease(ctx, n.provider, func(all *agents) error {
+		before, after, err = all.collect(ctx)
+		return err
+	})
+	return before, after, err
+}
+
+func (n *nodeAgent) close() error { return n.provider.Close() }
+
+// withLease runs f on the open value of a provider.
+func withLease[T any](ctx context.Context, p *lazy.Provider[T], f func(T) error) error {
+	lease, err := p.Get(ctx)
+	switch {
+	case errors.Is(err, lazy.ErrClosed):
+		return ErrClosed
+	case err != nil:
+		return err
+	}
+	defer lease.Release()
+	return f(lease.Value)
+}
+
+// take waits for the turn, until ctx is done.
+func (n *agents) take(ctx context.Context) error {
+	select {
+	case n.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: it is asked for something else", ErrBusy)
+	}
+	return ctx.Err()
+}
+
+func (n *agents) give() { <-n.turn }
+
+func (n *agents) collect(ctx context.Context) (before, after Usage, err error) {
+	reading, cancel := context.WithTimeout(ctx, agentTimeout)
+	defer cancel()
+	before, a, err := n.fullest(reading)
+	if err == nil {
+		err = n.take(reading)
+	}
 	if err != nil {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
+	defer n.give()
 	after, sent, err := a.ask(ctx, agentCollect)
-	if err != nil {
-		n.drop(a)
-	}
 	if _, answered := errors.AsType[*answerError](err); answered {
 		return before, Usage{}, err
 	}
 	return before, after, unknownIf(sent, err)
 }
 
-func (n *nodeAgent) fullest(ctx context.Context) (best Usage, of *agent, err error) {
-	if n.closed {
-		return Usage{}, nil, ErrClosed
+// fullest asks all processes at the same time and returns the one that is nearest to its limit.
+func (n *agents) fullest(ctx context.Context) (best Usage, of *agent, err error) {
+	if err := n.take(ctx); err != nil {
+		return Usage{}, nil, err
 	}
+	defer n.give()
 	members := n.target.members()
+	members = members[:min(len(members), maxAgents)]
 	n.keep(members)
 	if len(members) == 0 {
 		return Usage{}, nil, ErrNoProcess
 	}
-	ratio := -1.0
-	for _, m := range members[:min(len(members), maxAgents)] {
-		u, a, readErr := n.read(ctx, m)
-		if readErr != nil {
-			err = worse(err, readErr)
+	type reading struct {
+		u   Usage
+		err error
+	}
+	readings := make([]reading, len(members))
+	var asked sync.WaitGroup
+	for i, m := range members {
+		a := n.of[keyOf(m)]
+		if i == len(members)-1 { // the only one, mostly
+			readings[i].u, readings[i].err = n.read(ctx, a)
 			continue
 		}
-		if r, _ := u.Ratio(); r > ratio {
-			best, of, ratio = u, a, r
+		asked.Go(func() { readings[i].u, readings[i].err = n.read(ctx, a) })
+	}
+	asked.Wait()
+	ratio := -1.0
+	for i, r := range readings {
+		if r.err != nil {
+			err = worse(err, r.err)
+		} else if share, _ := r.u.Ratio(); share > ratio {
+			best, of, ratio = r.u, n.of[keyOf(members[i])], share
 		}
 	}
 	if of == nil {
@@ -127,94 +205,116 @@ func worse(a, b error) error {
 	return a
 }
 
-func (n *nodeAgent) keep(members []proc.Member) {
-	for key, a := range n.agents {
-		if !slices.ContainsFunc(members, func(o proc.Member) bool { return machineKey{o.PID, o.Start} == key }) {
-			n.drop(a)
+// keep drops the connections to processes that are gone, and makes room for those that are new.
+func (n *agents) keep(members []proc.Member) {
+	for key, a := range n.of {
+		if !slices.ContainsFunc(members, func(o proc.Member) bool { return keyOf(o) == key }) {
+			a.drop()
+			delete(n.of, key)
+		}
+	}
+	for _, m := range members {
+		if key := keyOf(m); n.of[key] == nil {
+			n.of[key] = &agent{member: m}
 		}
 	}
 }
 
-func (n *nodeAgent) drop(a *agent) {
-	a.conn.Close()
-	delete(n.agents, machineKey{a.member.PID, a.member.Start})
+func (a *agent) drop() {
+	if a.conn != nil {
+		a.conn.Close()
+	}
+	a.conn, a.lines, a.owes = nil, nil, false
 }
 
 // read asks a process, on the connection that is held or on a new one. A held one that the process
 // has closed since is replaced once.
-func (n *nodeAgent) read(ctx context.Context, m proc.Member) (Usage, *agent, error) {
-	key := machineKey{m.PID, m.Start}
-	for again := n.agents[key] != nil; ; again = false {
-		a := n.agents[key]
-		if a == nil {
-			var err error
-			if a, err = dialAgent(n.procfs, m); err != nil {
-				return Usage{}, nil, err
+func (n *agents) read(ctx context.Context, a *agent) (Usage, error) {
+	for again := a.conn != nil; ; again = false {
+		if a.conn == nil {
+			if err := a.missed.look(n.now(), func() error { return a.dial(n.procfs) }); err != nil {
+				return Usage{}, err
 			}
-			n.agents[key] = a
 		}
 		u, _, err := a.ask(ctx, agentRead)
-		if err == nil {
-			return u, a, nil
-		}
-		n.drop(a)
-		if !again || errors.Is(err, ErrBusy) || ctx.Err() != nil {
-			return Usage{}, nil, err
+		if err == nil || !again || !errors.Is(err, ErrUnreachable) {
+			return u, err
 		}
 	}
 }
 
-func (n *nodeAgent) close() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.closed = true
-	n.keep(nil)
-	return nil
-}
-
-// dialAgent connects to the socket of a process below its own root, following no link, and makes
-// sure that the process itself is at the other end.
-func dialAgent(procfs string, m proc.Member) (*agent, error) {
-	uid, nspid, err := identity(procfs, m.PID)
+// dial connects to the socket of the process below its own root, following no link, and makes sure
+// that the process itself is at the other end.
+func (a *agent) dial(procfs string) error {
+	pid := a.member.PID
+	uid, nspid, err := identity(procfs, pid)
 	if err != nil {
-		return nil, fmt.Errorf("process %d: %w", m.PID, err)
+		return fmt.Errorf("process %d: %w", pid, err)
 	}
-	root, err := openRoot(procfs, m.PID)
+	root, err := openRoot(procfs, pid)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unix.Close(root)
 	name := fmt.Sprintf("tmp/spillway-agent-%d/%d.sock", uid, nspid)
-	conn, err := dialBelow(root, name, m.PID, uid)
+	conn, err := dialBelow(root, name, pid, uid)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
-		return nil, fmt.Errorf("%w: process %d has no /%s: start node with --require=/usr/share/spillway/spillway-agent.cjs", ErrUnreachable, m.PID, name)
+		return fmt.Errorf("%w: process %d has no /%s: start node with --require=/usr/share/spillway/spillway-agent.cjs", ErrUnreachable, pid, name)
 	case err != nil:
-		return nil, fmt.Errorf("process %d: %w", m.PID, err)
+		return fmt.Errorf("process %d: %w", pid, err)
 	}
-	return &agent{member: m, conn: conn, lines: bufio.NewReaderSize(conn, maxAgentAnswer)}, nil
+	a.conn, a.lines = conn, bufio.NewReaderSize(conn, maxAgentAnswer)
+	return nil
 }
 
-// ask sends a request and reads its answer. After an error the connection is of no more use: the
-// answer may still come.
+// ask sends a request and reads its answer. One that does not come in time is owed: nothing more is
+// sent before it has come, and it is taken for nobody's. After any other error the connection is of
+// no more use.
 func (a *agent) ask(ctx context.Context, request string) (u Usage, sent bool, err error) {
+	if a.conn == nil {
+		return Usage{}, false, fmt.Errorf("process %d: %w: its script is not connected", a.member.PID, ErrUnreachable)
+	}
 	deadline, _ := ctx.Deadline()
 	if err := a.conn.SetDeadline(deadline); err != nil {
 		return Usage{}, false, err
 	}
 	defer context.AfterFunc(ctx, func() { _ = a.conn.SetDeadline(time.Unix(1, 0)) })()
+	if a.owes {
+		if _, err := a.line(ctx); err != nil {
+			return Usage{}, false, err
+		}
+	}
 	if k, err := io.WriteString(a.conn, request); err != nil {
+		defer a.drop()
 		return Usage{}, k > 0, a.explain(ctx, err)
 	}
-	line, err := a.lines.ReadSlice('\n')
+	a.owes = true
+	line, err := a.line(ctx)
 	if err != nil {
-		return Usage{}, true, a.explain(ctx, err)
+		return Usage{}, true, err
 	}
-	u, err = decodeAgent(line)
-	if err != nil {
+	if u, err = decodeAgent(line); err != nil {
 		err = fmt.Errorf("process %d: %w", a.member.PID, err)
+		if _, answered := errors.AsType[*answerError](err); !answered {
+			a.drop()
+		}
 	}
 	return u, true, err
+}
+
+// line reads the answer that is owed.
+func (a *agent) line(ctx context.Context) ([]byte, error) {
+	line, err := a.lines.ReadSlice('\n')
+	if err == nil {
+		a.owes = false
+		return line, nil
+	}
+	err = a.explain(ctx, err)
+	if !errors.Is(err, ErrBusy) && ctx.Err() == nil {
+		a.drop()
+	}
+	return nil, err
 }
 
 func (a *agent) explain(ctx context.Context, err error) error {

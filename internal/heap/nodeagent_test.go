@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,6 +91,25 @@ func TestAgentReadsAndCollects(t *testing.T) {
 	}
 }
 
+// agentsOf are the processes that a client asks.
+func agentsOf(t testing.TB, c *Client) (all *agents) {
+	t.Helper()
+	if err := withLease(t.Context(), c.shared.backend.(*nodeAgent).provider, func(n *agents) error { all = n; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// agentDir is the folder in which the script of this user puts its socket.
+func agentDir(t testing.TB) string {
+	t.Helper()
+	dir := fmt.Sprintf("/tmp/spillway-agent-%d", os.Getuid())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func agentSocket(n *node) string {
 	return fmt.Sprintf("/tmp/spillway-agent-%d/%d.sock", os.Getuid(), n.cmd.Process.Pid)
 }
@@ -144,6 +164,162 @@ func TestAgentBusyTarget(t *testing.T) {
 	defer cancel()
 	if _, _, err := c.Collect(ctx); !errors.Is(err, ErrBusy) || errors.Is(err, ErrUnknown) {
 		t.Errorf("collect: %v, want that nothing was asked for", err)
+	}
+}
+
+// A target that is busy for long has one request waiting and one connection, however often it is
+// asked: the script closes what is more than four, and would close the one that counts.
+func TestAgentBusyForLong(t *testing.T) {
+	n, members := startAgent(t)
+	c := agentClient(t, newPool(t), members)
+	readSoon(t, c)
+	var connection net.Conn
+	for _, a := range agentsOf(t, c).of {
+		connection = a.conn
+	}
+	n.do("busy", 1500)
+	n.expect("begin")
+	for range 12 {
+		start := time.Now()
+		if _, err := readWithin(c, 50*time.Millisecond); !errors.Is(err, ErrBusy) {
+			t.Fatalf("%v, want ErrBusy", err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("a reading with a deadline of 50ms took %s", took)
+		}
+	}
+	n.expect("end")
+	if u, err := readWithin(c, 5*time.Second); err != nil || !u.Used.OK {
+		t.Errorf("at once after it: %v, %v", u, err)
+	}
+	for _, a := range agentsOf(t, c).of {
+		if a.conn != connection || a.owes {
+			t.Errorf("it was connected to again, or an answer is owed: %v", a.owes)
+		}
+	}
+}
+
+// A reading does not wait for a collection beyond its own deadline.
+func TestAgentReadDuringACollection(t *testing.T) {
+	asked, release := make(chan struct{}), make(chan struct{})
+	c := fakeAgent(t, func(conn net.Conn) {
+		fmt.Fprintln(conn, `{"used": 1, "committed": 2, "limit": 3}`)
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err == nil && line == agentCollect {
+			close(asked)
+			<-release
+		}
+	})
+	collected := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		_, _, err := c.Collect(ctx)
+		collected <- err
+	}()
+	<-asked
+	start := time.Now()
+	if _, err := readWithin(c, 50*time.Millisecond); !errors.Is(err, ErrBusy) {
+		t.Errorf("%v, want ErrBusy", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("a reading with a deadline of 50ms took %s", took)
+	}
+	cancel()
+	if err := <-collected; !errors.Is(err, ErrUnknown) {
+		t.Errorf("a collection that was given up: %v, want ErrUnknown", err)
+	}
+	close(release)
+}
+
+// One of several that does not answer takes no time from the others.
+func TestAgentOneOfSeveralIsBusy(t *testing.T) {
+	release := make(chan struct{})
+	c := fakeAgent(t, func(net.Conn) { <-release })
+	defer close(release)
+	_, real := startAgent(t)
+	of := *c.shared.of.now.Load()
+	hangs := of.Members()
+	of.Members = func() []proc.Member { return append(slices.Clone(hangs), real()...) }
+	c.shared.of.now.Store(&of)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		u, err := readWithin(c, 500*time.Millisecond)
+		if err == nil && u.Limit.Bytes > 1<<20 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v, %v, want the heap of the one that answers", u, err)
+		}
+	}
+}
+
+// Sockets of processes that were killed go when the next one starts, and no other: a socket that
+// somebody listens on may be of a process in another pid namespace.
+func TestAgentRemovesWhatTheKilledLeft(t *testing.T) {
+	dir := agentDir(t)
+	ended := func() int {
+		cmd := exec.Command("true")
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd.Process.Pid
+	}
+	listen := func(name string) (*net.UnixListener, string) {
+		file := filepath.Join(dir, name)
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: file, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(file) })
+		return l, file
+	}
+	stale, staleFile := listen(fmt.Sprintf("%d.sock", ended()))
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	live, liveFile := listen(fmt.Sprintf("%d.sock", ended()))
+	defer live.Close()
+	other, otherFile := listen("other.sock")
+	other.SetUnlinkOnClose(false)
+	other.Close()
+	startAgent(t)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		if _, err := os.Lstat(staleFile); os.IsNotExist(err) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the socket of a process that was killed stays")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	startAgent(t) // by now whatever the first wanted to remove is gone
+	for _, file := range []string{liveFile, otherFile} {
+		if _, err := os.Lstat(file); err != nil {
+			t.Errorf("what is not its own is gone: %v", err)
+		}
+	}
+}
+
+// A target that ends by itself while it is connected ends as soon as it would without.
+func TestAgentDoesNotDelayTheExit(t *testing.T) {
+	best := time.Hour
+	for range 3 {
+		n, members := startAgent(t)
+		c := agentClient(t, newPool(t), members)
+		readSoon(t, c)
+		n.stdin.Close()
+		at, err := strconv.ParseInt(n.expect("exit"), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range n.lines { // ends with the process
+		}
+		n.cmd.Wait()
+		best = min(best, time.Since(time.UnixMilli(at)))
+	}
+	t.Logf("from the exit event to the end of the process: %s", best)
+	if best > 50*time.Millisecond {
+		t.Errorf("the exit took %s, want at most 50ms", best)
 	}
 }
 
@@ -202,24 +378,21 @@ func TestAgentOfACluster(t *testing.T) {
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		u, err := c.Read(t.Context())
-		agents := len(c.shared.backend.(*nodeAgent).agents)
-		if err == nil && agents == 2 && u.Used.Bytes > 60<<20 { // the worker's, which is the fuller one
+		asked := len(agentsOf(t, c).of)
+		if err == nil && asked == 2 && u.Used.Bytes > 60<<20 { // the worker's, which is the fuller one
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%v, %v of %d processes, want the worker's heap", u, err, agents)
+			t.Fatalf("%v, %v of %d processes, want the worker's heap", u, err, asked)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
 
 // fakeAgent serves what a hostile or broken script might.
 func fakeAgent(t *testing.T, serve func(net.Conn)) *Client {
 	t.Helper()
-	dir := fmt.Sprintf("/tmp/spillway-agent-%d", os.Getuid())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	dir := agentDir(t)
 	l, err := net.Listen("unix", filepath.Join(dir, fmt.Sprintf("%d.sock", os.Getpid())))
 	if err != nil {
 		t.Fatal(err)
@@ -265,10 +438,7 @@ func TestAgentHostileAnswers(t *testing.T) {
 
 // A socket that somebody else serves is not asked.
 func TestAgentOfAnotherProcess(t *testing.T) {
-	dir := fmt.Sprintf("/tmp/spillway-agent-%d", os.Getuid())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	dir := agentDir(t)
 	n := startNode(t, "")
 	name := filepath.Join(dir, fmt.Sprintf("%d.sock", n.cmd.Process.Pid))
 	l, err := net.Listen("unix", name)
@@ -322,12 +492,8 @@ func TestAgentRestarts(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	before := openDescriptors(t)
 	start := time.Unix(0, 0)
-	n := &nodeAgent{target: &target{}, procfs: "/proc", agents: make(map[machineKey]*agent)}
-	n.target.now.Store(&Target{Members: func() []proc.Member { return []proc.Member{{PID: os.Getpid(), Start: start}} }})
-	dir := fmt.Sprintf("/tmp/spillway-agent-%d", os.Getuid())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	c := agentClient(t, newPool(t), func() []proc.Member { return []proc.Member{{PID: os.Getpid(), Start: start}} })
+	dir := agentDir(t)
 	for i := range 1000 {
 		l, err := net.Listen("unix", filepath.Join(dir, fmt.Sprintf("%d.sock", os.Getpid())))
 		if err != nil {
@@ -343,14 +509,14 @@ func TestAgentRestarts(t *testing.T) {
 			}
 		}()
 		start = time.Unix(int64(i), 0)
-		if u, err := n.Read(t.Context()); err != nil || u.Limit.Bytes != 3 {
+		if u, err := c.Read(t.Context()); err != nil || u.Limit.Bytes != 3 {
 			t.Fatalf("%d: %v, %v", i, u, err)
 		}
 		l.Close()
-		n.keep(nil)
+		agentsOf(t, c).keep(nil)
 		<-done
 	}
-	n.close()
+	c.Close()
 	if after := openDescriptors(t); after > before+2 {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
