@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,6 +45,34 @@ type javaProcess struct {
 
 func startJava(t testing.TB, attr *syscall.SysProcAttr, flags ...string) *javaProcess {
 	t.Helper()
+	return startJavaBy(t, nil, attr, flags...)
+}
+
+// contained is how a program starts as the first process of namespaces of its own, with a /tmp of
+// its own, as in a container. What it needs of ours is there too.
+func contained(t *testing.T, needs ...string) []string {
+	t.Helper()
+	own, err := os.MkdirTemp("/var/tmp", "spillway-root")
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.Remove(own) })
+	script := "mount -t tmpfs tmpfs " + own
+	for _, dir := range needs {
+		if rest, ok := strings.CutPrefix(dir, "/tmp/"); ok {
+			script += fmt.Sprintf(" && mkdir -p %[1]s/%[2]s && mount --bind %[3]s %[1]s/%[2]s", own, rest, dir)
+		}
+	}
+	script += " && mount --move " + own + ` /tmp && { cd "$PWD" || cd /; } 2>/dev/null && exec "$@"`
+	by := []string{"unshare", "--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "sh", "-c", script, "sh"}
+	if out, err := exec.Command(by[0], append(by[1:len(by):len(by)], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no namespaces can be made here: %v: %s", err, out)
+	}
+	return by
+}
+
+func startJavaBy(t testing.TB, by []string, attr *syscall.SysProcAttr, flags ...string) *javaProcess {
+	t.Helper()
 	if _, err := exec.LookPath("javac"); err != nil {
 		t.Skip("no JDK is installed: the virtual machine is tested against the real thing only")
 	}
@@ -53,7 +82,9 @@ func startJava(t testing.TB, attr *syscall.SysProcAttr, flags ...string) *javaPr
 	}
 	mark := fmt.Sprintf("-Dspillway.mark=%d", time.Now().UnixNano())
 	n := &node{t: t, lines: make(chan string, 100)}
-	n.cmd = exec.Command("java", append(flags, mark, "-cp", classes, "Target")...)
+	args := slices.Concat(by, []string{"java"}, flags, []string{mark, "Target"})
+	n.cmd = exec.Command(args[0], args[1:]...)
+	n.cmd.Env = append(os.Environ(), "CLASSPATH="+classes)
 	n.cmd.SysProcAttr = attr
 	n.cmd.Stderr = n
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
@@ -220,6 +251,29 @@ func TestJVMOfAnotherUser(t *testing.T) {
 	c := jvmClient(t, newPool(t), j)
 	if u, err := c.Read(t.Context()); err != nil || u.Limit.Bytes != 64<<20 {
 		t.Errorf("%v, %v", u, err)
+	}
+	if _, after, err := c.Collect(t.Context()); err != nil || !after.Used.OK {
+		t.Errorf("collect: %v, %v", after, err)
+	}
+}
+
+// In a container the process is another number, and /tmp another folder.
+func TestJVMInAContainer(t *testing.T) {
+	classes, err := compileJava()
+	if err != nil {
+		t.Skip("no JDK is installed: the virtual machine is tested against the real thing only")
+	}
+	by := contained(t, classes)
+	j := startJavaBy(t, by, nil, "-Xmx64m")
+	c := jvmClient(t, newPool(t), j)
+	u, err := c.Read(t.Context())
+	if err != nil || u.Limit.Bytes != 64<<20 {
+		t.Fatalf("%v, %v", u, err)
+	}
+	for _, m := range machinesOf(t, c).of {
+		if m.nspid != 1 {
+			t.Errorf("it is process %d to itself, want 1", m.nspid)
+		}
 	}
 	if _, after, err := c.Collect(t.Context()); err != nil || !after.Used.OK {
 		t.Errorf("collect: %v, %v", after, err)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,6 +59,12 @@ func freeAddress(t testing.TB) string {
 
 func startNode(t testing.TB, address string, flags ...string) *node {
 	t.Helper()
+	return startNodeBy(t, nil, address, flags...)
+}
+
+// startNodeBy lets another program start it.
+func startNodeBy(t testing.TB, by []string, address string, flags ...string) *node {
+	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed: the inspector is tested against the real thing only")
@@ -66,7 +73,8 @@ func startNode(t testing.TB, address string, flags ...string) *node {
 	if address != "" {
 		flags = append([]string{"--inspect=" + address}, flags...)
 	}
-	n.cmd = exec.Command(path, append(flags, "testdata/target.js")...)
+	args := slices.Concat(by, []string{path}, flags, []string{"testdata/target.js"})
+	n.cmd = exec.Command(args[0], args[1:]...)
 	n.cmd.Stderr = n
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,11 @@ var agentMarks sync.Mutex
 // startAgent starts Node.js with the preload script, and returns what tells its members.
 func startAgent(t testing.TB, flags ...string) (*node, func() []proc.Member) {
 	t.Helper()
+	return startAgentBy(t, nil, flags...)
+}
+
+func startAgentBy(t testing.TB, by []string, flags ...string) (*node, func() []proc.Member) {
+	t.Helper()
 	script, err := filepath.Abs("../../deploy/node-agent/spillway-agent.cjs")
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +39,7 @@ func startAgent(t testing.TB, flags ...string) (*node, func() []proc.Member) {
 	agentMarks.Lock()
 	mark := fmt.Sprintf("--title=mark%d", time.Now().UnixNano())
 	agentMarks.Unlock()
-	n := startNode(t, "", append([]string{"--require=" + script, mark}, flags...)...)
+	n := startNodeBy(t, by, "", append([]string{"--require=" + script, mark}, flags...)...)
 	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Pidfile: pidfile(t, n.cmd.Process.Pid)}, Children: true}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +117,23 @@ func agentDir(t testing.TB) string {
 
 func agentSocket(n *node) string {
 	return fmt.Sprintf("/tmp/spillway-agent-%d/%d.sock", os.Getuid(), n.cmd.Process.Pid)
+}
+
+// In a container the process is another number, and /tmp another folder. The program that made the
+// container stands beside it and has no script.
+func TestAgentInAContainer(t *testing.T) {
+	sources, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, members := startAgentBy(t, contained(t, sources), "--max-old-space-size=64", "--max-semi-space-size=1")
+	c := agentClient(t, newPool(t), members)
+	if u := readSoon(t, c); u.Limit.Bytes < 64<<20 || u.Limit.Bytes > 70<<20 {
+		t.Errorf("%v", u)
+	}
+	if before, after, err := c.Collect(t.Context()); err != nil || after.Used.Bytes > before.Used.Bytes {
+		t.Errorf("collect: %v to %v, %v", before, after, err)
+	}
 }
 
 // With a connection open the target ends as it would without, and takes its socket with it.
