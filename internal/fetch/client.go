@@ -46,9 +46,11 @@ type Client struct {
 // NewClient returns a client of an endpoint that Validate has accepted. Nothing is opened.
 func NewClient(e Endpoint) *Client {
 	c := &Client{endpoint: e, now: time.Now}
+	// HTTP/1.1, which has one request on a connection: where that gets no answer in time, the next
+	// has a connection of its own. On HTTP/2 all would go on to the one that went silent.
 	c.transport = &http.Transport{
 		DialContext: c.dial, DisableCompression: true, MaxIdleConns: 1, MaxConnsPerHost: 2,
-		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxHeaderBytes, ForceAttemptHTTP2: true,
+		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxHeaderBytes,
 		TLSHandshakeTimeout: dialTimeout,
 	}
 	c.http = &http.Client{Transport: c.transport, CheckRedirect: redirect}
