@@ -21,6 +21,9 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
+// javaClasses is the folder of the compiled target, which the tests' end removes.
+var javaClasses string
+
 // compileJava compiles the target once for all tests and benchmarks.
 var compileJava = sync.OnceValues(func() (dir string, err error) {
 	javac, err := exec.LookPath("javac")
@@ -30,6 +33,7 @@ var compileJava = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "spillway-java"); err != nil {
 		return "", err
 	}
+	javaClasses = dir
 	out, err := exec.Command(javac, "-d", dir, "testdata/Target.java").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
