@@ -63,6 +63,7 @@ type PolicyResult struct {
 	Quarantine string           `json:"quarantine,omitempty"` // where files are moved to in place of being removed
 	Files      int64            `json:"files"`                // removed or moved
 	Rotated    int64            `json:"rotated,omitempty"`    // logs that were rotated
+	LostBytes  int64            `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
 	Bytes      int64            `json:"bytes"`                // their apparent size
 	FreedBytes int64            `json:"freed_bytes"`          // allocated blocks given back: last links only
 	Scanned    int64            `json:"scanned"`              // files looked at

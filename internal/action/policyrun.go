@@ -73,7 +73,8 @@ type dirRun struct {
 	path     []byte
 	reported time.Time
 	ticks    int
-	kept     int64 // names that the last scan passed over because of keep
+	faults   []string // what makes the outcome partial although nothing failed
+	kept     int64    // names that the last scan passed over because of keep
 }
 
 // runPolicy checks the root again, as it is now, and runs work on it. Files are moved into
@@ -140,18 +141,21 @@ func (r *dirRun) sweep(kind string) {
 // finish sets the outcome from what happened.
 func (r *dirRun) finish(err error) {
 	if err != nil {
-		r.res.Error = err.Error()
+		r.res.Error = strings.Join(append(r.faults, err.Error()), "; ")
 		r.res.Outcome = Failed
 		if r.res.Files > 0 || r.res.Rotated > 0 {
 			r.res.Outcome = Partial
 		}
 		if r.ctx.Err() != nil {
-			r.res.Outcome, r.res.Error = Partial, "stopped before its end: "+err.Error()
+			r.res.Outcome, r.res.Error = Partial, "stopped before its end: "+r.res.Error
 		}
 		return
 	}
 	if r.req.DryRun {
 		return
+	}
+	if len(r.faults) > 0 {
+		r.res.Outcome, r.res.Error = Partial, strings.Join(r.faults, "; ")
 	}
 	for reason, n := range r.res.Skipped {
 		switch {

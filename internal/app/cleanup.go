@@ -295,6 +295,9 @@ func outcomeText(r *action.PolicyResult) string {
 	if r.Rotated > 0 {
 		text += fmt.Sprintf(", %d rotated", r.Rotated)
 	}
+	if r.LostBytes > 0 {
+		text += ", " + units.Bytes(r.LostBytes).String() + " lost"
+	}
 	if r.Quarantine != "" && r.Files > 0 {
 		text += ", moved to the quarantine"
 	}

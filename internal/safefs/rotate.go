@@ -24,21 +24,37 @@ type RotateOptions struct {
 	Now      time.Time
 	Oversize func(sizeBytes, allocatedBytes int64) bool // asked again when the log is held
 	Remover  *Remover                                   // of the same root, for what Compress replaces
+	ProcRoot string                                     // where the writers of a log are looked for; default /proc
 }
 
 // Rotator rotates the logs below one root, for one run. A log is the only kind of file that is
 // dealt with while somebody has it open; what holds instead is that not one byte leaves it before
 // a copy of it, synced, bears its final name, and that the file under that name is the copy.
 type Rotator struct {
-	opts RotateOptions
-	st   unix.Statx_t
+	opts    RotateOptions
+	st      unix.Statx_t
+	writers *descriptors // scanned when the first log is held
 
-	// beforeTruncate, for tests, is called when the copy is complete.
-	beforeTruncate func()
+	// For tests: beforeTruncate is called when the copy is complete, inWindow between the last look
+	// at a log and its cut to nothing.
+	beforeTruncate, inWindow func()
+}
+
+// Rotated is the result of one rotation or compression.
+type Rotated struct {
+	Name       string // the new name; "" in a dry run
+	FreedBytes int64  // blocks given back to the disk
+	LostBytes  int64  // written between the last look at the log and its cut, and in neither file
+	Private    bool   // the access list could not be kept, so only the owner may open the file
 }
 
 // NewRotator returns a Rotator for one run.
-func NewRotator(o RotateOptions) *Rotator { return &Rotator{opts: o} }
+func NewRotator(o RotateOptions) *Rotator {
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	return &Rotator{opts: o}
+}
 
 // hold opens a log, makes sure that it is the one that the walk saw, and locks it against another
 // rotation. flags say how it is opened.
@@ -193,67 +209,71 @@ func moveReason(err error) Reason {
 }
 
 // Compress replaces a rotated log, which was found earlier in the run and which nobody has open,
-// by its gzip file. freed is the difference of their blocks.
-func (r *Rotator) Compress(ctx context.Context, found Found) (freed int64, why Reason) {
+// by its gzip file. One with large holes stays as it is: its zeros would only cost time.
+func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why Reason) {
 	dry := *r.opts.Remover
 	dry.opts.DryRun = true
 	_, why = dry.RemoveFound(found) // which it has to be in the end
 	r.opts.Remover.open = dry.open
+	if why == Removed && isSparse(found.Identity.SizeBytes, found.AllocatedBytes) {
+		why = Sparse
+	}
 	if why != Removed || r.opts.DryRun {
-		return 0, why
+		return out, why
 	}
 	root, err := dirscan.OpenRoot(r.opts.Dir)
 	if err != nil {
-		return 0, errorReason(err)
+		return out, errorReason(err)
 	}
 	defer unix.Close(root)
 	dirfd, name := root, found.Path
 	if i := strings.LastIndexByte(found.Path, '/'); i >= 0 {
 		name = found.Path[i+1:]
 		if dirfd, err = dirscan.OpenBeneath(root, found.Path[:i]); err != nil {
-			return 0, pathReason(err)
+			return out, pathReason(err)
 		}
 		defer unix.Close(dirfd)
 	}
 	id := found.Identity
 	fd, errno := openAt(dirfd, append([]byte(name), 0), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC)
 	if errno != 0 {
-		return 0, moveReason(errno)
+		return out, moveReason(errno)
 	}
 	src := os.NewFile(uintptr(fd), name)
 	defer src.Close()
 	if why := r.check(fd, thisFD, id.Ino, id.DevMajor, id.DevMinor); why != Removed {
-		return 0, why
+		return out, why
 	}
 	return r.replace(ctx, dirfd, src, found, name)
 }
 
 // replace writes the gzip file of src, and removes src if it is still what it was when it was
 // found; else the gzip file goes again.
-func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Found, name string) (freed int64, why Reason) {
+func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Found, name string) (out Rotated, why Reason) {
 	rotated, ok := policy.ParseRotated([]byte(name))
 	if !ok {
-		return 0, NotRegular
+		return out, NotRegular
 	}
 	c, err := r.newCopy(dirfd, src, true)
 	if err != nil {
-		return 0, errorReason(err)
+		return out, errorReason(err)
 	}
 	defer c.close()
-	if err := c.add(ctx); err != nil {
-		return 0, errorReason(err)
+	if err := c.add(ctx, found.Identity.SizeBytes); err != nil {
+		return out, copyReason(err)
 	}
 	final := policy.RotatedName(string(rotated.Log), rotated.At, rotated.Serial, true)
 	if err := c.publish(func(temp string) (string, error) {
 		return final, unix.Renameat2(dirfd, temp, dirfd, final, unix.RENAME_NOREPLACE)
 	}); err != nil {
-		return 0, errorReason(err)
+		c.withdraw()
+		return out, copyReason(err)
 	}
 	src.Close() // else it is open, by us
 	was, why := r.opts.Remover.RemoveFound(found)
 	if why != Removed {
 		c.withdraw()
-		return 0, why
+		return out, why
 	}
-	return max(0, was-c.allocated()), Removed
+	return Rotated{Name: final, FreedBytes: max(0, was-c.allocated()), Private: c.private}, Removed
 }

@@ -31,6 +31,13 @@ const (
 	Mount      Reason = "mount"
 	Future     Reason = "future"
 	Stopped    Reason = "stopped" // the run was told to end in the middle of a copy
+	// Busy says that a log was never still for long enough to be cut without losing a line.
+	Busy Reason = "busy"
+	// NotAppending says that a writer of the log does not append (O_APPEND): after a cut it would
+	// go on at its old place, behind a hole.
+	NotAppending Reason = "not_appending"
+	// Sparse says that a rotated log stays uncompressed because of its large holes.
+	Sparse Reason = "sparse"
 	// NoLease says that nobody could tell whether the file is open: a lease was refused, and there
 	// are processes of the file's owner that this user may not look into. CAP_LEASE helps.
 	NoLease Reason = "error_no_lease"
