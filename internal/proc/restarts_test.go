@@ -56,6 +56,7 @@ func TestRestarts(t *testing.T) {
 	}{
 		{"nothing happens", target, "srv", []scene{{service(10, -60)}, {service(10, -60)}}, "0"},
 		{"the first start is not a restart", target, "srv", []scene{{}, {service(10, 4)}}, "0"},
+		{"seen in the second of its start", target, "srv", []scene{{}, {service(10, 5)}, {service(10, 5)}}, "0"},
 		{"replaced between two refreshes", target, "srv", []scene{{service(10, -60)}, {service(11, 3)}}, "1"},
 		{"gone for a while", target, "srv", []scene{{service(10, -60)}, {}, {}, {}, {}, {}, {service(11, 29)}}, "1"},
 		{"twice", target, "srv", []scene{{service(10, -60)}, {service(11, 3)}, {}, {service(12, 14)}}, "2"},
