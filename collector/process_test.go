@@ -251,7 +251,7 @@ func TestObservedSeriesLint(t *testing.T) {
 		Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
 		MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryWindowMax, MemoryWindowMin, MemoryUsed,
 		MemoryLimit, MemoryUsedRatio, MemoryLimitInfo, MemoryLevel, MemoryGrowth, MemoryExhaustion, ThresholdRatio,
-		HostMemoryTotal, HostMemoryAvailable, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled,
+		HostMemoryTotal, HostMemoryAvailable, HostMemoryHugetlb, HostMemoryARC, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled,
 	} {
 		b.Set(d, 1, make([]string, len(d.Labels))...)
 	}
