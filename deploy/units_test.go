@@ -118,7 +118,7 @@ func TestUnitsCannotMakePrivilegedFiles(t *testing.T) {
 // their name in lower case; "" for those that make no system call.
 var systemCalls = map[string]string{
 	"Access": "faccessat", "ByteSliceFromString": "", "ClockGettime": "clock_gettime", "Errno": "", "ErrnoName": "", "FcntlInt": "fcntl",
-	"Fstatat": "newfstatat",
+	"Fstatat":  "newfstatat",
 	"Getdents": "getdents64", "GetsockoptUcred": "getsockopt", "InotifyAddWatch": "inotify_add_watch", "InotifyInit1": "inotify_init1",
 	"InotifyRmWatch": "inotify_rm_watch", "IoctlGetTermios": "ioctl", "MemfdCreate": "memfd_create", "Mkdev": "", "PidfdOpen": "pidfd_open",
 	"PidfdSendSignal": "pidfd_send_signal", "Pread": "pread64", "Seek": "lseek", "SetsockoptInt": "setsockopt", "SignalName": "",
