@@ -7,7 +7,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -100,10 +99,7 @@ func TestReloadWantsProof(t *testing.T) {
 	a := startApp(t, accessConfig(dir, ""))
 	load := func(more string) {
 		t.Helper()
-		writeTest(t, a.opts.ConfigFile, accessConfig(dir, more)+"journal: {dir: "+filepath.Dir(a.opts.ConfigFile)+"/journal}\n")
-		if err := a.Reload(); err != nil {
-			t.Fatal(err)
-		}
+		reloadAs(t, a, accessConfig(dir, more))
 	}
 	f := func(what, sent string, want int) {
 		t.Helper()

@@ -360,6 +360,7 @@ func (a *App) reload() error {
 	warn(cfg, a.logger)
 	logAccess(cfg, a.auth, a.logger)
 	old := a.graph.Load()
+	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
 		a.logger.Warn("window and journal take effect at the next start only")
 	}
