@@ -1,7 +1,10 @@
 package app
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -10,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // plainNginx passes requests on as nginx does with nothing but proxy_pass: it adds no header, and
@@ -122,4 +127,55 @@ func TestReloadWantsProof(t *testing.T) {
 	if _, err := os.Stat(dir + "/t/due.tmp"); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestListenerStopsAuthenticating: the file of the listener is read for each request, so that what it
+// no longer asks for is no longer taken as proof.
+func TestListenerStopsAuthenticating(t *testing.T) {
+	dir := realDir(t)
+	oldFile(t, dir+"/t/due.tmp")
+	file := dir + "/web.yml"
+	const users = "basic_auth_users: {me: $2a$04$gV1/IhtazWvldg7v.sqLqOoVM7v2mTP.GXdFhpSDKA0eki1tDvCH2}\n" // sesame
+	writeTest(t, file, users)
+	o := testOptions(t, accessConfig(dir, "mode: enforce"))
+	o.Web.WebConfigFile = &file
+	a := runApp(t, o)
+	base := strings.Replace(a.url("/api/v1/run"), "http://", "http://me:sesame@", 1)
+	const dry = `{"target":"app","action":"clean_temp","dry_run":true}`
+	f := func(what, url, body string, want int) {
+		t.Helper()
+		if code, text := call(t, url, "", body); code != want {
+			t.Errorf("%s: %d %s, want %d", what, code, text, want)
+		}
+	}
+	f("a user", base, dry, http.StatusOK)
+	f("no user", a.url("/api/v1/run"), forcedRun, http.StatusUnauthorized)
+	writeTest(t, file, "{}\n")
+	f("no user where none is asked for", a.url("/api/v1/run"), forcedRun, http.StatusForbidden)
+	f("a user whom nobody checks", base, forcedRun, http.StatusForbidden)
+	writeTest(t, file, users)
+	f("a user again", base, dry, http.StatusOK)
+	if _, err := os.Stat(dir + "/t/due.tmp"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAuthenticated: a certificate that the file asks for now is not that of a connection from before.
+func TestAuthenticated(t *testing.T) {
+	file := realDir(t) + "/web.yml"
+	a := &App{opts: Options{Web: &web.FlagConfig{WebConfigFile: &file}}, logger: slog.New(slog.DiscardHandler)}
+	verified := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{}}}}
+	f := func(text string, state *tls.ConnectionState, want bool) {
+		t.Helper()
+		writeTest(t, file, text)
+		if got := a.authenticated(&http.Request{TLS: state}); got != want {
+			t.Errorf("%q, %v: %v, want %v", text, state, got, want)
+		}
+	}
+	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", verified, true)
+	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", &tls.ConnectionState{}, false)
+	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", nil, false)
+	f("tls_server_config: {client_auth_type: RequestClientCert}", &tls.ConnectionState{}, false)
+	f("{}", verified, false)
+	f("not: [yaml", verified, false)
 }

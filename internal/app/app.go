@@ -141,7 +141,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
-		ListenerAuth: a.auth.decided(), Version: "spillway_exporter " + version.Version,
+		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
 		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Providers: a.own, ProviderMetrics: a.ownMetrics,
 	})
 	return nil
@@ -347,7 +347,11 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, a.auth.decided()); err != nil {
+	auth, err := readWebAuth(*a.opts.Web.WebConfigFile)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.decided()); err != nil {
 		return err
 	}
 	if cfg.Enforces() && !a.journal.Durable() {
@@ -358,7 +362,7 @@ func (a *App) reload() error {
 		return err
 	}
 	warn(cfg, a.logger)
-	logAccess(cfg, a.auth, a.logger)
+	logAccess(cfg, auth, a.logger)
 	old := a.graph.Load()
 	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -67,8 +68,9 @@ func (r *Roots) Check(dir string) error {
 // Changed returns the roots that are another folder here than they were in before.
 func (r *Roots) Changed(before *Roots) []string {
 	var out []string
+	now := r.snapshot()
 	for dir, was := range before.snapshot() {
-		if is, ok := r.snapshot()[dir]; ok && is.RootID != was.RootID {
+		if is, ok := now[dir]; ok && is.RootID != was.RootID {
 			out = append(out, dir)
 		}
 	}
@@ -82,11 +84,7 @@ func (r *Roots) snapshot() map[string]knownRoot {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[string]knownRoot, len(r.known))
-	for dir, id := range r.known {
-		out[dir] = id
-	}
-	return out
+	return maps.Clone(r.known)
 }
 
 // open opens a root and compares what was opened: whatever its name means a moment later, the

@@ -90,7 +90,7 @@ func (s *server) mayChange(r *http.Request) *denied {
 	if d := foreignOrigin(r); d != nil {
 		return d
 	}
-	if s.ListenerAuth {
+	if s.Authenticated != nil && s.Authenticated(r) {
 		return nil
 	}
 	access := s.Access()

@@ -73,7 +73,7 @@ func TestMayChange(t *testing.T) {
 			t.Run(tt.name+path, func(t *testing.T) {
 				changed := false
 				f := newFixture(t, func(o *Options) {
-					o.ListenerAuth = tt.listener
+					o.Authenticated = func(*http.Request) bool { return tt.listener }
 					o.Reload = func() error { changed = true; return nil }
 				})
 				f.token, f.proof = tt.access.TokenFile, !tt.access.TrustLoopback

@@ -96,10 +96,10 @@ type Options struct {
 	State         func() State
 	Reload        func() error
 	Ready         func() error
-	Interval      func() time.Duration // the sample interval, for staleness
-	LearnHost     func(host string)    // a Host under which the metrics were scraped
-	Access        func() Access        // of the present configuration
-	ListenerAuth  bool                 // the listener has authenticated every request already
+	Interval      func() time.Duration     // the sample interval, for staleness
+	LearnHost     func(host string)        // a Host under which the metrics were scraped
+	Access        func() Access            // of the present configuration
+	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
 	Version       string
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
