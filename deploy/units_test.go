@@ -120,7 +120,7 @@ var systemCalls = map[string]string{
 	"Access": "faccessat", "ByteSliceFromString": "", "ClockGettime": "clock_gettime", "Errno": "", "ErrnoName": "", "FcntlInt": "fcntl",
 	"Fstatat":  "newfstatat",
 	"Getdents": "getdents64", "GetsockoptUcred": "getsockopt", "InotifyAddWatch": "inotify_add_watch", "InotifyInit1": "inotify_init1",
-	"InotifyRmWatch": "inotify_rm_watch", "IoctlGetTermios": "ioctl", "MemfdCreate": "memfd_create", "Mkdev": "", "PidfdOpen": "pidfd_open",
+	"InotifyRmWatch": "inotify_rm_watch", "IoctlGetTermios": "ioctl", "Major": "", "MemfdCreate": "memfd_create", "Minor": "", "Mkdev": "", "PidfdOpen": "pidfd_open",
 	"PidfdSendSignal": "pidfd_send_signal", "Pread": "pread64", "Seek": "lseek", "SetsockoptInt": "setsockopt", "SignalName": "",
 	"Syscall": "", "Syscall6": "", "WaitStatus": "",
 }

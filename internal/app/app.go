@@ -445,7 +445,7 @@ func (a *App) state() web.State {
 	case !a.journal.Durable():
 		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
 	case !a.journal.Writable():
-		st.Journal = "The journal cannot be written: nothing is done until it can."
+		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
 	}
 	e := a.evaluator.Load()
 	if e == nil || !st.Standalone {
