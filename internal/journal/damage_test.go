@@ -114,7 +114,7 @@ func refusesAtOnce(t *testing.T, j *Journal, open string, want error) {
 			_, _, err := j.Query(Filter{})
 			return err
 		})
-		if want == ErrDamaged && !errors.Is(err, ErrDamaged) {
+		if errors.Is(want, ErrDamaged) && !errors.Is(err, ErrDamaged) {
 			t.Errorf("Query: %v, want ErrDamaged", err)
 		}
 		within(t, "State", func() error {
