@@ -27,6 +27,9 @@ type Job struct {
 	Source string // the source's name in metrics and logs: process, heap, cache, temp
 	Target string // "" where the source serves all targets
 	Impl   Source
+	// Verify, when set, is called after each sample that found something. Its error makes the source
+	// a failed one; what was sampled is published all the same.
+	Verify func() error
 }
 
 // Lane is a set of jobs that are sampled one after another, in order, on one cadence. Lanes run
@@ -348,6 +351,9 @@ func (l *lane) sample(ctx context.Context, j *job) {
 	jctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	err := j.Impl.Sample(jctx, &j.batch)
 	cancel()
+	if j.Verify != nil && !errors.Is(err, ErrAbsent) {
+		err = errors.Join(err, j.Verify())
+	}
 	if ctx.Err() != nil {
 		return // stopping: an interrupted sample says nothing
 	}

@@ -62,6 +62,8 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 		switch v := p.Judge(e, r.now); {
 		case v == policy.NotDue:
 			o.weigh(e)
+		case v == policy.TooYoung: // it goes with a later run, and pushes nothing out
+			r.res.Skipped[v.Reason()]++
 		case !v.Due():
 			r.res.Skipped[v.Reason()]++
 			o.fixed.add(p.Size(e))
@@ -74,7 +76,7 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 	if err != nil || p.MaxBytes == 0 {
 		return err
 	}
-	missing, err := o.evict("over_limit")
+	missing, err := o.evict(overLimit)
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the uploads are not down to max_bytes: the rest is in use, too young or was touched meanwhile",
 			"target", r.opts.Target, "dir", p.Name, "missing", units.Bytes(missing.bytes).Short())
@@ -96,6 +98,7 @@ func checkUploadFraction(r *dirRun, p *policy.Upload, o *oldestFirst) error {
 			plan.weigh(e)
 		case v.Due():
 			due++
+		case v == policy.TooYoung:
 		default:
 			plan.fixed.add(p.Size(e))
 		}

@@ -35,7 +35,8 @@ var ErrTooMany = errors.New("more would be removed than max_remove_fraction allo
 // DirOptions are what the actions on directories share.
 type DirOptions struct {
 	Target   string
-	Reserved []string // folders that no root may touch: the journal's
+	Reserved []string      // folders that no root may touch: the journal's
+	Roots    *safefs.Roots // which folders the roots were when the configuration was loaded; nil = not compared
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
 	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
@@ -107,10 +108,17 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 	}
 	r := &dirRun{ctx: ctx, req: req, opts: o, common: c, names: names, now: o.Now(), res: res}
 	r.remover = safefs.NewRemover(safefs.Options{
-		Dir: c.Dir, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
+		Dir: c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
 	})
 	defer r.remover.Close()
+	if err := r.remover.Open(); err != nil {
+		if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
+			o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
+		}
+		r.finish(err)
+		return r.res
+	}
 	r.sweep(kind)
 	err = work(r)
 	r.finish(err)
@@ -173,8 +181,8 @@ func (r *dirRun) finish(err error) {
 // scan walks the policy's files once. Cancelled, it stops before the next file.
 func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) {
 	r.kept = 0
-	return dirscan.Scan(r.ctx, dirscan.Options{
-		Dir: r.common.Dir, Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
+	return r.remover.Scan(r.ctx, dirscan.Options{
+		Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
 		Visit: func(e *dirscan.Entry) error {
 			if err := r.ctx.Err(); err != nil {
 				return err

@@ -72,7 +72,7 @@ type logRun struct {
 func rotateLogs(r *dirRun, p *policy.Log) error {
 	l := &logRun{dirRun: r, p: p}
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
-		Dir: p.Dir, DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
+		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
 	})
 	err := l.rotate()
 	if r.ctx.Err() == nil {
@@ -283,8 +283,8 @@ func (l *logRun) compress(f safefs.Found) {
 // walk walks the policy's files: logs, rotated ones and what a rotation was writing.
 func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation)) (dirscan.Result, error) {
 	l.kept = 0
-	return dirscan.Scan(l.ctx, dirscan.Options{
-		Dir: l.common.Dir, Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
+	return l.remover.Scan(l.ctx, dirscan.Options{
+		Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
 		Select: func(name []byte) bool {
 			kind, _ := l.names.KindOf(name)
 			if kind == policy.LogOther && l.names.Kept(name) {

@@ -90,6 +90,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	warn(cfg, logger)
+	logAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
 	a.registry = newRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
@@ -139,8 +140,8 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
 		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
-		LearnHost: a.dispatcher.LearnHost, TokenFile: func() string { return a.graph.Load().cfg.Webhook.TokenFile },
-		ListenerAuth: a.auth.decided(), Version: "spillway_exporter " + version.Version,
+		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
+		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
 		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Providers: a.own, ProviderMetrics: a.ownMetrics,
 	})
 	return nil
@@ -346,7 +347,11 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, a.auth.decided()); err != nil {
+	auth, err := readWebAuth(*a.opts.Web.WebConfigFile)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.decided()); err != nil {
 		return err
 	}
 	if cfg.Enforces() && !a.journal.Durable() {
@@ -357,14 +362,15 @@ func (a *App) reload() error {
 		return err
 	}
 	warn(cfg, a.logger)
+	logAccess(cfg, auth, a.logger)
 	old := a.graph.Load()
+	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
 		a.logger.Warn("window and journal take effect at the next start only")
 	}
 	old.sampler.Stop()
 	g.sampler.Start(a.ctx)
-	a.graph.Store(g)
-	a.dispatcher.Apply(g.targets)
+	a.exchange(g)
 	a.dispatcher.SetInstance(cfg.Instance)
 	a.watchers.Apply(a.ctx, cfg.Watchers)
 	a.setPolling(g)
@@ -439,7 +445,7 @@ func (a *App) state() web.State {
 	case !a.journal.Durable():
 		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
 	case !a.journal.Writable():
-		st.Journal = "The journal cannot be written: nothing is done until it can."
+		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
 	}
 	e := a.evaluator.Load()
 	if e == nil || !st.Standalone {

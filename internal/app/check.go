@@ -59,7 +59,8 @@ func check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := checkListener(cfg, &o); err != nil {
+	auth, err := checkListener(cfg, &o)
+	if err != nil {
 		return err
 	}
 	set, err := loadRules(cfg)
@@ -72,6 +73,9 @@ func check(ctx context.Context, o Options) error {
 	}
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
+	}
+	if note := accessNote(cfg, auth); note != "" {
+		p.Warnings = append(p.Warnings, note)
 	}
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
 	tracker, err := newTracker(cfg, &o, newLogger(o.Stderr, "warn", o.LogFormat))
@@ -108,12 +112,12 @@ func check(ctx context.Context, o Options) error {
 }
 
 // checkListener refuses what serve would refuse with the same flags.
-func checkListener(cfg *config.Config, o *Options) error {
+func checkListener(cfg *config.Config, o *Options) (webAuth, error) {
 	auth, err := readWebAuth(*o.Web.WebConfigFile)
 	if err != nil {
-		return withCode(ExitConfig, err)
+		return auth, withCode(ExitConfig, err)
 	}
-	return cfg.CheckListener(*o.Web.WebListenAddresses, auth.decided())
+	return auth, cfg.CheckListener(*o.Web.WebListenAddresses, auth.decided())
 }
 
 func (tp *targetPlan) members(tracker *proc.Tracker) {

@@ -37,6 +37,7 @@ func cleanup(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	roots := rootsOf(cfg, &o, nil)
 	targets, err := cleanupTargets(cfg, &o.Cleanup)
 	if err != nil {
 		return withCode(ExitConfig, err)
@@ -71,7 +72,7 @@ func cleanup(ctx context.Context, o Options) error {
 	clock := newClock(o.Now, func() *journal.Journal { return c.journal })
 	for _, t := range targets {
 		opts := dirOptions(t.Name, cfg, logger, o.Now)
-		opts.Clock = clock
+		opts.Clock, opts.Roots = clock, roots
 		if tracker != nil {
 			opts.Members = membersOf(tracker, t.Name)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -68,21 +69,21 @@ func rootedLogs(rootfs string, in []policy.Log) []policy.Log {
 }
 
 // folderJobs returns the sources of a target's folders of uploads and logs.
-func folderJobs(t *config.Target, o *Options) ([]collector.Job, error) {
+func folderJobs(t *config.Target, o *Options, roots *safefs.Roots) ([]collector.Job, error) {
 	var out []collector.Job
 	for _, u := range rootedUploads(o.RootFS, t.Uploads) {
 		src, err := collector.NewUpload(t.Name, u)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, collector.Job{Source: sourceUpload, Target: t.Name, Impl: src})
+		out = append(out, collector.Job{Source: sourceUpload, Target: t.Name, Impl: src, Verify: verifier(roots, u.Dir)})
 	}
 	for _, l := range rootedLogs(o.RootFS, t.Logs) {
 		src, err := collector.NewLog(t.Name, l)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, collector.Job{Source: sourceLog, Target: t.Name, Impl: src})
+		out = append(out, collector.Job{Source: sourceLog, Target: t.Name, Impl: src, Verify: verifier(roots, l.Dir)})
 	}
 	return out, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -58,6 +59,7 @@ type graph struct {
 	opens   map[opensKey]*hitrate.Handle
 	rules   *eval.Ruleset
 	puller  *pull.Puller // nil: no Alertmanager is polled
+	roots   *safefs.Roots
 }
 
 // parts are what outlives a reload.
@@ -79,7 +81,7 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.logger)}
 	var err error
 	if g.rules, err = loadRules(cfg); err != nil {
 		return nil, err
@@ -236,7 +238,7 @@ func (g *graph) dirLane(o *Options) (collector.Lane, error) {
 			if err != nil {
 				return lane, err
 			}
-			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceCache, Target: t.Name, Impl: src})
+			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceCache, Target: t.Name, Impl: src, Verify: verifier(g.roots, c.Dir)})
 		}
 		for _, d := range t.TempDirs {
 			d.Dir = rooted(o.RootFS, d.Dir)
@@ -244,9 +246,9 @@ func (g *graph) dirLane(o *Options) (collector.Lane, error) {
 			if err != nil {
 				return lane, err
 			}
-			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: t.Name, Impl: src})
+			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: t.Name, Impl: src, Verify: verifier(g.roots, d.Dir)})
 		}
-		jobs, err := folderJobs(t, o)
+		jobs, err := folderJobs(t, o, g.roots)
 		if err != nil {
 			return lane, err
 		}
@@ -283,7 +285,7 @@ func rooted(rootfs, dir string) string {
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
-	opts.Opens, opts.Clock, opts.Members = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name)
+	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name), g.roots
 	for _, a := range dirActions(t, o, opts) {
 		out.Actions[a.name] = notingAction{a.action, p.held}
 	}

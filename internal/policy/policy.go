@@ -39,7 +39,7 @@ type Cache struct {
 
 	// Above it the least recently used entries go.
 	MaxBytes units.Bytes `yaml:"max_bytes"`
-	// Above it the least recently used entries go.
+	// Above it empty entries go first, and then the least recently used.
 	MaxEntries int64 `yaml:"max_entries"`
 	// Entries older than this go.
 	MaxAge units.Duration `yaml:"max_age"`
@@ -65,7 +65,7 @@ type Temp struct {
 
 	MaxAge      units.Duration `yaml:"max_age"`       // files older than this go
 	EmptyMaxAge units.Duration `yaml:"empty_max_age"` // empty files older than this go; else as max_age
-	MaxFiles    int64          `yaml:"max_files"`     // the oldest beyond this number go
+	MaxFiles    int64          `yaml:"max_files"`     // beyond this number empty files go first, and then the oldest
 	Every       units.Duration `yaml:"every"`         // also clean on this schedule, without an alert
 }
 

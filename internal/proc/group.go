@@ -17,6 +17,7 @@ type group struct {
 
 	members       int
 	starts, exits uint64
+	restarts      restarts
 	population    uint64
 	totals        totals
 	shares        bool // PSS and USS are wanted
@@ -43,6 +44,8 @@ type sums struct {
 	noParts, noShares      bool
 	noEffort, noFDs        bool
 	oldest                 uint64 // clock ticks after boot
+	directOldest           uint64 // the same, of the members that are not children; 0 when there is none
+	directNewest           uint64 // and the start of their newest
 	err                    error
 }
 
@@ -102,6 +105,12 @@ func (s *sums) add(p *process) {
 	}
 	if s.oldest == 0 || p.start < s.oldest {
 		s.oldest = p.start
+	}
+	if !p.child {
+		if s.directOldest == 0 || p.start < s.directOldest {
+			s.directOldest = p.start
+		}
+		s.directNewest = max(s.directNewest, p.start)
 	}
 }
 

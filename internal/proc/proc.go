@@ -47,11 +47,17 @@ type Options struct {
 // Usage is what one target's processes use, as of the last Refresh.
 type Usage struct {
 	Target     string
-	Discovered bool      // a group found by discovery, Overflow included
-	Processes  int       // live members; zombies do not count
-	Starts     uint64    // processes that joined since the Tracker's first listing
-	Exits      uint64    // processes that left
-	Oldest     time.Time // start of the oldest member; zero when there is none or it is not known
+	Discovered bool   // a group found by discovery, Overflow included
+	Processes  int    // live members; zombies do not count
+	Starts     uint64 // processes that joined since the Tracker's first listing
+	Exits      uint64 // processes that left
+
+	// Restarts is how often all members were replaced since the Tracker's first listing. Valid with
+	// HasRestarts: for a configured target, and for a discovered systemd unit or cgroup.
+	Restarts    uint64
+	HasRestarts bool
+
+	Oldest time.Time // start of the oldest member; zero when there is none or it is not known
 	// OldestTicks is that start in clock ticks after the boot: it stays when the clock is set.
 	OldestTicks uint64
 

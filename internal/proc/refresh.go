@@ -96,6 +96,7 @@ func (t *Tracker) refresh(ctx context.Context, ms int64) error {
 	t.adopt(ms)
 	t.saveShares(ms)
 	t.measure(ms)
+	t.countRestarts(ms)
 	if t.overflow != nil {
 		t.rank(ms)
 	}
@@ -484,7 +485,7 @@ func (t *Tracker) publishGroup(g *group) {
 	s := &g.sum
 	u := Usage{
 		Target: g.name, Discovered: g.discovered, Processes: g.members,
-		Starts: g.starts, Exits: g.exits, Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
+		Starts: g.starts, Exits: g.exits, Restarts: g.restarts.count, HasRestarts: t.restartable(g), Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
 		File: s.file, Shmem: s.shmem, Swap: s.swap, Parts: !s.noParts && g.members > 0,
 		CgroupV2: g.v2, CgroupV1: g.v1, Peak: s.peak,

@@ -70,7 +70,7 @@ func TestUsage(t *testing.T) {
 	w.tick(0)
 	page := int64(os.Getpagesize())
 	want := Usage{
-		Target: "db", Processes: 2, Oldest: epoch.Add(-time.Hour + 5*time.Second), OldestTicks: 500,
+		Target: "db", Processes: 2, HasRestarts: true, Oldest: epoch.Add(-time.Hour + 5*time.Second), OldestTicks: 500,
 		Resident: 850 * page, Anon: 240 * page, Used: (240 + 310) * page,
 		File: 610*page - 800<<10, Shmem: 800 << 10, Swap: 20 << 10, Parts: true, CgroupV2: "/", Population: 2,
 		Peak: 850 * page, Effort: Effort{Threads: 2, HasEffort: true},

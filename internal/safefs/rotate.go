@@ -18,12 +18,11 @@ const maxSerial = 1000
 
 // RotateOptions configure a Rotator. All but DryRun and Compress are required.
 type RotateOptions struct {
-	Dir      string // the root; it has passed CheckRoot
-	DryRun   bool   // everything but the effect
-	Compress bool   // copies are written with gzip
+	DryRun   bool // everything but the effect
+	Compress bool // copies are written with gzip
 	Now      time.Time
 	Oversize func(sizeBytes, allocatedBytes int64) bool // asked again when the log is held
-	Remover  *Remover                                   // of the same root, for what Compress replaces
+	Remover  *Remover                                   // of the root, for what Compress replaces
 	ProcRoot string                                     // where the writers of a log are looked for; default /proc
 }
 
@@ -211,6 +210,10 @@ func moveReason(err error) Reason {
 // Compress replaces a rotated log, which was found earlier in the run and which nobody has open,
 // by its gzip file. One with large holes stays as it is: its zeros would only cost time.
 func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why Reason) {
+	root, err := r.opts.Remover.root()
+	if err != nil {
+		return out, errorReason(err)
+	}
 	dry := *r.opts.Remover
 	dry.opts.DryRun = true
 	_, why = dry.RemoveFound(found) // which it has to be in the end
@@ -221,11 +224,6 @@ func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why R
 	if why != Removed || r.opts.DryRun {
 		return out, why
 	}
-	root, err := dirscan.OpenRoot(r.opts.Dir)
-	if err != nil {
-		return out, errorReason(err)
-	}
-	defer unix.Close(root)
 	dirfd, name := root, found.Path
 	if i := strings.LastIndexByte(found.Path, '/'); i >= 0 {
 		name = found.Path[i+1:]

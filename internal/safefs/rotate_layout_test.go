@@ -19,7 +19,7 @@ func compressAll(t *testing.T, dir string, dry bool) map[string]Reason {
 	t.Helper()
 	remover := NewRemover(Options{Dir: dir, MinAge: time.Minute, AgeNs: byMtime, Now: time.Now()})
 	defer remover.Close()
-	r := NewRotator(RotateOptions{Dir: dir, DryRun: dry, Remover: remover})
+	r := NewRotator(RotateOptions{DryRun: dry, Remover: remover})
 	var found []Found
 	if _, err := dirscan.Scan(t.Context(), dirscan.Options{Dir: dir, Visit: func(e *dirscan.Entry) error {
 		found = append(found, remover.Find(e))
@@ -49,7 +49,7 @@ func TestRotateAHugeSparseLog(t *testing.T) {
 			f.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			got, _, err := rotateAll(ctx, RotateOptions{Dir: dir, Compress: compressed}, nil, nil)
+			got, _, err := rotateAll(ctx, dir, RotateOptions{Compress: compressed}, nil, nil)
 			if err != nil || got["app.log"] != Removed {
 				t.Fatalf("%v, %v", got, err)
 			}
@@ -117,7 +117,7 @@ func TestRotatedKeepsItsAccess(t *testing.T) {
 				}
 				if how == "compress" {
 					compressAll(t, dir, false)
-				} else if _, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, Compress: how == "copy compressed"}, nil, nil); err != nil {
+				} else if _, _, err := rotateAll(t.Context(), dir, RotateOptions{Compress: how == "copy compressed"}, nil, nil); err != nil {
 					t.Fatal(err)
 				}
 				made := glob(t, dir+"/app.log.*")
@@ -200,7 +200,7 @@ func TestCopyOfHoles(t *testing.T) {
 		}
 		idle(t, path)
 		want := content(t, path)
-		if got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, Compress: compressed}, nil, nil); err != nil || got["app.log"] != Removed {
+		if got, _, err := rotateAll(t.Context(), dir, RotateOptions{Compress: compressed}, nil, nil); err != nil || got["app.log"] != Removed {
 			t.Fatalf("%v, %v", got, err)
 		}
 		if made := glob(t, path+".*"); len(made) != 1 || content(t, made[0]) != want {
@@ -214,7 +214,7 @@ func TestCopyNeedsRoom(t *testing.T) {
 	onTmpfs(t, func(dir string) {
 		appendTo(t, dir+"/app.log", strings.Repeat("x", 140<<20)) // of 256
 		for _, dry := range []bool{true, false} {
-			got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, DryRun: dry}, nil, nil)
+			got, _, err := rotateAll(t.Context(), dir, RotateOptions{DryRun: dry}, nil, nil)
 			if err != nil || got["app.log"] != "error_ENOSPC" || len(names(t, dir)) != 1 {
 				t.Errorf("dry run %v: %v, %v, files %v", dry, got, err, names(t, dir))
 			}

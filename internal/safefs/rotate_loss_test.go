@@ -46,7 +46,7 @@ func TestCopyTruncateLosesNothingThatCameLate(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, Compress: compressed}, nil, func() { appendTo(t, path, late) })
+		got, _, err := rotateAll(t.Context(), dir, RotateOptions{Compress: compressed}, nil, func() { appendTo(t, path, late) })
 		files := glob(t, path+".*")
 		var all strings.Builder
 		for _, p := range files {
@@ -91,8 +91,7 @@ func TestCopyTruncateOfAFastWriter(t *testing.T) {
 				writing = false
 			default:
 			}
-			got, _, err := rotateAll(t.Context(), RotateOptions{
-				Dir: dir, Now: rotatedAt.Add(time.Duration(i) * time.Second), Compress: i%2 == 0,
+			got, _, err := rotateAll(t.Context(), dir, RotateOptions{Now: rotatedAt.Add(time.Duration(i) * time.Second), Compress: i%2 == 0,
 				Oversize: func(size, _ int64) bool { return size > 64<<10 },
 			}, nil, nil)
 			if err != nil {
@@ -125,7 +124,7 @@ func TestCopyTruncateIsBusy(t *testing.T) {
 	onTmpfs(t, func(dir string) {
 		path := dir + "/app.log"
 		appendTo(t, path, numbered(0, 1<<20))
-		got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir}, nil, func() {
+		got, _, err := rotateAll(t.Context(), dir, RotateOptions{}, nil, func() {
 			if err := os.Truncate(path, 1<<20+maxCatchUp+1<<12); err != nil {
 				t.Error(err)
 			}
@@ -144,7 +143,7 @@ func TestCopyTruncateCountsWhatItLost(t *testing.T) {
 	for _, late := range []string{"", "late\n"} {
 		fmt.Fprintln(writer, "another")
 		idle(t, dir+"/app.log")
-		r := NewRotator(RotateOptions{Dir: dir, Now: rotatedAt, Oversize: func(int64, int64) bool { return true }})
+		r := NewRotator(RotateOptions{Now: rotatedAt, Oversize: func(int64, int64) bool { return true }})
 		r.inWindow = func() { fmt.Fprint(writer, late) }
 		if _, err := dirscan.Scan(t.Context(), dirscan.Options{Dir: dir, Select: func(name []byte) bool { return string(name) == "app.log" }, Visit: func(e *dirscan.Entry) error {
 			if did, why := r.CopyTruncate(t.Context(), e); why != Removed || did.LostBytes != int64(len(late)) {

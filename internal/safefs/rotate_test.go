@@ -27,7 +27,7 @@ const stamp = ".20260102T030405Z"
 
 // rotateAll rotates every *.log below a folder that is not empty and returns what became of each,
 // and what was freed.
-func rotateAll(ctx context.Context, o RotateOptions, before func(path string), atCut func()) (map[string]Reason, int64, error) {
+func rotateAll(ctx context.Context, dir string, o RotateOptions, before func(path string), atCut func()) (map[string]Reason, int64, error) {
 	if o.Now.IsZero() {
 		o.Now = rotatedAt
 	}
@@ -39,7 +39,7 @@ func rotateAll(ctx context.Context, o RotateOptions, before func(path string), a
 	out := make(map[string]Reason)
 	var sum int64
 	_, err := dirscan.Scan(context.Background(), dirscan.Options{
-		Dir: o.Dir, Recursive: true, Select: func(name []byte) bool { return bytes.HasSuffix(name, []byte(".log")) },
+		Dir: dir, Recursive: true, Select: func(name []byte) bool { return bytes.HasSuffix(name, []byte(".log")) },
 		Visit: func(e *dirscan.Entry) error {
 			path := string(e.AppendPath(nil))
 			if before != nil {
@@ -127,7 +127,7 @@ func TestCopyTruncate(t *testing.T) {
 			}
 			idle(t, path)
 			for _, dry := range []bool{true, false} {
-				got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, DryRun: dry, Compress: compressed}, nil, nil)
+				got, _, err := rotateAll(t.Context(), dir, RotateOptions{DryRun: dry, Compress: compressed}, nil, nil)
 				want := map[string]Reason{"sub/app.log": Removed, "sub/empty.log": Changed}
 				if diff := cmp.Diff(want, got); diff != "" || err != nil {
 					t.Fatalf("dry run %v: %v (-want +got):\n%s", dry, err, diff)
@@ -153,7 +153,7 @@ func TestCopyTruncate(t *testing.T) {
 				t.Errorf("the copy: %v, %v, want the mode of the log", info.Mode(), err)
 			}
 			// A second one within the second has a name of its own.
-			if _, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, Compress: compressed}, nil, nil); err != nil {
+			if _, _, err := rotateAll(t.Context(), dir, RotateOptions{Compress: compressed}, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got := content(t, path+stamp+"-2"+ext); got != "next\n" {
@@ -167,7 +167,7 @@ func TestCopyTruncateFrees(t *testing.T) {
 	dir := tempDir(t)
 	appendTo(t, dir+"/app.log", strings.Repeat("a line of the log\n", 100_000))
 	idle(t, dir+"/app.log")
-	_, freed, err := rotateAll(t.Context(), RotateOptions{Dir: dir, Compress: true}, nil, nil)
+	_, freed, err := rotateAll(t.Context(), dir, RotateOptions{Compress: true}, nil, nil)
 	var log, zip unix.Stat_t
 	if err := unix.Stat(dir+"/app.log"+stamp+".gz", &zip); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestCopyTruncateOfAWriterThatDoesNotAppend(t *testing.T) {
 	rotate := func(want Reason) {
 		t.Helper()
 		for _, dry := range []bool{true, false} {
-			got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, DryRun: dry}, nil, nil)
+			got, _, err := rotateAll(t.Context(), dir, RotateOptions{DryRun: dry}, nil, nil)
 			if err != nil || got["app.log"] != want {
 				t.Errorf("dry run %v: %v, %v, want %q", dry, got, err, want)
 			}
@@ -268,7 +268,7 @@ func TestCopyTruncateRefuses(t *testing.T) {
 				dir, outside := top+"/logs", top+"/outside"
 				appendTo(t, dir+"/app.log", "a line\n")
 				appendTo(t, outside, "precious")
-				got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, DryRun: dry}, func(string) { tt.do(t, dir+"/app.log", outside) }, nil)
+				got, _, err := rotateAll(t.Context(), dir, RotateOptions{DryRun: dry}, func(string) { tt.do(t, dir+"/app.log", outside) }, nil)
 				if err != nil || got["app.log"] != tt.want {
 					t.Errorf("%v, %v, want %q", got, err, tt.want)
 				}
@@ -294,7 +294,7 @@ func TestCopyTruncateBesideAnother(t *testing.T) {
 		if quiet {
 			idle(t, path)
 		}
-		got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir}, nil, func() {
+		got, _, err := rotateAll(t.Context(), dir, RotateOptions{}, nil, func() {
 			if err := os.Truncate(path, 0); err != nil {
 				t.Error(err)
 			}
@@ -346,7 +346,7 @@ func TestCopyThatEndsEarly(t *testing.T) {
 	appendTo(t, dir+"/app.log", text)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got, _, err := rotateAll(ctx, RotateOptions{Dir: dir}, nil, nil)
+	got, _, err := rotateAll(ctx, dir, RotateOptions{}, nil, nil)
 	if err != nil || got["app.log"] != Stopped || content(t, dir+"/app.log") != text || len(names(t, dir)) != 1 {
 		t.Errorf("stopped: %v, %v, files %v", got, err, names(t, dir))
 	}
@@ -357,7 +357,7 @@ func TestCopyThatEndsEarly(t *testing.T) {
 			return
 		}
 		appendTo(t, full+"/app.log", text)
-		got, _, err := rotateAll(t.Context(), RotateOptions{Dir: full}, nil, nil)
+		got, _, err := rotateAll(t.Context(), full, RotateOptions{}, nil, nil)
 		if err != nil || got["app.log"] != "error_ENOSPC" || content(t, full+"/app.log") != text || len(names(t, full)) != 1 {
 			t.Errorf("full: %v, %v, files %v", got, err, names(t, full))
 		}
@@ -381,7 +381,7 @@ func TestCopyOfSomebodyElses(t *testing.T) {
 	}
 	asNobody(t, func() {
 		for _, dry := range []bool{true, false} {
-			got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir, DryRun: dry}, nil, nil)
+			got, _, err := rotateAll(t.Context(), dir, RotateOptions{DryRun: dry}, nil, nil)
 			if err != nil || got["app.log"] != "error_EPERM" || len(names(t, dir)) != 1 {
 				t.Errorf("dry run %v: %v, %v, files %v", dry, got, err, names(t, dir))
 			}
@@ -390,7 +390,7 @@ func TestCopyOfSomebodyElses(t *testing.T) {
 	if err := os.Chown(dir+"/app.log", 65534, 65533); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err := rotateAll(t.Context(), RotateOptions{Dir: dir}, nil, nil); err != nil || got["app.log"] != Removed {
+	if got, _, err := rotateAll(t.Context(), dir, RotateOptions{}, nil, nil); err != nil || got["app.log"] != Removed {
 		t.Fatalf("as root: %v, %v", got, err)
 	}
 	var st unix.Stat_t
@@ -405,7 +405,7 @@ func TestRenameLog(t *testing.T) {
 	writer := keepOpen(t, dir+"/app.log", os.O_WRONLY|os.O_APPEND)
 	rename := func(dry bool, before func()) (name string, why Reason) {
 		t.Helper()
-		r := NewRotator(RotateOptions{Dir: dir, DryRun: dry, Now: rotatedAt, Oversize: func(size, _ int64) bool { return size > 0 }})
+		r := NewRotator(RotateOptions{DryRun: dry, Now: rotatedAt, Oversize: func(size, _ int64) bool { return size > 0 }})
 		_, err := dirscan.Scan(t.Context(), dirscan.Options{Dir: dir, Visit: func(e *dirscan.Entry) error {
 			if string(e.Name) != "app.log" {
 				return nil
@@ -462,7 +462,7 @@ func TestCompressRotated(t *testing.T) {
 		o := Options{Dir: dir, DryRun: dry, MinAge: time.Minute, AgeNs: byMtime, Now: time.Now()}
 		remover := NewRemover(o)
 		defer remover.Close()
-		r := NewRotator(RotateOptions{Dir: dir, DryRun: dry, Remover: remover})
+		r := NewRotator(RotateOptions{DryRun: dry, Remover: remover})
 		var found []Found
 		if _, err := dirscan.Scan(t.Context(), dirscan.Options{Dir: dir, Recursive: true, Visit: func(e *dirscan.Entry) error {
 			found = append(found, remover.Find(e))
@@ -517,7 +517,7 @@ func TestCompressWithdraws(t *testing.T) {
 	}
 	src := keepOpen(t, path, os.O_RDONLY)
 	keepOpen(t, path, os.O_RDONLY) // somebody has opened it meanwhile
-	r := NewRotator(RotateOptions{Dir: dir, Remover: remover})
+	r := NewRotator(RotateOptions{Remover: remover})
 	if _, why := r.replace(t.Context(), fd, src, found, "app.log"+stamp); why != InUse {
 		t.Errorf("%q, want %q", why, InUse)
 	}

@@ -6,7 +6,9 @@
 package safefs
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -57,6 +59,7 @@ const futureSlack = 2 * time.Second
 // Options configure a Remover. Dir and Now are required.
 type Options struct {
 	Dir         string                     // the root; it has passed CheckRoot
+	Roots       *Roots                     // what the root and the quarantine must be; nil: not compared
 	DryRun      bool                       // everything but the effect
 	RemoveLinks bool                       // files with several hard links too
 	MinAge      time.Duration              // floor
@@ -85,6 +88,7 @@ func IdentityOf(e *dirscan.Entry) Identity {
 type Remover struct {
 	opts       Options
 	open       *openFiles // scanned when the first lease is not to be had
+	rootFD     int        // descriptor of the root; -1 until it is needed
 	quarantine int        // descriptor of the private folder; -1 until it is needed
 	into       int        // descriptor of Options.Quarantine; -1 until it is needed
 	serial     int
@@ -102,16 +106,30 @@ func NewRemover(o Options) *Remover {
 	if o.ProcRoot == "" {
 		o.ProcRoot = "/proc"
 	}
-	return &Remover{opts: o, quarantine: -1, into: -1}
+	return &Remover{opts: o, rootFD: -1, quarantine: -1, into: -1}
 }
 
 // Close closes what the run held open.
 func (r *Remover) Close() {
-	for _, fd := range []int{r.quarantine, r.into} {
+	for _, fd := range []int{r.rootFD, r.quarantine, r.into} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
+}
+
+// Scan walks the root of the run. Its Dir need not be set.
+func (r *Remover) Scan(ctx context.Context, o dirscan.Options) (dirscan.Result, error) {
+	root, err := r.root()
+	if err != nil {
+		return dirscan.Result{}, err
+	}
+	fd, err := dirscan.OpenBeneath(root, ".") // a listing of its own
+	if err != nil {
+		return dirscan.Result{}, fmt.Errorf("open %s again: %w", r.opts.Dir, err)
+	}
+	o.Dir = r.opts.Dir
+	return dirscan.ScanFD(ctx, fd, o)
 }
 
 const statMask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_NLINK | unix.STATX_UID
@@ -178,11 +196,10 @@ func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
 	if f.why != Removed {
 		return 0, f.why
 	}
-	root, err := dirscan.OpenRoot(r.opts.Dir)
+	root, err := r.root()
 	if err != nil {
 		return 0, errorReason(err)
 	}
-	defer unix.Close(root)
 	dir, name := root, f.Path
 	if i := strings.LastIndexByte(f.Path, '/'); i >= 0 {
 		name = f.Path[i+1:]

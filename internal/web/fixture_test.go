@@ -66,7 +66,7 @@ func (w *world) handler() http.Handler {
 		},
 		Reload: func() error { return nil }, Ready: func() error { return nil },
 		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(string) {},
-		TokenFile: func() string { return "" }, ListenerAuth: true,
+		Access: func() Access { return Access{} }, Authenticated: func(*http.Request) bool { return true },
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: w.clock,
 	})
 }

@@ -77,6 +77,13 @@ type Provider struct {
 	LastError  string // "" when the last opening or use succeeded
 }
 
+// Access says who may use the endpoints that change something. A listener that has authenticated
+// every request is enough in any case, and a token is required where there is one.
+type Access struct {
+	TokenFile     string // "" = no token
+	TrustLoopback bool   // without a token, a caller on this host needs no proof
+}
+
 // Options are what the handlers call. All functions are required unless their comment says
 // otherwise and must be safe for concurrent use.
 type Options struct {
@@ -89,10 +96,10 @@ type Options struct {
 	State         func() State
 	Reload        func() error
 	Ready         func() error
-	Interval      func() time.Duration // the sample interval, for staleness
-	LearnHost     func(host string)    // a Host under which the metrics were scraped
-	TokenFile     func() string        // "" = no token
-	ListenerAuth  bool                 // the listener has authenticated every request already
+	Interval      func() time.Duration     // the sample interval, for staleness
+	LearnHost     func(host string)        // a Host under which the metrics were scraped
+	Access        func() Access            // of the present configuration
+	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
 	Version       string
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
