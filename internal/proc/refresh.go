@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -117,18 +116,6 @@ func (t *Tracker) list(ms int64) error {
 }
 
 func (t *Tracker) readBoot() { t.boot = bootTime(t.opts.Root) }
-
-// bootTime returns when the host started, zero when that cannot be read.
-func bootTime(root string) time.Time {
-	fs, err := procfs.NewFS(root)
-	if err != nil {
-		return time.Time{}
-	}
-	if s, err := fs.Stat(); err == nil && s.BootTime > 0 {
-		return time.Unix(int64(s.BootTime), 0)
-	}
-	return time.Time{}
-}
 
 // reconcile merges the listing into the table of processes, both in the order of pids.
 func (t *Tracker) reconcile(ms int64) {
