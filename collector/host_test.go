@@ -111,7 +111,7 @@ func TestHugePagesAsKernelsTellThem(t *testing.T) {
 	for _, tt := range []struct{ name, lines, huge, limit string }{
 		{"not built in", "", "", "8.388608e+09"},
 		{"none", "HugePages_Total: 0\nHugepagesize: 2048 kB\nHugetlb: 0 kB\n", "0", "8.388608e+09"},
-		{"before 4.20", "HugePages_Total: 2000\nHugepagesize: 2048 kB\n", "4.194304e+09", "4.194304e+09"},
+		{"before 4.16", "HugePages_Total: 2000\nHugepagesize: 2048 kB\n", "4.194304e+09", "4.194304e+09"},
 		{"pages of two sizes", "HugePages_Total: 100\nHugepagesize: 2048 kB\nHugetlb: 4096000 kB\n", "4.194304e+09", "4.194304e+09"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

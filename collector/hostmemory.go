@@ -25,7 +25,7 @@ func meminfo(root string) (procfs.Meminfo, error) {
 }
 
 // hugetlb returns the memory that is set aside for huge pages, in use or not; ok is false for a
-// kernel without them. The line Hugetlb, of pages of all sizes, is there since Linux 4.20; before
+// kernel without them. The line Hugetlb, of pages of all sizes, is there since Linux 4.16; before
 // that only the pages of the default size are known.
 func hugetlb(info *procfs.Meminfo) (sizeBytes uint64, ok bool) {
 	switch {

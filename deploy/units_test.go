@@ -62,9 +62,10 @@ func values(settings []setting, key string) []string {
 }
 
 // blocksOpenat2 reports whether a setting makes systemd install the filter against set-user-ID
-// files. That filter cannot look into the structure that openat2 takes, so it answers ENOSYS to
-// every openat2 (seccomp_restrict_suid_sgid in systemd's src/shared/seccomp-util.c), and no folder
-// can be walked. DynamicUser implies RestrictSUIDSGID (systemd.exec(5)).
+// files. That filter cannot look into the structure that openat2 takes, so it answers ENOSYS,
+// in older versions EPERM, to every openat2 (seccomp_restrict_sxid in systemd's
+// src/shared/seccomp-util.c), and no folder can be walked. DynamicUser implies RestrictSUIDSGID
+// (systemd.exec(5)).
 func blocksOpenat2(s setting) bool {
 	on := slices.Contains([]string{"1", "yes", "y", "true", "t", "on"}, strings.ToLower(s.value))
 	return on && (s.key == "RestrictSUIDSGID" || s.key == "DynamicUser")
