@@ -36,15 +36,18 @@ var (
 // copy of some. What is written between the last read and the cut, a few microseconds, is lost,
 // and a line that is being written then is torn: the price of a writer that knows nothing of it. freed is the difference of the blocks.
 func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (name string, freed int64, why Reason) {
+	dirfd := e.Parent.FD()
+	if r.opts.DryRun {
+		if why := r.foreseeHold(e, unix.R_OK|unix.W_OK); why != Removed {
+			return "", 0, why
+		}
+		return "", 0, r.foresee(dirfd, true)
+	}
 	log, why := r.hold(e, unix.O_RDWR)
 	if why != Removed {
 		return "", 0, why
 	}
 	defer log.Close()
-	dirfd := e.Parent.FD()
-	if r.opts.DryRun {
-		return "", 0, r.foresee(dirfd, true)
-	}
 	c, err := r.newCopy(dirfd, log, r.opts.Compress)
 	if err != nil {
 		return "", 0, errorReason(err)
