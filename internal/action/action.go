@@ -1,7 +1,7 @@
 // Package action holds the things that can be done about pressure, one file each, behind one
 // method. An action never decides whether it should run and never writes the journal: the
 // dispatcher has done both before Run is called. With DryRun set an action goes through the same
-// code as without and stops before each effect.
+// code as without and stops before each effect; it opens none of the files that it looks at.
 package action
 
 import (
@@ -70,6 +70,9 @@ type PolicyResult struct {
 	Skipped    map[string]int64 `json:"skipped"`              // not removed although due, by reason
 	Outcome    Outcome          `json:"outcome"`
 	Error      string           `json:"error,omitempty"`
+
+	// InUseIncomplete says that a dry run, which opens nothing, could not see the open files of all processes.
+	InUseIncomplete bool `json:"in_use_incomplete,omitempty"`
 }
 
 // Result is what an action did.

@@ -2,7 +2,6 @@ package action
 
 import (
 	"context"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -19,10 +18,7 @@ type CleanTemp struct {
 
 // NewCleanTemp returns the action clean_temp over the given policies, which have been validated.
 func NewCleanTemp(o DirOptions, policies []policy.Temp) *CleanTemp {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &CleanTemp{opts: o, policies: policies}
+	return &CleanTemp{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.

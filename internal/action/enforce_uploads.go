@@ -2,7 +2,6 @@ package action
 
 import (
 	"context"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -21,10 +20,7 @@ type EnforceUploads struct {
 // NewEnforceUploads returns the action enforce_uploads over the given policies, which have been
 // validated.
 func NewEnforceUploads(o DirOptions, policies []policy.Upload) *EnforceUploads {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &EnforceUploads{opts: o, policies: policies}
+	return &EnforceUploads{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -24,10 +23,7 @@ type EvictCache struct {
 
 // NewEvictCache returns the action evict_cache over the given policies, which have been validated.
 func NewEvictCache(o DirOptions, policies []policy.Cache) *EvictCache {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &EvictCache{opts: o, policies: policies}
+	return &EvictCache{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.
@@ -52,7 +48,11 @@ func (a *EvictCache) Run(ctx context.Context, req Request) (Result, error) {
 func evictCache(r *dirRun, p *policy.Cache) error {
 	used := p.UsedNs
 	if opens := r.opts.Opens[p.Name]; opens != nil {
-		defer opens.Pause()()
+		if r.req.DryRun { // which opens nothing: what is seen meanwhile is use
+			opens.CatchUp()
+		} else {
+			defer opens.Pause()()
+		}
 		if p.LRUBy != policy.AgeMtime {
 			used = func(e *dirscan.Entry) int64 {
 				r.path = e.AppendPath(r.path[:0])

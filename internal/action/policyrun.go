@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
@@ -49,6 +50,22 @@ type DirOptions struct {
 	Opens map[string]Opens
 	Clock *Clock                                // nil = the clock is trusted
 	Free  func(dir string) (policy.Free, error) // default policy.FreeOf
+
+	ProcFS string            // where open files are looked up; default /proc
+	Open   *safefs.OpenFiles // shared by the folders of one command; nil = each run looks for itself
+	unseen *sync.Once        // says InUseIncomplete in the log
+}
+
+// InUseIncomplete is what a dry run without the rights to see all open files says of its result.
+const InUseIncomplete = "a file that only processes of other users have open cannot be recognised here and may be named: run as root, or with CAP_SYS_PTRACE"
+
+// complete applies the defaults.
+func (o DirOptions) complete() DirOptions {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.unseen = new(sync.Once)
+	return o
 }
 
 // Opens tells when the files of a cache were opened, and does not count what a clean-up of ours
@@ -57,7 +74,9 @@ type Opens interface {
 	// LastUseNs returns when the file with this path, relative to the root, was last opened, in
 	// nanoseconds since 1970; 0 when that is not known.
 	LastUseNs(path []byte) int64
-	// Pause stops counting until resume is called.
+	// CatchUp takes in what was opened until now.
+	CatchUp()
+	// Pause does that too, and then stops counting until resume is called.
 	Pause() (resume func())
 }
 
@@ -107,8 +126,13 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 		return res
 	}
 	r := &dirRun{ctx: ctx, req: req, opts: o, common: c, names: names, now: o.Now(), res: res}
+	open := o.Open
+	if open == nil {
+		open = safefs.NewOpenFiles(o.ProcFS)
+	}
 	r.remover = safefs.NewRemover(safefs.Options{
-		Dir: c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
+		Open: open,
+		Dir:  c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
 	})
 	defer r.remover.Close()
@@ -122,6 +146,9 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 	r.sweep(kind)
 	err = work(r)
 	r.finish(err)
+	if r.res.InUseIncomplete = req.DryRun && open.Incomplete(); r.res.InUseIncomplete {
+		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
+	}
 	return r.res
 }
 

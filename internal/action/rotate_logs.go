@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -24,10 +23,7 @@ type RotateLogs struct {
 // NewRotateLogs returns the action rotate_logs over the given policies, which have been validated.
 // DirOptions.Members is required where one of them renames.
 func NewRotateLogs(o DirOptions, policies []policy.Log) *RotateLogs {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &RotateLogs{opts: o, policies: policies}
+	return &RotateLogs{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.

@@ -285,6 +285,7 @@ func rooted(rootfs, dir string) string {
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
+	opts.ProcFS = o.ProcFS
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name), g.roots
 	for _, a := range dirActions(t, o, opts) {
 		out.Actions[a.name] = notingAction{a.action, p.held}

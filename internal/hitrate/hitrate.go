@@ -192,6 +192,9 @@ func (w *Watch) LastUseNs(path []byte) int64 {
 	return max(w.recent[0][key], w.recent[1][key])
 }
 
+// CatchUp takes in what has happened until now: else the last quarter of a second may be missing.
+func (w *Watch) CatchUp() { w.drain() }
+
 // Pause leaves out what happens until resume is called, which a clean-up of our own does: it opens
 // files to see whether they are in use.
 func (w *Watch) Pause() (resume func()) {

@@ -22,8 +22,8 @@ type RotateOptions struct {
 	Compress bool // copies are written with gzip
 	Now      time.Time
 	Oversize func(sizeBytes, allocatedBytes int64) bool // asked again when the log is held
-	Remover  *Remover                                   // of the root, for what Compress replaces
-	ProcRoot string                                     // where the writers of a log are looked for; default /proc
+	Remover  *Remover                                   // of the root, for what Compress replaces; it looks at what is open too
+	ProcRoot string                                     // where the writers of a log are looked for; default the Remover's
 }
 
 // Rotator rotates the logs below one root, for one run. A log is the only kind of file that is
@@ -33,6 +33,7 @@ type Rotator struct {
 	opts    RotateOptions
 	st      unix.Statx_t
 	writers *descriptors // scanned when the first log is held
+	look    *OpenFiles
 
 	// For tests: beforeTruncate is called when the copy is complete, inWindow between the last look
 	// at a log and its cut to nothing.
@@ -49,10 +50,16 @@ type Rotated struct {
 
 // NewRotator returns a Rotator for one run.
 func NewRotator(o RotateOptions) *Rotator {
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
+	r := &Rotator{opts: o}
+	if o.Remover != nil {
+		r.look = o.Remover.look
+	} else {
+		r.look = NewOpenFiles("")
 	}
-	return &Rotator{opts: o}
+	if o.ProcRoot == "" {
+		r.opts.ProcRoot = r.look.procRoot
+	}
+	return r
 }
 
 // hold opens a log, makes sure that it is the one that the walk saw, and locks it against another
@@ -70,7 +77,7 @@ func (r *Rotator) hold(e *dirscan.Entry, flags int) (f *os.File, why Reason) {
 		return nil, Changed
 	case unix.ELOOP:
 		return nil, Symlink
-	case unix.ENXIO:
+	case unix.ENXIO, unix.EISDIR:
 		return nil, NotRegular
 	case unix.EWOULDBLOCK, unix.ETXTBSY:
 		return nil, InUse
@@ -137,7 +144,29 @@ func (r *Rotator) stillOversize(fd int) Reason {
 	return Removed
 }
 
-// foresee returns what the kernel would say to a new name beside the log that was just held and,
+// foreseeHold returns what hold would say to a log, and opens nothing.
+func (r *Rotator) foreseeHold(e *dirscan.Entry, rights uint32) Reason {
+	dirfd, name := e.Parent.FD(), append(append([]byte(nil), e.Name...), 0)
+	if why := r.check(dirfd, name, e.Ino, e.DevMajor, e.DevMinor); why != Removed {
+		return why
+	}
+	if err := mayOpen(dirfd, name, rights); err != nil {
+		return errorReason(err)
+	}
+	if r.look.now().locks(IdentityOf(e)) {
+		return InUse
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dirfd, string(e.Name), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return moveReason(err)
+	}
+	if !r.opts.Oversize(st.Size, st.Blocks*512) {
+		return Changed
+	}
+	return Removed
+}
+
+// foresee returns what the kernel would say to a new name beside the log that was just looked at and,
 // for a copy, to giving it the log's owner.
 func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
@@ -152,15 +181,18 @@ func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 // Rename gives a log its rotated name during the Visit that found it. Its writer goes on writing
 // to it until it opens a new one: nothing is lost. name is the new name.
 func (r *Rotator) Rename(e *dirscan.Entry) (name string, why Reason) {
+	dirfd := e.Parent.FD()
+	if r.opts.DryRun {
+		if why := r.foreseeHold(e, unix.R_OK); why != Removed {
+			return "", why
+		}
+		return "", r.foresee(dirfd, false)
+	}
 	f, why := r.hold(e, unix.O_RDONLY)
 	if why != Removed {
 		return "", why
 	}
 	defer f.Close()
-	dirfd := e.Parent.FD()
-	if r.opts.DryRun {
-		return "", r.foresee(dirfd, false)
-	}
 	name, err := r.take(dirfd, string(e.Name), string(e.Name), false)
 	if err != nil {
 		return "", moveReason(err)
@@ -214,10 +246,9 @@ func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why R
 	if err != nil {
 		return out, errorReason(err)
 	}
-	dry := *r.opts.Remover
-	dry.opts.DryRun = true
-	_, why = dry.RemoveFound(found) // which it has to be in the end
-	r.opts.Remover.open = dry.open
+	probe := *r.opts.Remover
+	probe.opts.DryRun, probe.probing = true, !r.opts.DryRun
+	_, why = probe.RemoveFound(found) // which it has to be in the end
 	if why == Removed && isSparse(found.Identity.SizeBytes, found.AllocatedBytes) {
 		why = Sparse
 	}

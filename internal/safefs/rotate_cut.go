@@ -35,6 +35,16 @@ const (
 // that is idle, or lies on another file system, is cut to nothing, and only after it has stood
 // still with every byte of it in the copy, synced; else it stays whole (Busy) and the copy goes.
 func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotated, why Reason) {
+	dirfd := e.Parent.FD()
+	if r.opts.DryRun {
+		if why := r.foreseeHold(e, unix.R_OK|unix.W_OK); why != Removed {
+			return out, why
+		}
+		if why := r.mayCopy(e); why != Removed {
+			return out, why
+		}
+		return out, r.foresee(dirfd, true)
+	}
 	// O_APPEND, although nothing is written: for another rotation that looks for writers.
 	log, why := r.hold(e, unix.O_RDWR|unix.O_APPEND)
 	if why != Removed {
@@ -43,10 +53,6 @@ func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotat
 	defer log.Close()
 	if why := r.mayCopy(e); why != Removed {
 		return out, why
-	}
-	dirfd := e.Parent.FD()
-	if r.opts.DryRun {
-		return out, r.foresee(dirfd, true)
 	}
 	l, err := layoutOf(log)
 	if err != nil {

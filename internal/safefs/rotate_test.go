@@ -248,7 +248,7 @@ func TestCopyTruncateRefuses(t *testing.T) {
 		{"exchanged for a folder", func(_ *testing.T, path, _ string) {
 			os.Remove(path)
 			os.Mkdir(path, 0o755)
-		}, "error_EISDIR"},
+		}, NotRegular},
 		{"exchanged for a fifo", func(_ *testing.T, path, _ string) {
 			os.Remove(path)
 			unix.Mkfifo(path, 0o644)

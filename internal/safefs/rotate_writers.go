@@ -26,7 +26,7 @@ type writer struct {
 	appends bool
 }
 
-func scanDescriptors(root string) *descriptors {
+func scanHolders(root string) *descriptors {
 	d := &descriptors{root: root, paths: make(map[fileID][]string), at: time.Now()}
 	pids, err := os.ReadDir(root)
 	if err != nil {
@@ -102,7 +102,7 @@ func parseWriter(info []byte) (w writer, ok bool) {
 // appended reports whether all writers of a log append, as far as they can be seen.
 func (r *Rotator) appended(id fileID) Reason {
 	if r.writers == nil || r.writers.stale() {
-		r.writers = scanDescriptors(r.opts.ProcRoot)
+		r.writers = scanHolders(r.opts.ProcRoot)
 	}
 	for _, w := range r.writers.of(id) {
 		if !w.appends {

@@ -60,15 +60,15 @@ const futureSlack = 2 * time.Second
 type Options struct {
 	Dir         string                     // the root; it has passed CheckRoot
 	Roots       *Roots                     // what the root and the quarantine must be; nil: not compared
-	DryRun      bool                       // everything but the effect
+	DryRun      bool                       // everything but the effect; no file is opened
 	RemoveLinks bool                       // files with several hard links too
 	MinAge      time.Duration              // floor
 	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                       // move into a private folder and look again first
 	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
 	Now         time.Time
-	ProcRoot    string // for the scan of open descriptors where leases are not to be had; default /proc
-	NoInUse     bool   // benchmarks only: leave out the in-use check
+	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
+	NoInUse     bool       // benchmarks only: leave out the in-use check
 }
 
 // Identity is what must not change between the judgement and the removal.
@@ -87,13 +87,14 @@ func IdentityOf(e *dirscan.Entry) Identity {
 // Remover removes files below one root, one at a time, for one run.
 type Remover struct {
 	opts       Options
-	open       *openFiles // scanned when the first lease is not to be had
-	rootFD     int        // descriptor of the root; -1 until it is needed
-	quarantine int        // descriptor of the private folder; -1 until it is needed
-	into       int        // descriptor of Options.Quarantine; -1 until it is needed
+	look       *OpenFiles
+	rootFD     int // descriptor of the root; -1 until it is needed
+	quarantine int // descriptor of the private folder; -1 until it is needed
+	into       int // descriptor of Options.Quarantine; -1 until it is needed
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
+	probing    bool   // in a dry run that belongs to a real one: files are opened
 	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
@@ -103,10 +104,10 @@ func NewRemover(o Options) *Remover {
 	if o.AgeNs == nil {
 		o.AgeNs = (*dirscan.Entry).NewestNs
 	}
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
+	if o.Open == nil {
+		o.Open = NewOpenFiles("")
 	}
-	return &Remover{opts: o, rootFD: -1, quarantine: -1, into: -1}
+	return &Remover{opts: o, look: o.Open, rootFD: -1, quarantine: -1, into: -1}
 }
 
 // Close closes what the run held open.
@@ -230,6 +231,9 @@ func pathReason(err error) Reason {
 // remove makes the checks on the file itself and, outside a dry run, removes it. dirfd is the
 // folder that r.name lies in.
 func (r *Remover) remove(dirfd int, id Identity) Reason {
+	if r.opts.DryRun && !r.probing {
+		return r.foresee(dirfd, id)
+	}
 	fd := -1
 	if !r.opts.NoInUse {
 		held, why := r.hold(dirfd, id)
@@ -243,7 +247,7 @@ func (r *Remover) remove(dirfd int, id Identity) Reason {
 		return why
 	}
 	if r.opts.DryRun {
-		return r.foresee(dirfd)
+		return r.foreseeUnlink(dirfd)
 	}
 	if fd >= 0 && r.broken(fd) {
 		return InUse

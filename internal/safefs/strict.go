@@ -63,7 +63,7 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	}
 	once := *r
 	once.opts.Strict = false
-	defer func() { r.open, r.name = once.open, once.name }()
+	defer func() { r.name = once.name }()
 	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.QuarantineName), Visit: func(e *dirscan.Entry) error {
 		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
 			return nil
