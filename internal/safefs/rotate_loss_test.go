@@ -91,7 +91,8 @@ func TestCopyTruncateOfAFastWriter(t *testing.T) {
 				writing = false
 			default:
 			}
-			got, _, err := rotateAll(t.Context(), dir, RotateOptions{Now: rotatedAt.Add(time.Duration(i) * time.Second), Compress: i%2 == 0,
+			got, _, err := rotateAll(t.Context(), dir, RotateOptions{
+				Now: rotatedAt.Add(time.Duration(i) * time.Second), Compress: i%2 == 0,
 				Oversize: func(size, _ int64) bool { return size > 64<<10 },
 			}, nil, nil)
 			if err != nil {
