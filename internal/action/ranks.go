@@ -5,7 +5,7 @@ import "github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 // overLimit is why a file goes that only a limit takes.
 const overLimit = "over_limit"
 
-// limiter returns how much of sum may stay. soon is how many files beside sum go before.
+// limiter returns how much of sum may stay. soon is how many files other than those in sum go before.
 type limiter func(sum amount, soon int64) (amount, error)
 
 // ranks are the two orders in which a limit on the number of files takes them: first those without

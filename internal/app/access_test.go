@@ -152,7 +152,7 @@ func TestListenerStopsAuthenticating(t *testing.T) {
 	f("no user", a.url("/api/v1/run"), forcedRun, http.StatusUnauthorized)
 	writeTest(t, file, "{}\n")
 	f("no user where none is asked for", a.url("/api/v1/run"), forcedRun, http.StatusForbidden)
-	f("a user whom nobody checks", base, forcedRun, http.StatusForbidden)
+	f("a user whom no one checks", base, forcedRun, http.StatusForbidden)
 	writeTest(t, file, users)
 	f("a user again", base, dry, http.StatusOK)
 	if _, err := os.Stat(dir + "/t/due.tmp"); err != nil {

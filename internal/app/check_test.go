@@ -69,7 +69,7 @@ targets:
 	says("basic auth", "mode: enforce"+target, filepath.Join(dir, "web.yml"), "")
 	says("dry_run", target, "", "")
 	says("trust_loopback", "mode: enforce\ntrust_loopback: true"+target, "", "warning: trust_loopback: true lets every process on this host start clean-ups")
-	says("trust_loopback beside a token", "trust_loopback: true\nwebhook: {token_file: "+dir+"/token}"+target, "", "warning: trust_loopback: true changes nothing here")
+	says("trust_loopback alongside a token", "trust_loopback: true\nwebhook: {token_file: "+dir+"/token}"+target, "", "warning: trust_loopback: true changes nothing here")
 	f("trust_loopback for everybody", "mode: enforce\ntrust_loopback: true"+target, everywhere, "", ExitConfig, "would let every host")
 	f("a rule's own playbook", target+rule("own.yml", "spillway_memory_used_ratio > 2", "mine"), here, "", ExitOK, "")
 	f("a playbook that does not exist", target+rule("playbook.yml", "spillway_memory_used_ratio > 2", "nowhere"), here, "", ExitConfig, `the playbook "nowhere" does not exist; write one of clean_temp, enforce_uploads, mine, on_exit`)

@@ -139,7 +139,7 @@ func (c *custody) stamp() (stamp, error) {
 }
 
 // inPlace returns an ErrMoved when the open file is not the one at its path: another exporter may
-// begin a journal there, and nobody would find what is written to this one.
+// begin a journal there, and no one would find what is written to this one.
 func (c *custody) inPlace() error {
 	there, err := os.Lstat(c.path)
 	if err == nil {

@@ -179,7 +179,7 @@ func TestDamageIsMetByAReading(t *testing.T) {
 	}
 }
 
-// Nobody asks anything between the damage and the end.
+// No one asks anything between the damage and the end.
 func TestDamagedCloses(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {

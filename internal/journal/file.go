@@ -201,7 +201,7 @@ func (f *file) write() {
 	}
 }
 
-// inspect looks after the file while nobody writes, so that it is noticed when it is damaged, gone
+// inspect looks after the file while no one writes, so that it is noticed when it is damaged, gone
 // or back.
 func (f *file) inspect() error {
 	err := f.c.trusted()

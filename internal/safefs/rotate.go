@@ -166,7 +166,7 @@ func (r *Rotator) foreseeHold(e *dirscan.Entry, rights uint32) Reason {
 	return Removed
 }
 
-// foresee returns what the kernel would say to a new name beside the log that was just looked at and,
+// foresee returns what the kernel would say to a new name alongside the log that was just looked at and,
 // for a copy, to giving it the log's owner.
 func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
@@ -239,7 +239,7 @@ func moveReason(err error) Reason {
 	return errorReason(err)
 }
 
-// Compress replaces a rotated log, which was found earlier in the run and which nobody has open,
+// Compress replaces a rotated log, which was found earlier in the run and which no one has open,
 // by its gzip file. One with large holes stays as it is: its zeros would only cost time.
 func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why Reason) {
 	root, err := r.opts.Remover.root()

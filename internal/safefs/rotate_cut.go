@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// idleFor is how long nobody may have written to a log that is cut to nothing where its front
+	// idleFor is how long no one may have written to a log that is cut to nothing where its front
 	// could be cut off instead.
 	idleFor = time.Second
 	// pause is how long a log must not grow before it is cut to nothing, and patience how long
@@ -234,7 +234,7 @@ func (t *cutting) truncate() error {
 	return nil
 }
 
-// isIdle reports whether nobody has written to a log for a while.
+// isIdle reports whether no one has written to a log for a while.
 func isIdle(log *os.File) bool {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(log.Fd()), &st); err != nil {

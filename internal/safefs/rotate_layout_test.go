@@ -86,7 +86,7 @@ func xattr(path, name string) string {
 	return string(b[:n])
 }
 
-// What a rotation makes of a log is for those whom the log was for, and nobody else.
+// What a rotation makes of a log is for those whom the log was for, and no one else.
 func TestRotatedKeepsItsAccess(t *testing.T) {
 	tests := []struct {
 		name string

@@ -103,7 +103,7 @@ func names(t *testing.T, dir string) []string {
 	return out
 }
 
-// idle makes a log look as if nobody had written to it for a minute.
+// idle makes a log look as if no one had written to it for a minute.
 func idle(t *testing.T, path string) {
 	t.Helper()
 	at := time.Now().Add(-time.Minute)

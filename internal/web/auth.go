@@ -57,7 +57,7 @@ type denied struct {
 	msg  string
 }
 
-// forwardingHeaders are what proxies add to a request, in canonical form, beside those that begin as
+// forwardingHeaders are what proxies add to a request, in canonical form, in addition to those that begin as
 // forwardingPrefixes do. A proxy that adds none is not recognized: that is why mode enforce wants
 // more than a peer on this host.
 var (
