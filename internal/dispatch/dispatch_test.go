@@ -101,7 +101,7 @@ func TestRelief(t *testing.T) {
 func TestCountersStandBeforeTheFirstRun(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		const name = "spillway_action_freed_bytes_total"
-		want := fmt.Sprintf("# HELP %[1]s Allocated blocks that an action has given back to the disk, in bytes.\n# TYPE %[1]s counter\n"+
+		want := fmt.Sprintf("# HELP %[1]s Disk space freed by an action, in allocated bytes.\n# TYPE %[1]s counter\n"+
 			"%[1]s{action=\"clean_temp\",target=\"svc\"} 0\n%[1]s{action=\"evict_cache\",target=\"svc\"} 0\n", name)
 		if err := testutil.GatherAndCompare(w.reg, strings.NewReader(want), name); err != nil {
 			t.Error(err)
@@ -502,7 +502,7 @@ func TestJoiningRaisesTheLevel(t *testing.T) {
 			t.Errorf("request %+v", got)
 		}
 		r := w.run(d.RunID)
-		if r.Level != "critical" || !strings.Contains(r.Detail, "collect_garbage was left out at level critical") {
+		if r.Level != "critical" || !strings.Contains(r.Detail, "collect_garbage was skipped at level critical") {
 			t.Errorf("the run is %+v", r)
 		}
 		if got := w.counter("spillway_action_skips_total", map[string]string{"action": "collect_garbage", "reason": "level"}); got != 1 {
@@ -968,7 +968,7 @@ func TestInterruptedByTheLastStart(t *testing.T) {
 		if got := w.counter("spillway_playbook_runs_total", map[string]string{"outcome": "interrupted"}); got != 1 {
 			t.Errorf("%v runs are counted as interrupted, want 1", got)
 		}
-		if n := strings.Count(w.log.String(), "interrupted by the end of the last start"); n != 2 {
+		if n := strings.Count(w.log.String(), "interrupted by the end of the previous process"); n != 2 {
 			t.Errorf("%d lines in the log, want one for each record", n)
 		}
 		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {
@@ -1246,7 +1246,7 @@ func TestServedAlertsAreBounded(t *testing.T) {
 			t.Error("one run does not serve them all")
 		}
 		w.d.mu.Lock()
-		n := len(w.d.lanes[laneKey{"svc", "clean_temp"}].served)
+		n := len(w.d.playbooks[playbookKey{"svc", "clean_temp"}].open.progress.served)
 		w.d.mu.Unlock()
 		if n != maxServed {
 			t.Errorf("%d alerts are remembered, want %d", n, maxServed)

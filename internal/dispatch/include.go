@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	maxExpanded = 50   // steps of a playbook after the playbooks that it names are put in
+	maxExpanded = 50   // steps of a playbook after the playbooks that it names are expanded
 	maxVisits   = 2000 // steps looked at for that
 )
 
