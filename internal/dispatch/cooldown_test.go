@@ -3,11 +3,17 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -226,5 +232,165 @@ func TestDryRunHoldsOnlyDryRuns(t *testing.T) {
 		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Cooldown {
 			t.Errorf("back in mode dry_run: %+v", d)
 		}
+	})
+}
+
+func TestIneffectiveDoublesTheCooldown(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		want := []time.Duration{10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour, time.Hour}
+		for i, rest := range want {
+			d := w.one(w.firing("svc", "relieve_memory", critical))
+			if d.Disposition != alert.Accepted {
+				t.Fatalf("round %d: %+v", i, d)
+			}
+			w.finished()
+			if r := w.run(d.RunID); r.Outcome != OutcomeIneffective {
+				t.Fatalf("round %d: outcome %s", i, r.Outcome)
+			}
+			time.Sleep(rest - time.Minute)
+			if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown || d.RunID == "" {
+				t.Errorf("round %d: a minute before its end: %+v", i, d)
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		w.gc.do = relieves(w, .5)
+		w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished()
+		w.observer.set("svc", SubjectMemory, .9)
+		time.Sleep(5*time.Minute + time.Second)
+		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Accepted {
+			t.Errorf("5 minutes after a run that helped: %+v", d)
+		}
+		if !strings.Contains(w.log.String(), `level=WARN msg="memory after relief" target=svc used=90% outcome=ineffective`) {
+			t.Error("the log does not warn")
+		}
+	})
+}
+
+func TestEmergencyBreaksACooldownOnce(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		f := func(level series.Level, want string) {
+			t.Helper()
+			if d := w.one(w.firing("svc", "relieve_memory", level)); d.Disposition != want {
+				t.Errorf("at %s: %+v, want %s", level, d, want)
+			}
+			w.finished()
+		}
+		f(critical, alert.Accepted)
+		f(critical, alert.Cooldown)
+		f(emergency, alert.Accepted) // breaks it
+		f(emergency, alert.Cooldown) // not twice
+		time.Sleep(time.Hour + time.Minute)
+		f(emergency, alert.Accepted)
+		f(emergency, alert.Accepted) // a new cooldown can be broken again
+		f(emergency, alert.Cooldown)
+	})
+}
+
+func TestStepCooldown(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {
+			{Do: ActionCleanTemp, Cooldown: units.Duration(time.Minute)}, {Do: ActionCollectGarbage, Cooldown: units.Duration(time.Hour)},
+		}})
+		w.d.Apply(w.targets)
+		first := w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished()
+		time.Sleep(3 * time.Minute) // the playbook rests for a minute, twice that as it was ineffective
+		second := w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished()
+		if diff := cmp.Diff([]string{"1 clean_temp done", "2 collect_garbage done"}, w.steps(first.RunID)); diff != "" {
+			t.Errorf("first run (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"1 clean_temp done"}, w.steps(second.RunID)); diff != "" {
+			t.Errorf("second run (-want +got):\n%s", diff)
+		}
+		if r := w.run(second.RunID); !strings.Contains(r.Detail, "its cooldown holds until") {
+			t.Errorf("detail %q", r.Detail)
+		}
+		if got := w.counter("spillway_action_skips_total", map[string]string{"action": "collect_garbage", "reason": "cooldown"}); got != 1 {
+			t.Errorf("skips for the cooldown: %v", got)
+		}
+	})
+}
+
+func TestCooldownOutlivesReloadAndRestart(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		first := w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished() // ineffective: 10 minutes
+		w.d.Apply(w.targets)
+		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown {
+			t.Errorf("after a reload: %+v", d)
+		}
+		w.end()
+		time.Sleep(9 * time.Minute)
+		w.start(Options{})
+		d := w.one(w.firing("svc", "relieve_memory", critical))
+		if d.Disposition != alert.Cooldown || d.RunID != first.RunID {
+			t.Errorf("after a restart: %+v", d)
+		}
+		s := w.d.Status()
+		if len(s.Playbooks) != 1 || s.Playbooks[0].LastOutcome != OutcomeIneffective || s.Playbooks[0].CooldownUntil.IsZero() {
+			t.Errorf("status %+v", s)
+		}
+		time.Sleep(2 * time.Minute)
+		if !w.d.Status().Playbooks[0].CooldownUntil.IsZero() {
+			t.Error("the status shows a cooldown that is over")
+		}
+		second := w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished()
+		if second.Disposition != alert.Accepted {
+			t.Fatalf("after the cooldown: %+v", second)
+		}
+		time.Sleep(19 * time.Minute)
+		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown {
+			t.Errorf("the doubling did not outlive the restart: %+v", d)
+		}
+	})
+}
+
+// A clock that was wrong before a restart does not hold a remedy back for longer than it rests.
+func TestCooldownFromTheFuture(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		w.end()
+		state := fmt.Sprintf(`{"until":%q,"rest":%d,"last_run":"x","last_end":%q}`,
+			time.Now().Add(1000*time.Hour).Format(time.RFC3339), 5*time.Minute, time.Now().Format(time.RFC3339))
+		for key, value := range map[string]string{"cooldown/svc/clean_temp": state, "cooldown/svc/trim_cache": "garbage", "cooldown/odd": "{}"} {
+			if err := w.journal.PutState(t.Context(), key, []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.start(Options{})
+		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Cooldown {
+			t.Errorf("at once: %+v", d)
+		}
+		if d := w.one(w.firing("svc", "trim_cache", warning)); d.Disposition != alert.Accepted {
+			t.Errorf("with a damaged state: %+v", d)
+		}
+		time.Sleep(6 * time.Minute)
+		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {
+			t.Errorf("after its rest: %+v", d)
+		}
+		w.finished()
+	})
+}
+
+func TestInterruptedByTheLastStart(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		w.end()
+		w.journal.interrupted = []journal.Record{
+			{RunID: "1", Target: "svc", Playbook: "clean_temp", Trigger: "webhook"},
+			{RunID: "1", Target: "svc", Playbook: "clean_temp", Trigger: "webhook", Step: 1, Action: ActionCleanTemp},
+		}
+		w.start(Options{})
+		if got := w.counter("spillway_playbook_runs_total", map[string]string{"outcome": "interrupted"}); got != 1 {
+			t.Errorf("%v runs are counted as interrupted, want 1", got)
+		}
+		if n := strings.Count(w.log.String(), "interrupted by the end of the previous process"); n != 2 {
+			t.Errorf("%d lines in the log, want one for each record", n)
+		}
+		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {
+			t.Errorf("the alert comes again: %+v", d)
+		}
+		w.finished()
 	})
 }

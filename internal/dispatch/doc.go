@@ -16,7 +16,7 @@
 //     itself, does the step apply at this level, does its own cooldown hold. The intent of the step
 //     is recorded, the action runs, its result is recorded.
 //  5. After a step that acted, fresh samples are awaited. The run ends as soon as the level is below
-//     what the step asks for; otherwise the next step follows.
+//     the `below` of the step; otherwise the next step follows.
 //  6. The result of the run and its cooldown are written together.
 //
 // RunNow is the entrance without an alert: a person, a schedule, the end of a target's last process
@@ -31,7 +31,7 @@
 // # Outcomes
 //
 // Those of an action (done, partial, failed, dry_run, unknown) sum up the steps. Relieved,
-// ineffective and falling say what was seen of the value, skipped that every step was left out, and
+// ineffective and falling say what was seen of the value, skipped that no step was due, and
 // interrupted that the exporter stopped first.
 //
 // # Cooldowns

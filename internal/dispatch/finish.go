@@ -39,8 +39,8 @@ func (d *Dispatcher) finish(r *run, res result) {
 	d.logEnd(r, &res)
 }
 
-// ending is what a run was when it ended.
-type ending struct {
+// endState is what a run was when it ended.
+type endState struct {
 	level  series.Level
 	alerts int
 	save   bool // state has changed
@@ -49,7 +49,7 @@ type ending struct {
 
 // end takes a run from the open ones and lets its playbook rest. It is false when the run has
 // ended already.
-func (d *Dispatcher) end(r *run, res *result, now time.Time) (end ending, first bool) {
+func (d *Dispatcher) end(r *run, res *result, now time.Time) (end endState, first bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := &r.progress

@@ -21,6 +21,12 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
+const (
+	warning   = series.LevelWarning
+	critical  = series.LevelCritical
+	emergency = series.LevelEmergency
+)
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // durable is a journal in memory that says it is on disk, and can be told to fail.

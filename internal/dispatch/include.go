@@ -114,7 +114,7 @@ func (s *Step) checkName(known []string, report func(field, format string, args 
 	}
 }
 
-// Names returns every playbook that any target can have, sorted: what a rule may ask for.
+// Names returns every playbook that any target can have, sorted: what a rule may name.
 func Names(all ...Playbooks) []string {
 	out := DefaultNames()
 	for _, p := range all {

@@ -82,11 +82,11 @@ func (d *Dispatcher) prepare(r *run, i int, step Step) (attempt, error) {
 	defer d.mu.Unlock()
 	t, ok := d.targets[r.target]
 	if !ok {
-		return attempt{}, fmt.Errorf("target %q: %w any more", r.target, ErrUnknown)
+		return attempt{}, fmt.Errorf("target %q is %w since the last reload", r.target, ErrUnknown)
 	}
 	act, ok := t.Actions[step.Do]
 	if !ok {
-		return attempt{}, fmt.Errorf("action %q of target %q: %w any more", step.Do, r.target, ErrUnknown)
+		return attempt{}, fmt.Errorf("action %q of target %q is %w since the last reload", step.Do, r.target, ErrUnknown)
 	}
 	p := &r.progress
 	p.state, p.step, p.action, p.mode, p.files, p.bytes = StateRunning, i+1, step.Do, d.modeNow(r), 0, 0
