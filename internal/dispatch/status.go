@@ -27,17 +27,18 @@ type OpenRun struct {
 	ID       string // "" while its intent is being written
 	Target   string
 	Playbook string
-	Trigger  string
 	Mode     string // of the step at work, else of the next one
+	Trigger  string
+	Alert    string // name of the alert that began it
+	Alerts   int    // that it serves
 	Level    string
 	State    string // one of the State constants
+	WaitsFor string // the playbook that runs for the same target while this run is queued
 	Step     int    // from 1; 0 before the first
 	Steps    int    // of the playbook
 	Action   string // of the step
-	WaitsFor string // the playbook that runs for the same target while this run is queued
 	Files    int64  // of the policy at work; what would be removed in a dry run
 	Bytes    int64
-	Alerts   int // that it serves
 	Since    time.Time
 }
 
@@ -48,7 +49,7 @@ type PlaybookStatus struct {
 	CooldownUntil time.Time // zero when it may run
 	CooldownMode  string    // of the run that began the cooldown
 	Broken        bool      // an emergency cannot break the cooldown again
-	LastRun       string    // that ran a step
+	LastRun       string    // that began the cooldown; when none holds, the last that ran a step
 	LastOutcome   string
 	LastEnd       time.Time
 }
@@ -79,7 +80,7 @@ func (d *Dispatcher) openRun(r *run) OpenRun {
 	p := &r.progress
 	out := OpenRun{
 		ID: r.id, Target: r.target, Playbook: r.playbook, Trigger: string(r.trigger), Mode: string(cmp.Or(p.mode, d.modeNow(r))),
-		Level: p.level.String(), State: p.state, Step: p.step, Steps: len(r.steps), Action: p.action, Files: p.files, Bytes: p.bytes,
+		Alert: r.alert, Level: p.level.String(), State: p.state, Step: p.step, Steps: len(r.steps), Action: p.action, Files: p.files, Bytes: p.bytes,
 		Alerts: p.alerts, Since: r.since,
 	}
 	if s := d.slots[r.target]; p.state == StateQueued && s != nil && s.running != nil {
@@ -94,15 +95,19 @@ func (s *playbookState) status(key playbookKey, m mode, now time.Time) (Playbook
 	if s.dry.LastEnd.After(last.LastEnd) {
 		last = &s.dry
 	}
+	held := s.holding(m).holds(now)
+	if held {
+		last = s.holding(m)
+	}
 	if last.LastRun == "" {
 		return PlaybookStatus{}, false
 	}
 	out := PlaybookStatus{
 		Target: key.target, Playbook: key.playbook, LastRun: last.LastRun, LastOutcome: last.LastOutcome, LastEnd: last.LastEnd,
 	}
-	if c := s.holding(m); c.holds(now) {
-		out.CooldownUntil, out.CooldownMode, out.Broken = c.Until, ModeEnforce, s.broken(m, now)
-		if c == &s.dry {
+	if held {
+		out.CooldownUntil, out.CooldownMode, out.Broken = last.Until, ModeEnforce, s.broken(m, now)
+		if last == &s.dry {
 			out.CooldownMode = ModeDryRun
 		}
 	}
