@@ -65,6 +65,7 @@ type State struct {
 	Config      string    // path of the configuration; "" = embedded defaults
 	LoadedAt    time.Time // when what runs was loaded
 	ReloadError string    // of the last reload; "" when it succeeded
+	Activity    Activity  // open runs, and cooldowns that hold
 	Journal     string    // "" when it is durable and can be written, else what is wrong
 }
 
@@ -166,6 +167,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/series", s.series)
 	mux.HandleFunc("GET /api/v1/journal", s.journal)
 	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
+	mux.HandleFunc("GET /api/v1/runs", s.runs)
 	mux.HandleFunc("GET /api/v1/watch", s.watch)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "Spillway is healthy.") })
 	mux.HandleFunc("GET /-/ready", s.ready)
@@ -213,7 +215,7 @@ func (s *server) unknown(mux *http.ServeMux) http.HandlerFunc {
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health") {
-		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
+		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /runs, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
 		return
 	}
 	text(w, http.StatusNotFound, "There is nothing here. The status page is at /, the metrics are at "+s.TelemetryPath+".")

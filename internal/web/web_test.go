@@ -154,7 +154,7 @@ func TestWebhookAnswers(t *testing.T) {
 		{"text", "POST", with("Content-Type", "text/plain"), notification, nil, 415, "application/json"},
 		{"another site", "POST", with("Origin", "http://evil.example"), notification, nil, 403, "another site"},
 		{"its own page", "POST", with("Origin", "http://127.0.0.1:10042"), notification, nil, 200, "accepted"},
-		{"queue full", "POST", json, notification, errors.New("too many runs wait: come again later"), 503, "come again"},
+		{"queue full", "POST", json, notification, errors.New("the run queue is full: retry later"), 503, "retry later"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
