@@ -1,7 +1,3 @@
-// Package proc observes the processes of the targets: which there are, which target each one
-// belongs to, and how much memory they hold. A process is identified by its pid together with
-// the inode of its /proc directory and its start time, never by the pid alone, and it belongs to
-// one target at most. What could not be read is absent, never 0.
 package proc
 
 import (
