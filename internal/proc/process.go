@@ -6,18 +6,17 @@ import (
 	"slices"
 )
 
-// process is one process of the host. Its parts have one owner each: who it is, whether its target
-// is to be decided again, what it is a member of, and what was read of a member. Times are
-// milliseconds.
+// process is one process of the host. Its parts have one owner each: who it is, what it is a member
+// of, what was read of a member, and whether its target is to be decided again. What every tick
+// touches comes first. Times are milliseconds.
 type process struct {
 	identity
-	life   life
-	review review
-
 	membership
 	statm statmFile
+	life  life
 	memory
-	slow slowReadings
+	slow   slowReadings
+	review review
 }
 
 // identity says which process is meant: a pid alone does not, because it is given out again.
