@@ -1,7 +1,3 @@
-// Package action holds the things that can be done about pressure, one file each, behind one
-// method. An action never decides whether it should run and never writes the journal: the
-// dispatcher has done both before Run is called. With DryRun set an action goes through the same
-// code as without and stops before each effect; it opens none of the files that it looks at.
 package action
 
 import (

@@ -1,6 +1,3 @@
-// Package config reads the configuration file: it composes the Config types that the packages
-// own, refuses what it does not know, and reports all mistakes at once, each with file, line and
-// key. It has no side effects: nothing is created, opened for writing or changed.
 package config
 
 import (

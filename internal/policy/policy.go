@@ -1,6 +1,3 @@
-// Package policy holds what an operator allows for one directory: which names, which limits,
-// which ages, and the pure decisions that follow from them. Observing and acting share it, so
-// that what a metric or a dry run announces is what a real run removes.
 package policy
 
 import "github.com/spillway-exporter/spillway_exporter/internal/units"

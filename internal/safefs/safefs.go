@@ -1,8 +1,3 @@
-// Package safefs is the only part of the project that removes, moves or truncates files of
-// others. A file goes only when all of this holds, checked in this order: it is a regular file
-// found by a walk that never left the root, it has one link (or more are allowed), it is older
-// than the floor, nobody has it open, and it is what it was when it was judged. Whatever is in
-// doubt stays and is counted with its reason.
 package safefs
 
 import (

@@ -1,6 +1,3 @@
-// Package web serves the faces of the exporter: the status page, the health report, the API, the
-// watch stream and the endpoints that change something. It decides who may call and what an
-// answer looks like, and nothing else: what is done is behind the functions of Options.
 package web
 
 import (
