@@ -41,7 +41,6 @@ var house = map[string][]string{
 	"internal/safefs":       {"internal/dirscan"},
 	"internal/eval":         {},
 	"internal/action":       {"internal/dirscan", "internal/fetch", "internal/safefs", "internal/heap", "internal/proc"},
-	"internal/dispatch":     {"internal/action", "internal/journal"},
 	"internal/journal":      {},
 	"internal/health":       {},
 	"internal/web":          {"internal/health", "internal/journal", "internal/lazy"},
@@ -128,9 +127,7 @@ const (
 // comment does not stand in doc.go for now, with the reason. An entry that is not needed is an error.
 var misshapen = map[string]string{
 	"internal/app/app.go":      "is being split by what survives a reload and what does not",
-	"internal/dispatch/run.go": "is being split by the stages of a run",
 	"internal/app":             "its comment moves with the split of app.go",
-	"internal/dispatch":        "its comment moves with the split of run.go",
 }
 
 type sourceFile struct {
