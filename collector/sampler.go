@@ -12,14 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series that the frame keeps for every source.
-var (
-	SourceSuccess     = series.NewGauge("spillway_source_success", "Whether the last sample of the source succeeded.", "source", "target")
-	SourceDuration    = series.NewGauge("spillway_source_duration_seconds", "Duration of the last sample of the source.", "source", "target")
-	SourceLastSuccess = series.NewGauge("spillway_source_last_success_timestamp_seconds", "Unix time of the last successful sample of the source.", "source", "target")
 )
 
 // Job is one source on the sampler's schedule.
@@ -373,10 +367,10 @@ func (l *lane) sample(ctx context.Context, j *job) {
 	if failed {
 		success = 0
 	}
-	j.frame.Set(SourceSuccess, success, j.Source, j.Target)
-	j.frame.Set(SourceDuration, took.Seconds(), j.Source, j.Target)
+	j.frame.Set(metric.SourceSuccess, success, j.Source, j.Target)
+	j.frame.Set(metric.SourceDuration, took.Seconds(), j.Source, j.Target)
 	if !j.lastSuccess.IsZero() {
-		j.frame.Set(SourceLastSuccess, float64(j.lastSuccess.UnixMilli())/1000, j.Source, j.Target)
+		j.frame.Set(metric.SourceLastSuccess, float64(j.lastSuccess.UnixMilli())/1000, j.Source, j.Target)
 	}
 	o.Store.Commit(&j.frame)
 	j.report(o.Logger, err, failed)
