@@ -42,7 +42,7 @@ func TestDescs(t *testing.T) {
 // dashboards are checked against, and lets the linter of the Prometheus project look at it.
 func TestRegistryIsKnown(t *testing.T) {
 	a := startApp(t, "")
-	known := metricNames()
+	known := metric.Names()
 	families, err := a.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestShippedRulesFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range eval.Lint(set, metricNames(), dispatch.DefaultNames()) {
+	for _, err := range eval.Lint(set, metric.Names(), dispatch.DefaultNames()) {
 		t.Error(err)
 	}
 	const runbooks = "https://github.com/spillway-exporter/spillway_exporter/blob/main/"
@@ -91,7 +91,7 @@ func TestDashboardsFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := append(metricNames(), "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds",
+	known := append(metric.Names(), "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds",
 		"go_goroutines", "go_memstats_heap_inuse_bytes", "go_memstats_sys_bytes", "up", "scrape_duration_seconds", "scrape_samples_scraped", "ALERTS", "target:spillway_slo:met")
 	for _, q := range queries {
 		if q.Expr == "" { // Grafana's own annotations
