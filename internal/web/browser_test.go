@@ -350,8 +350,7 @@ func TestBrowserLive(t *testing.T) {
 	const focus = `document.activeElement.tagName + " " + document.activeElement.innerText.trim()`
 	var at, then string
 	p.run(chromedp.Poll(`document.getElementById("live").textContent.includes("live")`, nil), chromedp.Click("summary"), chromedp.Focus("summary"), chromedp.Evaluate(focus, &at))
-	var before string
-	before = p.textOf(".card .level")
+	before := p.textOf(".card .level")
 	if before != "normal" {
 		t.Errorf("before: %s", before)
 	}
