@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,9 +25,11 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
@@ -53,7 +53,7 @@ type App struct {
 	polling    polling
 	handler    http.Handler
 	listeners  []net.Listener
-	auth       webAuth
+	auth       listen.Auth
 	reloads    *reloadMetrics
 	manager    manager
 
@@ -75,21 +75,24 @@ type App struct {
 // New reads the configuration, opens the journal and the listeners, and wires everything. Nothing
 // runs yet.
 func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
-	cfg, err := loadConfig(&o)
+	cfg, err := setup.LoadConfig(o.ConfigFile)
 	if err != nil {
 		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	a := &App{opts: o, logger: logger}
 	if err := a.openManager(); err != nil {
 		return nil, err
 	}
-	if a.auth, err = readWebAuth(*o.Web.WebConfigFile); err != nil {
-		return nil, withCode(ExitConfig, err)
+	if a.auth, err = listen.ReadAuth(*o.Web.WebConfigFile); err != nil {
+		return nil, setup.Mistake(err)
 	}
-	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.decided()); err != nil {
+	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.Decided()); err != nil {
 		return nil, err
 	}
-	warn(cfg, logger)
+	setup.Warn(cfg, logger)
 	logAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
 	a.registry = newRegistry(store)
@@ -108,7 +111,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 			Ports: func(m proc.Member) ([]netip.AddrPort, error) { return proc.Ports(o.ProcFS, m) },
 		}), opens: hitrate.NewPool(o.Now, providers),
 	}
-	a.parts.clock = newClock(o.Now, func() *journal.Journal { return a.journal })
+	a.parts.clock = setup.NewClock(o.Now, func() *journal.Journal { return a.journal })
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {
 		return nil, err
@@ -126,10 +129,10 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 // open opens what outlives reloads: journal, dispatcher, listeners, handlers.
 func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	var err error
-	if a.journal, err = openJournal(cfg, a.logger, a.registry); err != nil {
+	if a.journal, err = setup.OpenJournal(cfg, a.logger, a.registry); err != nil {
 		return err
 	}
-	if a.listeners, err = listen(ctx, a.opts.Web); err != nil {
+	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
 		return errors.Join(err, a.journal.Close())
 	}
 	a.dispatcher = dispatch.New(dispatch.Options{
@@ -178,9 +181,9 @@ func (a *App) Run(ctx context.Context) error {
 	a.tasks.Go(func() { a.handleReloads(ctx) })
 	a.serveManager(ctx)
 	for _, l := range a.listeners {
-		a.logger.Info("status page", "url", pageURL(l.Addr(), a.auth.tls))
+		a.logger.Info("status page", "url", listen.URL(l.Addr(), a.auth.TLS))
 	}
-	err := serveAll(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
+	err := listen.Serve(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
 	cancel()
 	a.logger.Info("shutting down")
 	a.tell(a.manager.Stopping("waiting for running steps"))
@@ -195,22 +198,6 @@ func (a *App) Run(ctx context.Context) error {
 	a.polling.stop()
 	a.graph.Load().sampler.Stop()
 	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll(), a.journal.Close())
-}
-
-// pageURL returns the address of the status page as a person opens it.
-func pageURL(addr net.Addr, tls bool) string {
-	scheme := "http"
-	if tls {
-		scheme = "https"
-	}
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }
 
 // swept is called after each sweep of the processes.
@@ -343,15 +330,15 @@ func (a *App) Reload() error {
 }
 
 func (a *App) reload() error {
-	cfg, err := loadConfig(&a.opts)
+	cfg, err := setup.LoadConfig(a.opts.ConfigFile)
 	if err != nil {
 		return err
 	}
-	auth, err := readWebAuth(*a.opts.Web.WebConfigFile)
+	auth, err := listen.ReadAuth(*a.opts.Web.WebConfigFile)
 	if err != nil {
 		return err
 	}
-	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.decided()); err != nil {
+	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.Decided()); err != nil {
 		return err
 	}
 	if cfg.Enforces() && !a.journal.Durable() {
@@ -361,7 +348,7 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
-	warn(cfg, a.logger)
+	setup.Warn(cfg, a.logger)
 	logAccess(cfg, auth, a.logger)
 	old := a.graph.Load()
 	g.logExchanged(old, a.logger)
@@ -469,29 +456,4 @@ func (a *App) state() web.State {
 		st.Rules = append(st.Rules, rule)
 	}
 	return st
-}
-
-func targetNames(cfg *config.Config) []string {
-	out := make([]string, len(cfg.Targets))
-	for i := range cfg.Targets {
-		out[i] = cfg.Targets[i].Name
-	}
-	return out
-}
-
-// serve is the command that runs the exporter.
-func serve(ctx context.Context, o Options) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(35) // the heap is small: less of it is worth more than the cycles
-	}
-	if err := web.CheckTelemetryPath(o.TelemetryPath); err != nil {
-		return withCode(ExitConfig, fmt.Errorf("--web.telemetry-path: %w", err))
-	}
-	logger := newLogger(o.Stderr, o.LogLevel, o.LogFormat)
-	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)
-	a, err := New(ctx, o, logger)
-	if err != nil {
-		return err
-	}
-	return a.Run(ctx)
 }

@@ -6,79 +6,26 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
-	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
-	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
-
-// dirAction is an action on directories of a target, with the names of the policies that it works
-// on: at least one.
-type dirAction struct {
-	name     string
-	action   action.Action
-	policies []string
-}
-
-// dirActions returns the actions for the directories that a target has.
-func dirActions(t *config.Target, o *Options, opts action.DirOptions) []dirAction {
-	var out []dirAction
-	add := func(name string, a action.Action, policies []string) {
-		if len(policies) > 0 {
-			out = append(out, dirAction{name, a, policies})
-		}
-	}
-	add(dispatch.ActionCleanTemp, action.NewCleanTemp(opts, rootedTemps(o.RootFS, t.TempDirs)), policyNames(t.TempDirs, (*policy.Temp).CommonKeys))
-	add(dispatch.ActionEvictCache, action.NewEvictCache(opts, rootedCaches(o.RootFS, t.Caches)), policyNames(t.Caches, (*policy.Cache).CommonKeys))
-	add(dispatch.ActionEnforceUploads, action.NewEnforceUploads(opts, rootedUploads(o.RootFS, t.Uploads)), policyNames(t.Uploads, (*policy.Upload).CommonKeys))
-	add(dispatch.ActionRotateLogs, action.NewRotateLogs(opts, rootedLogs(o.RootFS, t.Logs)), policyNames(t.Logs, (*policy.Log).CommonKeys))
-	return out
-}
-
-func policyNames[P any](list []P, common func(*P) *policy.Common) []string {
-	var out []string
-	for i := range list {
-		out = append(out, common(&list[i]).Name)
-	}
-	return out
-}
-
-func rootedUploads(rootfs string, in []policy.Upload) []policy.Upload {
-	out := make([]policy.Upload, len(in))
-	for i, u := range in {
-		u.Dir = rooted(rootfs, u.Dir)
-		if u.Quarantine != "" {
-			u.Quarantine = rooted(rootfs, u.Quarantine)
-		}
-		out[i] = u
-	}
-	return out
-}
-
-func rootedLogs(rootfs string, in []policy.Log) []policy.Log {
-	out := make([]policy.Log, len(in))
-	for i, l := range in {
-		l.Dir = rooted(rootfs, l.Dir)
-		out[i] = l
-	}
-	return out
-}
 
 // folderJobs returns the sources of a target's folders of uploads and logs.
 func folderJobs(t *config.Target, o *Options, roots *safefs.Roots) ([]collector.Job, error) {
 	var out []collector.Job
-	for _, u := range rootedUploads(o.RootFS, t.Uploads) {
+	for _, u := range setup.Rooted(t, o.Roots).Uploads {
 		src, err := collector.NewUpload(t.Name, u)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, collector.Job{Source: sourceUpload, Target: t.Name, Impl: src, Verify: verifier(roots, u.Dir)})
 	}
-	for _, l := range rootedLogs(o.RootFS, t.Logs) {
+	for _, l := range setup.Rooted(t, o.Roots).Logs {
 		src, err := collector.NewLog(t.Name, l)
 		if err != nil {
 			return nil, err

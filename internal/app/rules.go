@@ -9,12 +9,13 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
-// loadRules reads the rules that a configuration names, or the embedded bundle, and checks them
+// LoadRules reads the rules that a configuration names, or the embedded bundle, and checks them
 // against the metrics and playbooks that there are.
-func loadRules(cfg *config.Config) (*eval.Ruleset, error) {
+func LoadRules(cfg *config.Config) (*eval.Ruleset, error) {
 	bundle, err := rules.Read(rules.Bundle)
 	if err != nil {
 		return nil, fmt.Errorf("the embedded rules: %w", err)
@@ -23,10 +24,10 @@ func loadRules(cfg *config.Config) (*eval.Ruleset, error) {
 		Files: cfg.RuleFiles, Bundle: []eval.File{{Name: rules.Bundle, Content: bundle}}, Interval: cfg.EvaluationInterval.Std(),
 	})
 	if err != nil {
-		return nil, withCode(ExitConfig, err)
+		return nil, setup.Mistake(err)
 	}
 	if errs := eval.Lint(set, metricNames(), playbookNames(cfg)); len(errs) > 0 {
-		return nil, withCode(ExitConfig, errors.Join(errs...))
+		return nil, setup.Mistake(errors.Join(errs...))
 	}
 	return set, nil
 }

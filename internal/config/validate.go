@@ -285,7 +285,7 @@ func (c *Config) dirs() []dirKey {
 func (c *Config) checkDirs(report, warn report.Func) {
 	dirs := c.dirs()
 	for i, d := range dirs {
-		err := safefs.CheckRoot(d.dir, c.Journal.ReservedDirs()...)
+		err := safefs.CheckRoot(d.dir, c.Journal.Dirs()...)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			warn(d.key, "%q does not exist yet: it is watched once it does; correct the path if it never will", d.dir)
@@ -312,7 +312,7 @@ func (c *Config) checkQuarantines(report, warn report.Func) {
 				report(key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", u.Quarantine, dirs[k].dir, dirs[k].key)
 				continue
 			}
-			err := safefs.CheckQuarantine(u.Dir, u.Quarantine, c.Journal.ReservedDirs()...)
+			err := safefs.CheckQuarantine(u.Dir, u.Quarantine, c.Journal.Dirs()...)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				warn(key, "%q does not exist yet: mkdir -m 0700 it, else nothing is moved", u.Quarantine)

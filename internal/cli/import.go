@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ type processExporter struct {
 	ProcessNames []processName `yaml:"process_names"`
 }
 
-// processName takes a process when one of comm, one of exe and all of cmdline match; what is not
-// given is not asked.
+// processName takes a process when one of comm, one of exe and all of cmdline match; a condition
+// that is not given always holds.
 type processName struct {
 	Name    string   `yaml:"name"`
 	Comm    []string `yaml:"comm"`
@@ -59,7 +59,7 @@ func importProcessExporter(file string) ([]byte, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
 	if err := dec.Decode(&in); err != nil {
-		return nil, fmt.Errorf("%s is no configuration of process-exporter (process_names with name, comm, exe and cmdline): %w", file, err)
+		return nil, fmt.Errorf("%s is not a configuration of process-exporter (process_names with name, comm, exe and cmdline): %w", file, err)
 	}
 	if len(in.ProcessNames) == 0 {
 		return nil, fmt.Errorf("%s has no process_names: give the file that process-exporter has as -config.path", file)
@@ -81,7 +81,7 @@ func importProcessExporter(file string) ([]byte, error) {
 	}
 	text.Write(w.out.Bytes())
 	if _, err := config.Parse("the result", text.Bytes()); err != nil {
-		return nil, fmt.Errorf("%s cannot be taken over as it is: mend these and try again:\n%w", file, err)
+		return nil, fmt.Errorf("%s cannot be converted as it is: fix these and try again:\n%w", file, err)
 	}
 	return text.Bytes(), nil
 }
@@ -147,18 +147,22 @@ func (w *importer) target(p *processName, index int, comm, exe, cmdline string) 
 // name fills in the template of a group's name as far as that is known beforehand.
 func (w *importer) name(p *processName, index int, comm, exe string) string {
 	template := cmp.Or(p.Name, "{{.ExeBase}}")
+	program := ""
+	if exe != "" {
+		program = path.Base(exe)
+	}
 	name := placeholder.ReplaceAllStringFunc(template, func(s string) string {
 		switch placeholder.FindStringSubmatch(s)[1] {
 		case "Comm":
-			return cmp.Or(comm, path.Base(exe))
+			return cmp.Or(comm, program)
 		case "ExeBase", "ExeFull":
-			return cmp.Or(path.Base(exe), comm)
+			return cmp.Or(program, comm)
 		}
 		w.note("the name %q of process_names[%d] is known of a running process only: give this target a name of its own", template, index)
 		return ""
 	})
 	name = strings.Trim(notInName.ReplaceAllString(name, "_"), "_.:")
-	if name == "" || name == "." {
+	if name == "" {
 		name = "group" + strconv.Itoa(index+1)
 	}
 	unique := name

@@ -1,4 +1,4 @@
-package app
+package setup
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 // clockKey is where the journal keeps when ages were judged last.
 const clockKey = "clock"
 
-// newClock returns the clock that all clean-ups of a process share. Its mark is kept in the
+// NewClock returns the clock that all clean-ups of a process share. Its mark is kept in the
 // journal, so that a jump between two processes is noticed too.
-func newClock(now func() time.Time, j func() *journal.Journal) *action.Clock {
+func NewClock(now func() time.Time, j func() *journal.Journal) *action.Clock {
 	return action.NewClock(action.ClockOptions{
 		Now:  now,
 		Load: func() ([]byte, error) { return j().State(clockKey) },

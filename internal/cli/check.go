@@ -1,20 +1,26 @@
-package app
+package cli
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/app"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 const checkMembers = 10 // processes named per target
@@ -53,41 +59,74 @@ type processPlan struct {
 	Child    bool   `json:"child,omitempty"`
 }
 
-// check reads the configuration and the rules and prints what follows from them now. It changes
+var checkCommand = command{
+	name: "check",
+	help: usage{
+		summary: "Check the configuration and the rules, and print the plan: what each target matches and what would be cleaned now.",
+		effects: "none. Exit code 2 means that serve would refuse the same configuration and flags.",
+		examples: [][2]string{
+			{"spillway_exporter check --config.file=spillway.yml", "the plan"},
+			{"spillway_exporter check --json --config.file=spillway.yml | jq '.targets[].cleanup'", "the same for programs"},
+			{"spillway_exporter check", "what is monitored on this host without a configuration"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		flags := kingpinflag.AddFlags(c, defaultListenAddress) // those of serve, to refuse what it would
+		asJSON := c.Flag("json", "Print JSON.").Bool()
+		return func(ctx context.Context) error {
+			p, err := check(ctx, e, flags)
+			switch {
+			case err != nil:
+				return err
+			case *asJSON:
+				return e.printJSON(p)
+			}
+			p.print(e.Stdout)
+			return nil
+		}
+	},
+}
+
+// check reads the configuration and the rules and returns what follows from them now. It changes
 // nothing, listens nowhere, opens no heap client and no journal.
-func check(ctx context.Context, o Options) error {
-	cfg, err := loadConfig(&o)
+func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
+	cfg, err := e.config()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	auth, err := checkListener(cfg, &o)
+	auth, err := checkListener(cfg, flags)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	set, err := loadRules(cfg)
+	set, err := app.LoadRules(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p := &plan{Config: o.ConfigFile, Rules: set.Len(), thresholds: cfg.Thresholds.Levels()}
+	p := &plan{Config: e.configFile, Rules: set.Len(), thresholds: cfg.Thresholds.Levels()}
 	if *cfg.Standalone {
 		p.Every = cfg.EvaluationInterval.String()
 	}
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}
-	if note := accessNote(cfg, auth); note != "" {
+	if note := setup.AccessNote(cfg, auth.Decided()); note != "" {
 		p.Warnings = append(p.Warnings, note)
 	}
+	return p, p.look(ctx, cfg, e)
+}
+
+// look adds what the targets match and what would be cleaned now.
+func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
-	tracker, err := newTracker(cfg, &o, newLogger(o.Stderr, "warn", o.LogFormat))
+	tracker, err := setup.NewTracker(cfg, e.host, e.logger("warn"))
 	if err != nil {
 		return err
 	}
 	defer tracker.Close()
-	if err := tracker.Refresh(ctx, o.Now()); err != nil {
+	if err := tracker.Refresh(ctx, e.Now()); err != nil {
 		return fmt.Errorf("list the processes: %w", err)
 	}
-	open := safefs.NewOpenFiles(o.ProcFS)
+	open := safefs.NewOpenFiles(e.host.ProcFS)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit)}
@@ -96,30 +135,23 @@ func check(ctx context.Context, o Options) error {
 		}
 		tp.playbooks(t)
 		tp.members(tracker)
-		if err := tp.plan(ctx, t, &o, dirOptions(t.Name, cfg, logger, o.Now), open, tracker); err != nil {
+		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
+		opts.Open, opts.Members = open, setup.MembersOf(tracker, t.Name)
+		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
 			return err
 		}
 		p.Targets = append(p.Targets, tp)
 	}
-	if err := p.discovered(tracker); err != nil {
-		return err
-	}
-	if o.JSON {
-		enc := json.NewEncoder(o.Stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(p)
-	}
-	p.print(o.Stdout)
-	return nil
+	return p.discovered(tracker)
 }
 
 // checkListener refuses what serve would refuse with the same flags.
-func checkListener(cfg *config.Config, o *Options) (webAuth, error) {
-	auth, err := readWebAuth(*o.Web.WebConfigFile)
+func checkListener(cfg *config.Config, flags *web.FlagConfig) (listen.Auth, error) {
+	auth, err := listen.ReadAuth(*flags.WebConfigFile)
 	if err != nil {
 		return auth, withCode(ExitConfig, err)
 	}
-	return auth, cfg.CheckListener(*o.Web.WebListenAddresses, auth.decided())
+	return auth, cfg.CheckListener(*flags.WebListenAddresses, auth.Decided())
 }
 
 func (tp *targetPlan) members(tracker *proc.Tracker) {
@@ -132,11 +164,9 @@ func (tp *targetPlan) members(tracker *proc.Tracker) {
 }
 
 // plan runs the directory policies of a target without any effect.
-func (tp *targetPlan) plan(ctx context.Context, t *config.Target, o *Options, opts action.DirOptions, open *safefs.OpenFiles, tracker *proc.Tracker) error {
-	opts.Open, opts.Members = open, membersOf(tracker, t.Name)
-	req := action.Request{Target: t.Name, DryRun: true}
-	for _, a := range dirActions(t, o, opts) {
-		res, err := a.action.Run(ctx, req)
+func (tp *targetPlan) plan(ctx context.Context, actions []setup.DirAction) error {
+	for _, a := range actions {
+		res, err := a.Action.Run(ctx, action.Request{Target: tp.Name, DryRun: true})
 		if err != nil {
 			return err
 		}
@@ -147,7 +177,7 @@ func (tp *targetPlan) plan(ctx context.Context, t *config.Target, o *Options, op
 
 // playbooks lists what an alert can ask of a target, by name.
 func (tp *targetPlan) playbooks(t *config.Target) {
-	books := t.Playbooks.Build(t.Has, collectSteps(&t.Heap.Collect))
+	books := setup.Playbooks(t, t.Has)
 	for _, name := range slices.Sorted(maps.Keys(books)) {
 		p := playbookPlan{Name: name}
 		for _, s := range books[name].Steps {

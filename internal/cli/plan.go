@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"fmt"
@@ -41,7 +41,7 @@ func (p *plan) print1(w io.Writer, tp *targetPlan) {
 	tp.printProcesses(w)
 	if tp.Limit > 0 {
 		at := func(ratio float64) units.Bytes { return units.Bytes(ratio * float64(tp.Limit)) }
-		fmt.Fprintf(w, "  memory limit %s, or what the cgroup or the host has less: warning at %s, critical at %s, emergency at %s\n",
+		fmt.Fprintf(w, "  memory limit %s (or the cgroup's or host's, if lower): warning at %s, critical at %s, emergency at %s\n",
 			units.Bytes(tp.Limit), at(p.thresholds.Warning), at(p.thresholds.Critical), at(p.thresholds.Emergency))
 	}
 	if tp.Heap != "" {

@@ -1,4 +1,4 @@
-package app
+package listen
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/mdlayher/vsock"
 	"github.com/prometheus/exporter-toolkit/web"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 )
@@ -31,8 +29,8 @@ const (
 	maxConnections    = 512
 )
 
-// listen opens the listeners that the flags name. Nothing is served yet.
-func listen(ctx context.Context, flags *web.FlagConfig) ([]net.Listener, error) {
+// Open opens the listeners that the flags name. Nothing is served yet.
+func Open(ctx context.Context, flags *web.FlagConfig) ([]net.Listener, error) {
 	if flags.WebSystemdSocket != nil && *flags.WebSystemdSocket {
 		ls, err := activation.Listeners()
 		if err != nil {
@@ -69,9 +67,9 @@ func listenOne(ctx context.Context, address string) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", address)
 }
 
-// serveAll serves handler on every listener until ctx is done, then shuts down within grace.
-// Each listener has a server of its own, because the toolkit wraps the server's handler.
-func serveAll(ctx context.Context, ls []net.Listener, handler http.Handler, flags *web.FlagConfig, logger *slog.Logger, grace time.Duration) error {
+// Serve serves handler on every listener until ctx is done, then shuts down within grace. Each
+// listener has a server of its own, because the toolkit wraps the server's handler.
+func Serve(ctx context.Context, ls []net.Listener, handler http.Handler, flags *web.FlagConfig, logger *slog.Logger, grace time.Duration) error {
 	var group errgroup.Group
 	servers := make([]*http.Server, len(ls))
 	for i, l := range ls {
@@ -105,57 +103,18 @@ func serveAll(ctx context.Context, ls []net.Listener, handler http.Handler, flag
 	return <-failed
 }
 
-// webAuth says what the exporter-toolkit's file already asks of every request.
-type webAuth struct{ basic, clientCert, tls bool }
-
-// readWebAuth checks the toolkit's file and reads the part that says who is let in.
-func readWebAuth(path string) (webAuth, error) {
-	if path == "" {
-		return webAuth{}, nil
+// URL returns the address of a listener as a person opens it.
+func URL(addr net.Addr, tls bool) string {
+	scheme := "http"
+	if tls {
+		scheme = "https"
 	}
-	if err := web.Validate(path); err != nil {
-		return webAuth{}, fmt.Errorf("--web.config.file: %w", err)
-	}
-	return parseWebAuth(path)
-}
-
-func parseWebAuth(path string) (webAuth, error) {
-	raw, err := os.ReadFile(path)
+	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
-		return webAuth{}, fmt.Errorf("--web.config.file: %w", err)
+		return addr.String()
 	}
-	var file struct {
-		Users map[string]string `yaml:"basic_auth_users"`
-		TLS   struct {
-			Cert       string `yaml:"cert_file"`
-			Inline     string `yaml:"cert"`
-			ClientAuth string `yaml:"client_auth_type"`
-		} `yaml:"tls_server_config"`
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
 	}
-	if err := yaml.Unmarshal(raw, &file); err != nil {
-		return webAuth{}, fmt.Errorf("--web.config.file: %w", err)
-	}
-	return webAuth{
-		basic:      len(file.Users) > 0,
-		clientCert: file.TLS.ClientAuth == "RequireAndVerifyClientCert",
-		tls:        file.TLS.Cert != "" || file.TLS.Inline != "",
-	}, nil
-}
-
-// decided says that the listener lets in only who has proved who they are.
-func (a webAuth) decided() bool { return a.basic || a.clientCert }
-
-// authenticated reports whether the listener has made sure who sent a request. The toolkit reads its
-// file for each request, and for each connection what it says of certificates: what held at the
-// start may not hold any more.
-func (a *App) authenticated(r *http.Request) bool {
-	if *a.opts.Web.WebConfigFile == "" {
-		return false
-	}
-	now, err := parseWebAuth(*a.opts.Web.WebConfigFile)
-	if err != nil {
-		a.logger.Warn("no caller is authenticated by the listener", "err", err)
-		return false
-	}
-	return now.basic || now.clientCert && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }

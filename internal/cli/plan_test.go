@@ -1,8 +1,8 @@
-package app
+package cli
 
 import (
-	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +16,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 // TestPlansLeaveTheOrderAlone: check and cleanup --dry-run next to an exporter that infers the hits of
@@ -30,13 +32,13 @@ func TestPlansLeaveTheOrderAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := testOptions(t, `
+	file := configFlag(t, `
 targets:
   - name: app
     processes: {match: {comm: nobody-is-this}}
     caches: [{name: media, dir: `+dir+`/cache, include: ['f*'], age_by: mtime, max_entries: 10, evict_to: 50%, hit_rate: inferred}]
 `)
-	cfg, err := loadConfig(&o)
+	cfg, err := setup.LoadConfig(strings.TrimPrefix(file, "--config.file="))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,23 +51,19 @@ targets:
 		}
 		f.Close()
 	}
-	for command, says := range map[string]string{CommandCheck: "would remove 15 of 20 files", CommandCleanup: "over_limit\t"} {
-		run := o
-		var out bytes.Buffer
-		run.Stdout = &out
-		run.Cleanup = CleanupOptions{DryRun: true, Files: true}
-		if got := Main(t.Context(), command, run); got != ExitOK || !strings.Contains(out.String(), says) {
-			t.Errorf("%s: exit code %d, want %q in\n%s", command, got, says, &out)
+	for line, says := range map[string]string{"check": "would remove 15 of 20 files", "cleanup --dry-run --files": "over_limit\t"} {
+		if r := runLine(t, append(strings.Fields(line), file)...); r.code != ExitOK || !strings.Contains(r.out, says) {
+			t.Errorf("%s: %+v, want %q", line, r, says)
 		}
 	}
 	watch.CatchUp()
 	if c, err := watch.Counts(); err != nil || c.Hits != uint64(len(hot)) || c.Misses != 0 {
 		t.Errorf("counted %+v, %v; want the %d opens of the application", c, err, len(hot))
 	}
-	opts := dirOptions("app", cfg, newLogger(os.Stderr, "error", "logfmt"), time.Now)
+	opts := setup.DirOptions("app", cfg, slog.New(slog.DiscardHandler), time.Now)
 	opts.Opens = map[string]action.Opens{"media": watch}
-	for _, a := range dirActions(&cfg.Targets[0], &o, opts) {
-		if res, err := a.action.Run(t.Context(), action.Request{Target: "app"}); err != nil || res.Files != 15 {
+	for _, a := range setup.DirActions(&cfg.Targets[0], hostfs.Roots{}, opts) {
+		if res, err := a.Action.Run(t.Context(), action.Request{Target: "app"}); err != nil || res.Files != 15 {
 			t.Errorf("evicted %d, %v, want 15", res.Files, err)
 		}
 	}
@@ -120,20 +118,15 @@ func TestDryRunSaysOnceWhatItCannotSee(t *testing.T) {
 		}
 		config += "  - name: " + name + "\n    processes: {match: {comm: none}}\n    temp_dirs: [{name: tmp, dir: " + dir + "/" + name + ", include: ['*'], age_by: mtime, max_age: 1h}]\n"
 	}
-	o := testOptions(t, config)
-	o.ProcFS = realDir(t) // shows no process at all
-	for _, json := range []bool{false, true} {
-		for _, command := range []string{CommandCheck, CommandCleanup} {
-			var out bytes.Buffer
-			run := o
-			run.Stdout, run.JSON, run.Cleanup = &out, json, CleanupOptions{DryRun: true}
-			want, times := action.InUseIncomplete, 1
-			if json {
-				want, times = `"in_use_incomplete":`, 2
-			}
-			if got := Main(t.Context(), command, run); got != ExitOK || strings.Count(out.String(), want) != times {
-				t.Errorf("%s, JSON %v: exit code %d; want %q %d times in\n%s", command, json, got, want, times, &out)
-			}
+	common := []string{configFlag(t, config), "--path.procfs=" + realDir(t)} // shows no process at all
+	f := func(want string, times int, args ...string) {
+		t.Helper()
+		if r := runLine(t, append(args, common...)...); r.code != ExitOK || strings.Count(r.out, want) != times {
+			t.Errorf("%q: %+v; want %q %d times", args, r, want, times)
 		}
 	}
+	f(action.InUseIncomplete, 1, "check")
+	f(action.InUseIncomplete, 1, "cleanup", "--dry-run")
+	f(`"in_use_incomplete":`, 2, "check", "--json")
+	f(`"in_use_incomplete":`, 2, "cleanup", "--dry-run", "--json")
 }

@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"context"
@@ -13,13 +13,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/spillway-exporter/spillway_exporter/examples/leaky/leak"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/app"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -56,11 +59,44 @@ targets:
       clean_temp: [{do: clean_temp, cooldown: 5s}]
 `
 
+var demoCommand = command{
+	name: "demo",
+	help: usage{
+		summary: "Start a leaking service in a temporary folder and show the whole loop in a minute.",
+		effects: "only on what it has made itself: a folder below the temporary folder, which it removes, and the service, which it ends.",
+		examples: [][2]string{
+			{"spillway_exporter demo", "a minute; the address of its page is printed"},
+			{"spillway_exporter demo --duration=5m --web.listen-address=127.0.0.1:10050", "longer, at a known address"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		var f demoFlags
+		c.Flag("duration", "How long the demo runs.").Default("60s").SetValue(span{flag: "duration", into: &f.duration})
+		c.Flag("web.listen-address", "Address of the demo's page.").Default("127.0.0.1:0").StringVar(&f.address)
+		return func(ctx context.Context) error { return demo(ctx, e, &f) }
+	},
+}
+
+var demoServiceCommand = command{
+	name:   "demo-service",
+	help:   usage{summary: "The leaking service of the demo."},
+	hidden: true,
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		dir := c.Flag("dir", "Folder to fill.").Required().String()
+		return func(ctx context.Context) error { return demoService(ctx, e, *dir) }
+	},
+}
+
+type demoFlags struct {
+	duration time.Duration
+	address  string
+}
+
 // demo starts a leaking service in a temporary folder and an exporter that watches it, prints what
 // happens, and ends with a table.
-func demo(ctx context.Context, o Options) error {
-	if o.Demo.Duration < 10*time.Second {
-		return withCode(ExitConfig, fmt.Errorf("--duration %s is too short to show anything: give at least 10s", o.Demo.Duration))
+func demo(ctx context.Context, e *env, f *demoFlags) error {
+	if f.duration < 10*time.Second {
+		return withCode(ExitConfig, fmt.Errorf("--duration %s is too short to show anything: give at least 10s", f.duration))
 	}
 	dir, err := safefs.NewTempDir("spillway-demo-")
 	if err != nil {
@@ -68,7 +104,7 @@ func demo(ctx context.Context, o Options) error {
 	}
 	defer func() {
 		if err := dir.Remove(); err != nil {
-			fmt.Fprintf(o.Stderr, "the demo's folder is left: %v\n", err)
+			fmt.Fprintf(e.Stderr, "the demo's folder could not be removed: %v\n", err)
 		}
 	}()
 	log, err := os.Create(filepath.Join(dir.Path, "log"))
@@ -81,7 +117,7 @@ func demo(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	child, err := action.StartChild(ctx, []string{self, CommandDemoService, "--dir=" + service}, log)
+	child, err := action.StartChild(ctx, []string{self, demoServiceCommand.name, "--dir=" + service}, log)
 	if err != nil {
 		return err
 	}
@@ -89,7 +125,7 @@ func demo(ctx context.Context, o Options) error {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), demoChildEnd)
 		defer cancel()
 		if err := child.Stop(end); err != nil {
-			fmt.Fprintf(o.Stderr, "the leaking service: %v\n", err)
+			fmt.Fprintf(e.Stderr, "the leaking service: %v\n", err)
 		}
 	}()
 	var paths leak.Paths
@@ -97,27 +133,28 @@ func demo(ctx context.Context, o Options) error {
 		return fmt.Errorf("the leaking service did not say where it is: %w", err)
 	}
 	file := filepath.Join(dir.Path, "spillway.yml")
-	text := fmt.Sprintf(demoConfig, dir.Path, CommandDemoService+" --dir="+service, paths.Address, paths.CacheDir, paths.TempDir)
+	text := fmt.Sprintf(demoConfig, dir.Path, demoServiceCommand.name+" --dir="+service, paths.Address, paths.CacheDir, paths.TempDir)
 	if err := writeFile(file, []byte(text)); err != nil {
 		return err
 	}
-	return runDemo(ctx, o, file, log, paths)
+	return runDemo(ctx, e, f, file, log, paths)
 }
 
-func runDemo(ctx context.Context, o Options, file string, log io.Writer, paths leak.Paths) error {
+func runDemo(ctx context.Context, e *env, f *demoFlags, file string, log io.Writer, paths leak.Paths) error {
 	none := ""
-	o.ConfigFile, o.TelemetryPath = file, "/metrics"
-	o.Web = &web.FlagConfig{WebListenAddresses: &[]string{o.Demo.Address}, WebConfigFile: &none}
-	a, err := New(ctx, o, newLogger(log, "debug", o.LogFormat))
+	a, err := app.New(ctx, app.Options{
+		Roots: e.host, ConfigFile: file, TelemetryPath: "/metrics", Now: e.Now,
+		Web: &web.FlagConfig{WebListenAddresses: &[]string{f.address}, WebConfigFile: &none},
+	}, setup.NewLogger(log, "debug", e.logFormat))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Demo.Duration)
+	ctx, cancel := context.WithTimeout(ctx, f.duration)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	d := &demoShow{a: a, w: o.Stdout, start: o.Now(), seen: make(map[string]string), paths: paths}
-	d.say("page", "%s  (also /metrics and /health/memory)", pageURL(a.Addrs()[0], false))
+	d := &demoShow{a: a, w: e.Stdout, start: e.Now(), seen: make(map[string]string), paths: paths}
+	d.say("page", "%s  (also /metrics and /health/memory)", a.URL())
 	d.say("service", "leaks below %s: a heap, a cache, temporary files; %s stays open", filepath.Dir(paths.CacheDir), filepath.Base(paths.OpenFile))
 	d.say("config", "%s  (mode: enforce, 160MiB limit)", file)
 	err = d.follow(ctx, ended)
@@ -127,7 +164,7 @@ func runDemo(ctx context.Context, o Options, file string, log io.Writer, paths l
 
 // demoShow prints what happens.
 type demoShow struct {
-	a       *App
+	a       *app.App
 	w       io.Writer
 	start   time.Time
 	paths   leak.Paths
@@ -158,19 +195,19 @@ func (d *demoShow) follow(ctx context.Context, ended <-chan error) error {
 }
 
 func (d *demoShow) look() {
-	for _, target := range health.Targets(d.a.parts.store.Snapshot(nil)) {
+	for _, target := range d.a.Targets() {
 		if target.Name == demoTarget {
 			d.memory(&target)
 		}
 	}
-	for _, al := range d.a.state().Alerts {
+	for _, al := range d.a.Alerts() {
 		key := "alert " + al.Name + al.Labels["cache"] + al.Labels["dir"]
 		if al.State == "firing" && d.seen[key] != al.ActiveAt.String() {
 			d.seen[key] = al.ActiveAt.String()
 			d.say("alert", "%s: %s", al.Name, al.Annotations["summary"])
 		}
 	}
-	records, _, err := d.a.journal.Query(journal.Filter{Limit: 50})
+	records, _, err := d.a.Records(journal.Filter{Limit: 50})
 	if err != nil {
 		return
 	}
@@ -241,21 +278,21 @@ func (d *demoShow) table() {
 
 // demoService is the leaking service. It ends when its standard input is closed, which also
 // happens when the demo dies.
-func demoService(ctx context.Context, o Options) error {
+func demoService(ctx context.Context, e *env, dir string) error {
 	signal.Ignore(syscall.SIGINT) // the demo decides when it ends, also at Ctrl-C
-	s, err := leak.Start(leak.Options{Dir: o.Demo.ServiceDir})
+	s, err := leak.Start(leak.Options{Dir: dir})
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(o.Stdout).Encode(s.Paths()); err != nil {
+	if err := json.NewEncoder(e.Stdout).Encode(s.Paths()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	go func() {
-		_, err := io.Copy(io.Discard, os.Stdin)
+		_, err := io.Copy(io.Discard, e.Stdin)
 		if err != nil && !errors.Is(err, os.ErrClosed) {
-			fmt.Fprintf(o.Stderr, "standard input: %v\n", strings.TrimSpace(err.Error()))
+			fmt.Fprintf(e.Stderr, "standard input: %v\n", strings.TrimSpace(err.Error()))
 		}
 		cancel()
 	}()

@@ -1,18 +1,13 @@
-package app
+package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // TestCheckRefuses: what serve would refuse, and what would never work.
@@ -39,12 +34,9 @@ targets:
 `
 	f := func(name, config, address, webFile string, code int, says string) {
 		t.Helper()
-		o := testOptions(t, config)
-		var out bytes.Buffer
-		o.Stderr = &out
-		o.Web = &web.FlagConfig{WebListenAddresses: &[]string{address}, WebConfigFile: &webFile}
-		if got := Main(t.Context(), CommandCheck, o); got != code || !strings.Contains(out.String(), says) {
-			t.Errorf("%s: exit code %d, want %d with %q in\n%s", name, got, code, says, &out)
+		r := runLine(t, "check", configFlag(t, config), "--web.listen-address="+address, "--web.config.file="+webFile)
+		if r.code != code || !strings.Contains(r.errs, says) {
+			t.Errorf("%s: %+v, want exit code %d and %q", name, r, code, says)
 		}
 	}
 	const everywhere, here = ":10042", "127.0.0.1:10042"
@@ -56,12 +48,9 @@ targets:
 	f("one target enforces", strings.Replace(target, "name: app", "name: app\n    mode: enforce", 1), "[::]:10042", "", ExitConfig, "would let every host")
 	says := func(name, config, webFile, want string) {
 		t.Helper()
-		o := testOptions(t, config)
-		var out bytes.Buffer
-		o.Stdout = &out
-		o.Web = &web.FlagConfig{WebListenAddresses: &[]string{here}, WebConfigFile: &webFile}
-		if got := Main(t.Context(), CommandCheck, o); got != ExitOK || strings.Count(out.String(), "warning: ") != min(len(want), 1) || !strings.Contains(out.String(), want) {
-			t.Errorf("%s: exit code %d, want one warning with %q:\n%s", name, got, want, &out)
+		r := runLine(t, "check", configFlag(t, config), "--web.listen-address="+here, "--web.config.file="+webFile)
+		if r.code != ExitOK || strings.Count(r.out, "warning: ") != min(len(want), 1) || !strings.Contains(r.out, want) {
+			t.Errorf("%s: %+v, want one warning with %q", name, r, want)
 		}
 	}
 	says("no one can prove who they are", "mode: enforce"+target, "", "warning: /api/v1/webhook, /api/v1/run and /-/reload refuse every caller")
@@ -91,7 +80,7 @@ func TestPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := testOptions(t, `
+	file := configFlag(t, `
 targets:
   - name: orchestrator
     memory: {limit: 1GiB}
@@ -100,24 +89,24 @@ targets:
     temp_dirs: [{name: tts, dir: `+dir+`/tts, include: ['*.wav'], age_by: mtime, max_age: 1h}]
     playbooks: {relieve_memory: [clean_temp, {do: command, argv: [/bin/true, "a\nb"]}]}
 `)
-	var out bytes.Buffer
-	o.Stdout = &out
-	if got := Main(t.Context(), CommandCheck, o); got != ExitOK {
-		t.Fatalf("exit code %d\n%s", got, &out)
+	r := runLine(t, "check", file)
+	if r.code != ExitOK {
+		t.Fatalf("%+v", r)
 	}
+	path := strings.TrimPrefix(file, "--config.file=")
 	want := []string{
-		o.ConfigFile + ": ok, ", " rules, evaluated here every 15s\n",
+		path + ": ok, ", " rules, evaluated here every 15s\n",
 		"\norchestrator (dry_run)\n  no process matches now\n",
-		"  memory limit 1GiB, or what the cgroup or the host has less: warning at 717MiB, critical at 870MiB, emergency at 973MiB\n",
+		"  memory limit 1GiB (or the cgroup's or host's, if lower): warning at 717MiB, critical at 870MiB, emergency at 973MiB\n",
 		"  heap by node_inspector 127.0.0.1:9229\n",
 		"  temp tts: would remove 592 of 592 files in " + dir + "/tts, 0B\n",
 		"  on an alert for clean_temp: clean_temp\n",
 		"  when its last process has ended: clean_temp\n",
 		"  on an alert for relieve_memory: clean_temp, then command [\"/bin/true\" \"a\\nb\"]\n",
-		"\nnothing was changed\na clean-up now would take 592 files, 0B; each by its name: spillway_exporter cleanup --dry-run --files --config.file=" + o.ConfigFile + "\n",
+		"\nnothing was changed\na clean-up now would take 592 files, 0B; each by its name: spillway_exporter cleanup --dry-run --files " + file + "\n",
 		"no target is in mode enforce\n",
 	}
-	rest := out.String()
+	rest := r.out
 	for _, text := range want {
 		_, after, ok := strings.Cut(rest, text)
 		if !ok {
@@ -126,13 +115,11 @@ targets:
 		}
 		rest = after
 	}
-	out.Reset()
-	o.JSON = true
-	if got := Main(t.Context(), CommandCheck, o); got != ExitOK {
-		t.Fatalf("exit code %d", got)
+	if r = runLine(t, "check", "--json", file); r.code != ExitOK {
+		t.Fatalf("%+v", r)
 	}
 	var p plan
-	if err := json.Unmarshal(out.Bytes(), &p); err != nil {
+	if err := json.Unmarshal([]byte(r.out), &p); err != nil {
 		t.Fatal(err)
 	}
 	tp := p.Targets[0]
@@ -141,56 +128,5 @@ targets:
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "tts")); err != nil || len(left) != 592 {
 		t.Errorf("%d files are left, %v", len(left), err)
-	}
-}
-
-// TestExplainJSON: the same as explain says, for programs.
-func TestExplainJSON(t *testing.T) {
-	comm, err := os.ReadFile("/proc/self/comm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := testOptions(t, "targets: [{name: first, processes: {match: {comm: nobody-is-this}}}, {name: own, processes: {match: {comm: "+strings.TrimSpace(string(comm))+"}}}]\n")
-	var out bytes.Buffer
-	o.Stdout, o.JSON, o.PID = &out, true, os.Getpid()
-	if got := Main(t.Context(), CommandExplain, o); got != ExitOK {
-		t.Fatalf("exit code %d", got)
-	}
-	var e explanation
-	if err := json.Unmarshal(out.Bytes(), &e); err != nil {
-		t.Fatal(err)
-	}
-	if e.PID != os.Getpid() || e.Target == nil || *e.Target != "own" || e.Reason == "" || len(e.Refused) != 1 || e.Refused[0].Target != "first" {
-		t.Errorf("%s", &out)
-	}
-}
-
-// TestJournalWithoutRecords says that there is nothing, and where to look, beside the output.
-func TestJournalWithoutRecords(t *testing.T) {
-	o := testOptions(t, "targets: [{name: a, processes: {match: {comm: x}}}]\n")
-	cfg, err := loadConfig(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, err := openJournal(enforcing(cfg), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	j.Close()
-	var out, errs bytes.Buffer
-	o.Stdout, o.Stderr = &out, &errs
-	o.Journal = JournalOptions{Since: "24h", Target: "b", Output: "json", Limit: 10}
-	if got := Main(t.Context(), CommandJournal, o); got != ExitOK || out.Len() > 0 || errs.String() != "no record of target b in the last 24h: --since=30d looks further back\n" {
-		t.Errorf("exit code %d, output %q, beside it %q", got, &out, &errs)
-	}
-}
-
-// TestServeRefusesTelemetryPath: a path that the server cannot take is a mistake, not a crash.
-func TestServeRefusesTelemetryPath(t *testing.T) {
-	o := testOptions(t, "")
-	var errs bytes.Buffer
-	o.Stderr, o.TelemetryPath = &errs, "metrics"
-	if got := Main(t.Context(), CommandServe, o); got != ExitConfig || !strings.Contains(errs.String(), `--web.telemetry-path: "metrics" does not begin with a slash: write "/metrics"`) {
-		t.Errorf("exit code %d: %s", got, &errs)
 	}
 }

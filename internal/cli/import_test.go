@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"os"
@@ -71,8 +71,13 @@ targets:
   - {name: a-very-long-name-of-a-process, processes: {match: {comm: a-very-long-nam}, children: true}}
 `, "")
 	f("process_names: [{name: '{{.Username}}', cmdline: ['.+']}]", "discover: {by: user, top: 20}\n", "")
+	f("process_names: [{comm: [bash]}, {name: 'a-{{.ExeBase}}', comm: [sh]}, {cmdline: ['x']}]", `targets:
+  - {name: bash, processes: {match: {comm: bash}, children: true}}
+  - {name: a-sh, processes: {match: {comm: sh}, children: true}}
+  - {name: group3, processes: {match: {cmdline: x}, children: true}}
+`, "")
 	f("process_names: []", "", "no process_names")
-	f("targets: [{name: a}]", "", "no configuration of process-exporter")
+	f("targets: [{name: a}]", "", "not a configuration of process-exporter")
 	f("process_names: [{name: x}]", "", "no condition")
 	f("process_names: [{name: x, cmdline: ['(a']}]", "", "missing closing )")
 }

@@ -1,4 +1,4 @@
-package app
+package setup
 
 import (
 	"io"
@@ -8,9 +8,10 @@ import (
 	sloggokit "github.com/tjhop/slog-gokit"
 )
 
-// newLogger builds the one log sink: go-kit/log below, slog above. The base logger gets no time
-// stamp of its own, since the handler adds one.
-func newLogger(w io.Writer, level, format string) *slog.Logger {
+// NewLogger builds the one log sink: go-kit/log below, slog above. The levels are debug, info, warn
+// and error, the formats logfmt and json. The base logger gets no time stamp of its own, since the
+// handler adds one.
+func NewLogger(w io.Writer, level, format string) *slog.Logger {
 	base := log.NewLogfmtLogger(log.NewSyncWriter(w))
 	if format == "json" {
 		base = log.NewJSONLogger(log.NewSyncWriter(w))
