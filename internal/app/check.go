@@ -62,7 +62,7 @@ func check(ctx context.Context, o Options) error {
 	if err := checkListener(cfg, &o); err != nil {
 		return err
 	}
-	set, err := loadRules(cfg)
+	set, err := loadRules(cfg, new(config.Checks))
 	if err != nil {
 		return err
 	}
