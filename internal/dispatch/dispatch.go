@@ -75,6 +75,7 @@ type Dispatcher struct {
 	lanes    map[laneKey]*lane
 	slots    map[string]*slot  // targets with a run that is queued or running
 	open     map[*run]struct{} // queued and running
+	strays   []*stray          // actions that have not returned
 	queued   int               // including those whose intent is being written
 	draining bool
 	started  bool

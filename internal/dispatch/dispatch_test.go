@@ -210,6 +210,7 @@ func TestIneffectiveDoublesTheCooldown(t *testing.T) {
 		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Accepted {
 			t.Errorf("5 minutes after a run that helped: %+v", d)
 		}
+		w.settled()
 		if !strings.Contains(w.log.String(), `level=WARN msg="memory after relief" target=svc used=90% outcome=ineffective`) {
 			t.Error("the log does not warn")
 		}

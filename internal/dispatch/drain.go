@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -41,7 +42,7 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	}
 	select {
 	case <-d.stopped:
-		return nil
+		return d.strayError()
 	case <-ctx.Done():
 	}
 	d.cancel()
@@ -49,10 +50,10 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	defer grace.Stop()
 	select {
 	case <-d.stopped:
-		return nil
+		return d.strayError()
 	case <-grace.C:
 	}
-	return d.abandon()
+	return errors.Join(d.abandon(), d.strayError())
 }
 
 // dropWaiting records the runs that have not begun as interrupted.

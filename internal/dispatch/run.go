@@ -212,6 +212,12 @@ func (d *Dispatcher) perform(r *run) result {
 			}
 		}
 		did, err := d.performStep(r, i, step, now, &res)
+		if errors.Is(err, errStray) { // the steps after it need not wait
+			res.err = err
+			outcomes = append(outcomes, action.Failed)
+			d.metrics.skips.WithLabelValues(r.target, step.Do, SkipStuck).Inc()
+			continue
+		}
 		if err != nil {
 			res.outcome, res.err = string(action.Failed), err
 			switch {
@@ -365,6 +371,9 @@ func (d *Dispatcher) resolve(r *run, step Step) (act action.Action, dryRun bool,
 	if act, ok = t.Actions[step.Do]; !ok {
 		return nil, true, fmt.Errorf("action %q of target %q: %w any more", step.Do, r.target, ErrUnknown)
 	}
+	if d.hasStray(r.target, step.Do, r.only) {
+		return nil, true, fmt.Errorf("%s: %w", step.Do, errStray)
+	}
 	return act, r.dryRun || !d.enforces(&t), nil
 }
 
@@ -382,10 +391,6 @@ func (d *Dispatcher) call(r *run, step Step, act action.Action, dryRun bool, lev
 		req.EvictTo = float64(*step.To)
 	}
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked: %v", step.Do, p)
-			out.Outcome = action.Unknown
-		}
 		switch {
 		case out.Outcome != "":
 		case ctx.Err() != nil:
@@ -399,7 +404,7 @@ func (d *Dispatcher) call(r *run, step Step, act action.Action, dryRun bool, lev
 			err = fmt.Errorf("%s did not end within its timeout of %s", step.Do, step.Timeout)
 		}
 	}()
-	return act.Run(ctx, req)
+	return d.within(ctx, act, step, req)
 }
 
 // finish records how a run ended, starts its cooldown and tells it.
