@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +86,24 @@ func TestHelpTeaches(t *testing.T) {
 			if command, err := newCLI(false).Parse(args); err != nil || command != cmd.Name {
 				t.Errorf("%s: the example %q is parsed as %q, %v", cmd.Name, e[0], command, err)
 			}
+		}
+	}
+}
+
+// TestTopLevel keeps what was left behind by a trial out of the repository.
+func TestTopLevel(t *testing.T) {
+	out, err := exec.Command("git", "ls-files").Output()
+	if err != nil {
+		t.Skipf("not a git work tree: %v", err)
+	}
+	allowed := []string{
+		"go.mod", "go.sum", "main.go", "collector", "rules", "dashboards", "Makefile", "README.md", "internal", "deploy", "docs", "examples",
+		"LICENSE", "CHANGELOG.md", "main_test.go", "arch_test.go",
+	}
+	for name := range strings.Lines(string(out)) {
+		top, _, _ := strings.Cut(strings.TrimSpace(name), "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(allowed, top) {
+			t.Errorf("%s does not belong to the top level", top)
 		}
 	}
 }

@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -50,8 +48,8 @@ type Limits struct {
 	opts LimitsOptions
 
 	mu          sync.Mutex
-	total       int64 // MemTotal
-	totalAt     time.Time
+	host        int64 // what hostLimit returned at hostAt
+	hostAt      time.Time
 	hierarchies []hierarchy
 	mountsAt    time.Time
 }
@@ -72,37 +70,26 @@ func stale(last, now time.Time, every time.Duration) bool {
 	return last.IsZero() || now.Sub(last) >= every || now.Before(last)
 }
 
-// memTotal returns the memory of the host.
-func (l *Limits) memTotal(now time.Time) (int64, error) {
+// hostLimit returns the memory that the processes of the host can have.
+func (l *Limits) hostLimit(now time.Time) (int64, error) {
 	l.mu.Lock()
-	total, at := l.total, l.totalAt
+	known, at := l.host, l.hostAt
 	l.mu.Unlock()
 	if !stale(at, now, limitsEvery) {
-		return total, nil
+		return known, nil
 	}
 	info, err := meminfo(l.opts.Procfs)
 	if err != nil {
 		return 0, err
 	}
-	if info.MemTotalBytes == nil {
-		return 0, fmt.Errorf("%s/meminfo has no MemTotal", l.opts.Procfs)
+	sizeBytes, err := hostLimit(&info)
+	if err != nil {
+		return 0, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.total, l.totalAt = int64(*info.MemTotalBytes), now
-	return l.total, nil
-}
-
-func meminfo(root string) (procfs.Meminfo, error) {
-	mount, err := procfs.NewFS(root)
-	if err != nil {
-		return procfs.Meminfo{}, fmt.Errorf("open procfs: %w", err)
-	}
-	info, err := mount.Meminfo()
-	if err != nil {
-		return procfs.Meminfo{}, fmt.Errorf("read meminfo: %w", err)
-	}
-	return info, nil
+	l.host, l.hostAt = sizeBytes, now
+	return sizeBytes, nil
 }
 
 // mounts returns the hierarchies of memory controllers below sysfs.

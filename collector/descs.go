@@ -6,9 +6,9 @@ import "github.com/spillway-exporter/spillway_exporter/internal/series"
 // their files. Rules, dashboards and the metrics reference are checked against it.
 func Descs() []*series.Desc {
 	return []*series.Desc{
-		Processes, ProcessStarts, ProcessExits, ProcessOldestStart, ProcessCPU, ProcessMinorFaults, ProcessMajorFaults, ProcessThreads, ProcessFDs, ProcessExitReasons, ProcessEndedPeak, ProcessEventsLost, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
+		Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, ProcessCPU, ProcessMinorFaults, ProcessMajorFaults, ProcessThreads, ProcessFDs, ProcessExitReasons, ProcessEndedPeak, ProcessEventsLost, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
 		MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryPeak, MemoryPSS, MemoryUSS, MemoryWindowMax, MemoryWindowMin, MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLimitInfo, MemoryLevel, MemoryGrowth, MemoryExhaustion,
-		HostMemoryTotal, HostMemoryAvailable, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled, HostOOMKills,
+		HostMemoryTotal, HostMemoryAvailable, HostMemoryHugetlb, HostMemoryARC, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled, HostOOMKills,
 		CgroupOOMKills, CgroupEvents, CgroupWaiting, CgroupStalled,
 		ThresholdRatio,
 		HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,

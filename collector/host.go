@@ -22,6 +22,8 @@ const HostTarget = "host"
 var (
 	HostMemoryTotal     = series.NewGauge("spillway_host_memory_total_bytes", "Memory of the host.")
 	HostMemoryAvailable = series.NewGauge("spillway_host_memory_available_bytes", "Memory that new processes can have without swapping, as the kernel estimates it.")
+	HostMemoryHugetlb   = series.NewGauge("spillway_host_memory_hugetlb_bytes", "Memory of the host that is set aside for huge pages, in use or not; it is part of neither the limit nor the used memory.")
+	HostMemoryARC       = series.NewGauge("spillway_host_memory_zfs_arc_reclaimable_bytes", "Part of the ZFS cache (ARC) above its minimum size, which shrinks when memory is needed; it is not part of the used memory.")
 	HostSwapTotal       = series.NewGauge("spillway_host_swap_total_bytes", "Swap space of the host.")
 	HostSwapFree        = series.NewGauge("spillway_host_swap_free_bytes", "Swap space of the host that is free.")
 	HostWaiting         = series.NewCounter("spillway_host_pressure_waiting_seconds_total", "Time in which at least one task of the host waited for the resource.", "resource")
@@ -75,15 +77,26 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 	set(HostMemoryAvailable, info.MemAvailableBytes)
 	set(HostSwapTotal, info.SwapTotalBytes)
 	set(HostSwapFree, info.SwapFreeBytes)
-	if info.MemTotalBytes == nil {
-		return errors.New("meminfo has no MemTotal")
+	if huge, ok := hugetlb(&info); ok {
+		b.Set(HostMemoryHugetlb, float64(huge))
 	}
-	l := limit{bytes: int64(*info.MemTotalBytes), source: sourceHost, basis: basisAvailable}
+	sizeBytes, err := hostLimit(&info)
+	if err != nil {
+		return err
+	}
+	l := limit{bytes: sizeBytes, source: sourceHost, basis: basisAvailable}
 	setLimit(b, HostTarget, l)
 	if info.MemAvailableBytes == nil {
 		return errors.New("meminfo has no MemAvailable, which Linux has since 3.14")
 	}
-	used := float64(*info.MemTotalBytes) - float64(*info.MemAvailableBytes)
+	arc, ok, err := arcReclaimable(s.opts.Procfs)
+	if err != nil {
+		return err // a cache of unknown size would pass for used memory
+	}
+	if ok {
+		b.Set(HostMemoryARC, float64(arc))
+	}
+	used := float64(sizeBytes) - float64(*info.MemAvailableBytes) - float64(arc)
 	s.set(b, max(used, 0), l, false)
 	return nil
 }

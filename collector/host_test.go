@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -70,4 +71,112 @@ func TestHostWithoutAvailable(t *testing.T) {
 		t.Error("a meminfo without figures is no error")
 	}
 	b.expect(HostMemoryTotal, "")
+}
+
+// A database host: 720 of 755 GiB are set aside as huge pages of 1 GiB, and none is in use.
+const hugeMeminfo = `MemTotal:       791674880 kB
+MemFree:        20971520 kB
+MemAvailable:   18350080 kB
+HugePages_Total:       0
+HugePages_Free:        0
+Hugepagesize:       2048 kB
+Hugetlb:        754974720 kB
+`
+
+func TestHugePagesAreNeitherLimitNorUsed(t *testing.T) {
+	h := newFakeHost(t)
+	h.process(10, "node", "0::/\n", 512<<10, 0, 0, 0)
+	b := newBench(t, h, nodeTarget())
+	b.add(NewHostSource(HostOptions{Procfs: h.proc(), Store: b.store, Thresholds: testThresholds}))
+	b.addTarget("a", MemoryConfig{})
+	h.write("proc/meminfo", hugeMeminfo)
+	b.mustTick(0)
+	b.expect(MemoryLimit, "3.758096384e+10", HostTarget) // 35 GiB
+	b.expect(MemoryUsed, "1.879048192e+10", HostTarget)  // 17.5 GiB
+	b.expect(MemoryUsedRatio, "0.5", HostTarget)
+	b.expect(MemoryLevel, "0", HostTarget)
+	b.expect(MemoryLimit, "3.758096384e+10", "a")
+	b.expect(HostMemoryTotal, "8.1067507712e+11")
+	b.expect(HostMemoryHugetlb, "7.7309411328e+11")
+
+	// Pressure of what is left is still seen: 34 of 35 GiB.
+	h.write("proc/meminfo", strings.Replace(hugeMeminfo, "18350080", "1048576", 1))
+	b.mustTick(5 * time.Second)
+	b.expect(MemoryUsed, "3.6507222016e+10", HostTarget)
+	b.expect(MemoryLevel, "3", HostTarget)
+}
+
+func TestHugePagesAsKernelsTellThem(t *testing.T) {
+	const rest = "MemTotal: 8192000 kB\nMemAvailable: 1024000 kB\n"
+	for _, tt := range []struct{ name, lines, huge, limit string }{
+		{"not built in", "", "", "8.388608e+09"},
+		{"none", "HugePages_Total: 0\nHugepagesize: 2048 kB\nHugetlb: 0 kB\n", "0", "8.388608e+09"},
+		{"before 4.16", "HugePages_Total: 2000\nHugepagesize: 2048 kB\n", "4.194304e+09", "4.194304e+09"},
+		{"pages of two sizes", "HugePages_Total: 100\nHugepagesize: 2048 kB\nHugetlb: 4096000 kB\n", "4.194304e+09", "4.194304e+09"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, b := newHostBench(t)
+			h.write("proc/meminfo", rest+tt.lines)
+			b.mustTick(0)
+			b.expect(HostMemoryHugetlb, tt.huge)
+			b.expect(MemoryLimit, tt.limit, HostTarget)
+		})
+	}
+}
+
+func TestHugePagesThatCannotBe(t *testing.T) {
+	h, b := newHostBench(t)
+	h.write("proc/meminfo", "MemTotal: 8192000 kB\nMemAvailable: 1024000 kB\nHugetlb: 8192000 kB\n")
+	if err := b.tick(0); err == nil || !strings.Contains(err.Error(), "huge pages") {
+		t.Errorf("error %v, want one about huge pages", err)
+	}
+	b.expect(MemoryLimit, "", HostTarget)
+	b.expect(MemoryUsed, "", HostTarget)
+}
+
+const arcstats = `9 1 0x01 147 39984 5049513427 7166911422146
+name                            type data
+hits                            4    1084
+size                            4    %s
+c                               4    5368709120
+c_min                           4    1073741824
+`
+
+func TestZFSCacheIsNotUsed(t *testing.T) {
+	h, b := newHostBench(t) // 7.8125 GiB, of which 5.859375 are available
+	b.mustTick(0)
+	b.expect(HostMemoryARC, "")
+	b.expect(MemoryUsed, "2.097152e+09", HostTarget)
+	f := func(size, arc, used string) {
+		t.Helper()
+		h.write("proc/spl/kstat/zfs/arcstats", fmt.Sprintf(arcstats, size))
+		b.mustTick(5 * time.Second)
+		b.expect(HostMemoryARC, arc)
+		b.expect(MemoryUsed, used, HostTarget)
+	}
+	f("2147483648", "1.073741824e+09", "1.023410176e+09")
+	f("1073741824", "0", "2.097152e+09")
+	f("536870912", "0", "2.097152e+09") // it starts below its minimum
+	f("6442450944", "5.36870912e+09", "0")
+	h.write("proc/spl/kstat/zfs/arcstats", fmt.Sprintf(arcstats, "many"))
+	if err := b.tick(5 * time.Second); err == nil || !strings.Contains(err.Error(), `size "many"`) {
+		t.Errorf("error %v, want one that names the size", err)
+	}
+	b.expect(HostMemoryARC, "")
+	b.expect(MemoryUsed, "", HostTarget) // not the cache counted as used
+	b.expect(MemoryLimit, "8.388608e+09", HostTarget)
+	h.write("proc/spl/kstat/zfs/arcstats", "name type data\nsize 4 100\n")
+	if err := b.tick(5 * time.Second); err == nil || !strings.Contains(err.Error(), "c_min") {
+		t.Errorf("error %v, want that c_min is missing", err)
+	}
+}
+
+func FuzzARC(f *testing.F) {
+	f.Add([]byte(fmt.Sprintf(arcstats, "2147483648")))
+	f.Add([]byte("size 4 1\nc_min 4 18446744073709551615\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if n, err := parseARC(raw); err != nil && n != 0 {
+			t.Errorf("%d with error %v", n, err)
+		}
+	})
 }

@@ -36,7 +36,7 @@ const (
 	BasisRSS    = "rss"    // resident memory, pages that members share counted once
 	BasisCgroup = "cgroup" // what the cgroup cannot reclaim: current - active_file - inactive_file - slab_reclaimable
 
-	basisAvailable = "available" // of the host: MemTotal - MemAvailable
+	basisAvailable = "available" // of the host: its limit - MemAvailable - what the ZFS cache can give back
 )
 
 // The values of the label source of spillway_memory_limit_info.
@@ -52,7 +52,7 @@ const smallestLimit = 1 << 20
 
 // MemoryConfig is the limit of a target's memory.
 type MemoryConfig struct {
-	Limit units.Bytes `yaml:"limit"` // your own limit; the smallest of it, the cgroup's limits and the host's memory counts
+	Limit units.Bytes `yaml:"limit"` // your own limit; the smallest of it, the cgroup's limits and the host's memory without huge pages counts
 	Basis string      `yaml:"basis"` // what is compared with the limit: auto is cgroup where the smallest limit is a cgroup's, else rss
 
 	// Proportional asks for PSS and USS, which cost the target's processes a stall of up to 7 ms a
@@ -195,12 +195,12 @@ func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit
 	if r.config.Limit > 0 && (l.bytes == 0 || int64(r.config.Limit) < l.bytes) {
 		l = limit{bytes: int64(r.config.Limit), source: sourceConfig}
 	}
-	total, err := r.limits.memTotal(now)
+	host, err := r.limits.hostLimit(now)
 	if err != nil && l.bytes == 0 {
 		return limit{}, err
 	}
-	if err == nil && (l.bytes == 0 || total < l.bytes) {
-		l = limit{bytes: total, source: sourceHost}
+	if err == nil && (l.bytes == 0 || host < l.bytes) {
+		l = limit{bytes: host, source: sourceHost}
 	}
 	switch {
 	case discovered, r.config.Basis == BasisRSS:

@@ -16,6 +16,7 @@ var (
 	Processes          = series.NewGauge("spillway_processes", "Live processes of the target.", "target")
 	ProcessStarts      = series.NewCounter("spillway_process_starts_total", "Processes that joined the target, as seen by the sampler.", "target")
 	ProcessExits       = series.NewCounter("spillway_process_exits_total", "Processes that left the target, as seen by the sampler.", "target")
+	TargetRestarts     = series.NewCounter("spillway_target_restarts_total", "Restarts as seen by the sampler: all processes of the target were replaced. Absent for discovered groups that are not units or cgroups.", "target")
 	ProcessOldestStart = series.NewGauge("spillway_process_oldest_start_time_seconds", "Unix time at which the target's oldest process started.", "target")
 )
 
@@ -75,6 +76,7 @@ type targetSource struct {
 	gauge
 	limits        limitReader
 	starts, exits base
+	restarts      base
 	effort        [4]monotonic // user, system, minor, major
 	cgroup        cgroupEvents
 	population    uint64
@@ -119,6 +121,9 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	}
 	b.Set(ProcessStarts, s.starts.add(s.store, ProcessStarts, s.target, u.Starts), s.target)
 	b.Set(ProcessExits, s.exits.add(s.store, ProcessExits, s.target, u.Exits), s.target)
+	if u.HasRestarts {
+		b.Set(TargetRestarts, s.restarts.add(s.store, TargetRestarts, s.target, u.Restarts), s.target)
+	}
 	// A first sample goes on with the rings that it finds: after a reload the processes are the
 	// same.
 	s.cut = s.cut || s.population != 0 && s.population != u.Population

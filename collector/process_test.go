@@ -63,6 +63,13 @@ func (h *fakeHost) process(pid int, comm, cgroup string, resident, file, shmem, 
 	h.write(at+"cgroup", cgroup)
 }
 
+// start writes a small process that started some seconds after the test began.
+func (h *fakeHost) start(pid int, comm, cgroup string, seconds int) {
+	h.t.Helper()
+	h.process(pid, comm, cgroup, 4<<10, 0, 0, 0)
+	h.write(fmt.Sprintf("proc/%d/stat", pid), fmt.Sprintf("%d (%s) S 1 1 1 0 -1 0 1 0 0 0 1 1 0 0 20 0 1 0 %d 1 1\n", pid, comm, (3600+seconds)*100))
+}
+
 func (h *fakeHost) remove(pid int) {
 	h.t.Helper()
 	if err := os.RemoveAll(filepath.Join(h.proc(), strconv.Itoa(pid))); err != nil {
@@ -241,10 +248,10 @@ func TestObservedSeriesLint(t *testing.T) {
 	var b series.Batch
 	b.Reset(testStart)
 	for _, d := range []*series.Desc{
-		Processes, ProcessStarts, ProcessExits, ProcessOldestStart, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
+		Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
 		MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryWindowMax, MemoryWindowMin, MemoryUsed,
 		MemoryLimit, MemoryUsedRatio, MemoryLimitInfo, MemoryLevel, MemoryGrowth, MemoryExhaustion, ThresholdRatio,
-		HostMemoryTotal, HostMemoryAvailable, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled,
+		HostMemoryTotal, HostMemoryAvailable, HostMemoryHugetlb, HostMemoryARC, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled,
 	} {
 		b.Set(d, 1, make([]string, len(d.Labels))...)
 	}
@@ -282,6 +289,51 @@ func TestTargetThatIsGone(t *testing.T) {
 	b.mustTick(5 * time.Second)
 	b.expect(MemoryLevel, "0", "a") // a new process does not inherit the level of the old one
 	b.expect(ProcessStarts, "2", "a")
+}
+
+// A shell that runs one command after the other must not look like a service that restarts.
+func TestRestartsOfTargetsAndUnits(t *testing.T) {
+	const unit = "0::/system.slice/app.service\n"
+	for _, tt := range []struct{ by, group, want string }{
+		{proc.ByUnit, "app.service", "1"},
+		{proc.ByCgroup, "system.slice_app.service", "1"},
+		{proc.ByComm, "sleep", ""},
+	} {
+		t.Run(tt.by, func(t *testing.T) {
+			h := newFakeHost(t)
+			o := nodeTarget()
+			o.Discover = &proc.Discover{By: tt.by, Top: 5}
+			b := newBench(t, h, o)
+			b.addTarget("a", MemoryConfig{})
+			b.add(NewGroupsSource(GroupsOptions{Tracker: b.tracker, Store: b.store, Limits: b.limits, Thresholds: testThresholds}))
+			h.start(10, "node", "0::/\n", -60)
+			h.start(20, "sleep", unit, -60)
+			b.mustTick(0)
+			b.expect(TargetRestarts, "0", "a")
+			h.remove(10)
+			h.remove(20)
+			h.start(11, "node", "0::/\n", 3)
+			h.start(21, "sleep", unit, 3)
+			b.mustTick(5 * time.Second)
+			b.expect(ProcessStarts, "1", tt.group)
+			b.expect(TargetRestarts, tt.want, tt.group)
+			b.expect(TargetRestarts, "", proc.Overflow)
+			b.expect(TargetRestarts, "1", "a")
+			h.remove(11)
+			b.mustTick(5 * time.Second)
+			b.expect(Processes, "0", "a")
+			b.expect(TargetRestarts, "1", "a")
+			h.start(12, "node", "0::/\n", 13)
+			b.mustTick(5 * time.Second)
+			b.expect(TargetRestarts, "2", "a")
+
+			after := newBench(t, h, o) // a reload goes on from there
+			after.store, after.now = b.store, b.now
+			after.addTarget("a", MemoryConfig{})
+			after.mustTick(5 * time.Second)
+			after.expect(TargetRestarts, "2", "a")
+		})
+	}
 }
 
 func TestUnreadableMemoryIsAbsent(t *testing.T) {

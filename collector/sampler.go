@@ -27,6 +27,9 @@ type Job struct {
 	Name   string // of the policy, where a target may have several of the source; else ""
 	Dir    string // the folder that is scanned; "" where there is none
 	Impl   Source
+	// Verify, when set, is called after each sample that found something. Its error makes the source
+	// a failed one; what was sampled is published all the same.
+	Verify func() error
 }
 
 // Lane is a set of jobs that are sampled one after another, in order, on one schedule. Lanes run

@@ -203,6 +203,9 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 	jctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	err := j.Impl.Sample(jctx, &j.batch)
 	cancel()
+	if j.Verify != nil && !errors.Is(err, ErrAbsent) {
+		err = errors.Join(err, j.Verify())
+	}
 	if !l.leave(j, turn) {
 		return false
 	}

@@ -311,3 +311,29 @@ func BenchmarkScrape(b *testing.B) {
 		})
 	}
 }
+
+// TestSamplerVerifies: what was sampled is published although the job's Verify fails, which makes the
+// source a failed one; where nothing was found it is not asked.
+func TestSamplerVerifies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		verify := func() error { asked++; return errors.New("another folder") }
+		n := 0
+		s, store, log, _ := newTestSampler(t, Lane{Name: "test", Interval: time.Minute, Jobs: []Job{
+			{Source: "x", Target: "a", Impl: count(&n, 7), Verify: verify},
+			{Source: "y", Target: "b", Impl: sourceFunc(func(context.Context, *series.Batch) error { return ErrAbsent }), Verify: verify},
+		}})
+		s.Start(t.Context())
+		<-s.Ready()
+		stopSampler(t, s)
+		value, _, ok := store.Value(frameGauge, "a")
+		failed, _, _ := store.Value(SourceSuccess, "x", "a", "")
+		absent, _, _ := store.Value(SourceSuccess, "y", "b", "")
+		if !ok || value != 7 || failed != 0 || absent != 1 || asked != 1 {
+			t.Errorf("value %v %v, success %v and %v, asked %d times; want 7, 0 and 1, once", value, ok, failed, absent, asked)
+		}
+		if errs := s.Errors(); len(errs) != 1 || errs[0].Error != "another folder" || !strings.Contains(log.String(), "another folder") {
+			t.Errorf("%v, logged %s", errs, log)
+		}
+	})
+}

@@ -1,6 +1,3 @@
-// Package collector observes: it samples processes, heaps and directories on its own cadence,
-// keeps what was read in the series store, and serves it to Prometheus from memory. Nothing in
-// this package, or reachable from it, removes a file, signals a process or runs a program.
 package collector
 
 import (

@@ -1,5 +1,3 @@
-// Package dashboards embeds the Grafana dashboards that the exporter ships, and hands out their
-// queries, so that tests can hold each of them against the metrics that there are.
 package dashboards
 
 import (

@@ -143,9 +143,12 @@ func (p *jsonPanel) byLevel() *jsonPanel {
 
 func (b *board) hosts() []*jsonPanel {
 	return []*jsonPanel{
-		graph("Memory of the hosts", "Share of each host's memory that is not available to new processes, as the kernel estimates it.", "percentunit", 12,
-			q("1 - "+b.own("spillway_host_memory_available_bytes")+" / "+b.own("spillway_host_memory_total_bytes"), "{{instance}}")).set("max", 1),
-		graph("Swap of the hosts", "Swap space in use.", "bytes", 12,
+		graph("Memory of the hosts", "Share of each host's memory that is not available to new processes. What is set aside for huge pages is left out, and what the ZFS cache can give back is available.", "percentunit", 8,
+			q(b.own("spillway_memory_used_ratio", `target="host"`), "{{instance}}")).set("max", 1),
+		graph("Parts of the hosts' memory", "All memory of each host, what the kernel estimates to be available, what is set aside for huge pages, and what the ZFS cache can give back.", "bytes", 8,
+			q(b.own("spillway_host_memory_total_bytes"), "total {{instance}}"), q(b.own("spillway_host_memory_available_bytes"), "available {{instance}}"),
+			q(b.own("spillway_host_memory_hugetlb_bytes"), "huge pages {{instance}}"), q(b.own("spillway_host_memory_zfs_arc_reclaimable_bytes"), "ZFS cache {{instance}}")),
+		graph("Swap of the hosts", "Swap space in use.", "bytes", 8,
 			q(b.own("spillway_host_swap_total_bytes")+" - "+b.own("spillway_host_swap_free_bytes"), "{{instance}}")),
 		graph("Waiting", "Share of the time in which at least one task of the host waited for the resource.", "percentunit", 8,
 			q(rate(b.own("spillway_host_pressure_waiting_seconds_total")), "{{resource}} {{instance}}")),

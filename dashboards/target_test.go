@@ -152,9 +152,10 @@ func (b *board) processes() []*jsonPanel {
 			q(rate(b.of("spillway_process_minor_page_faults_total")), "minor {{instance}}"), q(rate(b.of("spillway_process_major_page_faults_total")), "major {{instance}}")).right("/^major /", "ops"),
 		graph("Threads and descriptors", "Threads, and open file descriptors where this user may count them.", "none", 8,
 			q(b.of("spillway_process_threads"), "threads {{instance}}"), q(b.of("spillway_process_open_fds"), "descriptors {{instance}}")),
-		graph("Processes", "Live processes, and those that joined or left the target (bars).", "none", 8,
+		graph("Processes", "Live processes, those that joined or left the target (bars), and restarts: all of them were replaced.", "none", 8,
 			q(b.of("spillway_processes"), "processes {{instance}}"), q(increase(b.of("spillway_process_starts_total")), "joined {{instance}}"),
-			q(increase(b.of("spillway_process_exits_total")), "left {{instance}}")).right("/^(joined|left) /", "none").runbook("SpillwayTargetRestarting"),
+			q(increase(b.of("spillway_process_exits_total")), "left {{instance}}"), q(increase(b.of("spillway_target_restarts_total")), "restarts {{instance}}")).
+			right("/^(joined|left|restarts) /", "none").runbook("SpillwayTargetRestarting"),
 		bars("How processes ended", "Ends of the target's processes and their children by reason: exit_0, exit_error, or the signal. Needs procevents, which sees also those that lived for milliseconds.", "none", 8,
 			q(sumBy("reason", increase(b.of("spillway_process_exit_reasons_total")))+" > 0", "{{reason}}")).runbook("SpillwayTargetRestarting"),
 		graph("Peak of ended processes", "Largest resident memory that a process of the target, or a child of one, had before it ended within the window. Needs procevents.", "bytes", 8,

@@ -1,5 +1,3 @@
-// Package rules embeds the rule bundle that ships with the exporter, so that a Prometheus, the
-// exporter's own evaluator and the command export all read the same bytes.
 package rules
 
 import "embed"

@@ -1,4 +1,3 @@
-// Package nodeagent holds the preload script by which a Node.js service lets its heap be read.
 package nodeagent
 
 import "embed"

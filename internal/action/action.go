@@ -1,7 +1,3 @@
-// Package action holds the things that can be done about pressure, one file each, behind one
-// method. An action never decides whether it should run and never writes the journal: the
-// dispatcher has done both before Run is called. With DryRun set an action goes through the same
-// code as without and stops before each effect.
 package action
 
 import (
@@ -63,12 +59,16 @@ type PolicyResult struct {
 	Quarantine string           `json:"quarantine,omitempty"` // where files are moved to in place of being removed
 	Files      int64            `json:"files"`                // removed or moved
 	Rotated    int64            `json:"rotated,omitempty"`    // logs that were rotated
+	LostBytes  int64            `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
 	Bytes      int64            `json:"bytes"`                // their apparent size
 	FreedBytes int64            `json:"freed_bytes"`          // allocated blocks given back: last links only
 	Scanned    int64            `json:"scanned"`              // files looked at
 	Skipped    map[string]int64 `json:"skipped"`              // not removed although due, by reason
 	Outcome    Outcome          `json:"outcome"`
 	Error      string           `json:"error,omitempty"`
+
+	// InUseIncomplete says that a dry run, which opens nothing, could not see the open files of all processes.
+	InUseIncomplete bool `json:"in_use_incomplete,omitempty"`
 }
 
 // Result is what an action did.

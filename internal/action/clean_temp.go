@@ -2,7 +2,6 @@ package action
 
 import (
 	"context"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -10,8 +9,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// CleanTemp removes temporary files that are expired or empty for too long, and then the oldest
-// of those that exceed max_files.
+// CleanTemp removes temporary files that are expired or empty for too long, and then, of those that
+// exceed max_files, the empty ones and the oldest.
 type CleanTemp struct {
 	opts     DirOptions
 	policies []policy.Temp
@@ -19,10 +18,7 @@ type CleanTemp struct {
 
 // NewCleanTemp returns the action clean_temp over the given policies, which have been validated.
 func NewCleanTemp(o DirOptions, policies []policy.Temp) *CleanTemp {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &CleanTemp{opts: o, policies: policies}
+	return &CleanTemp{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.
@@ -45,27 +41,28 @@ func (a *CleanTemp) Run(ctx context.Context, req Request) (Result, error) {
 }
 
 func cleanTemp(r *dirRun, p *policy.Temp) error {
-	if p.MaxRemoveFraction != nil {
-		if err := checkTempFraction(r, p); err != nil {
-			return err
-		}
+	limit := amount{unlimited, unlimited}
+	if p.MaxFiles > 0 {
+		limit.files = p.MaxFiles
 	}
-	o := &oldestFirst{
-		dirRun: r, key: p.AgeNs, size: func(*dirscan.Entry) int64 { return 0 },
-		target: amount{p.MaxFiles, unlimited}, start: first,
-		// What is due is dealt with below; in a dry run it is still there afterwards.
-		skip: func(e *dirscan.Entry) bool { return p.Judge(e, r.now) != policy.NotDue },
+	target := func(amount, int64) (amount, error) { return limit, nil }
+	if err := checkTempFraction(r, p, target); err != nil {
+		return err
 	}
+	k := tempRanks(r, p)
 	res, err := r.scan(func(e *dirscan.Entry) error {
 		switch v := p.Judge(e, r.now); {
 		case v == policy.NotDue && p.MaxFiles > 0:
-			o.weigh(e)
+			k.weigh(e)
 		case v == policy.NotDue:
+		case v == policy.TooYoung:
+			r.res.Skipped[v.Reason()]++
+			k.goesLater(e)
 		case !v.Due():
 			r.res.Skipped[v.Reason()]++
-			o.fixed.add(0)
+			k.stays(e)
 		case r.remove(e, v.Reason()) != safefs.Removed:
-			o.fixed.add(0)
+			k.stays(e)
 		}
 		return nil
 	})
@@ -73,29 +70,46 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 	if err != nil || p.MaxFiles == 0 {
 		return err
 	}
-	missing, err := o.evict("over_limit")
+	missing, err := k.evict(target)
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("there are more temporary files than max_files: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "dir", p.Name, "missing_files", missing.files)
+			"target", r.opts.Target, "dir", p.Name, "missing_files", missing.files, "skipped", skippedText(r.res.Skipped))
 	}
 	return err
 }
 
+func tempRanks(r *dirRun, p *policy.Temp) *ranks {
+	return newRanks(r, p.AgeNs, func(*dirscan.Entry) int64 { return 0 },
+		func(e *dirscan.Entry) bool { return p.Judge(e, r.now) != policy.NotDue })
+}
+
 // checkTempFraction counts what would go before the first file does.
-func checkTempFraction(r *dirRun, p *policy.Temp) error {
+func checkTempFraction(r *dirRun, p *policy.Temp, target limiter) error {
+	if p.MaxRemoveFraction == nil || r.req.Force {
+		return nil
+	}
+	k := tempRanks(r, p)
 	var due, total int64
 	_, err := r.scan(func(e *dirscan.Entry) error {
 		total++
-		if p.Judge(e, r.now).Due() {
+		switch v := p.Judge(e, r.now); {
+		case v == policy.NotDue && p.MaxFiles > 0:
+			k.weigh(e)
+		case v.Due():
 			due++
+		case v == policy.TooYoung:
+			k.goesLater(e)
+		case v != policy.NotDue:
+			k.stays(e)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if p.MaxFiles > 0 {
-		due = max(due, total-p.MaxFiles)
+	more, err := k.forecast(target, due)
+	if err != nil {
+		return err
 	}
-	return r.checkFraction(due, total)
+	return r.checkFraction(due+more, total)
 }

@@ -102,6 +102,7 @@ func TestCleanTemp(t *testing.T) {
 		want := PolicyResult{
 			Target: "svc", Policy: "p", Kind: KindTemp, Dir: dir, Files: 3, Bytes: 200, Scanned: 6,
 			FreedBytes: res.FreedBytes, Skipped: map[string]int64{"in_use": 1, "kept": 1}, Outcome: Done,
+			InUseIncomplete: dry && res.Policies[0].InUseIncomplete, // as this user may see
 		}
 		if dry {
 			want.Outcome = DryRun
@@ -215,7 +216,7 @@ func TestEvictSurvivorsEqualOracle(t *testing.T) {
 		files := make([]file, n)
 		distinct := rapid.SliceOfNDistinct(rapid.Int64Range(2, 1<<40), n, n, rapid.ID[int64]).Draw(rt, "ages in microseconds")
 		for i := range files {
-			files[i] = file{fmt.Sprintf("%d/f%d", i%3, i), now.Add(-time.Duration(distinct[i])*time.Microsecond - 2*time.Second), rapid.Int64Range(0, 9000).Draw(rt, "size")}
+			files[i] = file{fmt.Sprintf("%d/f%d", i%3, i), now.Add(-time.Duration(distinct[i])*time.Microsecond - 2*time.Second), max(0, rapid.Int64Range(-2000, 9000).Draw(rt, "size"))}
 			put(t, filepath.Join(dir, files[i].name), int(files[i].size), 0)
 			if err := os.Chtimes(filepath.Join(dir, files[i].name), files[i].at, files[i].at); err != nil {
 				rt.Fatal(err)
@@ -230,27 +231,37 @@ func TestEvictSurvivorsEqualOracle(t *testing.T) {
 		low := units.Ratio(rapid.Float64Range(.1, 1).Draw(rt, "evict to"))
 		p.EvictTo = &low
 
-		// The oracle: oldest first until both limits' low marks hold.
-		slices.SortFunc(files, func(a, b file) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
-		var sum amount
+		// The oracle: empty ones, the oldest first, until the number's low mark holds; then, of the
+		// others alone, the oldest until both limits' low marks hold.
+		slices.SortFunc(files, func(a, b file) int {
+			return cmp.Or(cmp.Compare(min(a.size, 1), min(b.size, 1)), cmp.Compare(a.at.UnixNano(), b.at.UnixNano()))
+		})
+		var sum, full amount
 		for _, f := range files {
-			sum.files++
-			sum.bytes += f.size
+			sum.add(f.size)
+			if f.size > 0 {
+				full.add(f.size)
+			}
 		}
-		target, err := evictTarget(&dirRun{opts: &DirOptions{}}, &p, sum, 0)
-		if err != nil {
-			rt.Fatal(err)
+		mark := func(sum amount) amount {
+			target, err := evictTarget(&dirRun{opts: &DirOptions{}}, &p, sum, 0)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			return target.over(sum)
 		}
-		need := target.over(sum)
+		need, needFull := mark(sum), mark(full)
 		var gone amount
 		var want []string
 		for _, f := range files {
-			if !gone.enough(need) {
-				gone.files++
-				gone.bytes += f.size
-				continue
+			switch {
+			case f.size == 0 && need.files > 0:
+				need.files--
+			case f.size > 0 && !gone.enough(needFull):
+				gone.add(f.size)
+			default:
+				want = append(want, f.name)
 			}
-			want = append(want, f.name)
 		}
 		slices.Sort(want)
 		res, err := NewEvictCache(dirOptions(nil), []policy.Cache{p}).Run(context.Background(), Request{})

@@ -2,7 +2,6 @@ package action
 
 import (
 	"context"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -21,10 +20,7 @@ type EnforceUploads struct {
 // NewEnforceUploads returns the action enforce_uploads over the given policies, which have been
 // validated.
 func NewEnforceUploads(o DirOptions, policies []policy.Upload) *EnforceUploads {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &EnforceUploads{opts: o, policies: policies}
+	return &EnforceUploads{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.
@@ -62,6 +58,8 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 		switch v := p.Judge(e, r.now); {
 		case v == policy.NotDue:
 			o.weigh(e)
+		case v == policy.TooYoung: // it goes with a later run, and pushes nothing out
+			r.res.Skipped[v.Reason()]++
 		case !v.Due():
 			r.res.Skipped[v.Reason()]++
 			o.fixed.add(p.Size(e))
@@ -74,7 +72,7 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 	if err != nil || p.MaxBytes == 0 {
 		return err
 	}
-	missing, err := o.evict("over_limit")
+	missing, err := o.evict(overLimit)
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the uploads are not down to max_bytes: the rest is in use, too young or was touched meanwhile",
 			"target", r.opts.Target, "dir", p.Name, "missing", units.Bytes(missing.bytes).Short())
@@ -96,6 +94,7 @@ func checkUploadFraction(r *dirRun, p *policy.Upload, o *oldestFirst) error {
 			plan.weigh(e)
 		case v.Due():
 			due++
+		case v == policy.TooYoung:
 		default:
 			plan.fixed.add(p.Size(e))
 		}

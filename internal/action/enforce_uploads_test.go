@@ -26,7 +26,7 @@ func uploads(t *testing.T) (dir string, p policy.Upload) {
 	put(t, dir+"/first", 4096, 50*time.Minute)
 	put(t, dir+"/now", 4096, 0)
 	put(t, dir+"/huge-now", 64<<10, 0)
-	p = policy.Upload{Common: common(dir), MaxFileBytes: 32 << 10, MaxBytes: 80 << 10, MaxAge: units.Duration(time.Hour)}
+	p = policy.Upload{Common: common(dir), MaxFileBytes: 32 << 10, MaxBytes: 16 << 10, MaxAge: units.Duration(time.Hour)}
 	floor := units.Duration(time.Minute)
 	p.MinAge, p.SizeBy = &floor, policy.SizeApparent
 	return dir, p
@@ -47,7 +47,7 @@ func TestEnforceUploads(t *testing.T) {
 				t.Errorf("%s: a dry run changed the folder:\n%s", dry.Outcome, diff)
 			}
 			names, res := named(t, false, Request{}, create)
-			// 64 KiB of huge-now and 4 of now stay in any case: of the other 12 KiB all but 12 may stay.
+			// huge-now goes later and counts for nothing; 4 KiB of now stay in any case, and the other 12 may.
 			want := []string{"expired old", "oversized huge", "oversized sub/huge"}
 			if diff := gocmp.Diff(want, names); diff != "" {
 				t.Errorf("removed (-want +got):\n%s", diff)
@@ -73,7 +73,7 @@ func TestEnforceUploads(t *testing.T) {
 			case !quarantine && r.FreedBytes < 2*(64<<10):
 				t.Errorf("%d bytes freed", r.FreedBytes)
 			}
-			p.MaxBytes = 75 << 10 // one of the three has to go, the oldest
+			p.MaxBytes = 11 << 10 // two of the three have to go, the oldest
 			names, _ = named(t, false, Request{}, create)
 			if diff := gocmp.Diff([]string{"over_limit first", "over_limit second"}, names); diff != "" {
 				t.Errorf("down to max_bytes (-want +got):\n%s", diff)
@@ -95,7 +95,7 @@ func TestEnforceUploadsWhileWritten(t *testing.T) {
 		}
 		defer f.Close()
 	}
-	p.MaxBytes = 141 << 10 // huge and huge-now are 128, and 4 are now and first each: one of 4 may stay
+	p.MaxBytes = 77 << 10 // huge is open and 64, and now and first are 4 each: one of 4 may stay
 	names, res := named(t, false, Request{}, func(o DirOptions) Action { return NewEnforceUploads(o, []policy.Upload{p}) })
 	if diff := gocmp.Diff([]string{"expired old", "over_limit second", "oversized sub/huge"}, names); diff != "" {
 		t.Errorf("removed (-want +got):\n%s", diff)
@@ -107,7 +107,7 @@ func TestEnforceUploadsWhileWritten(t *testing.T) {
 
 func TestMaxRemoveFractionOfUploads(t *testing.T) {
 	dir, p := uploads(t)
-	p.MaxBytes = 76 << 10 // three go by themselves and one as the oldest: four of eight
+	p.MaxBytes = 12 << 10 // three go by themselves and one as the oldest: four of eight
 	for share, refused := range map[units.Ratio]bool{.49: true, .5: false} {
 		p.MaxRemoveFraction = &share
 		res, _ := NewEnforceUploads(dirOptions(nil), []policy.Upload{p}).Run(t.Context(), Request{DryRun: true})

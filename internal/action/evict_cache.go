@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -15,8 +14,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// EvictCache removes cache entries that are over age, and then the least recently used ones until
-// the cache is down to the share of its limits that is asked for.
+// EvictCache removes cache entries that are over age, and then, until the cache is down to the share
+// of its limits that is asked for, entries without content and the least recently used ones.
 type EvictCache struct {
 	opts     DirOptions
 	policies []policy.Cache
@@ -24,10 +23,7 @@ type EvictCache struct {
 
 // NewEvictCache returns the action evict_cache over the given policies, which have been validated.
 func NewEvictCache(o DirOptions, policies []policy.Cache) *EvictCache {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &EvictCache{opts: o, policies: policies}
+	return &EvictCache{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.
@@ -52,7 +48,11 @@ func (a *EvictCache) Run(ctx context.Context, req Request) (Result, error) {
 func evictCache(r *dirRun, p *policy.Cache) error {
 	used := p.UsedNs
 	if opens := r.opts.Opens[p.Name]; opens != nil {
-		defer opens.Pause()()
+		if r.req.DryRun { // which opens nothing: what is seen meanwhile is use
+			opens.CatchUp()
+		} else {
+			defer opens.Pause()()
+		}
 		if p.LRUBy != policy.AgeMtime {
 			used = func(e *dirscan.Entry) int64 {
 				r.path = e.AppendPath(r.path[:0])
@@ -60,23 +60,22 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 			}
 		}
 	}
-	o := &oldestFirst{
-		dirRun: r, key: used, size: p.Size, start: first,
-		skip: func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() },
-	}
+	due := func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() }
+	target := func(sum amount, soon int64) (amount, error) { return evictTarget(r, p, sum, soon) }
+	k := newRanks(r, used, p.Size, due)
 	// One pass counts by last use what is not over age. What is over age goes at once, or is
 	// counted too where the whole has to be known before the first file goes.
 	guarded := p.MaxRemoveFraction != nil && !r.req.Force
 	expired := int64(0)
 	removeExpired := func(e *dirscan.Entry) {
 		if r.remove(e, policy.Expired.Reason()) != safefs.Removed {
-			o.fixed.add(p.Size(e))
+			k.stays(e)
 		}
 	}
 	res, err := r.scan(func(e *dirscan.Entry) error {
 		switch {
-		case !o.skip(e):
-			o.weigh(e)
+		case !due(e):
+			k.weigh(e)
 		case guarded:
 			expired++
 		default:
@@ -89,16 +88,17 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 		return err
 	}
 	if guarded {
-		if o.target, err = evictTarget(r, p, o.sum, expired); err != nil {
+		more, err := k.forecast(target, expired)
+		if err != nil {
 			return err
 		}
-		if err := r.checkFraction(expired+o.forecast(o.need(o.sum)), expired+o.sum.files); err != nil {
+		if err := r.checkFraction(expired+more, expired+k.all().files); err != nil {
 			return err
 		}
 	}
 	if expired > 0 {
 		if _, err := r.scan(func(e *dirscan.Entry) error {
-			if o.skip(e) {
+			if due(e) {
 				removeExpired(e)
 			}
 			return nil
@@ -106,13 +106,10 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 			return err
 		}
 	}
-	if o.target, err = evictTarget(r, p, amount{o.sum.files + o.fixed.files, o.sum.bytes + o.fixed.bytes}, 0); err != nil {
-		return err
-	}
-	missing, err := o.evict("over_limit")
+	missing, err := k.evict(target)
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the cache is not down to its mark: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).Short())
+			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).Short(), "skipped", skippedText(r.res.Skipped))
 	}
 	return err
 }

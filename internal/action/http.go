@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 )
 
 const (
@@ -142,7 +144,7 @@ func newPost(ctx context.Context, req *Request) (*http.Request, error) {
 	}
 	r.GetBody = nil // sent once: the transport must not repeat it on another connection
 	r.Header.Set("Content-Type", kind)
-	r.Header.Set("User-Agent", "spillway_exporter")
+	r.Header.Set("User-Agent", fetch.UserAgent())
 	r.Header.Set("X-Spillway-Run", req.RunID)
 	if s.TokenFile != "" {
 		token, err := readToken(s.TokenFile)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
@@ -35,7 +36,8 @@ var ErrTooMany = errors.New("more would be removed than max_remove_fraction allo
 // DirOptions are what the actions on directories share.
 type DirOptions struct {
 	Target   string
-	Reserved []string // folders that no root may touch: the journal's
+	Reserved []string      // folders that no root may touch: the journal's
+	Roots    *safefs.Roots // which folders the roots were when the configuration was loaded; nil = not compared
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
 	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
@@ -48,6 +50,22 @@ type DirOptions struct {
 	Opens map[string]Opens
 	Clock *Clock                                // nil = the clock is trusted
 	Free  func(dir string) (policy.Free, error) // default policy.FreeOf
+
+	ProcFS string            // where open files are looked up; default /proc
+	Open   *safefs.OpenFiles // shared by the folders of one command; nil = each run looks for itself
+	unseen *sync.Once        // says InUseIncomplete in the log
+}
+
+// InUseIncomplete is what a dry run without the rights to see all open files says of its result.
+const InUseIncomplete = "a file that only processes of other users have open cannot be recognised here and may be named: run as root, or with CAP_SYS_PTRACE"
+
+// complete applies the defaults.
+func (o DirOptions) complete() DirOptions {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.unseen = new(sync.Once)
+	return o
 }
 
 // Opens tells when the files of a cache were opened, and does not count what a clean-up of ours
@@ -56,7 +74,9 @@ type Opens interface {
 	// LastUseNs returns when the file with this path, relative to the root, was last opened, in
 	// nanoseconds since 1970; 0 when that is not known.
 	LastUseNs(path []byte) int64
-	// Pause stops counting until resume is called.
+	// CatchUp takes in what was opened until now.
+	CatchUp()
+	// Pause does that too, and then stops counting until resume is called.
 	Pause() (resume func())
 }
 
@@ -73,7 +93,8 @@ type dirRun struct {
 	path     []byte
 	reported time.Time
 	ticks    int
-	kept     int64 // names that the last scan passed over because of keep
+	faults   []string // what makes the outcome partial although nothing failed
+	kept     int64    // names that the last scan passed over because of keep
 }
 
 // runPolicy checks the root again, as it is now, and runs work on it. Files are moved into
@@ -105,14 +126,29 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 		return res
 	}
 	r := &dirRun{ctx: ctx, req: req, opts: o, common: c, names: names, now: o.Now(), res: res}
+	open := o.Open
+	if open == nil {
+		open = safefs.NewOpenFiles(o.ProcFS)
+	}
 	r.remover = safefs.NewRemover(safefs.Options{
-		Dir: c.Dir, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
+		Open: open,
+		Dir:  c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
 	})
 	defer r.remover.Close()
+	if err := r.remover.Open(); err != nil {
+		if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
+			o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
+		}
+		r.finish(err)
+		return r.res
+	}
 	r.sweep(kind)
 	err = work(r)
 	r.finish(err)
+	if r.res.InUseIncomplete = req.DryRun && open.Incomplete(); r.res.InUseIncomplete {
+		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
+	}
 	return r.res
 }
 
@@ -140,18 +176,21 @@ func (r *dirRun) sweep(kind string) {
 // finish sets the outcome from what happened.
 func (r *dirRun) finish(err error) {
 	if err != nil {
-		r.res.Error = err.Error()
+		r.res.Error = strings.Join(append(r.faults, err.Error()), "; ")
 		r.res.Outcome = Failed
 		if r.res.Files > 0 || r.res.Rotated > 0 {
 			r.res.Outcome = Partial
 		}
 		if r.ctx.Err() != nil {
-			r.res.Outcome, r.res.Error = Partial, "stopped before its end: "+err.Error()
+			r.res.Outcome, r.res.Error = Partial, "stopped before its end: "+r.res.Error
 		}
 		return
 	}
 	if r.req.DryRun {
 		return
+	}
+	if len(r.faults) > 0 {
+		r.res.Outcome, r.res.Error = Partial, strings.Join(r.faults, "; ")
 	}
 	for reason, n := range r.res.Skipped {
 		switch {
@@ -169,8 +208,8 @@ func (r *dirRun) finish(err error) {
 // scan walks the policy's files once. Cancelled, it stops before the next file.
 func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) {
 	r.kept = 0
-	return dirscan.Scan(r.ctx, dirscan.Options{
-		Dir: r.common.Dir, Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
+	return r.remover.Scan(r.ctx, dirscan.Options{
+		Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
 		Visit: func(e *dirscan.Entry) error {
 			if err := r.ctx.Err(); err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -24,10 +23,7 @@ type RotateLogs struct {
 // NewRotateLogs returns the action rotate_logs over the given policies, which have been validated.
 // DirOptions.Members is required where one of them renames.
 func NewRotateLogs(o DirOptions, policies []policy.Log) *RotateLogs {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &RotateLogs{opts: o, policies: policies}
+	return &RotateLogs{opts: o.complete(), policies: policies}
 }
 
 // Run implements Action.
@@ -45,7 +41,7 @@ func (a *RotateLogs) Run(ctx context.Context, req Request) (Result, error) {
 		res := runPolicy(ctx, req, &a.opts, KindLog, &p.Common, "", func(r *dirRun) error { return rotateLogs(r, p) })
 		results = append(results, res)
 		rotated += res.Rotated
-		a.opts.Logger.Info("rotated logs", "target", a.opts.Target, "dir", p.Name, "logs", res.Rotated, "removed", res.Files,
+		a.opts.Logger.Info("rotated logs", "target", a.opts.Target, "dir", p.Name, "logs", res.Rotated, "removed", res.Files, "lost_bytes", res.LostBytes,
 			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)
 	}
 	res := combine(ctx, req, results)
@@ -62,23 +58,48 @@ func (a *RotateLogs) Run(ctx context.Context, req Request) (Result, error) {
 // logRun is one run over one policy.
 type logRun struct {
 	*dirRun
-	p       *policy.Log
-	rotator *safefs.Rotator
-	writers []proc.Member // that handle the signal
-	planned []string      // in a dry run: folder and name of the logs that would be rotated
+	p        *policy.Log
+	rotator  *safefs.Rotator
+	writers  []proc.Member // that handle the signal
+	privates int64         // copies whose access list could not be kept
+	planned  []string      // in a dry run: folder and name of the logs that would be rotated
 }
 
 func rotateLogs(r *dirRun, p *policy.Log) error {
 	l := &logRun{dirRun: r, p: p}
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
-		Dir: p.Dir, DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
+		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
 	})
-	rotateErr := l.rotate()
-	if r.ctx.Err() != nil {
-		return rotateErr
+	err := l.rotate()
+	if r.ctx.Err() == nil {
+		// Logs that cannot be rotated are no reason to keep old ones.
+		err = errors.Join(err, l.trim())
 	}
-	// Logs that cannot be rotated are no reason to keep old ones.
-	return errors.Join(rotateErr, l.trim())
+	l.report()
+	return err
+}
+
+// report says what makes the run partial although nothing failed.
+func (l *logRun) report() {
+	say := func(n int64, text string) {
+		if n > 0 {
+			l.faults = append(l.faults, fmt.Sprintf(text, n))
+		}
+	}
+	say(l.res.LostBytes, "%d bytes were written in the moment of a cut and are lost: use rotate: rename")
+	say(l.res.Skipped[string(safefs.Busy)], "%d logs were not cut because they never stopped growing: use rotate: rename")
+	say(l.res.Skipped[string(safefs.NotAppending)], "%d logs were not cut because a writer does not append (O_APPEND): make it append (>> in a shell), or use rotate: rename")
+	say(l.privates, "%d rotated logs lost their access list and are readable for their owner only")
+}
+
+// private notes a copy whose access list could not be kept.
+func (l *logRun) private(did safefs.Rotated) {
+	if !did.Private {
+		return
+	}
+	l.privates++
+	l.opts.Logger.Warn("the access list of a log could not be kept: its copy is readable for its owner only",
+		"target", l.opts.Target, "dir", l.p.Dir, "name", did.Name)
 }
 
 // rotate deals with every log that is over its size, and with what killed runs have left.
@@ -91,8 +112,8 @@ func (l *logRun) rotate() error {
 			l.remove(e, "left_over")
 		case kind != policy.LogLive || !l.p.Oversize(e.SizeBytes, e.AllocatedBytes):
 		case !l.p.Renames():
-			_, freed, why := l.rotator.CopyTruncate(l.ctx, e)
-			l.rotated(e, freed, why)
+			did, why := l.rotator.CopyTruncate(l.ctx, e)
+			l.rotated(e, did, why)
 		case silent:
 			l.res.Skipped["not_handled"]++
 		default:
@@ -103,8 +124,8 @@ func (l *logRun) rotate() error {
 				l.res.Skipped["not_handled"]++
 				return
 			}
-			_, why := l.rotator.Rename(e)
-			l.rotated(e, 0, why)
+			name, why := l.rotator.Rename(e)
+			l.rotated(e, safefs.Rotated{Name: name}, why)
 		}
 	})
 	l.mergeScan(&res)
@@ -115,13 +136,15 @@ func (l *logRun) rotate() error {
 }
 
 // rotated counts what came of a rotation.
-func (l *logRun) rotated(e *dirscan.Entry, freed int64, why safefs.Reason) {
+func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason) {
 	if why != safefs.Removed {
 		l.res.Skipped[string(why)]++
 		return
 	}
 	l.res.Rotated++
-	l.res.FreedBytes += freed
+	l.res.FreedBytes += did.FreedBytes
+	l.res.LostBytes += did.LostBytes
+	l.private(did)
 	l.path = e.AppendPath(l.path[:0])
 	if l.opts.OnFile != nil {
 		l.opts.OnFile(l.res, l.path, "rotated")
@@ -239,10 +262,11 @@ func (l *logRun) trim() error {
 
 // compress compresses a rotated log. One that was renamed just now is still young, or open.
 func (l *logRun) compress(f safefs.Found) {
-	freed, why := l.rotator.Compress(l.ctx, f)
+	did, why := l.rotator.Compress(l.ctx, f)
 	switch why {
 	case safefs.Removed:
-		l.res.FreedBytes += freed
+		l.res.FreedBytes += did.FreedBytes
+		l.private(did)
 		if l.opts.OnFile != nil {
 			l.opts.OnFile(l.res, []byte(f.Path), "compressed")
 		}
@@ -255,8 +279,8 @@ func (l *logRun) compress(f safefs.Found) {
 // walk walks the policy's files: logs, rotated ones and what a rotation was writing.
 func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation)) (dirscan.Result, error) {
 	l.kept = 0
-	return dirscan.Scan(l.ctx, dirscan.Options{
-		Dir: l.common.Dir, Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
+	return l.remover.Scan(l.ctx, dirscan.Options{
+		Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
 		Select: func(name []byte) bool {
 			kind, _ := l.names.KindOf(name)
 			if kind == policy.LogOther && l.names.Kept(name) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +15,9 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -44,7 +47,7 @@ func rotated(t *testing.T, o *DirOptions, dir, log string, age time.Duration, co
 
 func TestRotateLogs(t *testing.T) {
 	dir, p, o := logPolicy(t)
-	put(t, dir+"/app.log", 5000, 0)
+	put(t, dir+"/app.log", 5000, time.Minute)
 	put(t, dir+"/small.log", 1000, 0)
 	put(t, dir+"/audit.log", 5000, 0)
 	put(t, dir+"/other.txt", 5000, 0)
@@ -65,6 +68,7 @@ func TestRotateLogs(t *testing.T) {
 		want := PolicyResult{
 			Target: "svc", Policy: "p", Kind: KindLog, Dir: dir, Files: 3, Bytes: 119, Rotated: 1, Scanned: 7,
 			FreedBytes: res.FreedBytes, Skipped: map[string]int64{"kept": 1}, Outcome: Done,
+			InUseIncomplete: dry && res.Policies[0].InUseIncomplete, // as this user may see
 		}
 		detail := "rotated 1 logs"
 		if dry {
@@ -238,6 +242,7 @@ func TestMaxRemoveFractionOfLogs(t *testing.T) {
 func TestTwoRotationsAtOnce(t *testing.T) {
 	dir, p, o := logPolicy(t)
 	const logs = 40
+	p.MaxBytes = 100_000 // more than what is left of a log that loses its front
 	for i := range logs {
 		put(t, fmt.Sprintf("%s/%02d.log", dir, i), 200_000, 0)
 	}
@@ -264,5 +269,46 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 	}
 	if n := len(left(t, dir)); n != 2*logs || sum != logs*200_000 {
 		t.Errorf("%d files with %d bytes, want %d and %d", n, sum, 2*logs, logs*200_000)
+	}
+}
+
+// A log whose writer would leave a hole stays whole, and the run says what to do about it.
+func TestRotateLogsOfAWriterThatDoesNotAppend(t *testing.T) {
+	dir, p, o := logPolicy(t)
+	put(t, dir+"/app.log", 5000, 0)
+	put(t, dir+"/other.log", 5000, 0)
+	f, err := os.OpenFile(dir+"/app.log", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, dry := range []bool{true, false} {
+		res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+		if err != nil || res.Skipped["not_appending"] != 1 || res.Policies[0].Rotated != 1 {
+			t.Errorf("dry run %v: %+v, %v", dry, res, err)
+		}
+		if !dry && (res.Outcome != Partial || !strings.Contains(res.Detail, "O_APPEND") || !strings.Contains(res.Detail, "rotate: rename")) {
+			t.Errorf("outcome %q, %s", res.Outcome, res.Detail)
+		}
+	}
+	if info, err := os.Stat(dir + "/app.log"); err != nil || info.Size() != 5000 {
+		t.Errorf("the log has %d bytes, %v", info.Size(), err)
+	}
+}
+
+// What makes a rotation partial although every log was rotated is said, one by one.
+func TestRotateLogsReports(t *testing.T) {
+	l := &logRun{dirRun: &dirRun{ctx: t.Context(), opts: &DirOptions{Logger: slog.New(slog.DiscardHandler)}, res: PolicyResult{Skipped: map[string]int64{"busy": 2}, Outcome: Done}}, p: &policy.Log{}}
+	e := &dirscan.Entry{Name: []byte("app.log"), Parent: &dirscan.Folder{}}
+	l.rotated(e, safefs.Rotated{Name: "a", LostBytes: 17, Private: true}, safefs.Removed)
+	l.report()
+	l.finish(nil)
+	if l.res.Outcome != Partial || l.res.LostBytes != 17 || l.res.Rotated != 1 {
+		t.Errorf("%+v", l.res)
+	}
+	for _, want := range []string{"17 bytes were written", "2 logs were not cut", "1 rotated logs lost their access list"} {
+		if !strings.Contains(l.res.Error, want) {
+			t.Errorf("%q is not said: %s", want, l.res.Error)
+		}
 	}
 }

@@ -1,6 +1,3 @@
-// Package alert is the vocabulary of both entrances, the Alertmanager webhook and the embedded
-// evaluator, and the decoder of the former. It decides nothing: what is done about an alert is
-// the dispatcher's business.
 package alert
 
 import "time"

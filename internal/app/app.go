@@ -101,6 +101,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	warn(cfg, logger)
+	logAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
 	a.registry = newRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
@@ -158,8 +159,8 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
 		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
-		LearnHost: a.dispatcher.LearnHost, TokenFile: func() string { return a.graph.Load().cfg.Webhook.TokenFile },
-		ListenerAuth: a.auth.decided(), Version: "spillway_exporter " + version.Version,
+		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
+		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
 		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Providers: a.own, ProviderMetrics: a.ownMetrics,
 	})
 	return nil

@@ -90,7 +90,12 @@ func writeTest(t *testing.T, path, text string) {
 // startApp runs an exporter until the test ends and waits for it to be ready.
 func startApp(t *testing.T, config string) *App {
 	t.Helper()
-	a, err := New(t.Context(), testOptions(t, config), slog.New(slog.DiscardHandler))
+	return runApp(t, testOptions(t, config))
+}
+
+func runApp(t *testing.T, o Options) *App {
+	t.Helper()
+	a, err := New(t.Context(), o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -59,7 +60,8 @@ func check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := checkListener(cfg, &o); err != nil {
+	auth, err := checkListener(cfg, &o)
+	if err != nil {
 		return err
 	}
 	set, err := loadRules(cfg, new(config.Checks))
@@ -73,6 +75,9 @@ func check(ctx context.Context, o Options) error {
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}
+	if note := accessNote(cfg, auth); note != "" {
+		p.Warnings = append(p.Warnings, note)
+	}
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
 	tracker, err := newTracker(cfg, &o, newLogger(o.Stderr, "warn", o.LogFormat))
 	if err != nil {
@@ -82,6 +87,7 @@ func check(ctx context.Context, o Options) error {
 	if err := tracker.Refresh(ctx, o.Now()); err != nil {
 		return fmt.Errorf("list the processes: %w", err)
 	}
+	open := safefs.NewOpenFiles(o.ProcFS)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit)}
@@ -90,7 +96,7 @@ func check(ctx context.Context, o Options) error {
 		}
 		tp.playbooks(t)
 		tp.members(tracker)
-		if err := tp.plan(ctx, t, cfg, &o, tracker, logger); err != nil {
+		if err := tp.plan(ctx, t, &o, dirOptions(t.Name, cfg, logger, o.Now), open, tracker); err != nil {
 			return err
 		}
 		p.Targets = append(p.Targets, tp)
@@ -108,12 +114,12 @@ func check(ctx context.Context, o Options) error {
 }
 
 // checkListener refuses what serve would refuse with the same flags.
-func checkListener(cfg *config.Config, o *Options) error {
+func checkListener(cfg *config.Config, o *Options) (webAuth, error) {
 	auth, err := readWebAuth(*o.Web.WebConfigFile)
 	if err != nil {
-		return withCode(ExitConfig, err)
+		return auth, withCode(ExitConfig, err)
 	}
-	return cfg.CheckListener(*o.Web.WebListenAddresses, auth.decided())
+	return auth, cfg.CheckListener(*o.Web.WebListenAddresses, auth.decided())
 }
 
 func (tp *targetPlan) members(tracker *proc.Tracker) {
@@ -126,9 +132,8 @@ func (tp *targetPlan) members(tracker *proc.Tracker) {
 }
 
 // plan runs the directory policies of a target without any effect.
-func (tp *targetPlan) plan(ctx context.Context, t *config.Target, cfg *config.Config, o *Options, tracker *proc.Tracker, logger *slog.Logger) error {
-	opts := dirOptions(t.Name, cfg, logger, o.Now)
-	opts.Members = membersOf(tracker, t.Name)
+func (tp *targetPlan) plan(ctx context.Context, t *config.Target, o *Options, opts action.DirOptions, open *safefs.OpenFiles, tracker *proc.Tracker) error {
+	opts.Open, opts.Members = open, membersOf(tracker, t.Name)
 	req := action.Request{Target: t.Name, DryRun: true}
 	for _, a := range dirActions(t, o, opts) {
 		res, err := a.action.Run(ctx, req)

@@ -54,6 +54,23 @@ targets:
 	f("enforce with a token", "mode: enforce\nwebhook: {token_file: "+dir+"/token}"+target, everywhere, "", ExitOK, "")
 	f("enforce with basic auth", "mode: enforce"+target, everywhere, filepath.Join(dir, "web.yml"), ExitOK, "")
 	f("one target enforces", strings.Replace(target, "name: app", "name: app\n    mode: enforce", 1), "[::]:10042", "", ExitConfig, "would let every host")
+	says := func(name, config, webFile, want string) {
+		t.Helper()
+		o := testOptions(t, config)
+		var out bytes.Buffer
+		o.Stdout = &out
+		o.Web = &web.FlagConfig{WebListenAddresses: &[]string{here}, WebConfigFile: &webFile}
+		if got := Main(t.Context(), CommandCheck, o); got != ExitOK || strings.Count(out.String(), "warning: ") != min(len(want), 1) || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit code %d, want one warning with %q:\n%s", name, got, want, &out)
+		}
+	}
+	says("no one can prove who they are", "mode: enforce"+target, "", "warning: /api/v1/webhook, /api/v1/run and /-/reload refuse every caller")
+	says("a token", "mode: enforce\nwebhook: {token_file: "+dir+"/token}"+target, "", "")
+	says("basic auth", "mode: enforce"+target, filepath.Join(dir, "web.yml"), "")
+	says("dry_run", target, "", "")
+	says("trust_loopback", "mode: enforce\ntrust_loopback: true"+target, "", "warning: trust_loopback: true lets every process on this host start clean-ups")
+	says("trust_loopback alongside a token", "trust_loopback: true\nwebhook: {token_file: "+dir+"/token}"+target, "", "warning: trust_loopback: true changes nothing here")
+	f("trust_loopback for everybody", "mode: enforce\ntrust_loopback: true"+target, everywhere, "", ExitConfig, "would let every host")
 	f("a rule's own playbook", target+rule("own.yml", "spillway_memory_used_ratio > 2", "mine"), here, "", ExitOK, "")
 	f("a playbook that does not exist", target+rule("playbook.yml", "spillway_memory_used_ratio > 2", "nowhere"), here, "", ExitConfig, `the playbook "nowhere" does not exist; write one of clean_temp, enforce_uploads, mine, on_exit`)
 	f("a metric that does not exist", target+rule("metric.yml", "spillway_memory_usd_ratio > 2", "mine"), here, "", ExitConfig, "the metric spillway_memory_usd_ratio does not exist")

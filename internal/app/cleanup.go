@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -37,6 +38,7 @@ func cleanup(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	roots := rootsOf(cfg, &o, new(config.Checks), nil)
 	targets, err := cleanupTargets(cfg, &o.Cleanup)
 	if err != nil {
 		return withCode(ExitConfig, err)
@@ -69,9 +71,10 @@ func cleanup(ctx context.Context, o Options) error {
 		defer tracker.Close()
 	}
 	clock := newClock(o.Now, func() *journal.Journal { return c.journal })
+	open := safefs.NewOpenFiles(o.ProcFS)
 	for _, t := range targets {
 		opts := dirOptions(t.Name, cfg, logger, o.Now)
-		opts.Clock = clock
+		opts.Clock, opts.Roots, opts.Open = clock, roots, open
 		if tracker != nil {
 			opts.Members = membersOf(tracker, t.Name)
 		}
@@ -268,6 +271,9 @@ func (c *cleanupOutput) policies(list []action.PolicyResult) {
 func (c *cleanupOutput) finish() error {
 	if !c.opts.JSON {
 		printPolicies(c.opts.Stdout, c.results)
+		if inUseIncomplete(c.results) {
+			fmt.Fprintln(c.opts.Stdout, action.InUseIncomplete)
+		}
 	}
 	var bad []string
 	failed := 0
@@ -289,11 +295,18 @@ func (c *cleanupOutput) finish() error {
 	return withCode(ExitPartial, errors.New(strings.Join(bad, "\n")))
 }
 
+func inUseIncomplete(results []action.PolicyResult) bool {
+	return slices.ContainsFunc(results, func(r action.PolicyResult) bool { return r.InUseIncomplete })
+}
+
 // outcomeText says too what the other columns have no place for.
 func outcomeText(r *action.PolicyResult) string {
 	text := string(r.Outcome)
 	if r.Rotated > 0 {
 		text += fmt.Sprintf(", %d rotated", r.Rotated)
+	}
+	if r.LostBytes > 0 {
+		text += ", " + units.Bytes(r.LostBytes).String() + " lost"
 	}
 	if r.Quarantine != "" && r.Files > 0 {
 		text += ", moved to the quarantine"

@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -59,6 +60,7 @@ type graph struct {
 	opens   map[opensKey]*hitrate.Handle
 	rules   *eval.Ruleset
 	puller  *pull.Puller // nil: no Alertmanager is polled
+	roots   *safefs.Roots
 }
 
 // parts are what outlives a reload.
@@ -83,7 +85,7 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.checks, p.logger)}
 	var err error
 	if g.rules, err = loadRules(cfg, p.checks); err != nil {
 		return nil, err
@@ -248,7 +250,8 @@ func rooted(rootfs, dir string) string {
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
-	opts.Opens, opts.Clock, opts.Members = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name)
+	opts.ProcFS = o.ProcFS
+	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name), g.roots
 	for _, a := range dirActions(t, o, opts) {
 		out.Actions[a.name] = notingAction{a.action, p.held}
 	}

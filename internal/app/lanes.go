@@ -57,32 +57,38 @@ func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, dirJob(sourceCache, t.Name, &c.Common, src))
+		out = append(out, g.verified(dirJob(sourceCache, t.Name, &c.Common, src)))
 	}
 	for _, d := range rootedTemps(o.RootFS, t.TempDirs) {
 		src, err := collector.NewTemp(t.Name, d)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, dirJob(sourceTemp, t.Name, &d.Common, src))
+		out = append(out, g.verified(dirJob(sourceTemp, t.Name, &d.Common, src)))
 	}
 	for _, u := range rootedUploads(o.RootFS, t.Uploads) {
 		src, err := collector.NewUpload(t.Name, u)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, dirJob(sourceUpload, t.Name, &u.Common, src))
+		out = append(out, g.verified(dirJob(sourceUpload, t.Name, &u.Common, src)))
 	}
 	for _, l := range rootedLogs(o.RootFS, t.Logs) {
 		src, err := collector.NewLog(t.Name, l)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, dirJob(sourceLog, t.Name, &l.Common, src))
+		out = append(out, g.verified(dirJob(sourceLog, t.Name, &l.Common, src)))
 	}
 	return out, nil
 }
 
 func dirJob(source, target string, c *policy.Common, impl collector.Source) collector.Job {
 	return collector.Job{Source: source, Target: target, Name: c.Name, Dir: c.Dir, Impl: impl}
+}
+
+// verified makes a job fail while its folder is another one than when the configuration was loaded.
+func (g *graph) verified(j collector.Job) collector.Job {
+	j.Verify = verifier(g.roots, j.Dir)
+	return j
 }

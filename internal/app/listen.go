@@ -108,7 +108,7 @@ func serveAll(ctx context.Context, ls []net.Listener, handler http.Handler, flag
 // webAuth says what the exporter-toolkit's file already asks of every request.
 type webAuth struct{ basic, clientCert, tls bool }
 
-// readWebAuth reads the part of the toolkit's file that decides whether a bearer token can pass.
+// readWebAuth checks the toolkit's file and reads the part that says who is let in.
 func readWebAuth(path string) (webAuth, error) {
 	if path == "" {
 		return webAuth{}, nil
@@ -116,6 +116,10 @@ func readWebAuth(path string) (webAuth, error) {
 	if err := web.Validate(path); err != nil {
 		return webAuth{}, fmt.Errorf("--web.config.file: %w", err)
 	}
+	return parseWebAuth(path)
+}
+
+func parseWebAuth(path string) (webAuth, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return webAuth{}, fmt.Errorf("--web.config.file: %w", err)
@@ -140,3 +144,18 @@ func readWebAuth(path string) (webAuth, error) {
 
 // decided says that the listener lets in only who has proved who they are.
 func (a webAuth) decided() bool { return a.basic || a.clientCert }
+
+// authenticated reports whether the listener has made sure who sent a request. The toolkit reads its
+// file for each request, and for each connection what it says of certificates: what held at the
+// start may not hold any more.
+func (a *App) authenticated(r *http.Request) bool {
+	if *a.opts.Web.WebConfigFile == "" {
+		return false
+	}
+	now, err := parseWebAuth(*a.opts.Web.WebConfigFile)
+	if err != nil {
+		a.logger.Warn("no caller is authenticated by the listener", "err", err)
+		return false
+	}
+	return now.basic || now.clientCert && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+}

@@ -100,6 +100,7 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 func (p *plan) summary(w io.Writer) {
 	var files, bytes, rotated int64
 	policies, enforced, named := 0, 0, 0
+	incomplete := false
 	for i := range p.Targets {
 		switch p.Targets[i].Mode {
 		case config.Enforce:
@@ -108,6 +109,7 @@ func (p *plan) summary(w io.Writer) {
 		case config.DryRun:
 			named++
 		}
+		incomplete = incomplete || inUseIncomplete(p.Targets[i].Cleanup)
 		for j := range p.Targets[i].Cleanup {
 			r := &p.Targets[i].Cleanup[j]
 			policies++
@@ -121,6 +123,9 @@ func (p *plan) summary(w io.Writer) {
 			fmt.Fprintf(w, ", and rotate %d %s", rotated, plural(int(rotated), "log", "logs"))
 		}
 		fmt.Fprintf(w, "; each by its name: spillway_exporter cleanup --dry-run --files --config.file=%s\n", p.Config)
+	}
+	if incomplete {
+		fmt.Fprintln(w, action.InUseIncomplete)
 	}
 	switch {
 	case p.Config == "":

@@ -106,7 +106,11 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, a.auth.decided()); err != nil {
+	auth, err := readWebAuth(*a.opts.Web.WebConfigFile)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.decided()); err != nil {
 		return err
 	}
 	if cfg.Enforces() && !a.journal.Durable() {
@@ -117,7 +121,9 @@ func (a *App) reload() error {
 		return err
 	}
 	warn(cfg, a.logger)
+	logAccess(cfg, auth, a.logger)
 	old := a.graph.Load()
+	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
 		a.logger.Warn("window and journal take effect at the next start only")
 	}
@@ -128,8 +134,7 @@ func (a *App) reload() error {
 		return errors.New("the exporter is shutting down")
 	}
 	g.sampler.Start(a.base)
-	a.graph.Store(g)
-	a.dispatcher.Apply(g.targets)
+	a.exchange(g)
 	a.dispatcher.SetInstance(cfg.Instance)
 	a.reloading.waitsFor("the watchers and the polling of the old configuration to end")
 	a.watchers.Apply(a.base, cfg.Watchers)

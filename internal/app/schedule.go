@@ -166,7 +166,7 @@ func (s *schedule) due() (due []scheduled, next time.Duration) {
 // start requests one run and notes when.
 func (s *schedule) start(ctx context.Context, p scheduled) {
 	_, err := s.runNow(ctx, dispatch.ManualRequest{Target: p.target, Action: p.action, Only: p.policy, Trigger: alert.TriggerSchedule})
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return
 	}
 	if err != nil {

@@ -77,6 +77,7 @@ func TestScheduleSurvivesReloads(t *testing.T) {
 			<-time.After(7 * time.Second)
 			s.apply([]scheduled{p})
 		}
+		synctest.Wait()
 		if n := b.count("tts"); n != 7 {
 			t.Errorf("%d runs in 70 s, every 10s: %v", n, b.runs)
 		}
@@ -90,6 +91,7 @@ func TestScheduleSurvivesRestarts(t *testing.T) {
 		for range 5 { // the process lives six hours: it never runs while each start begins anew
 			_, stop := b.start(daily)
 			<-time.After(6 * time.Hour)
+			synctest.Wait()
 			stop()
 		}
 		if n := b.count("daily"); n != 1 {

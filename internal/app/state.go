@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
@@ -13,6 +14,7 @@ func (a *App) state() web.State {
 	for i := range g.cfg.Targets {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}
+	st.Activity = activityOf(a.dispatcher.Status())
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
 	}
@@ -27,7 +29,7 @@ func (a *App) state() web.State {
 	case !a.journal.Durable():
 		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
 	case !a.journal.Writable():
-		st.Journal = "The journal cannot be written: nothing is done until it can."
+		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
 	}
 	e := a.evaluator.Load()
 	if e == nil || !st.Standalone {

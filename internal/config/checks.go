@@ -32,6 +32,23 @@ func Ask[T any](c *Checks, path string, look func() T) (T, error) {
 	return ask(c, path, look).wait(ctx)
 }
 
+// AskEach looks at several paths, all at once, and returns when each has answered, or after 2 s.
+func AskEach(c *Checks, paths []string, look func(path string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	asked := make([]question[struct{}], len(paths))
+	for i, path := range paths {
+		asked[i] = ask(c, path, func() (none struct{}) {
+			look(path)
+			return none
+		})
+	}
+	for _, q := range asked {
+		//nolint:errcheck // whoever needs the path says so
+		q.wait(ctx)
+	}
+}
+
 // question is a look at a path that is under way.
 type question[T any] struct {
 	checks *Checks

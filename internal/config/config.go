@@ -1,6 +1,3 @@
-// Package config reads the configuration file: it composes the Config types that the packages
-// own, refuses what it does not know, and reports all mistakes at once, each with file, line and
-// key. It has no side effects: nothing is created, opened for writing or changed.
 package config
 
 import (
@@ -9,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -60,6 +58,8 @@ type Config struct {
 	Watchers []watch.Config `yaml:"watchers"`
 	// Who may call the endpoints that change something.
 	Webhook Webhook `yaml:"webhook"`
+	// In mode enforce too, callers on this host need no token for the endpoints that change something. That is every local user, and everyone who reaches a proxy on this host.
+	TrustLoopback bool `yaml:"trust_loopback"`
 	// The Alertmanagers to poll, where they cannot call this host.
 	Alertmanager pull.Config `yaml:"alertmanager"`
 	// Where and for how long it is recorded what was done.
@@ -87,7 +87,7 @@ type Target struct {
 
 // Webhook is how callers of the changing endpoints prove who they are.
 type Webhook struct {
-	TokenFile string `yaml:"token_file"` // absolute path of a file with the bearer token of the changing endpoints; without it only loopback callers may change something
+	TokenFile string `yaml:"token_file"` // absolute path of a file with the bearer token of the changing endpoints; without it only callers on this host may change something, and in mode enforce no one
 }
 
 const maxFileBytes = 4 << 20
@@ -165,6 +165,13 @@ func (c *Config) applyDefaults() {
 			c.Targets[i].Mode = c.Mode
 		}
 	}
+}
+
+// TrustsLoopback reports whether callers on this host may use the changing endpoints without a
+// token. Where anything else than dry_run is written that takes trust_loopback, since a peer on
+// this host may be a proxy that serves the network, or any local user.
+func (c *Config) TrustsLoopback() bool {
+	return c.TrustLoopback || c.Mode == DryRun && !slices.ContainsFunc(c.Targets, func(t Target) bool { return t.Mode != DryRun })
 }
 
 // Enforces reports whether any target is to be changed for real.

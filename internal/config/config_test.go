@@ -135,6 +135,36 @@ func TestCheckListener(t *testing.T) {
 	f(enforce, ":10042", false, true)
 }
 
+// TestTrustsLoopback: any mode but dry_run takes the trust in callers on this host away, wherever it
+// stands, until trust_loopback gives it back.
+func TestTrustsLoopback(t *testing.T) {
+	const two = "targets: [{name: a, processes: {match: {comm: x}}}, {name: b, mode: MODE, processes: {match: {comm: y}}}]"
+	f := func(text, mode string, want bool) {
+		t.Helper()
+		c, err := Parse("f.yml", []byte(text+strings.Replace(two, "MODE", mode, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.TrustsLoopback(); got != want {
+			t.Errorf("%q, one target in %s: %v, want %v", text, mode, got, want)
+		}
+	}
+	f("", DryRun, true)
+	f("", Enforce, false)
+	f("mode: enforce\n", DryRun, false)
+	f("mode: enforce\n", Enforce, false)
+	f("trust_loopback: true\n", Enforce, true)
+	f("trust_loopback: false\n", Enforce, false)
+	f("trust_loopback: true\n", DryRun, true)
+	only, err := Parse("f.yml", []byte("mode: enforce\ndiscover: {by: comm}\n"))
+	if err != nil || only.TrustsLoopback() {
+		t.Errorf("enforce without a target is trusted, %v", err)
+	}
+	if !Default().TrustsLoopback() {
+		t.Error("without a file callers on this host are not trusted")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	if err != nil {

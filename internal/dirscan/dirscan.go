@@ -1,11 +1,3 @@
-// Package dirscan walks directory trees without changing anything, close to what the kernel
-// allows: getdents64 into one 64 KiB buffer per level, one statx with a minimal mask per entry,
-// names as bytes, no allocation per entry.
-//
-// The walk never leaves the root: every directory is opened relative to the one above it with
-// openat2(RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS|NO_XDEV), so that neither a link nor a mount
-// is ever followed, also when one appears while the walk is under way. Only directories are
-// opened; a fifo or a device cannot block it.
 package dirscan
 
 import (

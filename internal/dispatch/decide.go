@@ -55,7 +55,7 @@ type verdict struct {
 	reason      string // a sentence for people
 	join        bool   // the open run serves it
 	breaks      bool   // the cooldown is broken by an emergency
-	runID       string // the run that served it, when it is not open any more
+	runID       string // the run that served it, when it has ended
 }
 
 // decide is the whole decision about one alert, in order.
@@ -103,7 +103,7 @@ func decidePlaybook(q *question) (verdict, bool) {
 	name := q.alert.Playbook()
 	switch {
 	case name == "":
-		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: "the alert asks for no remedy: it has no playbook label"}, true
+		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: "the alert requests no remedy: it has no playbook label"}, true
 	case !q.hasPlaybook:
 		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: fmt.Sprintf(
 			"the target %q has no playbook %.100q: write one of %s", q.alert.Target(), name, list(q.playbooks()))}, true
@@ -115,13 +115,13 @@ func decideResolved(q *question) (verdict, bool) {
 	if q.alert.Status != alert.StatusResolved {
 		return verdict{}, false
 	}
-	return verdict{disposition: alert.Resolved, reason: "nothing to do any more"}, true
+	return verdict{disposition: alert.Resolved, reason: "nothing left to do"}, true
 }
 
 func decideOpen(q *question) (verdict, bool) {
 	switch {
 	case q.open && q.draining:
-		// The open run gets no further step, so it serves nobody any more.
+		// The open run gets no further step, so it cannot serve this alert.
 		return verdict{disposition: alert.Refused, skip: SkipDraining, reason: ErrDraining.Error()}, true
 	case q.served && q.open:
 		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "the run for this very alert is open", join: true}, true
@@ -133,8 +133,8 @@ func decideOpen(q *question) (verdict, bool) {
 	return verdict{}, false
 }
 
-// decideLevel answers at once where a run would only leave out every step: an alert that comes again
-// each minute is not to fill the journal with that.
+// decideLevel answers at once where a run would skip every step: an alert that is repeated each
+// minute must not fill the journal with such runs.
 func decideLevel(q *question) (verdict, bool) {
 	if q.applies {
 		return verdict{}, false
@@ -177,7 +177,7 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// levelOf is the level that an alert speaks of: its level label, else what its severity is worth.
+// levelOf is the level that an alert speaks of: its level label, else the one of its severity.
 func levelOf(a *alert.Alert) series.Level {
 	if level, ok := series.ParseLevel(a.Labels[alert.LabelLevel]); ok {
 		return level
@@ -199,36 +199,24 @@ func (s *Step) applies(level series.Level) bool {
 	return len(s.When) == 0 || slices.Contains(s.When, level)
 }
 
-// skipStep says why a step of a run that an alert asked for is left out; "" when it is not.
+// skipStep says why a step of a run that an alert triggered is skipped; "" when it is not.
 func skipStep(s Step, level series.Level, until, now time.Time) (reason, text string) {
 	switch {
 	case !s.applies(level):
-		return SkipLevel, fmt.Sprintf("%s was left out at level %s", s, level)
+		return SkipLevel, fmt.Sprintf("%s was skipped at level %s", s, level)
 	case now.Before(until):
-		return SkipCooldown, fmt.Sprintf("%s was left out, its cooldown holds until %s", s, clock(until))
+		return SkipCooldown, fmt.Sprintf("%s was skipped, its cooldown holds until %s", s, clock(until))
 	}
 	return "", ""
 }
 
-// The outcomes of a run, as they stand in the journal and in spillway_playbook_runs_total, beside
-// those of an action and journal.OutcomeInterrupted.
+// The outcomes of a run, as they stand in the journal and in spillway_playbook_runs_total, in
+// addition to those of an action and journal.OutcomeInterrupted.
 const (
 	OutcomeRelieved    = "relieved"    // a step was followed by readings below its `below`
 	OutcomeIneffective = "ineffective" // all steps ran and the level stayed
-	OutcomeFalling     = "falling"     // the value falls by itself and is left alone
-	OutcomeSkipped     = "skipped"     // every step was left out, each with its reason
+	OutcomeFalling     = "falling"     // the value falls by itself and nothing more is done
+	OutcomeSkipped     = "skipped"     // every step was skipped, each with its reason
 )
-
-// nextCooldown returns how long a playbook rests after a run. last is the rest before it; ran
-// says whether any step did run. 0 means that it may run again at once.
-func nextCooldown(base, last time.Duration, outcome string, ran bool) time.Duration {
-	switch {
-	case !ran:
-		return 0
-	case outcome == OutcomeIneffective:
-		return max(base, min(2*max(base, last), maxCooldown))
-	}
-	return base
-}
 
 func percent(ratio float64) string { return units.Ratio(ratio).String() }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
-	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -46,7 +45,7 @@ func TestDecide(t *testing.T) {
 		{name: "no target", change: []func(*question){label("target", ""), func(q *question) { q.hasTarget = false }}, disposition: alert.NotOurs, skip: SkipNotOurs, says: "no target label: write one of db, svc"},
 		{name: "no playbook", change: []func(*question){label("playbook", "")}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: "no playbook label"},
 		{name: "unknown playbook", change: []func(*question){label("playbook", "format_disk"), func(q *question) { q.hasPlaybook = false }}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: "write one of clean_temp, relieve_memory"},
-		{name: "resolved", change: []func(*question){func(q *question) { q.alert.Status = alert.StatusResolved }}, disposition: alert.Resolved, says: "nothing to do"},
+		{name: "resolved", change: []func(*question){func(q *question) { q.alert.Status = alert.StatusResolved }}, disposition: alert.Resolved, says: "nothing left to do"},
 		{name: "resolved while its run is open", change: []func(*question){func(q *question) { q.alert.Status, q.open, q.served = alert.StatusResolved, true, true }}, disposition: alert.Resolved},
 		{name: "the same while its run is open", change: []func(*question){func(q *question) { q.open, q.served = true, true }}, disposition: alert.Duplicate, skip: SkipDuplicate, join: true},
 		{name: "another while the run is open", change: []func(*question){func(q *question) { q.open = true }}, disposition: alert.Accepted, join: true},
@@ -59,8 +58,8 @@ func TestDecide(t *testing.T) {
 		{name: "once only", change: []func(*question){held, emergency, func(q *question) { q.broken = true }}, disposition: alert.Cooldown, skip: SkipCooldown, says: "once already"},
 		{name: "no step for the level", change: []func(*question){func(q *question) { q.applies = false }}, disposition: alert.NoPlaybook, skip: SkipLevel, says: "no step of relieve_memory applies at level critical"},
 		{name: "no step for the level while a run is open", change: []func(*question){func(q *question) { q.applies, q.open = false, true }}, disposition: alert.Accepted, join: true},
-		{name: "queue full", change: []func(*question){func(q *question) { q.full = true }}, disposition: alert.Refused, skip: SkipQueueFull, says: "come again"},
-		{name: "draining", change: []func(*question){func(q *question) { q.draining = true }}, disposition: alert.Refused, skip: SkipDraining, says: "come again"},
+		{name: "queue full", change: []func(*question){func(q *question) { q.full = true }}, disposition: alert.Refused, skip: SkipQueueFull, says: "retry later"},
+		{name: "draining", change: []func(*question){func(q *question) { q.draining = true }}, disposition: alert.Refused, skip: SkipDraining, says: "retry later"},
 		{name: "draining with a run open", change: []func(*question){func(q *question) { q.draining, q.open, q.served = true, true, true }}, disposition: alert.Refused, skip: SkipDraining},
 	}
 	for _, tt := range tests {
@@ -130,23 +129,21 @@ func TestSkipStep(t *testing.T) {
 
 func TestNextCooldown(t *testing.T) {
 	const m = time.Minute
-	f := func(base, last time.Duration, outcome string, ran bool, want time.Duration) {
+	f := func(base, last time.Duration, outcome string, want time.Duration) {
 		t.Helper()
-		if got := nextCooldown(base, last, outcome, ran); got != want {
-			t.Errorf("base %s, last %s, %s, ran %v: %s, want %s", base, last, outcome, ran, got, want)
+		if got := nextCooldown(base, last, outcome); got != want {
+			t.Errorf("base %s, last %s, %s: %s, want %s", base, last, outcome, got, want)
 		}
 	}
-	f(5*m, 0, OutcomeRelieved, true, 5*m)
-	f(5*m, 0, OutcomeIneffective, true, 10*m)
-	f(5*m, 10*m, OutcomeIneffective, true, 20*m)
-	f(5*m, 40*m, OutcomeIneffective, true, 60*m)
-	f(5*m, 60*m, OutcomeIneffective, true, 60*m)
-	f(5*m, 60*m, OutcomeRelieved, true, 5*m)
-	f(120*m, 0, OutcomeIneffective, true, 120*m) // longer than the doubling goes
-	f(5*m, 0, OutcomeFalling, false, 0)
-	f(5*m, 0, OutcomeFalling, true, 5*m)
-	f(5*m, 0, journal.OutcomeInterrupted, false, 0)
-	f(5*m, 0, "dry_run", true, 5*m)
+	f(5*m, 0, OutcomeRelieved, 5*m)
+	f(5*m, 0, OutcomeIneffective, 10*m)
+	f(5*m, 10*m, OutcomeIneffective, 20*m)
+	f(5*m, 40*m, OutcomeIneffective, 60*m)
+	f(5*m, 60*m, OutcomeIneffective, 60*m)
+	f(5*m, 60*m, OutcomeRelieved, 5*m)
+	f(120*m, 0, OutcomeIneffective, 120*m) // longer than the doubling goes
+	f(5*m, 0, OutcomeFalling, 5*m)
+	f(5*m, 0, "dry_run", 5*m)
 }
 
 func TestList(t *testing.T) {

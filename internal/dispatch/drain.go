@@ -1,9 +1,12 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,13 +69,14 @@ func (d *Dispatcher) dropWaiting() {
 	}
 	d.queued -= len(dropped)
 	d.mu.Unlock()
+	slices.SortFunc(dropped, bySeq)
 	// Many at once, so that they share the journal's syncs.
 	var wg sync.WaitGroup
 	next := make(chan *run)
 	for range min(len(dropped), dropAtOnce) {
 		wg.Go(func() {
 			for r := range next {
-				d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("it had not begun: %w", ErrDraining)})
+				d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("not begun: %w", ErrDraining)})
 			}
 		})
 	}
@@ -83,19 +87,28 @@ func (d *Dispatcher) dropWaiting() {
 	wg.Wait()
 }
 
-// abandon records the runs whose action does not return.
+// abandon records the runs whose action does not return, the oldest first.
 func (d *Dispatcher) abandon() error {
 	defer close(d.gaveUp)
 	d.mu.Lock()
-	var stuck []string
-	var runs []*run
-	for r := range d.open {
-		runs = append(runs, r)
-		stuck = append(stuck, r.target+": "+r.action)
+	runs := slices.SortedFunc(maps.Keys(d.open), bySeq)
+	stuck := make([]string, len(runs))
+	results := make([]result, len(runs))
+	for i, r := range runs {
+		stuck[i] = r.target + ": " + r.progress.action
+		results[i] = result{
+			outcome: string(action.Unknown), effect: effectActed, err: fmt.Errorf("%s did not return after it was cancelled", r.progress.action),
+		}
+		if r.mode == dryRun {
+			results[i].effect = effectDry
+		}
 	}
 	d.mu.Unlock()
-	for _, r := range runs {
-		d.finish(r, result{outcome: string(action.Unknown), ran: true, err: fmt.Errorf("%s did not return after it was cancelled", r.action)})
+	for i, r := range runs {
+		d.finish(r, results[i])
 	}
-	return fmt.Errorf("%d runs did not end after they were cancelled: %v", len(stuck), stuck)
+	return fmt.Errorf("%d runs did not end after they were cancelled: %s", len(stuck), list(stuck))
 }
+
+// bySeq orders runs as they were accepted.
+func bySeq(a, b *run) int { return cmp.Compare(a.seq, b.seq) }

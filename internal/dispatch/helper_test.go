@@ -21,6 +21,12 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
+const (
+	warning   = series.LevelWarning
+	critical  = series.LevelCritical
+	emergency = series.LevelEmergency
+)
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // durable is a journal in memory that says it is on disk, and can be told to fail.
@@ -28,6 +34,8 @@ type durable struct {
 	*journal.Journal
 	mu          sync.Mutex
 	beginErr    error
+	stepErr     error // for the intents of steps only
+	putErr      error // for PutState
 	volatile    bool
 	begun       int
 	interrupted []journal.Record
@@ -41,6 +49,19 @@ func (j *durable) fail(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.beginErr = err
+}
+
+func (j *durable) PutState(ctx context.Context, key string, value []byte) error {
+	if j.putErr != nil {
+		return j.putErr
+	}
+	return j.Journal.PutState(ctx, key, value)
+}
+
+func (j *durable) failSteps(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stepErr = err
 }
 
 func (j *durable) Begin(ctx context.Context, r journal.Record) (string, error) {
@@ -57,6 +78,9 @@ func (j *durable) BeginAll(ctx context.Context, records []journal.Record) ([]str
 	}
 	j.mu.Lock()
 	err := j.beginErr
+	if err == nil && len(records) == 1 && records[0].Step > 0 {
+		err = j.stepErr
+	}
 	j.begun += len(records)
 	j.mu.Unlock()
 	if err != nil {
@@ -304,5 +328,18 @@ func (w *world) counter(name string, want map[string]string) float64 {
 	}
 	return total
 }
+
+// cooldownUntil returns the end of the cooldown of a playbook of svc, zero when none holds.
+func (w *world) cooldownUntil(playbook string) time.Time {
+	w.t.Helper()
+	for _, p := range w.d.Status().Playbooks {
+		if p.Target == "svc" && p.Playbook == playbook {
+			return p.CooldownUntil
+		}
+	}
+	return time.Time{}
+}
+
+func levels(l ...series.Level) []series.Level { return l }
 
 var errDisk = errors.New("no space left on device")

@@ -13,7 +13,7 @@ const (
 )
 
 // hosts are the names under which others reach this exporter, the newest last. The set is
-// bounded: a stranger can push a name out, and the next scrape brings it back.
+// bounded: a stranger can push a name out, and the next scrape restores it.
 type hosts struct {
 	mu    sync.Mutex
 	names []string

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	maxExpanded = 50   // steps of a playbook after the playbooks that it names are put in
+	maxExpanded = 50   // steps of a playbook after the playbooks that it names are expanded
 	maxVisits   = 2000 // steps looked at for that
 )
 
@@ -114,7 +114,7 @@ func (s *Step) checkName(known []string, report func(field, format string, args 
 	}
 }
 
-// Names returns every playbook that any target can have, sorted: what a rule may ask for.
+// Names returns every playbook that any target can have, sorted: what a rule may name.
 func Names(all ...Playbooks) []string {
 	out := DefaultNames()
 	for _, p := range all {

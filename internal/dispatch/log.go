@@ -13,7 +13,7 @@ func (d *Dispatcher) logBegin(r *run, now Reading, level series.Level) {
 	if now.Known {
 		args = append(args, "used", percent(now.Ratio))
 	}
-	args = append(args, "level", level.String(), "playbook", r.playbook, "mode", r.mode(), "trigger", string(r.trigger), "run", r.id)
+	args = append(args, "level", level.String(), "playbook", r.playbook, "mode", string(r.mode), "trigger", string(r.trigger), "run", r.id)
 	if !r.guarded {
 		d.log.Info("playbook begins", args...)
 		return
@@ -40,7 +40,7 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 	if res.after.Known {
 		args = append(args, "used", percent(res.after.Ratio))
 	}
-	args = append(args, "outcome", res.outcome, "playbook", r.playbook, "mode", r.mode(), "files", res.files, "freed", units.Bytes(res.freed).Short(), "run", r.id)
+	args = append(args, "outcome", res.outcome, "playbook", r.playbook, "mode", string(r.mode), "files", res.files, "freed", units.Bytes(res.freed).Short(), "run", r.id)
 	if res.err != nil {
 		args = append(args, "err", res.err)
 	}

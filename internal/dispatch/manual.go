@@ -10,9 +10,9 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// ManualRequest asks for a run without an alert: a person does, a policy's `every`, the end of a
+// ManualRequest requests a run without an alert: from a person, a policy's `every`, the end of a
 // target's last process, or a watcher. Cooldowns hold back only the end of a process, which may
-// come again and again; everything else is as for an alert.
+// happen again and again; everything else is as for an alert.
 type ManualRequest struct {
 	Target   string
 	Playbook string        // or
@@ -58,59 +58,81 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	dryRun := !d.enforces(&t)
-	switch {
-	case req.DryRun != nil && *req.DryRun:
-		dryRun = true
-	case req.DryRun != nil && dryRun:
-		return nil, false, fmt.Errorf("target %q: %w: write mode: enforce in the configuration, or ask for a dry run", t.Name, ErrNotEnforced)
+	m, err := d.manualMode(&t, req.DryRun)
+	if err != nil {
+		return nil, false, err
 	}
-	if r := d.joinable(req, dryRun); r != nil {
+	if r := d.joinable(req, m); r != nil {
 		return r, false, nil
 	}
-	key := laneKey{req.Target, req.Playbook}
-	l := d.lanes[key]
-	switch {
-	case req.Trigger == alert.TriggerExit && l != nil && d.opts.Now().Before(l.Until):
-		return nil, false, fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(l.Until))
-	case d.draining:
-		return nil, false, ErrDraining
-	case d.queued >= d.opts.QueueLength:
-		return nil, false, ErrQueueFull
+	key := playbookKey{req.Target, req.Playbook}
+	state := d.playbooks[key]
+	if err := d.manualRoom(req, state, m); err != nil {
+		return nil, false, err
 	}
 	r = d.newRun(&t, p, req.Trigger)
-	r.dryRun, r.force, r.only, r.single, r.level = dryRun, req.Force, req.Only, req.Action != "", req.Level
-	// A whole playbook that is run as configured is what its lane remembers: alerts join it, and
-	// a person's run starts the cooldown too.
-	if req.Action == "" && req.Only == "" && dryRun == !d.enforces(&t) && req.remembered() && (l == nil || l.open == nil) {
-		if l == nil {
-			l = &lane{}
-			d.lanes[key] = l
-		}
-		l.open, l.served = r, make(map[string]struct{})
-		r.lane, r.laneKey = l, key
+	r.mode, r.force, r.only, r.scope, r.progress.level = m, req.Force, req.Only, req.scope(), req.Level
+	// A whole playbook that is run as configured counts as its run: alerts join it, and it starts
+	// the cooldown too.
+	if r.scope == wholePlaybook && req.Only == "" && m == d.modeOf(&t) && req.counts() && (state == nil || state.open == nil) {
+		d.own(r, key)
 	}
 	return r, true, nil
 }
 
-// remembered reports whether the run is one of its playbook's lane.
-func (r *ManualRequest) remembered() bool {
+// manualMode is the mode of a manual run of a target.
+func (d *Dispatcher) manualMode(t *Target, dry *bool) (mode, error) {
+	present := d.modeOf(t)
+	switch {
+	case dry == nil:
+		return present, nil
+	case *dry:
+		return dryRun, nil
+	case present == dryRun:
+		return present, fmt.Errorf("target %q: %w: write mode: enforce in the configuration, or request a dry run", t.Name, ErrNotEnforced)
+	}
+	return enforce, nil
+}
+
+// manualRoom reports what stands in the way of a manual run.
+func (d *Dispatcher) manualRoom(req ManualRequest, state *playbookState, m mode) error {
+	switch {
+	case req.Trigger == alert.TriggerExit && state != nil && state.holding(m).holds(d.opts.Now()):
+		return fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(state.holding(m).Until))
+	case d.draining:
+		return ErrDraining
+	case d.queued >= d.opts.QueueLength:
+		return ErrQueueFull
+	}
+	return nil
+}
+
+func (r *ManualRequest) scope() scope {
+	if r.Action != "" {
+		return oneAction
+	}
+	return wholePlaybook
+}
+
+// counts reports whether the run is one of the playbook that it names.
+func (r *ManualRequest) counts() bool {
 	return r.Steps == nil && (r.Trigger == alert.TriggerManual || r.Trigger == alert.TriggerExit)
 }
 
-// joinable returns the run that waits or runs for the very same purpose.
-func (d *Dispatcher) joinable(req ManualRequest, dryRun bool) *run {
+// joinable returns the oldest run that waits or runs for the very same purpose.
+func (d *Dispatcher) joinable(req ManualRequest, m mode) *run {
 	name := req.Playbook
 	if req.Action != "" {
 		name = req.Action
 	}
+	var oldest *run
 	for r := range d.open {
-		if r.target == req.Target && r.playbook == name && r.dryRun == dryRun && r.only == req.Only && r.force == req.Force &&
-			r.single == (req.Action != "") {
-			return r
+		if r.target == req.Target && r.playbook == name && r.mode == m && r.only == req.Only && r.force == req.Force &&
+			r.scope == req.scope() && (oldest == nil || r.seq < oldest.seq) {
+			oldest = r
 		}
 	}
-	return nil
+	return oldest
 }
 
 func manualPlaybook(t *Target, req ManualRequest) (Playbook, error) {

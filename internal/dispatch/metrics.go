@@ -10,8 +10,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 )
 
-// noAction and otherTarget are the label values of what names nothing that is configured, so
-// that a sender cannot make series.
+// noAction and otherTarget are the label values for names that are not configured, so that a sender
+// cannot create series.
 const (
 	noAction    = "none"
 	otherTarget = "_other"
@@ -32,7 +32,7 @@ type metrics struct {
 	last     *prometheus.GaugeVec
 	alerts   *prometheus.CounterVec
 
-	expected map[[2]string]bool // target and action of the counters that stand before the first run
+	expected map[[2]string]bool // target and action of the counters that exist before the first run
 }
 
 func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
@@ -40,20 +40,20 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		runs:     counter("spillway_action_runs_total", "Runs of an action that have ended, by how: done, partial, failed, dry_run, unknown.", "target", "action", "trigger", "outcome"),
-		playbook: counter("spillway_playbook_runs_total", "Runs of a playbook that have ended, by how.", "target", "playbook", "trigger", "outcome"),
-		skips:    counter("spillway_action_skips_total", "Times that an action which an alert asked for did not run, by why.", "target", "action", "reason"),
-		freed:    counter("spillway_action_freed_bytes_total", "Allocated blocks that an action has given back to the disk, in bytes.", "target", "action"),
-		removed:  counter("spillway_action_removed_files_total", "Files that an action has removed.", "target", "action"),
-		skipped:  counter("spillway_action_skipped_files_total", "Files that an action left although they were due, by why.", "target", "action", "reason"),
-		alerts:   counter("spillway_webhook_alerts_total", "Alerts that came through the webhook, by what was decided about them.", "disposition"),
+		runs:     counter("spillway_action_runs_total", "Completed action runs, by outcome.", "target", "action", "trigger", "outcome"),
+		playbook: counter("spillway_playbook_runs_total", "Completed playbook runs, by outcome.", "target", "playbook", "trigger", "outcome"),
+		skips:    counter("spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", "target", "action", "reason"),
+		freed:    counter("spillway_action_freed_bytes_total", "Disk space freed by an action, in allocated bytes.", "target", "action"),
+		removed:  counter("spillway_action_removed_files_total", "Files removed by an action.", "target", "action"),
+		skipped:  counter("spillway_action_skipped_files_total", "Files due for removal that were left in place, by reason.", "target", "action", "reason"),
+		alerts:   counter("spillway_webhook_alerts_total", "Alerts received through the webhook, by disposition.", "disposition"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "spillway_action_duration_seconds", Help: "Time that a run of an action took.",
+			Name: "spillway_action_duration_seconds", Help: "Duration of an action run.",
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
 			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"action"}),
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_action_last_run_timestamp_seconds", Help: "When an action last ended, as unix time.",
+			Name: "spillway_action_last_run_timestamp_seconds", Help: "Time at which an action last ended, as a Unix timestamp.",
 		}, []string{"target", "action"}),
 	}
 	for _, d := range dispositions {
@@ -62,18 +62,18 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
 	if reg != nil {
 		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "spillway_dispatch_queue_length", Help: "Runs that are recorded and have not begun.",
+				Name: "spillway_dispatch_queue_length", Help: "Runs that are recorded and have not started.",
 			}, queued))
 	}
 	return m
 }
 
-// removers are the actions that give files or space back.
+// removers are the actions that free files or space.
 var removers = []string{ActionCleanTemp, ActionEvictCache, ActionEnforceUploads, ActionRotateLogs}
 
-// expect makes the counters of what the targets' actions may give back, at 0: the first run is then
-// an increase. A counter that appears with it is none, to Prometheus. Those of targets that are gone
-// and that gave nothing back go with them. It must not be called concurrently.
+// expect creates the counters of what the targets' actions may free, at 0, so that Prometheus sees
+// the first run as an increase. Counters of targets that are gone are deleted if they are still 0. It
+// must not be called concurrently.
 func (m *metrics) expect(targets map[string]Target) {
 	before := m.expected
 	m.expected = make(map[[2]string]bool)
@@ -104,7 +104,7 @@ func isZero(c prometheus.Counter) bool {
 	return c.Write(&out) == nil && out.GetCounter().GetValue() == 0
 }
 
-// ended counts one run of an action. What a dry run would have done is not counted as done.
+// ended counts one run of an action. Files and bytes of a dry run are not counted.
 func (m *metrics) ended(r *run, name string, res action.Result, took time.Duration, now time.Time) {
 	m.runs.WithLabelValues(r.target, name, string(r.trigger), string(res.Outcome)).Inc()
 	m.duration.WithLabelValues(name).Observe(took.Seconds())

@@ -68,7 +68,7 @@ var (
 		"rotate_logs":     SubjectLog,
 		PlaybookOnExit:    SubjectTemp,
 	}
-	// The others do what their step says: nobody knows what it relieves.
+	// The others do what their step says: what that relieves is unknown.
 	actionSubjects = map[string]Subject{
 		ActionCleanTemp:      SubjectTemp,
 		ActionEvictCache:     SubjectCache,
@@ -316,8 +316,8 @@ func (p Playbooks) CheckActions(has func(action string) bool, report func(key, f
 }
 
 // Build returns the playbooks of a target: the defaults, without the steps that it has no means
-// for, overridden by p. A playbook that has no step left is left out. prepare, when set, fills what
-// a step leaves to its target.
+// for, overridden by p. A playbook without steps is omitted. prepare, when set, fills in what a step
+// takes from its target.
 func (p Playbooks) Build(has func(action string) bool, prepare func(*Step)) map[string]Playbook {
 	out := make(map[string]Playbook)
 	add := func(name string, steps []Step) {
@@ -363,7 +363,7 @@ func subjectOf(name string, steps []Step) Subject {
 	return s
 }
 
-// cooldownOf is the shortest of the steps', so that no step is held longer than it asks.
+// cooldownOf is the shortest of the steps', so that no step is held longer than it says.
 func cooldownOf(steps []Step) time.Duration {
 	shortest := time.Duration(0)
 	for _, s := range steps {
@@ -386,8 +386,8 @@ func (s Step) String() string {
 	return s.Describe(s.Do)
 }
 
-// rest is what a cooldown of the step's own is remembered by: two steps that run different
-// commands rest apart.
+// rest is the key under which a step's own cooldown is stored. Two steps that run different commands
+// have a cooldown each.
 func (s *Step) rest() string {
 	if slices.Contains(ownActions, s.Do) {
 		return s.Describe(s.Do)

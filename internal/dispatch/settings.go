@@ -62,7 +62,7 @@ func texts(n *yaml.Node, out *[]string) error {
 	return nil
 }
 
-// tells reports whether a step passes the alert on. Only then a run keeps it.
-func tells(steps []Step) bool {
+// passesAlertOn reports whether a step passes the alert on. Only then a run keeps it.
+func passesAlertOn(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool { return s.Do == ActionCommand || s.Do == ActionHTTP })
 }

@@ -105,12 +105,12 @@ func TestOwnStepsGetTheAlert(t *testing.T) {
 }
 
 func TestStepsOfOneActionRestApart(t *testing.T) {
-	l := &lane{}
+	s := &playbookState{}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	one := Step{Do: ActionCommand, Cooldown: 60e9, Settings: action.Settings{Argv: []string{"/bin/one"}}}
 	two := Step{Do: ActionCommand, Cooldown: 60e9, Settings: action.Settings{Argv: []string{"/bin/two"}}}
-	l.stepRan(one, now)
-	if l.stepUntil(&one).IsZero() || !l.stepUntil(&two).IsZero() {
-		t.Errorf("the steps rest until %v", l.Steps)
+	s.stepRan(&one, enforce, now)
+	if s.stepUntil(&one, enforce).IsZero() || !s.stepUntil(&two, enforce).IsZero() {
+		t.Errorf("the steps rest until %v", s.acted.Steps)
 	}
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -15,37 +16,42 @@ const (
 
 // Status is what the dispatcher is doing, for the page.
 type Status struct {
-	Queued    int              `json:"queued"`
-	Draining  bool             `json:"draining"`
-	Open      []OpenRun        `json:"open"`      // oldest first
-	Playbooks []PlaybookStatus `json:"playbooks"` // by target and playbook
+	Queued    int
+	Draining  bool
+	Open      []OpenRun        // oldest first
+	Playbooks []PlaybookStatus // by target and playbook
 }
 
 // OpenRun is a run that has not ended.
 type OpenRun struct {
-	ID       string    `json:"id"`
-	Target   string    `json:"target"`
-	Playbook string    `json:"playbook"`
-	Trigger  string    `json:"trigger"`
-	Mode     string    `json:"mode"`
-	Level    string    `json:"level"`
-	State    string    `json:"state"` // one of the State constants
-	Step     int       `json:"step"`  // from 1; 0 before the first
-	Action   string    `json:"action,omitempty"`
-	Files    int64     `json:"files"` // of the policy at work
-	Bytes    int64     `json:"bytes"`
-	Alerts   int       `json:"alerts"` // that it serves
-	Since    time.Time `json:"since"`
+	ID       string // "" while its intent is being written
+	Target   string
+	Playbook string
+	Mode     string // of the step at work, else of the next one
+	Trigger  string
+	Alert    string // name of the alert that began it
+	Alerts   int    // that it serves
+	Level    string
+	State    string // one of the State constants
+	WaitsFor string // the playbook that runs for the same target while this run is queued
+	Step     int    // from 1; 0 before the first
+	Steps    int    // of the playbook
+	Action   string // of the step
+	Files    int64  // of the policy at work; what would be removed in a dry run
+	Bytes    int64
+	Since    time.Time
 }
 
 // PlaybookStatus is what is remembered about a playbook of a target that has run.
 type PlaybookStatus struct {
-	Target        string    `json:"target"`
-	Playbook      string    `json:"playbook"`
-	CooldownUntil time.Time `json:"cooldown_until"` // zero when it may run
-	LastRun       string    `json:"last_run"`
-	LastOutcome   string    `json:"last_outcome"`
-	LastEnd       time.Time `json:"last_end"`
+	Target        string
+	Playbook      string
+	CooldownUntil time.Time // zero when it may run
+	CooldownMode  string    // of the run that began the cooldown
+	Broken        bool      // an emergency cannot break the cooldown again
+	LastRun       string    // that began the cooldown; when none holds, the last that ran a step
+	LastOutcome   string
+	LastEnd       time.Time
 }
 
 // Status returns what is going on.
@@ -54,31 +60,56 @@ func (d *Dispatcher) Status() Status {
 	defer d.mu.Unlock()
 	now := d.opts.Now()
 	s := Status{Queued: d.queued, Draining: d.draining, Open: []OpenRun{}, Playbooks: []PlaybookStatus{}}
-	for r := range d.open {
-		o := OpenRun{
-			Target: r.target, Playbook: r.playbook, Trigger: string(r.trigger), Mode: r.mode(), Level: r.level.String(), State: r.state,
-			Step: r.step, Action: r.action, Files: r.files, Bytes: r.bytes, Alerts: r.alerts, Since: r.since,
-		}
-		select {
-		case <-r.begun:
-			o.ID = r.id
-		default: // its intent is being written
-		}
-		s.Open = append(s.Open, o)
+	for _, r := range slices.SortedFunc(maps.Keys(d.open), bySeq) {
+		s.Open = append(s.Open, d.openRun(r))
 	}
-	for key, l := range d.lanes {
-		if l.LastRun == "" {
-			continue
+	for key, state := range d.playbooks {
+		t := d.targets[key.target]
+		if p, known := state.status(key, d.modeOf(&t), now); known {
+			s.Playbooks = append(s.Playbooks, p)
 		}
-		p := PlaybookStatus{Target: key.target, Playbook: key.playbook, LastRun: l.LastRun, LastOutcome: l.LastOutcome, LastEnd: l.LastEnd}
-		if now.Before(l.Until) {
-			p.CooldownUntil = l.Until
-		}
-		s.Playbooks = append(s.Playbooks, p)
 	}
-	slices.SortFunc(s.Open, func(a, b OpenRun) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
 	slices.SortFunc(s.Playbooks, func(a, b PlaybookStatus) int {
 		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Playbook, b.Playbook))
 	})
 	return s
+}
+
+// openRun is called with the lock held.
+func (d *Dispatcher) openRun(r *run) OpenRun {
+	p := &r.progress
+	out := OpenRun{
+		ID: r.id, Target: r.target, Playbook: r.playbook, Trigger: string(r.trigger), Mode: string(cmp.Or(p.mode, d.modeNow(r))),
+		Alert: r.alert, Level: p.level.String(), State: p.state, Step: p.step, Steps: len(r.steps), Action: p.action, Files: p.files, Bytes: p.bytes,
+		Alerts: p.alerts, Since: r.since,
+	}
+	if s := d.slots[r.target]; p.state == StateQueued && s != nil && s.running != nil {
+		out.WaitsFor = s.running.playbook
+	}
+	return out
+}
+
+// status is false when the playbook has not run.
+func (s *playbookState) status(key playbookKey, m mode, now time.Time) (PlaybookStatus, bool) {
+	last := &s.acted
+	if s.dry.LastEnd.After(last.LastEnd) {
+		last = &s.dry
+	}
+	held := s.holding(m).holds(now)
+	if held {
+		last = s.holding(m)
+	}
+	if last.LastRun == "" {
+		return PlaybookStatus{}, false
+	}
+	out := PlaybookStatus{
+		Target: key.target, Playbook: key.playbook, LastRun: last.LastRun, LastOutcome: last.LastOutcome, LastEnd: last.LastEnd,
+	}
+	if held {
+		out.CooldownUntil, out.CooldownMode, out.Broken = last.Until, ModeEnforce, s.broken(m, now)
+		if last == &s.dry {
+			out.CooldownMode = ModeDryRun
+		}
+	}
+	return out, true
 }

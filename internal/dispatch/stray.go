@@ -27,34 +27,35 @@ type stray struct {
 // within runs an action. It returns a little after the step's timeout at the latest, with an
 // unknown outcome, and leaves behind an action that has not returned by then. At the end of the
 // exporter it is Drain that decides how long to wait.
-func (d *Dispatcher) within(ctx context.Context, act action.Action, step Step, req action.Request) (action.Result, error) {
+func (d *Dispatcher) within(ctx context.Context, a *attempt, req action.Request) (action.Result, error) {
 	type answer struct {
 		out action.Result
 		err error
 	}
 	answers := make(chan answer, 1)
+	step := &a.step
 	s := &stray{target: req.Target, action: step.Do, only: req.Only}
 	go func() {
-		var a answer
+		var got answer
 		defer func() {
 			if p := recover(); p != nil {
-				a.out.Outcome, a.err = action.Unknown, fmt.Errorf("%s panicked: %v", step.Do, p)
+				got.out.Outcome, got.err = action.Unknown, fmt.Errorf("%s panicked: %v", step.Do, p)
 			}
 			d.back(s)
-			answers <- a
+			answers <- got
 		}()
-		a.out, a.err = act.Run(ctx, req)
+		got.out, got.err = a.action.Run(ctx, req)
 	}()
 	late := time.NewTimer(step.Timeout.Std() + returnGrace)
 	defer late.Stop()
 	select {
-	case a := <-answers:
-		return a.out, a.err
+	case got := <-answers:
+		return got.out, got.err
 	case <-late.C:
 	}
 	if !d.leave(s) {
-		a := <-answers
-		return a.out, a.err
+		got := <-answers
+		return got.out, got.err
 	}
 	d.log.Error("an action does not return after its timeout and is left behind", "target", s.target, "action", s.action, "run", req.RunID, "timeout", step.Timeout)
 	return action.Result{Outcome: action.Unknown}, fmt.Errorf("%s did not return within %s of its timeout of %s", step.Do, returnGrace, step.Timeout)

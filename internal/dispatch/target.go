@@ -1,8 +1,3 @@
-// Package dispatch decides what is done about an alert, and does it: which playbook, when, at
-// most one run per target, with cooldown, verification and escalation. Its invariant: the intent
-// of a run, and of each of its steps, is in the journal before its first effect; a target in mode
-// dry_run never sees an action that is asked to act for real; an alert that is answered with
-// accepted has its run in the journal.
 package dispatch
 
 import (
@@ -47,18 +42,18 @@ type Playbook struct {
 	Cooldown time.Duration // after a run; default 5m, doubled up to 1h while it is ineffective
 }
 
-// Reading is what is known about a subject of a target at present.
+// Reading is the present value of a subject of a target.
 type Reading struct {
 	Known   bool         // false: nothing could be read, all else is zero
 	Ratio   float64      // of the limit
 	Peak    float64      // the highest Ratio of the recent past, some minutes
-	Level   series.Level // what Ratio is worth by itself, without hysteresis; a folder over a limit of its policy is at warning
+	Level   series.Level // of Ratio alone, without hysteresis; a folder over a limit of its policy is at warning
 	Samples uint64       // how many samples of this subject were taken so far
 	Text    string       // for the journal: "rss 512MB of 1GB (50%)"
 }
 
-// Observer reads memory, never the target: Observe must return at once. Refresh asks for a
-// fresh sample soon and does not wait for it. Both are called from several goroutines.
+// Observer reads memory, never the target: Observe must return at once. Refresh requests a
+// fresh sample and does not wait for it. Both are called from several goroutines.
 type Observer interface {
 	Observe(target string, s Subject) Reading
 	Refresh(target string, s Subject)

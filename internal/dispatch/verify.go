@@ -6,18 +6,20 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 )
 
+const pollSamples = 100 * time.Millisecond
+
 // verification is what was seen after a step.
 type verification int
 
 const (
-	verifiedNot      verification = iota // nobody looked
+	verifiedNot      verification = iota // it was not awaited
 	verifiedStill                        // the level stayed
-	verifiedRelieved                     // the level is below what was asked
-	verifiedLost                         // no fresh reading came
+	verifiedRelieved                     // the level is below the step's `below`
+	verifiedLost                         // no fresh reading arrived
 )
 
 // wantsVerification reports whether it is worth waiting for samples after a step: there was a
-// reading before the run, and either an alert asked for relief or there was pressure to relieve.
+// reading before the run, and either an alert requested relief or there was pressure to relieve.
 func (r *run) wantsVerification(step Step, before Reading) bool {
 	if r.subject == "" || !before.Known {
 		return false
@@ -32,7 +34,7 @@ func (r *run) wantsVerification(step Step, before Reading) bool {
 // verify waits for fresh samples after a step and judges the newest.
 func (d *Dispatcher) verify(r *run, step Step) verification {
 	d.mu.Lock()
-	r.state = StateVerifying
+	r.progress.state = StateVerifying
 	d.mu.Unlock()
 	target := r.target
 	start := d.opts.Observer.Observe(target, r.subject).Samples
@@ -45,7 +47,7 @@ func (d *Dispatcher) verify(r *run, step Step) verification {
 	for {
 		now := d.opts.Observer.Observe(target, r.subject)
 		if now.Samples < start {
-			start = now.Samples // the counting began again, as after a reload
+			start = now.Samples // counting started over, as after a reload
 		}
 		if now.Known && now.Samples >= start+uint64(step.Verify.After) {
 			if now.Level < step.Verify.Below {

@@ -30,6 +30,7 @@ var withoutData = []struct {
 	here    func() bool
 }{
 	{`^spillway_host_pressure_`, "a kernel without pressure stall information", missing("/proc/pressure/memory")},
+	{`^spillway_host_memory_zfs_arc_`, "a kernel without ZFS", missing("/proc/spl/kstat/zfs/arcstats")},
 	{`^spillway_cgroup_pressure_`, "control groups of version 1, or a target in the root group", func() bool { return ownCgroupFile("memory.pressure") == "" }},
 	{`^spillway_cgroup_(oom_kills|memory_events)_total$`, "a target in the root group, which has no events", func() bool {
 		return ownCgroupFile("memory.events") == "" && ownCgroupFile("memory.oom_control") == ""

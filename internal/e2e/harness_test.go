@@ -1,7 +1,5 @@
 //go:build e2e
 
-// Package e2e tests the built binary from outside, with real servers at both ends: a real
-// Node.js service that leaks, Debian's Prometheus and Alertmanager, and files on a real disk.
 package e2e
 
 import (

@@ -32,6 +32,7 @@ func TestKillInTheMiddle(t *testing.T) {
 	}
 	config := `
 mode: enforce
+trust_loopback: true
 standalone: false
 sample_interval: 1s
 scan_interval: 1s

@@ -27,6 +27,7 @@ func TestScrapeWhileScanningAndRemoving(t *testing.T) {
 	}
 	e := startExporter(t, dir, `
 mode: enforce
+trust_loopback: true
 standalone: false
 sample_interval: 1s
 scan_interval: 1s

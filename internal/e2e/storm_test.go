@@ -58,6 +58,7 @@ func TestStorm(t *testing.T) {
 	writeFiles(t, tts, "a-%d.wav", 50, 10, 2*time.Hour)
 	e := startExporter(t, dir, `
 mode: enforce
+trust_loopback: true
 sample_interval: 1s
 scan_interval: 1s
 targets:
@@ -189,7 +190,7 @@ func TestKilledFiftyTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var config strings.Builder
-	config.WriteString("mode: enforce\nstandalone: false\nscan_interval: 1h\ntargets:\n")
+	config.WriteString("mode: enforce\ntrust_loopback: true\nstandalone: false\nscan_interval: 1h\ntargets:\n")
 	for i := range kills * each {
 		fmt.Fprintf(&config, "  - {name: t%d, caches: [{name: c, dir: %s/c%d, include: ['*'], max_entries: 10}], playbooks: {mine: [{do: command, argv: [%s]}]}}\n", i, dir, i, script)
 	}

@@ -1,8 +1,3 @@
-// Package eval judges: it is a tiny Prometheus over the exporter's own metrics. It gathers the
-// registry into bounded rings of its own, evaluates the shipped rules over them with the official
-// PromQL engine, and hands what fires to the dispatcher in Alertmanager's terms. The same rule
-// file gives the same alerts here and in a Prometheus. It changes nothing in the world, and it is
-// the only package that links PromQL.
 package eval
 
 import (

@@ -1,7 +1,3 @@
-// Package fetch reads one document of a service over HTTP and the numbers in it. It connects to
-// loopback and to hosts that the operator has listed, follows no redirect to another place, reads
-// a bounded number of bytes within a deadline, and turns nothing that is not a number into one: a
-// value that cannot be read is an error, never 0.
 package fetch
 
 import (

@@ -1,6 +1,3 @@
-// Package health turns what the store holds into the report of /health/memory, the status page
-// and the log lines: one pure function from a snapshot to the state of every target. What is not
-// known is absent from the report; it is never 0.
 package health
 
 import (

@@ -166,6 +166,14 @@ func TestRecommendations(t *testing.T) {
 			},
 		},
 		{
+			"too many, most of them empty",
+			[]series.Sample{
+				sample("spillway_temp_files", 658, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"),
+				sample("spillway_temp_expired_files", 0, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts"),
+			},
+			[]Recommendation{{medium, "Remove 558 of 658 files in tts, empty ones first and then the oldest: frees 558 inodes, its limit is 100"}},
+		},
+		{
 			"a trend",
 			[]series.Sample{sample("spillway_memory_growth_bytes_per_second", 12<<20/60, "a"), sample("spillway_memory_exhaustion_seconds", 41*60, "a")},
 			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MB/min: look for a leak and plan a restart"}},

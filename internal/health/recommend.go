@@ -122,6 +122,10 @@ func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
 			other = " others"
 		}
 		surplus := files - expired - limit
+		if empty > expired { // some of the empty files are not due by their age
+			add(medium, "Remove %.0f%s of %.0f files in %s, empty ones first and then the oldest: frees %.0f inodes, its limit is %.0f", surplus, other, files, d.Name, surplus, limit)
+			return
+		}
 		add(medium, "Remove the oldest %.0f%s of %.0f files in %s: frees %.0f inodes, its limit is %.0f", surplus, other, files, d.Name, surplus, limit)
 	}
 }

@@ -1,7 +1,3 @@
-// Package heap reads the heap of a managed runtime from outside and asks it for a collection. It
-// speaks to loopback addresses only, whatever an answer says; every exchange has a deadline and a
-// size limit; a runtime that does not answer is busy, not broken; and a collection whose end was
-// not seen is never reported as done.
 package heap
 
 import (

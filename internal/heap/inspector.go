@@ -51,7 +51,7 @@ func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
 		address: cfg.Address,
 		held:    cfg.Session != SessionPerSample,
 		hint:    "start node with --inspect=" + cfg.Address,
-		client:  newHTTPClient(newTransport(false)),
+		client:  newHTTPClient(newTransport()),
 		now:     p.opts.Now,
 		logger:  p.opts.Logger.With("provider", ProviderNode, "address", cfg.Address),
 	}

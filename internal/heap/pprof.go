@@ -41,8 +41,8 @@ func newPprof(p *Pool, cfg Config, _ *target) (backend, error) {
 	var err error
 	g.provider, err = lazy.Add(p.lazy, lazy.Options[*http.Client]{
 		Name: fmt.Sprintf("%s %d %s", ProviderGo, cfg.Limit, cfg.Address), Kind: ProviderGo,
-		Open:  func(context.Context) (*http.Client, error) { return newHTTPClient(newTransport(true)), nil },
-		Close: func(c *http.Client) { c.CloseIdleConnections() },
+		Open:  func(context.Context) (*http.Client, error) { return newHTTPClient(newTransport()), nil },
+		Close: func(*http.Client) {}, // nothing is open between two readings
 		Idle:  pprofIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
 	})
 	return g, err

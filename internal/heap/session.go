@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 )
 
 const (
@@ -42,7 +44,7 @@ type session struct {
 // It does not wait for an answer: those come from the target's main thread, which may be busy, and
 // to give up and attach again would print on its stderr each time.
 func attach(ctx context.Context, c *http.Client, address string, target debuggee) (*session, error) {
-	conn, _, err := websocket.Dial(ctx, "ws://"+address+target.path, &websocket.DialOptions{HTTPClient: c}) //nolint:bodyclose // the library's
+	conn, _, err := websocket.Dial(ctx, "ws://"+address+target.path, &websocket.DialOptions{HTTPClient: c, HTTPHeader: http.Header{"User-Agent": {fetch.UserAgent()}}}) //nolint:bodyclose // the library's
 	if err != nil {
 		return nil, err
 	}

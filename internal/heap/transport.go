@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 )
 
 const (
@@ -20,8 +22,9 @@ const (
 )
 
 // newTransport returns a transport that connects to loopback addresses only, whatever a name
-// resolves to, through no proxy.
-func newTransport(keepAlive bool) *http.Transport {
+// resolves to, through no proxy, and leaves no connection open after an answer: a service that shuts
+// down may wait for those.
+func newTransport() *http.Transport {
 	d := &net.Dialer{
 		Timeout: dialTimeout,
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -40,10 +43,8 @@ func newTransport(keepAlive bool) *http.Transport {
 			}
 			return c, err
 		},
-		DisableKeepAlives:      !keepAlive,
+		DisableKeepAlives:      true,
 		DisableCompression:     true,
-		MaxIdleConns:           1,
-		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
 }
@@ -79,6 +80,7 @@ func get(ctx context.Context, c *http.Client, address, path string) (io.ReadClos
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("User-Agent", fetch.UserAgent())
 	resp, err := c.Do(req)
 	if err != nil {
 		return nil, err

@@ -1,11 +1,3 @@
-// Package hitrate infers the hits and misses of a file cache from what the kernel tells about the
-// opens of its files (inotify), with no help of the application. It reads names and counts; it
-// never opens a file.
-//
-// A hit is a file that was opened and closed without being written. A miss is a file that was
-// filled: made or rewritten and closed, or moved in. What the kernel could not tell (its queue ran
-// over) or what is not the application's (a clean-up of our own) is not counted at all: that
-// interval is void, and it is counted that it was.
 package hitrate
 
 import (
@@ -191,6 +183,9 @@ func (w *Watch) LastUseNs(path []byte) int64 {
 	defer w.mu.Unlock()
 	return max(w.recent[0][key], w.recent[1][key])
 }
+
+// CatchUp takes in what has happened until now: else the last quarter of a second may be missing.
+func (w *Watch) CatchUp() { w.drain() }
 
 // Pause leaves out what happens until resume is called, which a clean-up of our own does: it opens
 // files to see whether they are in use.

@@ -132,6 +132,13 @@ func (h *Handle) LastUseNs(path []byte) int64 {
 	return 0
 }
 
+// CatchUp is Watch.CatchUp.
+func (h *Handle) CatchUp() {
+	if w := h.watch(); w != nil {
+		w.CatchUp()
+	}
+}
+
 // Pause is Watch.Pause.
 func (h *Handle) Pause() (resume func()) {
 	if w := h.watch(); w != nil {

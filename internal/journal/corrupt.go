@@ -7,45 +7,47 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
-// maxFullCheck bounds the file size up to which every page is accounted for at the start. All
-// records are read in any case. 64 MiB take about a tenth of a second.
-const maxFullCheck = 128 << 20
+// lockRetry is the pause between attempts to lock the file.
+const lockRetry = 20 * time.Millisecond
 
-// openChecked opens the journal's file after reading all of it once. The reading has an opening
-// of its own, so that its pages do not stay in this process' memory. A file that cannot be
-// trusted is moved aside.
-func openChecked(path string, o *Options) (*bolt.DB, error) {
+// openChecked opens the journal's file after reading all of it once, without mapping it. A file
+// that cannot be trusted is moved aside. handle is the opened file, which belongs to the database.
+func openChecked(path string, o *Options) (db *bolt.DB, handle *os.File, err error) {
 	if err := unconfirmed(path, o); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cause := check(path)
 	switch {
 	case errors.Is(cause, ErrLocked), isSystem(cause):
-		return nil, cause
+		return nil, nil, cause
 	case cause != nil:
 		moved, err := moveAside(path, o)
 		if err != nil {
-			return nil, errors.Join(&CorruptError{Path: path, Moved: path, Cause: cause}, err)
+			return nil, nil, errors.Join(&CorruptError{Path: path, Moved: path, Cause: cause}, err)
 		}
 		o.Logger.Error("the journal is corrupt and was moved aside", "path", path, "moved", moved, "err", cause)
 		if o.OnCorrupt != OnCorruptRecreate {
-			return nil, &CorruptError{Path: path, Moved: moved, Cause: cause}
+			return nil, nil, &CorruptError{Path: path, Moved: moved, Cause: cause}
 		}
 	}
-	db, err := openBolt(path)
+	db, handle, err = openBolt(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := prepare(db); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrUnwritable, err), db.Close())
+		if errors.Is(err, errDamaged) {
+			return nil, nil, errors.Join(fmt.Errorf("open %s: %w", path, err), abandon(handle)) // bbolt may hold its locks
+		}
+		return nil, nil, errors.Join(fmt.Errorf("%w: %w", ErrUnwritable, err), db.Close())
 	}
-	return db, nil
+	return db, handle, nil
 }
 
 // unconfirmed refuses to begin a new journal beside a corrupt one that nobody has looked at.
@@ -93,85 +95,68 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// check reads the whole file. Its error is an ErrLocked, an error of the system, or the reason
-// why the file cannot be trusted.
+// check reads the whole file, with the lock that a writer holds. Its error is an ErrLocked, an
+// error of the system, or the reason why the file cannot be trusted.
 func check(path string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	f, err := openFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	db, err := openBolt(path)
 	if err != nil {
 		return err
 	}
-	if err := guarded(func() error { return db.View(checkTx) }); err != nil {
-		return errors.Join(err, db.Close())
+	defer f.Close()
+	if err := lock(f); err != nil {
+		return err
 	}
-	return db.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 { // begun and never used
+		return err
+	}
+	return verify(f, info.Size())
 }
 
-func checkTx(t *bolt.Tx) error {
-	records, state := t.Bucket(bucketRecords), t.Bucket(bucketState)
-	if records == nil && state == nil {
-		k, _ := t.Cursor().First()
-		if k == nil {
-			return nil // begun and never used
+// lock takes the lock that bbolt takes, for as long as the file is open.
+func lock(f *os.File) error {
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockRetry) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		case time.Now().After(deadline):
+			return lockedError(f.Name())
 		}
 	}
-	if records == nil || state == nil {
-		return errors.New("it holds no records: this is a file of another program")
-	}
-	last := ""
-	err := records.ForEach(func(k, v []byte) error {
-		if string(k) <= last || !intact(string(k), v) {
-			return fmt.Errorf("%q: %w", k, errDamaged)
-		}
-		last = string(k)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := state.ForEach(func([]byte, []byte) error { return nil }); err != nil {
-		return err
-	}
-	if t.Size() > maxFullCheck {
-		return nil
-	}
-	var first error
-	for err := range t.Check() {
-		if first == nil {
-			first = err
-		}
-	}
-	return first
+}
+
+func lockedError(path string) error {
+	return fmt.Errorf("%w: another spillway_exporter holds %s: stop that one, or write another folder as journal: {dir: ...} for this one", ErrLocked, path)
 }
 
 // openBolt opens the file for writing, with a message that says what to do.
-func openBolt(path string) (*bolt.DB, error) {
-	var (
-		db     *bolt.DB
-		opened *os.File
-	)
+func openBolt(path string) (db *bolt.DB, handle *os.File, err error) {
 	opts := boltOptions(false)
 	opts.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-		opened, err = openFile(name, flag, mode)
-		return opened, err
+		handle, err = openFile(name, flag, mode)
+		return handle, err
 	}
-	err := guarded(func() (err error) {
+	err = guarded(func() (err error) {
 		db, err = bolt.Open(path, 0o600, opts)
 		return err
 	})
 	switch {
 	case err == nil:
 		db.AllocSize = allocBytes
-		return db, nil
+		return db, handle, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: another spillway_exporter holds %s: stop that one, or write another folder as journal: {dir: ...} for this one", ErrLocked, path)
+		return nil, nil, lockedError(path)
 	}
-	if opened != nil {
-		opened.Close() // bbolt closes it unless it panicked; a second close does no harm
+	if handle != nil {
+		_ = abandon(handle) // bbolt closes it unless it panicked; a second close does no harm
 	}
-	return nil, fmt.Errorf("open %s: %w", path, err)
+	return nil, nil, fmt.Errorf("open %s: %w", path, err)
 }
 
 // openFile opens the journal's file, not through a link, and makes it private.
@@ -204,9 +189,11 @@ func isSystem(err error) bool {
 // prepare makes the buckets. It writes only when they are missing.
 func prepare(db *bolt.DB) error {
 	missing := false
-	err := db.View(func(t *bolt.Tx) error {
-		missing = t.Bucket(bucketRecords) == nil || t.Bucket(bucketState) == nil
-		return nil
+	err := guarded(func() error {
+		return db.View(func(t *bolt.Tx) error {
+			missing = t.Bucket(bucketRecords) == nil || t.Bucket(bucketState) == nil
+			return nil
+		})
 	})
 	if err != nil || !missing {
 		return err

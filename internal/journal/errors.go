@@ -13,6 +13,12 @@ var (
 	// ErrUnwritable says that a write failed, so that nothing was recorded and nothing may be
 	// done. The next call tries again.
 	ErrUnwritable = errors.New("the journal cannot be written")
+	// ErrDamaged says that the file was damaged while it was open. It is given up: nothing is read
+	// or recorded until the next start.
+	ErrDamaged = errors.New("the journal is damaged")
+	// ErrMoved says that the open file was removed, moved or replaced, so that nothing is recorded.
+	// The next call looks again.
+	ErrMoved = errors.New("the journal's file is no longer in its place")
 	// ErrNotOpen says that Finish was called for an intent that does not exist or is finished.
 	ErrNotOpen = errors.New("no such open intent")
 	// ErrClosed says that the journal was closed.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,14 +58,17 @@ func (o *op) answer(err error) {
 type file struct {
 	j       *Journal
 	db      *bolt.DB
+	c       *custody
 	ops     chan *op // intents and states
 	results chan *op
 	stop    chan struct{}
 	done    sync.WaitGroup
+	ending  bool // the writer's: what is left is written wherever the file is now
+	moved   bool // the writer's: the file was not in its place when it last looked
 }
 
-func newFile(db *bolt.DB, j *Journal) *file {
-	f := &file{j: j, db: db, ops: make(chan *op, maxBatch), results: make(chan *op, maxBatch), stop: make(chan struct{})}
+func newFile(db *bolt.DB, c *custody, j *Journal) *file {
+	f := &file{j: j, db: db, c: c, ops: make(chan *op, maxBatch), results: make(chan *op, maxBatch), stop: make(chan struct{})}
 	f.done.Go(f.write)
 	return f
 }
@@ -90,40 +92,64 @@ func (f *file) submit(ctx context.Context, to chan *op, change func(tx) error) e
 		return ctx.Err()
 	case <-f.stop:
 		return ErrClosed
+	case <-f.c.lost:
+		return f.unwritable()
 	}
 	select {
 	case err := <-o.done:
 		return err
 	case <-f.stop:
 	case <-ctx.Done():
+	case <-f.c.lost:
 	}
 	if o.claim.CompareAndSwap(claimWaiting, claimLeft) {
-		if ctx.Err() != nil {
+		switch {
+		case f.c.given() != nil:
+			return f.unwritable()
+		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 		return ErrClosed
 	}
-	return <-o.done // the writer is at it: its answer is the truth
+	select {
+	case err := <-o.done: // the writer is at it: its answer is the truth
+		return err
+	case <-f.c.lost: // it may never answer; perhaps it was written, and becomes interrupted
+		return f.unwritable()
+	}
 }
+
+// unwritable is the answer to whoever writes to a file that is given up.
+func (f *file) unwritable() error { return fmt.Errorf("%w: %w", ErrUnwritable, f.c.why) }
 
 func (f *file) later(change func(tx) error, after func(error)) {
 	select {
 	case f.results <- &op{change: change, after: after}:
 	case <-f.stop:
 		after(ErrClosed)
+	case <-f.c.lost:
+		after(f.unwritable())
 	}
 }
 
 func (f *file) view(read func(tx) error) error {
-	return guarded(func() error {
-		return f.db.View(func(t *bolt.Tx) error { return read(newBoltTx(t)) })
-	})
+	return f.c.read(f.db, func(t *bolt.Tx) error { return read(newBoltTx(t)) })
 }
+
+func (f *file) custody() *custody { return f.c }
 
 func (f *file) close() error {
 	close(f.stop)
-	f.done.Wait()
-	return f.db.Close()
+	ended := make(chan struct{})
+	go func() {
+		f.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-f.c.lost: // the writer may wait for a lock of bbolt, for ever
+	}
+	return f.c.close(f.db)
 }
 
 // write is the writer's loop.
@@ -154,16 +180,17 @@ func (f *file) write() {
 			batch = drain(append(batch, o), f.results)
 			resulted = time.Now()
 		case <-retry.C:
-			if !f.j.hasPending() {
+			if f.inspect() != nil || !f.j.hasPending() {
 				continue
 			}
 		case <-hourly.C:
 			f.retain()
 			continue
+		case <-f.c.lost:
+			f.commit(drain(drain(batch, f.ops), f.results)) // which refuses them
+			return
 		case <-f.stop:
-			if batch = drain(drain(batch, f.ops), f.results); len(batch) > 0 || f.j.hasPending() {
-				f.commit(batch)
-			}
+			f.finalize()
 			return
 		}
 		company = len(batch) > 1
@@ -172,6 +199,42 @@ func (f *file) write() {
 			written = 0
 		}
 	}
+}
+
+// inspect looks after the file while no one writes, so that it is noticed when it is damaged, gone
+// or back.
+func (f *file) inspect() error {
+	err := f.c.trusted()
+	if err == nil {
+		err = f.c.inPlace()
+	}
+	if err != nil || f.moved {
+		f.j.wrote(err, nil)
+	}
+	f.moved = errors.Is(err, ErrMoved)
+	return err
+}
+
+// finalize writes what waits when the journal is closed. What was done is recorded even in a file
+// that was moved away; an intent there is refused as ever.
+func (f *file) finalize() {
+	if batch := drain(nil, f.ops); len(batch) > 0 {
+		f.commit(batch)
+	}
+	f.ending = true
+	if batch := drain(nil, f.results); len(batch) > 0 || f.j.hasPending() {
+		f.commit(batch)
+	}
+}
+
+// change runs a transaction that writes.
+func (f *file) change(do func(*bolt.Tx) error) error {
+	if !f.ending {
+		if err := f.c.inPlace(); err != nil {
+			return err
+		}
+	}
+	return f.c.write(f.db, do)
 }
 
 // gather adds the changes that wait already and, when the last sync had company, those of the
@@ -222,19 +285,18 @@ func (f *file) commit(batch []*op) (written int64) {
 	}
 	answers := make([]error, len(taken))
 	start := time.Now()
-	err := guarded(func() error {
-		return f.db.Update(func(t *bolt.Tx) error {
-			b := newBoltTx(t)
-			for id, v := range pending {
-				b.put(id, v)
-			}
-			for i, o := range taken {
-				answers[i] = o.change(b)
-			}
-			written = b.written
-			return b.err
-		})
+	err := f.change(func(t *bolt.Tx) error {
+		b := newBoltTx(t)
+		for id, v := range pending {
+			b.put(id, v)
+		}
+		for i, o := range taken {
+			answers[i] = o.change(b)
+		}
+		written = b.written
+		return b.err
 	})
+	f.moved = errors.Is(err, ErrMoved)
 	f.j.metrics.committed(time.Since(start))
 	f.j.wrote(err, pending)
 	for i, o := range taken {
@@ -244,18 +306,6 @@ func (f *file) commit(batch []*op) (written int64) {
 		o.answer(answers[i])
 	}
 	return written
-}
-
-// guarded runs f and turns a panic or a memory fault into an error: bbolt asserts what it reads,
-// and a file that was cut short faults in its mapping.
-func guarded(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
-	return f()
 }
 
 // boltTx adapts a transaction. The first failing write is kept in err and undoes all of it.

@@ -59,13 +59,15 @@ type Journal struct {
 	metrics     *metrics
 	interrupted []Record
 	durable     bool
+	readOnly    bool
 
-	mu       sync.Mutex
-	lastID   uint64
-	open     map[string]Record // intents without a result
-	pending  map[string][]byte // results that could not be written yet
-	writable bool
-	closed   bool
+	mu      sync.Mutex
+	lastID  uint64
+	open    map[string]Record // intents without a result
+	pending map[string][]byte // results that could not be written yet
+	failure error             // of the last write
+	damage  error             // why the file was given up
+	closed  bool
 }
 
 // store is what holds the records: a file, memory, or a snapshot for reading.
@@ -77,6 +79,7 @@ type store interface {
 	// later hands a change over and returns; done is called with what came of it, by whoever wrote.
 	later(change func(tx) error, done func(error))
 	view(read func(tx) error) error
+	custody() *custody // of a file; nil where there is none
 	close() error
 }
 
@@ -89,13 +92,18 @@ func Open(o Options) (*Journal, error) {
 		return nil, fmt.Errorf("make the journal's folder: %w", err)
 	}
 	path := filepath.Join(o.Dir, fileName)
-	db, err := openChecked(path, &o)
+	db, handle, err := openChecked(path, &o)
 	if err != nil {
 		return nil, err
 	}
 	j := newJournal(o, path)
 	j.durable = true
-	f := newFile(db, j)
+	c, err := newCustody(path, handle, j.damaged)
+	if err != nil {
+		j.metrics.unregister()
+		return nil, errors.Join(fmt.Errorf("open the journal %s: %w", path, err), db.Close())
+	}
+	f := newFile(db, c, j)
 	j.store = f
 	if err := j.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the journal %s: %w", path, err), j.Close())
@@ -114,28 +122,33 @@ func OpenMemory(o Options) *Journal {
 }
 
 func newJournal(o Options, path string) *Journal {
-	j := &Journal{opts: o, path: path, open: make(map[string]Record), pending: make(map[string][]byte), writable: true}
+	j := &Journal{opts: o, path: path, open: make(map[string]Record), pending: make(map[string][]byte)}
 	j.metrics = newMetrics(o.Registerer, j)
 	return j
 }
 
 // recover completes the open intents of an earlier process.
 func (j *Journal) recover() error {
-	var open []Record
-	err := j.store.view(func(t tx) error {
+	type found struct {
+		open []Record
+		last uint64
+	}
+	f, err := look(j.store, func(t tx) (f found, _ error) {
 		if last, ok := t.last(); ok {
-			j.lastID = parseID(last)
+			f.last = parseID(last)
 		}
 		t.up(func(id string, v []byte) bool {
 			if isOpen(v) {
 				if r, err := decode(id, v); err == nil {
-					open = append(open, r)
+					f.open = append(f.open, r)
 				}
 			}
 			return true
 		})
-		return nil
+		return f, nil
 	})
+	j.lastID = f.last
+	open := f.open
 	if err != nil || len(open) == 0 {
 		return err
 	}
@@ -172,7 +185,26 @@ func (j *Journal) Durable() bool { return j.durable }
 func (j *Journal) Writable() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.writable && !j.closed
+	return j.failure == nil && j.damage == nil && !j.readOnly && !j.closed
+}
+
+// Failure returns why the journal cannot be written: an ErrDamaged when it is given up, else the
+// error of the last write; nil when that succeeded.
+func (j *Journal) Failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.damage != nil {
+		return j.damage
+	}
+	return j.failure
+}
+
+// damaged notes that the file is given up.
+func (j *Journal) damaged(why error) {
+	j.mu.Lock()
+	j.damage = why
+	j.mu.Unlock()
+	j.opts.Logger.Error("the journal is damaged: no action runs until the exporter is restarted", "path", j.path, "err", why)
 }
 
 // Begin records an intent and returns its id once it is synced. ID is chosen here; an empty Time
@@ -296,14 +328,18 @@ func (j *Journal) keepPending(id string, value []byte, err error) {
 
 // Get returns one record.
 func (j *Journal) Get(id string) (r Record, found bool, err error) {
-	err = j.store.view(func(t tx) error {
-		if v := t.get(id); v != nil {
-			found = true
-			r, err = decode(id, v)
+	got, err := look(j.store, func(t tx) (*Record, error) {
+		v := t.get(id)
+		if v == nil {
+			return nil, nil
 		}
-		return err
+		r, err := decode(id, v)
+		return &r, err
 	})
-	return r, found, err
+	if got == nil {
+		return r, false, err
+	}
+	return *got, true, err
 }
 
 // PutState keeps a small value under a key, synced; a nil value forgets the key.
@@ -333,12 +369,11 @@ func (j *Journal) State(key string) ([]byte, error) {
 
 // States returns the values of all keys that begin with prefix.
 func (j *Journal) States(prefix string) (map[string][]byte, error) {
-	out := make(map[string][]byte)
-	err := j.store.view(func(t tx) error {
+	return look(j.store, func(t tx) (map[string][]byte, error) {
+		out := make(map[string][]byte)
 		t.states(prefix, func(key string, v []byte) { out[strings.Clone(key)] = slices.Clone(v) })
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 // Close writes what is pending and releases the file. Open intents stay open, to be told as
@@ -377,8 +412,11 @@ func (j *Journal) takePending() map[string][]byte {
 // wrote notes how a write ended.
 func (j *Journal) wrote(err error, pending map[string][]byte) {
 	j.mu.Lock()
-	before := j.writable
-	j.writable = err == nil
+	before := j.failure == nil
+	j.failure = err
+	if j.damage != nil {
+		before = err == nil // it was logged
+	}
 	if err == nil {
 		for id := range pending {
 			delete(j.pending, id)

@@ -81,6 +81,8 @@ func (m *memory) view(read func(tx) error) error {
 	return read(m)
 }
 
+func (m *memory) custody() *custody { return nil }
+
 func (m *memory) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -47,8 +47,11 @@ func (j *Journal) Query(f Filter) (records []Record, next string, err error) {
 	if !f.Since.IsZero() {
 		oldest = formatID(uint64(max(f.Since.UnixNano(), 0)))
 	}
-	err = j.store.view(func(t tx) error {
-		var failed error
+	type page struct {
+		records []Record
+		next    string
+	}
+	p, err := look(j.store, func(t tx) (p page, failed error) {
 		t.down(f.After, func(id string, v []byte) bool {
 			if id < oldest {
 				return false
@@ -61,14 +64,14 @@ func (j *Journal) Query(f Filter) (records []Record, next string, err error) {
 			if !f.matches(&r) {
 				return true
 			}
-			if len(records) == f.Limit {
-				next = records[len(records)-1].ID
+			if len(p.records) == f.Limit {
+				p.next = p.records[len(p.records)-1].ID
 				return false
 			}
-			records = append(records, r)
+			p.records = append(p.records, r)
 			return true
 		})
-		return failed
+		return p, failed
 	})
-	return records, next, err
+	return p.records, p.next, err
 }

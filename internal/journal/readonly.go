@@ -30,26 +30,38 @@ func OpenReadOnly(o Options) (*Journal, error) {
 		return nil, fmt.Errorf("read the journal %s: %w", path, err)
 	}
 	defer copied.Close()
+	corrupt := func(err error) error { return fmt.Errorf("read the journal %s: %w: %w", path, ErrCorrupt, err) }
+	info, err := copied.Stat()
+	if err == nil {
+		err = verify(copied, info.Size())
+	}
+	if err != nil {
+		return nil, corrupt(err)
+	}
 	opts := boltOptions(true)
-	opts.OpenFile = func(_ string, _ int, _ os.FileMode) (*os.File, error) {
-		return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", copied.Fd()), os.O_RDONLY, 0)
+	var handle *os.File
+	opts.OpenFile = func(string, int, os.FileMode) (f *os.File, err error) {
+		handle, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", copied.Fd()), os.O_RDONLY, 0)
+		return handle, err
 	}
 	var db *bolt.DB
 	err = guarded(func() (err error) {
-		if db, err = bolt.Open(path, 0o600, opts); err != nil {
-			return err
-		}
-		return db.View(checkTx)
+		db, err = bolt.Open(path, 0o600, opts)
+		return err
 	})
 	if err != nil {
-		if db != nil {
-			err = errors.Join(err, db.Close())
+		if handle != nil {
+			handle.Close() // bbolt closes it unless it panicked
 		}
-		return nil, fmt.Errorf("read the journal %s: %w: %w", path, ErrCorrupt, err)
+		return nil, corrupt(err)
 	}
 	j := newJournal(o, path)
-	j.durable, j.writable = true, false
-	j.store = &frozen{file{j: j, db: db}}
+	j.durable, j.readOnly = true, true
+	c, err := newCustody(path, handle, j.damaged)
+	if err != nil {
+		return nil, errors.Join(corrupt(err), db.Close())
+	}
+	j.store = &frozen{file{j: j, db: db, c: c}}
 	return j, nil
 }
 
@@ -96,15 +108,13 @@ func (f *frozen) finish(context.Context, func(tx) error) error { return ErrReadO
 func (f *frozen) later(_ func(tx) error, done func(error)) { done(ErrReadOnly) }
 
 func (f *frozen) view(read func(tx) error) error {
-	return guarded(func() error {
-		return f.db.View(func(t *bolt.Tx) error {
-			b := newBoltTx(t)
-			if b.records == nil || b.state == nil {
-				return nil // begun and never used
-			}
-			return read(b)
-		})
+	return f.c.read(f.db, func(t *bolt.Tx) error {
+		b := newBoltTx(t)
+		if b.records == nil || b.state == nil {
+			return nil // begun and never used
+		}
+		return read(b)
 	})
 }
 
-func (f *frozen) close() error { return f.db.Close() }
+func (f *frozen) close() error { return f.c.close(f.db) }

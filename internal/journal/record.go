@@ -1,7 +1,3 @@
-// Package journal is the durable record of what was about to be done and what came of it. Its
-// invariant: Begin returns only after the intent is synced to disk, so that no effect can happen
-// that the journal does not know of, and an intent without a result is told as interrupted after
-// the next start. Where it cannot be written, Begin fails and nothing may be done.
 package journal
 
 import "time"

@@ -40,16 +40,27 @@ func (f *file) retain() {
 
 // used returns the bytes of the pages that hold something. It reads none of them.
 func (f *file) used() int64 {
-	t, err := f.db.Begin(true) // an unused transaction that writes brings the counts up to date
+	if f.c.trusted() != nil {
+		return 0
+	}
+	var used int64
+	err := f.c.use(func() error {
+		t, err := f.db.Begin(true) // an unused transaction that writes brings the counts up to date
+		if err != nil {
+			return err
+		}
+		size := t.Size()
+		if err := t.Rollback(); err != nil {
+			return err
+		}
+		s := f.db.Stats()
+		used = size - int64(s.FreePageN+s.PendingPageN)*int64(f.db.Info().PageSize)
+		return nil
+	})
 	if err != nil {
 		return 0
 	}
-	size := t.Size()
-	if err := t.Rollback(); err != nil {
-		return 0
-	}
-	s := f.db.Stats()
-	return size - int64(s.FreePageN+s.PendingPageN)*int64(f.db.Info().PageSize)
+	return used
 }
 
 // removeOld removes up to limit records that have a result: with oldest set, the oldest up to a
@@ -86,14 +97,12 @@ func (f *file) removeOld(oldest bool, limit int) (removed int, err error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	err = guarded(func() error {
-		return f.db.Update(func(t *bolt.Tx) error {
-			b := newBoltTx(t)
-			for _, id := range ids {
-				b.del(id)
-			}
-			return b.err
-		})
+	err = f.change(func(t *bolt.Tx) error {
+		b := newBoltTx(t)
+		for _, id := range ids {
+			b.del(id)
+		}
+		return b.err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("remove %d records: %w", len(ids), err)

@@ -1,7 +1,3 @@
-// Package lazy opens things when they are first needed, and only then: heap clients, watchers,
-// connections. At most one opening of a provider is under way at a time and every waiter gets its
-// result; what nobody has used for a while is closed; what failed to open is not tried again
-// before its back-off has passed. A value is never closed while somebody uses it.
 package lazy
 
 import (

@@ -1,6 +1,3 @@
-// Package policy holds what an operator allows for one directory: which names, which limits,
-// which ages, and the pure decisions that follow from them. Observing and acting share it, so
-// that what a metric or a dry run announces is what a real run removes.
 package policy
 
 import "github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -39,7 +36,7 @@ type Cache struct {
 
 	// Above it the least recently used entries go.
 	MaxBytes units.Bytes `yaml:"max_bytes"`
-	// Above it the least recently used entries go.
+	// Above it empty entries go first, and then the least recently used.
 	MaxEntries int64 `yaml:"max_entries"`
 	// Entries older than this go.
 	MaxAge units.Duration `yaml:"max_age"`
@@ -65,7 +62,7 @@ type Temp struct {
 
 	MaxAge      units.Duration `yaml:"max_age"`       // files older than this go
 	EmptyMaxAge units.Duration `yaml:"empty_max_age"` // empty files older than this go; else as max_age
-	MaxFiles    int64          `yaml:"max_files"`     // the oldest beyond this number go
+	MaxFiles    int64          `yaml:"max_files"`     // beyond this number empty files go first, and then the oldest
 	Every       units.Duration `yaml:"every"`         // also clean on this schedule, without an alert
 }
 

@@ -12,7 +12,7 @@ import (
 type Upload struct {
 	Common       `yaml:",inline"`
 	MaxFileBytes units.Bytes    `yaml:"max_file_bytes"` // a larger file goes
-	MaxBytes     units.Bytes    `yaml:"max_bytes"`      // the oldest beyond it go
+	MaxBytes     units.Bytes    `yaml:"max_bytes"`      // the oldest beyond it go, not counting what is due and only too young
 	MaxAge       units.Duration `yaml:"max_age"`        // files older than this go
 
 	// Absolute path of a folder that files are moved into in place of being removed, named by time, inode and their old name. It

@@ -89,11 +89,12 @@ func (m *Match) validate(key string, report func(key, format string, args ...any
 			report(key+".user", "%s", err)
 		}
 	}
-	m.validatePlace(key, report)
+	m.validateService(key, report)
 }
 
-// validatePlace checks the conditions on where a process runs.
-func (m *Match) validatePlace(key string, report func(key, format string, args ...any)) {
+// validateService checks the conditions on the service that a process is of: its cgroup, unit,
+// pidfile and port.
+func (m *Match) validateService(key string, report func(key, format string, args ...any)) {
 	switch {
 	case m.Cgroup == "":
 	case m.Cgroup == "/":

@@ -44,7 +44,7 @@ func TestConfigValidate(t *testing.T) {
 		`exclude.user: no user "no such user" on this host: write the name of one that exists (getent passwd shows them) or its number`)
 }
 
-func TestMatchPlaceValidate(t *testing.T) {
+func TestMatchServiceValidate(t *testing.T) {
 	f := func(m Match, want ...string) {
 		t.Helper()
 		var got []string

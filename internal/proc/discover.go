@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// keepPlace is how many refreshes in a row a group may be outside the top before it loses its
-// place to a larger one.
-const keepPlace = 10
+// keepShown is how many refreshes in a row a shown group may be outside the top before a larger one
+// is shown instead.
+const keepShown = 10
 
 // discovered returns the group of a process that no target takes, nil when its key cannot be
 // read.
@@ -57,8 +57,8 @@ func (t *Tracker) groupKey(p *process) (key string, ok bool) {
 	return p.name, true
 }
 
-// rank decides which groups are shown. A group keeps its place, even while its processes are
-// being restarted, until it has been outside the top for keepPlace refreshes.
+// rank decides which groups are shown. A group stays shown, even while its processes are being
+// restarted, until it has been outside the top for keepShown refreshes.
 func (t *Tracker) rank(ms int64) {
 	t.ranking = t.ranking[:0]
 	for key, g := range t.groups {
@@ -75,30 +75,40 @@ func (t *Tracker) rank(ms int64) {
 		}
 		return strings.Compare(a.name, b.name)
 	})
-	places := t.opts.Discover.Top
+	t.showLargest(t.opts.Discover.Top-t.hideOutranked(), ms)
+	t.sumOverflow()
+	slices.SortFunc(t.ranking, func(a, b *group) int { return strings.Compare(a.name, b.name) })
+}
+
+// hideOutranked hides the groups that have been outside the top for too long, and returns how many
+// are still shown.
+func (t *Tracker) hideOutranked() (shown int) {
 	for i, g := range t.ranking {
 		if i < t.opts.Discover.Top && g.members > 0 {
 			g.out = 0
 		} else if g.visible {
-			if g.out++; g.out >= keepPlace {
+			if g.out++; g.out >= keepShown {
 				g.visible = false
 				t.overflow.population++
 			}
 		}
 		if g.visible {
-			places--
+			shown++
 		}
 	}
-	for i := 0; i < len(t.ranking) && i < t.opts.Discover.Top && places > 0; i++ {
+	return shown
+}
+
+// showLargest shows the largest groups that are not shown yet, at most so many.
+func (t *Tracker) showLargest(most int, ms int64) {
+	for i := 0; i < len(t.ranking) && i < t.opts.Discover.Top && most > 0; i++ {
 		if g := t.ranking[i]; !g.visible && g.members > 0 {
 			g.visible = true
-			places--
+			most--
 			t.overflow.population++
 			t.locate(g, ms)
 		}
 	}
-	t.sumOverflow()
-	slices.SortFunc(t.ranking, func(a, b *group) int { return strings.Compare(a.name, b.name) })
 }
 
 // locate reads the cgroups of a group that has just come to be shown.

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"time"
@@ -39,7 +38,7 @@ type totals struct{ minor, major, user, system uint64 }
 
 // readEffort reads what is due of what a member does.
 func (t *Tracker) readEffort(p *process, ms int64) {
-	e := &p.effort
+	e := &p.slow.effort
 	if due(e.at, ms, effortEvery) {
 		t.readStat(p, ms)
 	}
@@ -59,7 +58,7 @@ func spread(last, ms int64, pid int32, every time.Duration) int64 {
 }
 
 func (t *Tracker) readStat(p *process, ms int64) {
-	e := &p.effort
+	e := &p.slow.effort
 	first := !e.known
 	e.at = spread(e.at, ms, p.pid, effortEvery)
 	s, err := t.r.stat(p.pid)
@@ -112,68 +111,4 @@ func (r *reader) countFDs(pid int32) int64 {
 		}
 	}
 	return n
-}
-
-// Proportional memory.
-const (
-	pssEvery   = time.Minute
-	pssShare   = 200 // a reading of smaps_rollup uses at most this part of the time
-	pssSaved   = 50 * time.Millisecond
-	pssLargest = 512 << 20      // resident bytes: reading a larger process would stall it (13 ms for each GB)
-	pssRollup  = "smaps_rollup" // never held open: the descriptor would keep the address space alive
-)
-
-// shares are the parts of the resident memory that are a process's own, by its last reading.
-type shares struct {
-	at          int64
-	known       bool
-	pss, unique float64 // of the resident memory
-}
-
-// readShares reads smaps_rollup of a member while the budget lasts.
-func (t *Tracker) readShares(p *process, ms int64) {
-	if p.shares == nil {
-		p.shares = new(shares)
-	}
-	if p.resident == 0 || p.resident > pssLargest || !due(p.shares.at, ms, pssEvery) || t.pssBudget <= 0 {
-		p.shares.known = p.shares.known && p.resident <= pssLargest
-		return
-	}
-	began := time.Now()
-	b, err := t.r.file(p.pid, pssRollup, longest)
-	t.pssBudget -= time.Since(began)
-	p.shares.at = ms
-	resident, pss, unique, ok := parseRollup(b)
-	if p.shares.known = err == nil && ok; p.shares.known {
-		p.shares.pss, p.shares.unique = float64(pss)/float64(resident), float64(unique)/float64(resident)
-	}
-}
-
-// saveShares adds the budget of the time since the last refresh.
-func (t *Tracker) saveShares(ms int64) {
-	if t.pssAt != 0 && ms > t.pssAt {
-		t.pssBudget += time.Duration(ms-t.pssAt) * time.Millisecond / pssShare
-	}
-	t.pssBudget, t.pssAt = min(t.pssBudget, pssSaved), ms
-}
-
-// parseRollup reads Rss, Pss and the private parts of smaps_rollup, in bytes.
-func parseRollup(b []byte) (resident, pss, unique int64, ok bool) {
-	var hasPss bool
-	for line := range bytes.Lines(b) {
-		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found {
-			continue
-		}
-		n, good := kilobytes(value)
-		switch string(name) {
-		case "Rss":
-			resident = n
-		case "Pss":
-			pss, hasPss = n, good
-		case "Private_Clean", "Private_Dirty", "Private_Hugetlb":
-			unique += n
-		}
-	}
-	return resident, pss, unique, hasPss && resident > 0 && pss <= resident && unique <= resident
 }

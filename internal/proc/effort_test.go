@@ -39,7 +39,7 @@ func TestEffort(t *testing.T) {
 	f.works(11, fresh, 20, 10, 100, 1, 1)
 	expect("and a new one", effortEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 6)
 	f.works(11, fresh+5, 9000, 9000, 9000, 9000, 9) // the number was given out again, unseen as yet
-	w.find(11).checkAt = never
+	w.find(11).review.at = never
 	expect("another process by its number", effortEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 6)
 	f.remove(10)
 	expect("one ended", effortEvery+relistEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 1)
@@ -178,7 +178,7 @@ func TestMillionShortLived(t *testing.T) {
 		ms += 1000
 		w.reconcile(ms)
 		for _, p := range w.procs {
-			if p.checkAt <= ms {
+			if p.review.at <= ms {
 				w.check(p, ms, 0) // there is no such file any more
 			}
 		}

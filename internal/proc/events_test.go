@@ -52,21 +52,57 @@ func TestEvents(t *testing.T) {
 			t.Errorf("counted for another: %+v", k)
 		}
 	}
-	e.Follow(nil)
+	told := marker(t, e)
+	e.Follow([]MemberOf{told.member})
 	before, _, _ := e.Take()
 	run("exit 3")
 	run("exit 0")
-	e.Follow([]MemberOf{{PID: os.Getpid(), Target: "other"}}) // without children
+	told.all()
+	e.Follow([]MemberOf{{PID: os.Getpid(), Target: "other"}, told.member}) // without children
 	run("exit 4")
-	e.Follow([]MemberOf{{PID: os.Getpid(), Target: "last", Children: true}})
+	told.all()
+	e.Follow([]MemberOf{{PID: os.Getpid(), Target: "last", Children: true}, told.member})
 	run("exit 0")
-	eventually(t, "the last", func() bool {
-		exits, _, _ = e.Take()
-		return exits[ExitKey{"last", "exit_0"}] == 1
-	})
-	if exits[ExitKey{"me", "exit_error"}] != before[ExitKey{"me", "exit_error"}] || exits[ExitKey{"other", "exit_error"}] != 0 {
-		t.Errorf("exits of nobody's children were counted: %v, before %v", exits, before)
+	told.all()
+	exits, _, _ = e.Take()
+	if got := exits[ExitKey{"last", "exit_0"}]; got != 1 {
+		t.Errorf("the last: %d exits, want 1", got)
 	}
+	if exits[ExitKey{"me", "exit_error"}] != before[ExitKey{"me", "exit_error"}] || exits[ExitKey{"other", "exit_error"}] != 0 {
+		t.Errorf("exits of children that are no members were counted: %v, before %v", exits, before)
+	}
+}
+
+// told is a shell whose children end on demand. The kernel tells of exits in their order, so that
+// all earlier ones have been read once one of these is counted.
+type told struct {
+	member MemberOf
+	all    func()
+}
+
+func marker(t *testing.T, e *Events) told {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "while read -r line; do (exit 7); done")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	key, ends := ExitKey{"marker", "exit_error"}, uint64(0)
+	return told{MemberOf{PID: cmd.Process.Pid, Target: key.Target, Children: true}, func() {
+		t.Helper()
+		ends++
+		if _, err := in.Write([]byte("end one\n")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the marker", func() bool {
+			exits, _, _ := e.Take()
+			return exits[key] == ends
+		})
+	}}
 }
 
 func TestExitReason(t *testing.T) {

@@ -172,7 +172,7 @@ func (s *selector) why(f *facts, v verdict) string {
 	case "listen_port":
 		return fmt.Sprintf("it does not listen on TCP port %d", s.port)
 	}
-	return "it is the exporter itself, which a target takes only by its name or place"
+	return "it is the exporter itself, which a target takes only by its program or service"
 }
 
 func (s *selector) whyNotPidfile(f *facts) string {

@@ -17,20 +17,21 @@ type group struct {
 
 	members       int
 	starts, exits uint64
+	restarts      restarts
 	population    uint64
 	totals        totals
 	shares        bool // PSS and USS are wanted
 
 	visible bool // of a discovered group: it is a target at present
 	out     int  // refreshes in a row outside the top
-	place   int  // in the published usages
+	usage   int  // index of what is published of it, that of the overflow where it is not shown
 
 	sum sums
 
-	v2, v1  string // cgroups that hold all members
-	dirty   bool   // the members or their cgroups changed since the pass that folded them
-	refold  bool   // the present pass folds them
-	folding bool   // v2 and v1 hold at least one member's
+	cgroupPaths      // that contain all members
+	dirty       bool // the members or their cgroups changed since the pass that folded them
+	refold      bool // the present pass folds them
+	folding     bool // they are those of at least one member
 }
 
 // sums are what one pass over the members adds up.
@@ -43,6 +44,8 @@ type sums struct {
 	noParts, noShares      bool
 	noEffort, noFDs        bool
 	oldest                 uint64 // clock ticks after boot
+	directOldest           uint64 // the same, of the members that are not children; 0 when there is none
+	directNewest           uint64 // and the start of their newest
 	err                    error
 }
 
@@ -64,7 +67,7 @@ func newTargetGroup(t Target) (*group, error) {
 }
 
 // direct returns whether the process is a member by its own properties. The exporter itself is
-// one only when it is asked for by its name: its arguments hold paths that an expression on
+// one only when it is asked for by its name: its arguments have paths that an expression on
 // command lines may well match.
 func (g *group) direct(f *facts, self int32) verdict {
 	if f.pid == self && !g.match.named() {
@@ -87,21 +90,28 @@ func (s *sums) add(p *process) {
 	s.resident += p.resident
 	s.anon += p.resident - p.shared
 	s.shared = max(s.shared, p.shared)
-	s.file += p.file
-	s.shmem += p.shmem
-	s.swap += p.swap
-	s.noParts = s.noParts || !p.hasParts
-	s.peak += max(p.peak, p.resident)
-	s.threads += int64(p.effort.threads)
-	s.fds += int64(max(p.effort.fds, 0))
-	s.noEffort = s.noEffort || !p.effort.known
-	s.noFDs = s.noFDs || p.effort.fds < 0 || p.effort.fdsAt == 0
-	if s.noShares = s.noShares || p.shares == nil || !p.shares.known; !s.noShares {
-		s.pss += p.shares.pss * float64(p.resident)
-		s.unique += p.shares.unique * float64(p.resident)
+	parts, effort, shares := &p.slow.parts, &p.slow.effort, p.slow.shares
+	s.file += parts.file
+	s.shmem += parts.shmem
+	s.swap += parts.swap
+	s.noParts = s.noParts || !parts.known
+	s.peak += max(parts.peak, p.resident)
+	s.threads += int64(effort.threads)
+	s.fds += int64(max(effort.fds, 0))
+	s.noEffort = s.noEffort || !effort.known
+	s.noFDs = s.noFDs || effort.fds < 0 || effort.fdsAt == 0
+	if s.noShares = s.noShares || shares == nil || !shares.known; !s.noShares {
+		s.pss += shares.pss * float64(p.resident)
+		s.unique += shares.unique * float64(p.resident)
 	}
 	if s.oldest == 0 || p.start < s.oldest {
 		s.oldest = p.start
+	}
+	if p.by != descended {
+		if s.directOldest == 0 || p.start < s.directOldest {
+			s.directOldest = p.start
+		}
+		s.directNewest = max(s.directNewest, p.start)
 	}
 }
 
@@ -122,37 +132,7 @@ func (s *sums) merge(o *sums) {
 	}
 }
 
-// fold takes a member's cgroups into those that hold all members.
-func (g *group) fold(p *process) {
-	if !g.folding {
-		g.v2, g.v1, g.folding = p.v2, p.v1, true
-		return
-	}
-	g.v2, g.v1 = commonCgroup(g.v2, p.v2), commonCgroup(g.v1, p.v1)
-}
-
-// commonCgroup returns the deepest cgroup that holds both; "" (not known) stays so.
-func commonCgroup(a, b string) string {
-	if a == b || a == "" {
-		return a
-	}
-	if b == "" {
-		return ""
-	}
-	end := 0 // length of the common path
-	for i := 0; ; i++ {
-		aEnds, bEnds := i == len(a) || a[i] == '/', i == len(b) || b[i] == '/'
-		if aEnds && bEnds {
-			end = i
-		}
-		if i == len(a) || i == len(b) || a[i] != b[i] {
-			break
-		}
-	}
-	return a[:max(end, 1)]
-}
-
-// targetName turns the key of a discovered group into a label value that a config could hold.
+// targetName turns the key of a discovered group into a label value that a config could have.
 func targetName(key string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {

@@ -66,7 +66,7 @@ func (l *lister) newestPID(r *reader) int64 {
 	if l.loadavg < 0 {
 		return -1
 	}
-	b, err := r.held(l.loadavg)
+	b, err := r.readHeld(l.loadavg)
 	if err != nil {
 		return -1
 	}

@@ -80,8 +80,8 @@ func TestExecKeepsTheDescriptor(t *testing.T) {
 	cmd, stdin := command(t, "sh", "-c", "read x; exec sleep 101.25")
 	w := watchChildren(t, `101\.25`)
 	p := w.join(cmd.Process.Pid)
-	fd, name := p.fd, p.name
-	if fd < 0 {
+	fd, name := p.statm, p.name
+	if fd == noStatm {
 		t.Fatal("no descriptor is held")
 	}
 	fmt.Fprintln(stdin)
@@ -91,8 +91,8 @@ func TestExecKeepsTheDescriptor(t *testing.T) {
 	})
 	p = w.member(cmd.Process.Pid)
 	u := w.usage("a")
-	if p.fd != fd || u.Resident == 0 || u.Err != nil || u.Exits != 0 {
-		t.Errorf("after exec from %s: descriptor %d, %+v, want the same descriptor %d and its memory", name, p.fd, u, fd)
+	if p.statm != fd || u.Resident == 0 || u.Err != nil || u.Exits != 0 {
+		t.Errorf("after exec from %s: descriptor %d, %+v, want the same descriptor %d and its memory", name, p.statm, u, fd)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestExitBetweenListingAndReading(t *testing.T) {
 			cmd, _ := command(t, "sleep", "103.25")
 			w := watchChildren(t, `103\.25`)
 			if !held {
-				w.opts.MaxHeld = -1
+				w.held.most = -1
 			}
 			w.tick(0)
 			w.member(cmd.Process.Pid)

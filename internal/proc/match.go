@@ -39,7 +39,7 @@ func compile(m Match) (*selector, error) {
 	return s, nil
 }
 
-// named reports whether the selector asks for a program or its place, not only for arguments or a
+// named reports whether the selector asks for a program or a service, not only for arguments or a
 // user.
 func (s *selector) named() bool {
 	return s.comm != "" || s.exe != "" || s.cgroup != "" || s.unit != "" || s.pidfile != "" || s.port != 0
@@ -59,12 +59,12 @@ func (s *selector) match(f *facts) verdict {
 		return verdict{condition: "comm"}
 	}
 	if s.pidfile != "" {
-		if ok, err := f.holds(s.pidfile); err != nil || !ok {
+		if ok, err := f.inPidfile(s.pidfile); err != nil || !ok {
 			return verdict{condition: "pidfile", err: err}
 		}
 	}
 	if s.cgroup != "" || s.unit != "" {
-		if v := s.place(f); !v.ok {
+		if v := s.inCgroup(f); !v.ok {
 			return v
 		}
 	}
@@ -94,8 +94,8 @@ func (s *selector) match(f *facts) verdict {
 	return verdict{ok: true}
 }
 
-// place asks the conditions on cgroups.
-func (s *selector) place(f *facts) verdict {
+// inCgroup asks the conditions on the cgroup and the unit.
+func (s *selector) inCgroup(f *facts) verdict {
 	v2, v1, err := f.cgroups()
 	if s.cgroup != "" && (err != nil || !within(v2, s.cgroup) && !within(v1, s.cgroup)) {
 		return verdict{condition: "cgroup", err: err}
@@ -120,7 +120,7 @@ type facts struct {
 	uidErr, pathErr  error
 	lineErr, lastErr error // lastErr: the latest of all that could not be read
 
-	v2, v1    string
+	cgroupPaths
 	hasGroups bool
 	groupErr  error
 	env       *environment

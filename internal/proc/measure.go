@@ -5,6 +5,12 @@ import (
 	"time"
 )
 
+const (
+	statusEvery = 5 * time.Second
+	statusIdle  = 30 * time.Second // for a process whose statm did not change
+	cgroupEvery = 30 * time.Second
+)
+
 // measure reads the memory of every member and adds it up by group. This is the hot path: one
 // pread for each process, and nothing is allocated.
 func (t *Tracker) measure(ms int64) {
@@ -18,7 +24,7 @@ func (t *Tracker) measure(ms int64) {
 		p := t.members[i]
 		if !t.read(p, ms) {
 			t.lister.ended = true
-			t.leave(p) // the last member takes its place
+			t.leave(p) // the last member moves to its index
 			continue
 		}
 		g := p.group
@@ -46,32 +52,32 @@ func (g *group) begin() {
 // read reads what is due of one member. It returns false when the process has ended. A reading
 // that failed otherwise is kept in the group's sums as their error.
 func (t *Tracker) read(p *process, ms int64) bool {
-	b, err := t.statm(p)
+	b, err := t.held.read(t.r, p.pid, &p.statm)
 	if err != nil {
 		if gone(err) {
-			p.dead, p.reaped, p.checkAt = true, true, never
+			p.die(reaped)
 			return false
 		}
-		t.unread(p, fmt.Errorf("statm of process %d: %w", p.pid, err))
+		p.failed(fmt.Errorf("statm of process %d: %w", p.pid, err))
 		return true
 	}
 	s, err := parseStatm(b)
 	if err != nil {
-		t.unread(p, fmt.Errorf("statm of process %d: %w", p.pid, err))
+		p.failed(fmt.Errorf("statm of process %d: %w", p.pid, err))
 		return true
 	}
 	if s.size == 0 { // no address space: a zombie
-		p.dead, p.checkAt = true, never
+		p.die(zombie)
 		return false
 	}
-	p.resident, p.shared = s.resident*t.page, min(s.shared, s.resident)*t.page
-	if t.partsDue(p, ms) && !t.readParts(p, ms) {
+	p.memory = memory{s.resident * t.page, min(s.shared, s.resident) * t.page}
+	if p.slow.parts.due(p.memory, ms) && !t.readParts(p, ms) {
 		return false
 	}
 	if p.group.discovered && !p.group.visible {
 		return true
 	}
-	if due(p.cgroupAt, ms, cgroupEvery) {
+	if due(p.slow.cgroups.at, ms, cgroupEvery) {
 		t.readCgroup(p, ms)
 	}
 	t.readEffort(p, ms)
@@ -81,27 +87,12 @@ func (t *Tracker) read(p *process, ms int64) bool {
 	return true
 }
 
-func (t *Tracker) unread(p *process, err error) {
-	p.resident, p.shared = 0, 0
+// failed keeps why the memory of a member could not be read.
+func (p *process) failed(err error) {
+	p.memory = memory{}
 	if p.group.sum.err == nil {
 		p.group.sum.err = err
 	}
-}
-
-// statm returns the text of PID/statm, from the held descriptor where there is one.
-func (t *Tracker) statm(p *process) ([]byte, error) {
-	if p.fd < 0 {
-		if t.held >= t.opts.MaxHeld {
-			return t.r.file(p.pid, "statm", firstRead)
-		}
-		fd, err := t.r.open(p.pid, "statm")
-		if err != nil {
-			return nil, err
-		}
-		p.fd = fd
-		t.held++
-	}
-	return t.r.held(p.fd)
 }
 
 // due reports whether something that was done at last is due again; a clock that was set back
@@ -110,47 +101,25 @@ func due(last, ms int64, every time.Duration) bool {
 	return last == 0 || ms-last >= every.Milliseconds() || ms < last
 }
 
-// partsDue says whether to read status. While statm does not change, neither do the parts.
-func (t *Tracker) partsDue(p *process, ms int64) bool {
+// due says whether to read status. While statm does not change, neither do the parts.
+func (p *parts) due(now memory, ms int64) bool {
 	every := statusIdle
-	if p.resident != p.partsResident || p.shared != p.partsShared {
+	if now != p.of {
 		every = statusEvery
 	}
-	return due(p.partsAt, ms, every)
+	return due(p.at, ms, every)
 }
 
 // readParts reads the parts of RSS and the swap. It returns false when the process has ended.
 func (t *Tracker) readParts(p *process, ms int64) bool {
 	s, err := t.r.status(p.pid)
 	if gone(err) {
-		p.dead, p.reaped, p.checkAt = true, true, never
+		p.die(reaped)
 		return false
 	}
-	p.partsAt, p.partsResident, p.partsShared = ms, p.resident, p.shared
-	p.hasParts = err == nil && s.hasParts
-	p.file, p.shmem, p.swap, p.peak = s.file, s.shmem, s.swap, s.peak
+	p.slow.parts = parts{
+		at: ms, of: p.memory, known: err == nil && s.hasParts,
+		file: s.file, shmem: s.shmem, swap: s.swap, peak: s.peak,
+	}
 	return true
-}
-
-// readCgroup reads in which cgroups the process is. A string that another member has is shared.
-func (t *Tracker) readCgroup(p *process, ms int64) {
-	p.cgroupAt = ms
-	b, err := t.r.file(p.pid, "cgroup", longest)
-	if err != nil {
-		b = nil
-	}
-	v2, v1 := parseCgroup(b)
-	if string(v2) == p.v2 && string(v1) == p.v1 {
-		return
-	}
-	g := p.group
-	p.v2, p.v1 = shared(v2, g.v2), shared(v1, g.v1)
-	g.dirty = true
-}
-
-func shared(b []byte, s string) string {
-	if string(b) == s {
-		return s
-	}
-	return string(b)
 }

@@ -47,7 +47,7 @@ func SignalNumber(name string) (int, error) {
 	return int(sig), nil
 }
 
-// Handle is one process that is held by a pidfd, so that what is sent through it reaches that
+// Handle is a pidfd that is held open of one process, so that what is sent through it reaches that
 // process or nobody. It belongs to one goroutine.
 type Handle struct {
 	member Member
@@ -99,7 +99,7 @@ func (h *Handle) identify() (exe string, err error) {
 	return string(path), nil
 }
 
-// Exe returns the program file as it was when the process was held.
+// Exe returns the program file as it was at Hold.
 func (h *Handle) Exe() string { return h.exe }
 
 // Handles reports whether the process has a handler for a signal, by SigCgt of its status.
@@ -123,7 +123,7 @@ func (h *Handle) Handles(signal int) (bool, error) {
 }
 
 // Signal sends a signal that may be sent, after looking again: the start time and the program are
-// those that were held, and the process handles the signal. What goes out goes through the pidfd,
+// those of Hold, and the process handles the signal. What goes out goes through the pidfd,
 // so a pid that was given out again in between cannot be hit. Errors are ErrNoSuchSignal,
 // ErrChanged, ErrNotHandled or the kernel's.
 func (h *Handle) Signal(name string) error {

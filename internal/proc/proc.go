@@ -1,7 +1,3 @@
-// Package proc observes the processes of the targets: which there are, which target each one
-// belongs to, and how much memory they hold. A process is identified by its pid together with
-// the inode of its /proc directory and its start time, never by the pid alone, and it belongs to
-// one target at most. What could not be read is absent, never 0.
 package proc
 
 import (
@@ -12,16 +8,10 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Overflow is the target that stands for all groups that discovery does not show.
 const Overflow = "_overflow"
-
-// mostHeld bounds the descriptors that are held open by default. The kernel keeps a page for
-// each of them.
-const mostHeld = 8192
 
 // ErrUnknownTarget says that a Tracker has no such target, or has not been refreshed yet.
 var ErrUnknownTarget = errors.New("unknown target")
@@ -47,11 +37,17 @@ type Options struct {
 // Usage is what one target's processes use, as of the last Refresh.
 type Usage struct {
 	Target     string
-	Discovered bool      // a group found by discovery, Overflow included
-	Processes  int       // live members; zombies do not count
-	Starts     uint64    // processes that joined since the Tracker's first listing
-	Exits      uint64    // processes that left
-	Oldest     time.Time // start of the oldest member; zero when there is none or it is not known
+	Discovered bool   // a group found by discovery, Overflow included
+	Processes  int    // live members; zombies do not count
+	Starts     uint64 // processes that joined since the Tracker's first listing
+	Exits      uint64 // processes that left
+
+	// Restarts is how often all members were replaced since the Tracker's first listing. Valid with
+	// HasRestarts: for a configured target, and for a discovered systemd unit or cgroup.
+	Restarts    uint64
+	HasRestarts bool
+
+	Oldest time.Time // start of the oldest member; zero when there is none or it is not known
 	// OldestTicks is that start in clock ticks after the boot: it stays when the clock is set.
 	OldestTicks uint64
 
@@ -128,13 +124,12 @@ type Tracker struct {
 	members      []*process
 	facts        facts
 	self         int32
-	held         int
+	held         held
 	listed       bool // a listing was taken before
 	resweep      bool // a process joined late: its children may have been overlooked
 	boot         time.Time
 	bootAt       int64
-	pssBudget    time.Duration // what readings of smaps_rollup may still take
-	pssAt        int64
+	pss          pssBudget
 	page         int64
 
 	mu     sync.RWMutex
@@ -142,12 +137,6 @@ type Tracker struct {
 	lists  []published
 	stats  Stats
 	err    error
-}
-
-// published is a Member with the place of its target in usages.
-type published struct {
-	usage int
-	Member
 }
 
 // New returns a Tracker that has read nothing yet.
@@ -163,7 +152,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t := &Tracker{
 		opts: o, dents: make([]byte, dirBuffer), groups: make(map[string]*group),
-		names: map[string]bool{Overflow: true}, interned: make(map[string]string), children: make(map[string]bool), page: int64(os.Getpagesize()),
+		held: held{most: o.MaxHeld}, names: map[string]bool{Overflow: true}, interned: make(map[string]string), children: make(map[string]bool), page: int64(os.Getpagesize()),
 	}
 	for _, name := range o.Reserved {
 		t.names[name] = true
@@ -190,18 +179,10 @@ func New(o Options) (*Tracker, error) {
 	return t, nil
 }
 
-func defaultHeld() int {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 256
-	}
-	return int(min(limit.Cur/2, mostHeld))
-}
-
 // Close closes all descriptors. The Tracker is not used after it.
 func (t *Tracker) Close() error {
 	for _, p := range t.members {
-		t.release(p)
+		t.held.release(&p.statm)
 	}
 	t.members, t.procs = nil, nil
 	t.lister.close()

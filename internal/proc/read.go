@@ -32,7 +32,7 @@ type reader struct {
 func newReader(root string) (*reader, error) {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open procfs %q: %w: write the place where it is mounted, such as --path.procfs=/proc", root, err)
+		return nil, fmt.Errorf("open procfs %q: %w: write where it is mounted, such as --path.procfs=/proc", root, err)
 	}
 	return &reader{root: fd, buf: make([]byte, firstRead)}, nil
 }
@@ -104,8 +104,8 @@ func (r *reader) file(pid int32, name string, limit int) ([]byte, error) {
 	}
 }
 
-// held reads a descriptor that stays open, from its beginning.
-func (r *reader) held(fd int) ([]byte, error) {
+// readHeld reads a descriptor that stays open, from its beginning.
+func (r *reader) readHeld(fd int) ([]byte, error) {
 	for {
 		n, err := unix.Pread(fd, r.buf, 0)
 		if err == unix.EINTR { // a plain Errno, compared as such: this is the hot path

@@ -70,7 +70,7 @@ func TestUsage(t *testing.T) {
 	w.tick(0)
 	page := int64(os.Getpagesize())
 	want := Usage{
-		Target: "db", Processes: 2, Oldest: epoch.Add(-time.Hour + 5*time.Second), OldestTicks: 500,
+		Target: "db", Processes: 2, HasRestarts: true, Oldest: epoch.Add(-time.Hour + 5*time.Second), OldestTicks: 500,
 		Resident: 850 * page, Anon: 240 * page, Used: (240 + 310) * page,
 		File: 610*page - 800<<10, Shmem: 800 << 10, Swap: 20 << 10, Parts: true, CgroupV2: "/", Population: 2,
 		Peak: 850 * page, Effort: Effort{Threads: 2, HasEffort: true},
@@ -433,7 +433,7 @@ func TestDiscover(t *testing.T) {
 		t.Errorf("overflow holds %q, want 13", got)
 	}
 	put(13, "small", 5000)
-	for range keepPlace - 1 {
+	for range keepShown - 1 {
 		w.tick(5 * time.Second)
 	}
 	expect("a larger one waits", "big=2 mid_2=2 sd_pam=1 _overflow=1")
@@ -442,18 +442,18 @@ func TestDiscover(t *testing.T) {
 	if got := w.usage(Overflow).Population; got != rest+2 {
 		t.Errorf("the rest changed %d times when one group came and one went, want 2", got-rest)
 	}
-	expect("and takes the place", "big=2 sd_pam=1 small=1 _overflow=2")
+	expect("and is shown instead", "big=2 sd_pam=1 small=1 _overflow=2")
 	f.remove(10)
 	f.remove(11)
 	w.tick(5 * time.Second)
-	expect("a group whose processes ended keeps its place", "big=0 sd_pam=1 small=1 _overflow=2")
+	expect("a group whose processes ended stays shown", "big=0 sd_pam=1 small=1 _overflow=2")
 	put(20, "big", 1000)
 	w.tick(5 * time.Second)
 	if u := w.usage("big"); u.Starts != 1 || u.Exits != 2 || u.Processes != 1 {
 		t.Errorf("restarted group: %+v, want 1 start and 2 exits", u)
 	}
 	f.remove(20)
-	for range keepPlace {
+	for range keepShown {
 		w.tick(5 * time.Second)
 	}
 	expect("and loses it in the end", "mid_2=2 sd_pam=1 small=1 _overflow=0")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 )
 
 const (
@@ -62,7 +63,7 @@ func (c *client) alerts(ctx context.Context) ([]alert.Alert, error) {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "spillway_exporter")
+	req.Header.Set("User-Agent", fetch.UserAgent())
 	if err := c.authenticate(req); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,3 @@
-// Package pull asks Alertmanagers for the alerts of this host, where none of them can call it. Its
-// invariant: whatever several members of one cluster answer, an alert is told once, and a member
-// that does not answer takes nothing away from what the others say.
 package pull
 
 import (

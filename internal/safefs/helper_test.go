@@ -62,7 +62,7 @@ func help(what, path string) error {
 		return err
 	case "rotate", "rotate compressed":
 		fmt.Println("ready")
-		_, _, err := rotateAll(context.Background(), RotateOptions{Dir: path, Compress: what == "rotate compressed"}, nil, nil)
+		_, _, err := rotateAll(context.Background(), path, RotateOptions{Compress: what == "rotate compressed"}, nil, nil)
 		return err
 	default:
 		err = fmt.Errorf("unknown helper %q", what)

@@ -57,7 +57,7 @@ func (r *Remover) openInto() (int, error) {
 	if r.into >= 0 {
 		return r.into, nil
 	}
-	fd, err := dirscan.OpenRoot(r.opts.Quarantine)
+	fd, err := r.opts.Roots.open(r.opts.Quarantine)
 	if err != nil {
 		return -1, err
 	}

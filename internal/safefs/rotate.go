@@ -18,27 +18,49 @@ const maxSerial = 1000
 
 // RotateOptions configure a Rotator. All but DryRun and Compress are required.
 type RotateOptions struct {
-	Dir      string // the root; it has passed CheckRoot
-	DryRun   bool   // everything but the effect
-	Compress bool   // copies are written with gzip
+	DryRun   bool // everything but the effect
+	Compress bool // copies are written with gzip
 	Now      time.Time
 	Oversize func(sizeBytes, allocatedBytes int64) bool // asked again when the log is held
-	Remover  *Remover                                   // of the same root, for what Compress replaces
+	Remover  *Remover                                   // of the root, for what Compress replaces; it looks at what is open too
+	ProcRoot string                                     // where the writers of a log are looked for; default the Remover's
 }
 
 // Rotator rotates the logs below one root, for one run. A log is the only kind of file that is
 // dealt with while somebody has it open; what holds instead is that not one byte leaves it before
 // a copy of it, synced, bears its final name, and that the file under that name is the copy.
 type Rotator struct {
-	opts RotateOptions
-	st   unix.Statx_t
+	opts    RotateOptions
+	st      unix.Statx_t
+	writers *descriptors // scanned when the first log is held
+	look    *OpenFiles
 
-	// beforeTruncate, for tests, is called when the copy is complete.
-	beforeTruncate func()
+	// For tests: beforeTruncate is called when the copy is complete, inWindow between the last look
+	// at a log and its cut to nothing.
+	beforeTruncate, inWindow func()
+}
+
+// Rotated is the result of one rotation or compression.
+type Rotated struct {
+	Name       string // the new name; "" in a dry run
+	FreedBytes int64  // blocks given back to the disk
+	LostBytes  int64  // written between the last look at the log and its cut, and in neither file
+	Private    bool   // the access list could not be kept, so only the owner may open the file
 }
 
 // NewRotator returns a Rotator for one run.
-func NewRotator(o RotateOptions) *Rotator { return &Rotator{opts: o} }
+func NewRotator(o RotateOptions) *Rotator {
+	r := &Rotator{opts: o}
+	if o.Remover != nil {
+		r.look = o.Remover.look
+	} else {
+		r.look = NewOpenFiles("")
+	}
+	if o.ProcRoot == "" {
+		r.opts.ProcRoot = r.look.procRoot
+	}
+	return r
+}
 
 // hold opens a log, makes sure that it is the one that the walk saw, and locks it against another
 // rotation. flags say how it is opened.
@@ -55,7 +77,7 @@ func (r *Rotator) hold(e *dirscan.Entry, flags int) (f *os.File, why Reason) {
 		return nil, Changed
 	case unix.ELOOP:
 		return nil, Symlink
-	case unix.ENXIO:
+	case unix.ENXIO, unix.EISDIR:
 		return nil, NotRegular
 	case unix.EWOULDBLOCK, unix.ETXTBSY:
 		return nil, InUse
@@ -122,7 +144,29 @@ func (r *Rotator) stillOversize(fd int) Reason {
 	return Removed
 }
 
-// foresee returns what the kernel would say to a new name beside the log that was just held and,
+// foreseeHold returns what hold would say to a log, and opens nothing.
+func (r *Rotator) foreseeHold(e *dirscan.Entry, rights uint32) Reason {
+	dirfd, name := e.Parent.FD(), append(append([]byte(nil), e.Name...), 0)
+	if why := r.check(dirfd, name, e.Ino, e.DevMajor, e.DevMinor); why != Removed {
+		return why
+	}
+	if err := mayOpen(dirfd, name, rights); err != nil {
+		return errorReason(err)
+	}
+	if r.look.now().locks(IdentityOf(e)) {
+		return InUse
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dirfd, string(e.Name), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return moveReason(err)
+	}
+	if !r.opts.Oversize(st.Size, st.Blocks*512) {
+		return Changed
+	}
+	return Removed
+}
+
+// foresee returns what the kernel would say to a new name alongside the log that was just looked at and,
 // for a copy, to giving it the log's owner.
 func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
@@ -137,15 +181,18 @@ func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 // Rename gives a log its rotated name during the Visit that found it. Its writer goes on writing
 // to it until it opens a new one: nothing is lost. name is the new name.
 func (r *Rotator) Rename(e *dirscan.Entry) (name string, why Reason) {
+	dirfd := e.Parent.FD()
+	if r.opts.DryRun {
+		if why := r.foreseeHold(e, unix.R_OK); why != Removed {
+			return "", why
+		}
+		return "", r.foresee(dirfd, false)
+	}
 	f, why := r.hold(e, unix.O_RDONLY)
 	if why != Removed {
 		return "", why
 	}
 	defer f.Close()
-	dirfd := e.Parent.FD()
-	if r.opts.DryRun {
-		return "", r.foresee(dirfd, false)
-	}
 	name, err := r.take(dirfd, string(e.Name), string(e.Name), false)
 	if err != nil {
 		return "", moveReason(err)
@@ -192,68 +239,70 @@ func moveReason(err error) Reason {
 	return errorReason(err)
 }
 
-// Compress replaces a rotated log, which was found earlier in the run and which nobody has open,
-// by its gzip file. freed is the difference of their blocks.
-func (r *Rotator) Compress(ctx context.Context, found Found) (freed int64, why Reason) {
-	dry := *r.opts.Remover
-	dry.opts.DryRun = true
-	_, why = dry.RemoveFound(found) // which it has to be in the end
-	r.opts.Remover.open = dry.open
-	if why != Removed || r.opts.DryRun {
-		return 0, why
-	}
-	root, err := dirscan.OpenRoot(r.opts.Dir)
+// Compress replaces a rotated log, which was found earlier in the run and which no one has open,
+// by its gzip file. One with large holes stays as it is: its zeros would only cost time.
+func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why Reason) {
+	root, err := r.opts.Remover.root()
 	if err != nil {
-		return 0, errorReason(err)
+		return out, errorReason(err)
 	}
-	defer unix.Close(root)
+	probe := *r.opts.Remover
+	probe.opts.DryRun, probe.probing = true, !r.opts.DryRun
+	_, why = probe.RemoveFound(found) // which it has to be in the end
+	if why == Removed && isSparse(found.Identity.SizeBytes, found.AllocatedBytes) {
+		why = Sparse
+	}
+	if why != Removed || r.opts.DryRun {
+		return out, why
+	}
 	dirfd, name := root, found.Path
 	if i := strings.LastIndexByte(found.Path, '/'); i >= 0 {
 		name = found.Path[i+1:]
 		if dirfd, err = dirscan.OpenBeneath(root, found.Path[:i]); err != nil {
-			return 0, pathReason(err)
+			return out, pathReason(err)
 		}
 		defer unix.Close(dirfd)
 	}
 	id := found.Identity
 	fd, errno := openAt(dirfd, append([]byte(name), 0), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC)
 	if errno != 0 {
-		return 0, moveReason(errno)
+		return out, moveReason(errno)
 	}
 	src := os.NewFile(uintptr(fd), name)
 	defer src.Close()
 	if why := r.check(fd, thisFD, id.Ino, id.DevMajor, id.DevMinor); why != Removed {
-		return 0, why
+		return out, why
 	}
 	return r.replace(ctx, dirfd, src, found, name)
 }
 
 // replace writes the gzip file of src, and removes src if it is still what it was when it was
 // found; else the gzip file goes again.
-func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Found, name string) (freed int64, why Reason) {
+func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Found, name string) (out Rotated, why Reason) {
 	rotated, ok := policy.ParseRotated([]byte(name))
 	if !ok {
-		return 0, NotRegular
+		return out, NotRegular
 	}
 	c, err := r.newCopy(dirfd, src, true)
 	if err != nil {
-		return 0, errorReason(err)
+		return out, errorReason(err)
 	}
 	defer c.close()
-	if err := c.add(ctx); err != nil {
-		return 0, errorReason(err)
+	if err := c.add(ctx, found.Identity.SizeBytes); err != nil {
+		return out, copyReason(err)
 	}
 	final := policy.RotatedName(string(rotated.Log), rotated.At, rotated.Serial, true)
 	if err := c.publish(func(temp string) (string, error) {
 		return final, unix.Renameat2(dirfd, temp, dirfd, final, unix.RENAME_NOREPLACE)
 	}); err != nil {
-		return 0, errorReason(err)
+		c.withdraw()
+		return out, copyReason(err)
 	}
 	src.Close() // else it is open, by us
 	was, why := r.opts.Remover.RemoveFound(found)
 	if why != Removed {
 		c.withdraw()
-		return 0, why
+		return out, why
 	}
-	return max(0, was-c.allocated()), Removed
+	return Rotated{Name: final, FreedBytes: max(0, was-c.allocated()), Private: c.private}, Removed
 }

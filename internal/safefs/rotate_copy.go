@@ -10,99 +10,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-const (
-	copyChunk = 4 << 20 // between two looks at the context
-	// maxSyncedTails bounds how often what was written meanwhile is copied and synced before the
-	// log is cut: a writer that is faster than the disk would else keep the rotation going for ever.
-	maxSyncedTails = 8
-	maxTails       = 64 // reads of what came after them
-	tailBuffer     = 64 << 10
-)
+const copyChunk = 4 << 20 // between two looks at the context and at the free space
 
 var (
 	// errNotOurs says that the name of the copy does not mean the copy: somebody has exchanged it.
 	errNotOurs = errors.New("the copy was exchanged")
 	// errCut says that somebody else has cut the log meanwhile: what is in it now was not copied.
 	errCut = errors.New("the log was cut by somebody else")
+	// errBusy says that the log grew whenever it was about to be cut.
+	errBusy = errors.New("the log never stopped growing")
+	// errSparse says that the copy takes much more of the disk than the log: its file system does
+	// not say where the holes are.
+	errSparse = errors.New("the log has holes that cannot be found")
 )
-
-// CopyTruncate rotates a log during the Visit that found it while its writer keeps it open: a copy
-// is written beside it, synced and named; what was written meanwhile is added; then the log is cut
-// to nothing. Until the cut every line stands in the log, so a kill loses none and may leave a
-// copy of some. What is written between the last read and the cut, a few microseconds, is lost,
-// and a line that is being written then is torn: the price of a writer that knows nothing of it. freed is the difference of the blocks.
-func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (name string, freed int64, why Reason) {
-	log, why := r.hold(e, unix.O_RDWR)
-	if why != Removed {
-		return "", 0, why
-	}
-	defer log.Close()
-	dirfd := e.Parent.FD()
-	if r.opts.DryRun {
-		return "", 0, r.foresee(dirfd, true)
-	}
-	c, err := r.newCopy(dirfd, log, r.opts.Compress)
-	if err != nil {
-		return "", 0, errorReason(err)
-	}
-	defer c.close()
-	if err := c.add(ctx); err != nil {
-		return "", 0, copyReason(err)
-	}
-	if err := c.publish(func(temp string) (string, error) { return r.take(dirfd, temp, string(e.Name), r.opts.Compress) }); err != nil {
-		return "", 0, copyReason(err)
-	}
-	before := allocatedOf(log)
-	if err := r.cut(ctx, c); err != nil {
-		return c.name, 0, copyReason(err)
-	}
-	return c.name, max(0, before-c.allocated()), Removed
-}
-
-// cut adds what was written since the copy, and cuts the log right after a read that found nothing
-// more.
-func (r *Rotator) cut(ctx context.Context, c *logCopy) error {
-	for range maxSyncedTails {
-		n := c.copied
-		if err := c.add(ctx); err != nil {
-			return err
-		}
-		if c.copied == n {
-			break
-		}
-		if err := unix.Fdatasync(int(c.dst.Fd())); err != nil {
-			return fmt.Errorf("sync the copy: %w", err)
-		}
-	}
-	if r.beforeTruncate != nil {
-		r.beforeTruncate()
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(c.src.Fd()), &st); err != nil {
-		return err
-	}
-	if st.Size < c.copied {
-		return errCut
-	}
-	// Until a read finds nothing: what comes between that read and the cut is lost.
-	for range maxTails {
-		n, err := c.tail()
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-	}
-	if err := unix.Ftruncate(int(c.src.Fd()), 0); err != nil {
-		return fmt.Errorf("truncate the log: %w", err)
-	}
-	return nil
-}
 
 func copyReason(err error) Reason {
 	switch {
@@ -110,32 +33,44 @@ func copyReason(err error) Reason {
 		return Stopped
 	case errors.Is(err, errNotOurs), errors.Is(err, errCut):
 		return Changed
+	case errors.Is(err, errBusy):
+		return Busy
+	case errors.Is(err, errSparse):
+		return Sparse
 	}
 	return errorReason(err)
 }
 
-// logCopy is a copy of a log that is being written.
+// logCopy is a copy of a log that may be written meanwhile.
 type logCopy struct {
 	dirfd    int
 	src, dst *os.File
 	temp     string
 	name     string // its final name; "" while it has the temporary one
 	zip      *gzip.Writer
-	stored   *gzip.Writer // for the tails: quick rather than small
-	buf      []byte
-	begun    bool  // a first member was written, if only an empty one
-	copied   int64 // offset in src
+	begun    bool // a first member was written, if only an empty one
+	private  bool // the access list could not be kept
+
+	most   int64 // blocks, in bytes, that the copy of a sparse log may take; 0 = what there are
+	start  int64 // offset in src: the hole before it is not copied
+	copied int64 // offset in src
+	// kept is an offset in src up to which the copy can be taken back, and keptSize its size then.
+	kept, keptSize int64
+
 	mode     uint32
 	ino, dev uint64
 }
 
-// newCopy makes an empty file beside a log, with its owner, that nobody else can open yet.
+// newCopy makes an empty file alongside a log, with its owner, that only the owner can open yet.
 func (r *Rotator) newCopy(dirfd int, src *os.File, compressed bool) (*logCopy, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
 		return nil, err
 	}
 	c := &logCopy{dirfd: dirfd, src: src, temp: policy.RotationTemp(st.Ino, os.Getpid()), mode: st.Mode & 0o777}
+	if isSparse(st.Size, st.Blocks*512) {
+		c.most = 2*st.Blocks*512 + maxCatchUp
+	}
 	fd, err := unix.Openat(dirfd, c.temp, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
@@ -148,14 +83,11 @@ func (r *Rotator) newCopy(dirfd int, src *os.File, compressed bool) (*logCopy, e
 	c.ino, c.dev = own.Ino, own.Dev
 	// What a writer that does not append has left before its place is not there: a hole.
 	if start, seekErr := unix.Seek(int(src.Fd()), 0, unix.SEEK_DATA); err == nil && seekErr == nil {
-		c.copied = start
+		c.start, c.copied = start, start
 	}
 	if err == nil && compressed {
-		if c.zip, err = gzip.NewWriterLevel(c.dst, gzip.BestSpeed); err == nil {
-			c.stored, err = gzip.NewWriterLevel(c.dst, gzip.NoCompression)
-		}
+		c.zip, err = gzip.NewWriterLevel(c.dst, gzip.BestSpeed)
 	}
-	c.buf = make([]byte, tailBuffer)
 	if err != nil {
 		c.close()
 		return nil, err
@@ -163,62 +95,122 @@ func (r *Rotator) newCopy(dirfd int, src *os.File, compressed bool) (*logCopy, e
 	return c, nil
 }
 
-// add copies what the log has gained. Each call makes a gzip member of its own; a reader of gzip
-// files sees them as one.
-func (c *logCopy) add(ctx context.Context) error {
-	if _, err := c.src.Seek(c.copied, io.SeekStart); err != nil {
-		return err
+// add copies what the log has up to an offset that it has reached. Holes stay holes. Each call
+// makes a gzip member of its own; a reader of gzip files sees them as one.
+func (c *logCopy) add(ctx context.Context, until int64) error {
+	if c.begun && until <= c.copied {
+		return nil
 	}
+	c.begun = true
 	var to io.Writer = c.dst
 	if c.zip != nil {
 		c.zip.Reset(c.dst)
 		to = c.zip
 	}
-	before := c.copied
-	for {
+	for c.copied < until {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := io.CopyN(to, c.src, copyChunk)
-		c.copied += n
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		if err := c.step(to, until); err != nil {
 			return fmt.Errorf("copy the log: %w", err)
 		}
 	}
-	if c.zip == nil || c.begun && c.copied == before {
+	if c.zip == nil {
 		return nil
 	}
-	c.begun = true
 	return c.zip.Close()
 }
 
-// tail copies once what the log has gained, with as few calls as can be.
-func (c *logCopy) tail() (n int, err error) {
-	n, err = unix.Pread(int(c.src.Fd()), c.buf, c.copied)
-	if err != nil || n <= 0 {
-		return 0, err
+// step copies a chunk, or passes over a hole.
+func (c *logCopy) step(to io.Writer, until int64) error {
+	data, end, err := nextData(c.src, c.copied, until)
+	if err != nil {
+		return err
 	}
-	if c.zip == nil {
-		_, err = c.dst.Write(c.buf[:n])
-	} else {
-		c.stored.Reset(c.dst)
-		_, err = c.stored.Write(c.buf[:n])
-		err = errors.Join(err, c.stored.Close())
+	if data > c.copied {
+		return c.hole(to, data-c.copied)
 	}
-	c.copied += int64(n)
-	return n, err
+	n := min(end-c.copied, copyChunk)
+	if err := c.checkSize(n); err != nil {
+		return err
+	}
+	if _, err := c.src.Seek(c.copied, io.SeekStart); err != nil {
+		return err
+	}
+	n, err = io.CopyN(to, c.src, n)
+	c.copied += n
+	if errors.Is(err, io.EOF) {
+		return errCut
+	}
+	return err
 }
 
-// publish syncs the copy, gives it its final name by rename, and syncs the folder. From then on it
-// stays when it is closed.
+// checkSize says whether the copy may grow by so many bytes.
+func (c *logCopy) checkSize(n int64) error {
+	if c.most > 0 && c.allocated() > c.most {
+		if err := c.sync(); err != nil { // a file system that compresses does it only now
+			return err
+		}
+		if c.allocated() > c.most {
+			return errSparse
+		}
+	}
+	return checkRoom(c.dirfd, n)
+}
+
+// hole leaves a hole in the copy; in a gzip file it takes zeros, a chunk at a time.
+func (c *logCopy) hole(to io.Writer, n int64) error {
+	if c.zip != nil {
+		n, err := io.CopyN(to, zeros{}, min(n, copyChunk))
+		c.copied += n
+		return err
+	}
+	size, err := c.dst.Seek(n, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	c.copied += n
+	return unix.Ftruncate(int(c.dst.Fd()), size)
+}
+
+// keep remembers where the copy stands, for back.
+func (c *logCopy) keep() error {
+	size, err := c.dst.Seek(0, io.SeekCurrent)
+	c.kept, c.keptSize = c.copied, size
+	return err
+}
+
+// back takes away what was added since keep.
+func (c *logCopy) back() error {
+	if c.copied == c.kept {
+		return nil
+	}
+	if err := unix.Ftruncate(int(c.dst.Fd()), c.keptSize); err != nil {
+		return fmt.Errorf("shorten the copy: %w", err)
+	}
+	if _, err := c.dst.Seek(c.keptSize, io.SeekStart); err != nil {
+		return err
+	}
+	c.copied = c.kept
+	return c.sync()
+}
+
+func (c *logCopy) sync() error {
+	if err := unix.Fdatasync(int(c.dst.Fd())); err != nil {
+		return fmt.Errorf("sync the copy: %w", err)
+	}
+	return nil
+}
+
+// publish gives the copy the access of the log, syncs it, gives it its final name by rename, and
+// syncs the folder. From then on it stays when it is closed.
 func (c *logCopy) publish(rename func(temp string) (string, error)) error {
 	fd := int(c.dst.Fd())
-	if err := unix.Fchmod(fd, c.mode); err != nil {
+	private, err := keepAccess(fd, int(c.src.Fd()), c.mode)
+	if err != nil {
 		return fmt.Errorf("set the mode of the copy: %w", err)
 	}
+	c.private = private
 	if err := unix.Fsync(fd); err != nil {
 		return fmt.Errorf("sync the copy: %w", err)
 	}

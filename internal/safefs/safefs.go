@@ -1,12 +1,9 @@
-// Package safefs is the only part of the project that removes, moves or truncates files of
-// others. A file goes only when all of this holds, checked in this order: it is a regular file
-// found by a walk that never left the root, it has one link (or more are allowed), it is older
-// than the floor, nobody has it open, and it is what it was when it was judged. Whatever is in
-// doubt stays and is counted with its reason.
 package safefs
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -31,6 +28,13 @@ const (
 	Mount      Reason = "mount"
 	Future     Reason = "future"
 	Stopped    Reason = "stopped" // the run was told to end in the middle of a copy
+	// Busy says that a log was never still for long enough to be cut without losing a line.
+	Busy Reason = "busy"
+	// NotAppending says that a writer of the log does not append (O_APPEND): after a cut it would
+	// go on at its old place, behind a hole.
+	NotAppending Reason = "not_appending"
+	// Sparse says that a rotated log stays uncompressed because of its large holes.
+	Sparse Reason = "sparse"
 	// NoLease says that nobody could tell whether the file is open: a lease was refused, and there
 	// are processes of the file's owner that this user may not look into. CAP_LEASE helps.
 	NoLease Reason = "error_no_lease"
@@ -50,15 +54,16 @@ const futureSlack = 2 * time.Second
 // Options configure a Remover. Dir and Now are required.
 type Options struct {
 	Dir         string                     // the root; it has passed CheckRoot
-	DryRun      bool                       // everything but the effect
+	Roots       *Roots                     // what the root and the quarantine must be; nil: not compared
+	DryRun      bool                       // everything but the effect; no file is opened
 	RemoveLinks bool                       // files with several hard links too
 	MinAge      time.Duration              // floor
 	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                       // move into a private folder and look again first
 	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
 	Now         time.Time
-	ProcRoot    string // for the scan of open descriptors where leases are not to be had; default /proc
-	NoInUse     bool   // benchmarks only: leave out the in-use check
+	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
+	NoInUse     bool       // benchmarks only: leave out the in-use check
 }
 
 // Identity is what must not change between the judgement and the removal.
@@ -77,12 +82,14 @@ func IdentityOf(e *dirscan.Entry) Identity {
 // Remover removes files below one root, one at a time, for one run.
 type Remover struct {
 	opts       Options
-	open       *openFiles // scanned when the first lease is not to be had
-	quarantine int        // descriptor of the private folder; -1 until it is needed
-	into       int        // descriptor of Options.Quarantine; -1 until it is needed
+	look       *OpenFiles
+	rootFD     int // descriptor of the root; -1 until it is needed
+	quarantine int // descriptor of the private folder; -1 until it is needed
+	into       int // descriptor of Options.Quarantine; -1 until it is needed
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
+	probing    bool   // in a dry run that belongs to a real one: files are opened
 	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
@@ -92,19 +99,33 @@ func NewRemover(o Options) *Remover {
 	if o.AgeNs == nil {
 		o.AgeNs = (*dirscan.Entry).NewestNs
 	}
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
+	if o.Open == nil {
+		o.Open = NewOpenFiles("")
 	}
-	return &Remover{opts: o, quarantine: -1, into: -1}
+	return &Remover{opts: o, look: o.Open, rootFD: -1, quarantine: -1, into: -1}
 }
 
 // Close closes what the run held open.
 func (r *Remover) Close() {
-	for _, fd := range []int{r.quarantine, r.into} {
+	for _, fd := range []int{r.rootFD, r.quarantine, r.into} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
+}
+
+// Scan walks the root of the run. Its Dir need not be set.
+func (r *Remover) Scan(ctx context.Context, o dirscan.Options) (dirscan.Result, error) {
+	root, err := r.root()
+	if err != nil {
+		return dirscan.Result{}, err
+	}
+	fd, err := dirscan.OpenBeneath(root, ".") // a listing of its own
+	if err != nil {
+		return dirscan.Result{}, fmt.Errorf("open %s again: %w", r.opts.Dir, err)
+	}
+	o.Dir = r.opts.Dir
+	return dirscan.ScanFD(ctx, fd, o)
 }
 
 const statMask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_NLINK | unix.STATX_UID
@@ -171,11 +192,10 @@ func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
 	if f.why != Removed {
 		return 0, f.why
 	}
-	root, err := dirscan.OpenRoot(r.opts.Dir)
+	root, err := r.root()
 	if err != nil {
 		return 0, errorReason(err)
 	}
-	defer unix.Close(root)
 	dir, name := root, f.Path
 	if i := strings.LastIndexByte(f.Path, '/'); i >= 0 {
 		name = f.Path[i+1:]
@@ -206,6 +226,9 @@ func pathReason(err error) Reason {
 // remove makes the checks on the file itself and, outside a dry run, removes it. dirfd is the
 // folder that r.name lies in.
 func (r *Remover) remove(dirfd int, id Identity) Reason {
+	if r.opts.DryRun && !r.probing {
+		return r.foresee(dirfd, id)
+	}
 	fd := -1
 	if !r.opts.NoInUse {
 		held, why := r.hold(dirfd, id)
@@ -219,7 +242,7 @@ func (r *Remover) remove(dirfd int, id Identity) Reason {
 		return why
 	}
 	if r.opts.DryRun {
-		return r.foresee(dirfd)
+		return r.foreseeUnlink(dirfd)
 	}
 	if fd >= 0 && r.broken(fd) {
 		return InUse

@@ -463,6 +463,40 @@ func TestOpenFilesScan(t *testing.T) {
 	}
 }
 
+// TestLocksScan: who waits for a lock, or has locked a part, has the file open too.
+func TestLocksScan(t *testing.T) {
+	root := tempDir(t)
+	os.MkdirAll(root+"/1", 0o755)
+	os.WriteFile(root+"/locks", []byte("1: FLOCK  ADVISORY  WRITE 708 fe:00:11 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 709 fe:00:11 0 EOF\n"+
+		"2: LEASE  ACTIVE    READ 710 fe:00:12 0 EOF\n3: POSIX  ADVISORY  READ 711 fe:00:13 128 128\n4: OFDLCK ADVISORY  WRITE -1 00:1a:14 0 EOF\n5: POSIX  ADVISORY  READ 711 <none>:0 0 EOF\n"), 0o644)
+	o := scanOpenFiles(root)
+	for _, tt := range []struct {
+		id           Identity
+		locked, used bool
+	}{
+		{Identity{Ino: 11, DevMajor: 0xfe}, true, true},
+		{Identity{Ino: 12, DevMajor: 0xfe}, true, true},
+		{Identity{Ino: 13, DevMajor: 0xfe}, false, true},
+		{Identity{Ino: 14, DevMinor: 0x1a}, false, true},
+		{Identity{Ino: 11, DevMinor: 0x1a}, false, false},
+	} {
+		if o.locks(tt.id) != tt.locked || o.used(tt.id) != tt.used {
+			t.Errorf("%+v: locked %v, used %v; want %v and %v", tt.id, o.locks(tt.id), o.used(tt.id), tt.locked, tt.used)
+		}
+	}
+}
+
+func FuzzLockLine(f *testing.F) {
+	f.Add([]byte("4: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"))
+	f.Add([]byte("4: -> POSIX  ADVISORY  READ -1 <none>:0 0 EOF"))
+	f.Add([]byte(""))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if kind, id, ok := parseLockLine(line); ok && (id.ino == 0 || kind == "") {
+			t.Errorf("%q gives inode %d, kind %q", line, id.ino, kind)
+		}
+	})
+}
+
 func FuzzMapsLine(f *testing.F) {
 	f.Add([]byte("7f0-7f1 r--p 00000000 fe:00 1234  /usr/lib/libc.so"))
 	f.Add([]byte(""))

@@ -20,7 +20,7 @@ import (
 // taken meanwhile it stays in the private folder and is reported by Leftovers.
 func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
 	if r.quarantine < 0 {
-		fd, err := openQuarantine(r.opts.Dir)
+		fd, err := r.openQuarantine()
 		if err != nil {
 			return errorReason(err)
 		}
@@ -54,7 +54,7 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	if r.opts.DryRun {
 		return 0, 0, nil
 	}
-	fd, err := findQuarantine(r.opts.Dir)
+	fd, err := r.findQuarantine()
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -63,7 +63,7 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	}
 	once := *r
 	once.opts.Strict = false
-	defer func() { r.open, r.name = once.open, once.name }()
+	defer func() { r.name = once.name }()
 	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.QuarantineName), Visit: func(e *dirscan.Entry) error {
 		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
 			return nil
@@ -82,30 +82,28 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 }
 
 // openQuarantine opens the private folder of a root and makes it where it does not exist.
-func openQuarantine(dir string) (int, error) {
-	fd, err := findQuarantine(dir)
+func (r *Remover) openQuarantine() (int, error) {
+	fd, err := r.findQuarantine()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fd, err
 	}
-	root, err := dirscan.OpenRoot(dir)
+	root, err := r.root()
 	if err != nil {
 		return -1, err
 	}
 	err = unix.Mkdirat(root, policy.QuarantineName, 0o700)
-	unix.Close(root)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err
 	}
-	return findQuarantine(dir)
+	return r.findQuarantine()
 }
 
 // findQuarantine opens the private folder of a root. One that others own or may enter is refused.
-func findQuarantine(dir string) (int, error) {
-	root, err := dirscan.OpenRoot(dir)
+func (r *Remover) findQuarantine() (int, error) {
+	root, err := r.root()
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(root)
 	fd, err := dirscan.OpenBeneath(root, policy.QuarantineName)
 	if err != nil {
 		return -1, err

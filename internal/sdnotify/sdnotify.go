@@ -1,6 +1,3 @@
-// Package sdnotify tells the service manager how the process fares: sd_notify(3). A message is one
-// datagram with a deadline, so that a manager that does not listen never holds up the exporter.
-// Without a manager every call does nothing.
 package sdnotify
 
 import (

@@ -1,7 +1,3 @@
-// Package series holds what was sampled: one bounded, lock-protected store of the newest value
-// of every series and, for those that ask for it, rings of the recent past. A scrape, the page
-// and the judge read this memory and nothing else. A value that could not be read is not in the
-// store: absent is never 0.
 package series
 
 // MaxLabels is the largest number of labels that a Desc may have.

@@ -1,6 +1,3 @@
-// Package units holds the three quantities that an operator writes in a config: sizes,
-// durations and ratios. A value that cannot be read exactly is an error that shows the
-// accepted forms; it is never rounded to something near and never becomes 0.
 package units
 
 import (

@@ -1,6 +1,3 @@
-// Package watch tells others when the memory level of a target changes: a POST, a line in the log,
-// or a command. Its invariant: who observes never waits for who is told. Of several changes of a
-// target that a slow watcher has not been told yet, it is told the newest only.
 package watch
 
 import (

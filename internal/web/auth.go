@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,24 +57,54 @@ type denied struct {
 	msg  string
 }
 
+// forwardingHeaders are what proxies add to a request, in canonical form, in addition to those that begin as
+// forwardingPrefixes do. A proxy that adds none is not recognized: that is why mode enforce wants
+// more than a peer on this host.
+var (
+	forwardingHeaders = []string{
+		"Forwarded", "Forwarded-For", "X-Original-Forwarded-For", "Via", "Proxy-Connection",
+		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "Client-Ip", "True-Client-Ip",
+		"X-Original-Host", "X-Original-Url", "X-Original-Uri", "X-Rewrite-Url", "X-Scheme", "X-Varnish", "X-Arr-Log-Id", "X-Appengine-User-Ip",
+		"Fastly-Client-Ip", "Fly-Client-Ip", "Akamai-Origin-Hop", "Cdn-Loop",
+	}
+	forwardingPrefixes = []string{"X-Forwarded", "X-Envoy-", "X-Azure-", "Cf-", "Fly-Forwarded"}
+)
+
+// proxyHeader returns a header that a proxy has added, and "" when there is none.
+func proxyHeader(h http.Header) string {
+	for _, name := range forwardingHeaders {
+		if len(h[name]) > 0 {
+			return name
+		}
+	}
+	for name := range h {
+		if slices.ContainsFunc(forwardingPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return name
+		}
+	}
+	return ""
+}
+
 // mayChange decides whether a request may use an endpoint that changes something.
 func (s *server) mayChange(r *http.Request) *denied {
 	if d := foreignOrigin(r); d != nil {
 		return d
 	}
-	if s.ListenerAuth {
+	if s.Authenticated != nil && s.Authenticated(r) {
 		return nil
 	}
-	if path := s.TokenFile(); path != "" {
-		return s.checkToken(r, path)
+	access := s.Access()
+	if access.TokenFile != "" {
+		return s.checkToken(r, access.TokenFile)
+	}
+	if !access.TrustLoopback {
+		return &denied{http.StatusForbidden, "in mode enforce callers must prove who they are, on this host too: write webhook: {token_file: ...} and send Authorization: Bearer, or protect the listener with --web.config.file; trust_loopback: true trusts every process on this host"}
 	}
 	if !isLoopback(r.RemoteAddr) {
 		return &denied{http.StatusForbidden, "only callers on this host may change something: configure webhook: {token_file: ...} and send Authorization: Bearer, or protect the listener with --web.config.file"}
 	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
-		if r.Header.Get(name) != "" { // the caller is not the peer
-			return &denied{http.StatusForbidden, fmt.Sprintf("a proxy on this host passes this on (%s): configure webhook: {token_file: ...} and send Authorization: Bearer", name)}
-		}
+	if name := proxyHeader(r.Header); name != "" { // the caller is not the peer
+		return &denied{http.StatusForbidden, fmt.Sprintf("a proxy on this host passes this on (%s): configure webhook: {token_file: ...} and send Authorization: Bearer", name)}
 	}
 	if host := hostOnly(r.Host); host != "localhost" && net.ParseIP(host) == nil {
 		return &denied{http.StatusForbidden, fmt.Sprintf("the Host %q is not an address of this host: call it by 127.0.0.1 or localhost", r.Host)}
@@ -125,6 +156,20 @@ func hostOnly(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
+// refuses answers a request that may not change anything, and reports whether it did. It is asked
+// again when the body has arrived, which takes its time: a reload may want more by then.
+func (s *server) refuses(w http.ResponseWriter, r *http.Request) bool {
+	d := s.mayChange(r)
+	if d == nil {
+		return false
+	}
+	if d.code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="spillway"`)
+	}
+	fail(w, d.code, "%s", d.msg)
+	return true
+}
+
 // admit makes the checks that all changing endpoints share, in this order: method, who calls,
 // rate, type. It answers and returns false when one fails. release must be called.
 func (s *server) admit(w http.ResponseWriter, r *http.Request, wantJSON bool) (release func(), ok bool) {
@@ -133,11 +178,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, wantJSON bool) (r
 		fail(w, http.StatusMethodNotAllowed, "%s is not possible here: use POST", r.Method)
 		return nil, false
 	}
-	if d := s.mayChange(r); d != nil {
-		if d.code == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="spillway"`)
-		}
-		fail(w, d.code, "%s", d.msg)
+	if s.refuses(w, r) {
 		return nil, false
 	}
 	if !s.limiter.AllowN(s.Now(), 1) {

@@ -338,7 +338,9 @@ func TestBrowserLive(t *testing.T) {
 	s := httptest.NewServer(w.handler())
 	defer func() { s.CloseClientConnections(); s.Close() }()
 	p := open(browser(t), t, s.URL+"/", look(1240, "light")...)
-	p.run(chromedp.Poll(`document.getElementById("live").textContent.includes("live")`, nil), chromedp.Click("summary"))
+	const focus = `document.activeElement.tagName + " " + document.activeElement.innerText.trim()`
+	var at, then string
+	p.run(chromedp.Poll(`document.getElementById("live").textContent.includes("live")`, nil), chromedp.Click("summary"), chromedp.Focus("summary"), chromedp.Evaluate(focus, &at))
 	var before string
 	p.run(chromedp.Text(".card .level", &before, chromedp.ByQuery))
 	if before != "normal" {
@@ -357,7 +359,10 @@ func TestBrowserLive(t *testing.T) {
 	})
 	p.run(chromedp.Poll(`document.querySelector(".card .level").textContent == "emergency"`, nil))
 	var opened bool
-	p.run(chromedp.Evaluate(`document.querySelector("details").open`, &opened))
+	p.run(chromedp.Evaluate(`document.querySelector("details").open`, &opened), chromedp.Evaluate(focus, &then))
+	if then != at || strings.HasPrefix(then, "BODY") {
+		t.Errorf("the update moved the keyboard from %q to %q", at, then)
+	}
 	if !opened {
 		t.Error("what the reader opened was closed by the update")
 	}

@@ -59,6 +59,9 @@ func (s *server) handleWebhook(w http.ResponseWriter, r *http.Request) {
 		s.badBody(w, err)
 		return
 	}
+	if s.refuses(w, r) {
+		return
+	}
 	batch.Host = r.Host
 	dispositions, err := s.Submit(r.Context(), batch)
 	if err != nil {
@@ -115,6 +118,9 @@ func (s *server) run(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fail(w, http.StatusBadRequest, `%s: send {"target": "...", "playbook": "..."} or {"target": "...", "action": "..."}, with "dry_run": true to change nothing`, err)
+		return
+	}
+	if s.refuses(w, r) {
 		return
 	}
 	id, err := s.RunNow(r.Context(), req)

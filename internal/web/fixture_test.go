@@ -66,7 +66,7 @@ func (w *world) handler() http.Handler {
 		},
 		Reload: func() error { return nil }, Ready: func() error { return nil },
 		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(string) {},
-		TokenFile: func() string { return "" }, ListenerAuth: true,
+		Access: func() Access { return Access{} }, Authenticated: func(*http.Request) bool { return true },
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: w.clock,
 	})
 }
@@ -208,6 +208,17 @@ func (w *world) allStates() {
 	w.state.Providers = []Provider{
 		{Name: "node_inspector 127.0.0.1:9229", Kind: "node_inspector", Open: true, Opens: 2},
 		{Name: "node_inspector 127.0.0.1:9230", Kind: "node_inspector", Failures: 14, LastError: "connection refused: start the service with --inspect=127.0.0.1:9230"},
+	}
+	w.state.Activity = Activity{
+		Queued: 1,
+		Runs: []Run{
+			{ID: "6", Target: "renderer", Playbook: "relieve_memory", Mode: "enforce", Trigger: "webhook", Alert: "SpillwayMemoryEmergency", Alerts: 2, Level: "emergency", State: "running", Step: 2, Steps: 3, Action: "evict_cache", Files: 45, Bytes: 123 * mib, Since: ago(20 * time.Second)},
+			{ID: "7", Target: "uploader", Playbook: "clean_temp", Mode: "dry_run", Trigger: "schedule", Level: "warning", State: "running", Step: 1, Steps: 1, Action: "clean_temp", Files: 12, Since: ago(2 * time.Second)},
+			{ID: "8", Target: "renderer", Playbook: "trim_cache", Mode: "enforce", Trigger: "manual", Level: "normal", State: "queued", WaitsFor: "relieve_memory", Steps: 1, Since: ago(time.Second)},
+		},
+		Cooldowns: []Cooldown{
+			{Target: "orchestrator", Playbook: "relieve_memory", Until: w.now.Add(8 * time.Minute), Mode: "enforce", LastRun: "5", LastOutcome: "ineffective", LastEnd: ago(2 * time.Minute)},
+		},
 	}
 	w.state.Config, w.state.LoadedAt = "/etc/spillway/spillway.yml", ago(3*time.Hour)
 	w.state.Errors = []SourceError{{"heap", "gateway", "", "dial tcp 127.0.0.1:9230: connect: connection refused: start the service with --inspect=127.0.0.1:9230"}}

@@ -73,7 +73,7 @@ func newPage(o *Options) *page {
 func (p *page) parse() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
 		"bytes": bytesText, "percent": percentText, "count": countText, "ago": agoText, "skips": skipsText,
-		"duration": durationText, "growth": growthText, "number": numberText, "segment": url.PathEscape,
+		"left": func(now, t time.Time) string { return durationText(max(t.Sub(now), 0).Seconds()) }, "duration": durationText, "growth": growthText, "number": numberText, "segment": url.PathEscape,
 		"static": func(path string) string { return path + "?v=" + p.versions[path] },
 	}).ParseFS(files, "templates/*.html")
 }
@@ -103,6 +103,7 @@ type view struct {
 	State   State
 	Firing  int
 	Pending int
+	Runs    activityView
 	Actions []journal.Record
 	ReadErr string
 	Stale   bool
@@ -196,6 +197,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		v.State.Alerts = slices.DeleteFunc(slices.Clone(v.State.Alerts), func(a Alert) bool { return a.Labels[alert.LabelTarget] != only })
 		v.State.Errors = slices.DeleteFunc(slices.Clone(v.State.Errors), func(e SourceError) bool { return e.Target != only })
 	}
+	v.Runs = newActivityView(v.State.Activity, only)
 	v.Counts = count(v.Cards)
 	v.RuleCounts = countRules(v.State.Rules)
 	var newest time.Time

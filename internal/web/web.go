@@ -1,6 +1,3 @@
-// Package web serves the faces of the exporter: the status page, the health report, the API, the
-// watch stream and the endpoints that change something. It decides who may call and what an
-// answer looks like, and nothing else: what is done is behind the functions of Options.
 package web
 
 import (
@@ -65,6 +62,7 @@ type State struct {
 	Config      string    // path of the configuration; "" = embedded defaults
 	LoadedAt    time.Time // when what runs was loaded
 	ReloadError string    // of the last reload; "" when it succeeded
+	Activity    Activity  // open runs, and cooldowns that hold
 	Journal     string    // "" when it is durable and can be written, else what is wrong
 }
 
@@ -75,6 +73,13 @@ type Provider struct {
 	Opens      uint64 // since it was configured
 	Failures   uint64
 	LastError  string // "" when the last opening or use succeeded
+}
+
+// Access says who may use the endpoints that change something. A listener that has authenticated
+// every request is enough in any case, and a token is required where there is one.
+type Access struct {
+	TokenFile     string // "" = no token
+	TrustLoopback bool   // without a token, a caller on this host needs no proof
 }
 
 // Options are what the handlers call. All functions are required unless their comment says
@@ -89,10 +94,10 @@ type Options struct {
 	State         func() State
 	Reload        func() error
 	Ready         func() error
-	Interval      func() time.Duration // the sample interval, for staleness
-	LearnHost     func(host string)    // a Host under which the metrics were scraped
-	TokenFile     func() string        // "" = no token
-	ListenerAuth  bool                 // the listener has authenticated every request already
+	Interval      func() time.Duration     // the sample interval, for staleness
+	LearnHost     func(host string)        // a Host under which the metrics were scraped
+	Access        func() Access            // of the present configuration
+	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
 	Version       string
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
@@ -159,6 +164,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/series", s.series)
 	mux.HandleFunc("GET /api/v1/journal", s.journal)
 	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
+	mux.HandleFunc("GET /api/v1/runs", s.runs)
 	mux.HandleFunc("GET /api/v1/watch", s.watch)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "Spillway is healthy.") })
 	mux.HandleFunc("GET /-/ready", s.ready)
@@ -206,7 +212,7 @@ func (s *server) unknown(mux *http.ServeMux) http.HandlerFunc {
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health") {
-		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
+		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /runs, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
 		return
 	}
 	text(w, http.StatusNotFound, "There is nothing here. The status page is at /, the metrics are at "+s.TelemetryPath+".")

@@ -1,9 +1,3 @@
-// Package leak is a service that misbehaves as real ones do: its heap grows with garbage that no
-// collection is asked for, a file cache is never trimmed and keeps what it holds in memory too,
-// temporary files pile up, many of them empty, and one of them stays open. It serves pprof, so
-// that a collection can be forced from outside. It only ever creates files, below one folder.
-//
-// It is bounded: it stops growing at MaxResidentBytes by itself and ends with its context.
 package leak
 
 import (

@@ -5,6 +5,11 @@
   const live = document.getElementById("live");
   const source = new EventSource("/api/v1/watch");
   let busy = false;
+  // Where the keyboard is: an element of the main part by what it leads to or says, and the number
+  // of those alike before it.
+  const stops = (main) => [...main.querySelectorAll("a[href], summary, button, input, [tabindex]")];
+  const name = (e) => e.tagName + (e.getAttribute("href") ?? e.getAttribute("aria-label") ?? e.id);
+  const alike = (main, key) => stops(main).filter((e) => name(e) === key);
   const refresh = async () => {
     if (busy || document.hidden) return;
     busy = true;
@@ -14,8 +19,12 @@
       if (!answer.ok) return;
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       const main = document.getElementById("main");
+      const focused = main.contains(document.activeElement) && document.activeElement !== main ? document.activeElement : null;
+      const key = focused && name(focused);
+      const at = focused ? alike(main, key).indexOf(focused) : -1;
       main.replaceChildren(...next.getElementById("main").childNodes);
       document.querySelectorAll("details").forEach((d, i) => { d.open = !!open[i]; });
+      if (at >= 0) alike(main, key)[at]?.focus({ preventScroll: true });
       document.querySelector("footer time").replaceWith(next.querySelector("footer time"));
       live.textContent = "· live";
     } catch {

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,7 +32,7 @@ func (f *fakeProc) sockets(pid int, space string, inodes ...int) {
 
 const tcpHead = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
-func TestSelectByPlace(t *testing.T) {
+func TestSelectByService(t *testing.T) {
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "run"), 0o755); err != nil {
 		t.Fatal(err)
@@ -108,76 +107,7 @@ func TestSelectByPlace(t *testing.T) {
 	}
 }
 
-// TestPidfileOfAnotherTime: a number that was given out again is not the service, neither is
-// anything that the file does not name.
-func TestPidfileOfAnotherTime(t *testing.T) {
-	root := t.TempDir()
-	f := newFake(t)
-	f.put(fakeProcess{pid: 12, comm: "other", start: 100 * 1800}) // half an hour after the boot
-	name := filepath.Join(root, "app.pid")
-	c := Config{Match: Match{Pidfile: "/app.pid"}}
-	reason := func(text string, written time.Time) string {
-		t.Helper()
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(name, written, written); err != nil {
-			t.Fatal(err)
-		}
-		w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{target("a", c)}})
-		w.tick(0)
-		if w.pids("a") != "" {
-			return "taken"
-		}
-		e, err := w.Explain(12)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e.Refused[0].Reason
-	}
-	f2 := func(text string, written time.Time, want string) {
-		t.Helper()
-		if got := reason(text, written); !strings.Contains(got, want) {
-			t.Errorf("pidfile %q: %q, want a word about %q", text, got, want)
-		}
-	}
-	f2("12", epoch.Add(-29*time.Minute), "taken")
-	f2(" 12 \nmore", epoch.Add(-29*time.Minute), "taken")
-	f2("12", epoch.Add(-40*time.Minute), "given out again")
-	f2("13", epoch, "names process 13")
-	f2("", epoch, "is empty")
-	f2("-1", epoch, `holds "-1"`)
-	f2("twelve", epoch, `holds "twelve"`)
-	f2(strings.Repeat("9", 100), epoch, "where the number of a process belongs")
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(name, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{target("a", c)}})
-	w.tick(0)
-	if e, err := w.Explain(12); err != nil || !strings.Contains(e.Refused[0].Reason, "no regular file") {
-		t.Errorf("a folder as a pidfile: %+v, %v", e, err)
-	}
-}
-
-// TestListenPortLive finds this very process by a port that it listens on.
-func TestListenPortLive(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	w := watch(t, Options{Targets: []Target{target("a", Config{Match: Match{ListenPort: l.Addr().(*net.TCPAddr).Port}})}})
-	w.now = time.Now()
-	w.tick(0)
-	if got, want := w.pids("a"), strconv.Itoa(os.Getpid()); got != want {
-		t.Errorf("members %q, want %s", got, want)
-	}
-}
-
-func TestDiscoverByPlace(t *testing.T) {
+func TestDiscoverByCgroup(t *testing.T) {
 	for by, want := range map[string]string{
 		ByUnit:   "db.scope none web.service",
 		ByCgroup: "none system.slice_web.service user.slice_user-1.slice_db.scope",
@@ -203,17 +133,4 @@ func TestDiscoverByPlace(t *testing.T) {
 			t.Errorf("by %s: %q, want %q", by, strings.Join(got, " "), want)
 		}
 	}
-}
-
-func FuzzParseListeners(f *testing.F) {
-	f.Add([]byte(tcpHead + "   0: 0100007F:01BB 00000000:0000 0A 0:0 0:0 0     0        0 500 1\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		ports := make(map[int]map[string]bool)
-		parseListeners(b, ports)
-		for port, links := range ports {
-			if port < 0 || port > 65535 || len(links) == 0 {
-				t.Errorf("port %d with %d sockets", port, len(links))
-			}
-		}
-	})
 }

@@ -1,4 +1,5 @@
-package main
+// Package docs_test checks what the documents of the repository link to.
+package docs_test
 
 import (
 	"io/fs"
@@ -11,6 +12,9 @@ import (
 	"testing"
 	"unicode"
 )
+
+// repository is where it lies, as seen from here.
+const repository = ".."
 
 var (
 	inlineCode = regexp.MustCompile("`[^`\n]*`")
@@ -99,11 +103,11 @@ func broken(root, file, link string) string {
 	return ""
 }
 
-// textFiles returns the files of a kind that the repository holds.
+// textFiles returns the files of a kind that the repository has, relative to it.
 func textFiles(t *testing.T, extensions ...string) []string {
 	t.Helper()
 	var out []string
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(repository), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -123,7 +127,7 @@ func textFiles(t *testing.T, extensions ...string) []string {
 func TestLinks(t *testing.T) {
 	links := 0
 	for _, file := range textFiles(t, ".md") {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(filepath.Join(repository, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +136,7 @@ func TestLinks(t *testing.T) {
 				continue
 			}
 			links++
-			if why := broken(".", file, m[1]); why != "" {
+			if why := broken(repository, file, m[1]); why != "" {
 				t.Errorf("%s links to %s: %s", file, m[1], why)
 			}
 		}
@@ -146,13 +150,13 @@ func TestLinks(t *testing.T) {
 func TestLinksToThisRepository(t *testing.T) {
 	links := 0
 	for _, file := range textFiles(t, ".md", ".yml", ".yaml", ".json", ".service", ".conf", ".go") {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(filepath.Join(repository, file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range ownForm.FindAllStringSubmatch(string(text), -1) {
 			links++
-			if _, err := os.Stat(m[1]); err != nil && !strings.HasSuffix(file, "_test.go") {
+			if _, err := os.Stat(filepath.Join(repository, m[1])); err != nil && !strings.HasSuffix(file, "_test.go") {
 				t.Errorf("%s names %s, which is not there", file, m[1])
 			}
 		}

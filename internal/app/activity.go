@@ -1,0 +1,24 @@
+package app
+
+import (
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/web"
+)
+
+// activityOf gives the page what the dispatcher is doing, and the cooldowns that hold.
+func activityOf(s dispatch.Status) web.Activity {
+	out := web.Activity{Draining: s.Draining, Queued: s.Queued}
+	for _, r := range s.Open {
+		out.Runs = append(out.Runs, web.Run(r))
+	}
+	for _, p := range s.Playbooks {
+		if p.CooldownUntil.IsZero() {
+			continue
+		}
+		out.Cooldowns = append(out.Cooldowns, web.Cooldown{
+			Target: p.Target, Playbook: p.Playbook, Until: p.CooldownUntil, Mode: p.CooldownMode, Broken: p.Broken,
+			LastRun: p.LastRun, LastOutcome: p.LastOutcome, LastEnd: p.LastEnd,
+		})
+	}
+	return out
+}

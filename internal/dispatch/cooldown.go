@@ -1,0 +1,72 @@
+package dispatch
+
+import (
+	"errors"
+	"maps"
+	"time"
+)
+
+// cooldown is what the last run of a playbook left behind that did something. Its exported fields
+// outlive the process.
+type cooldown struct {
+	Until       time.Time            `json:"until"`
+	Rest        time.Duration        `json:"rest"`             // its length, which an ineffective run doubles
+	Broken      bool                 `json:"broken,omitempty"` // an emergency has broken one to begin it
+	Steps       map[string]time.Time `json:"steps,omitempty"`  // ends of the steps' own cooldowns, by Step.rest
+	LastRun     string               `json:"last_run"`
+	LastOutcome string               `json:"last_outcome"`
+	LastEnd     time.Time            `json:"last_end"`
+
+	served map[string]struct{} // keys of the alerts that the last run served
+}
+
+func (c *cooldown) holds(now time.Time) bool { return now.Before(c.Until) }
+
+// ended notes the end of a run that ran a step.
+func (c *cooldown) ended(r *run, res *result, now time.Time) {
+	rest := nextCooldown(r.cooldown, c.Rest, res.outcome)
+	until, broken := now.Add(rest), r.breaks
+	switch {
+	case errors.Is(res.err, ErrJournal) && c.holds(now):
+		return // cut short: the remedy is still owed
+	case errors.Is(res.err, ErrJournal):
+		rest, until, broken = c.Rest, c.Until, c.Broken
+	case res.effect == effectEmpty && c.Until.After(until):
+		c.Broken = c.Broken || r.breaks
+		return // it changed nothing, so it shortens nothing
+	}
+	c.Rest, c.Until, c.Broken = rest, until, broken
+	c.LastRun, c.LastOutcome, c.LastEnd, c.served = r.id, res.outcome, now, r.progress.served
+}
+
+func (c *cooldown) stepRan(s *Step, now time.Time) {
+	if s.Cooldown <= 0 {
+		return
+	}
+	if c.Steps == nil {
+		c.Steps = make(map[string]time.Time)
+	}
+	c.Steps[s.rest()] = now.Add(s.Cooldown.Std())
+}
+
+// clamp shortens a cooldown that a wrong clock made longer than it can last.
+func (c *cooldown) clamp(now time.Time) {
+	if longest := now.Add(c.Rest); c.Until.After(longest) {
+		c.Until = longest
+	}
+}
+
+// clone returns the part that outlives the process.
+func (c *cooldown) clone() cooldown {
+	out := *c
+	out.Steps, out.served = maps.Clone(c.Steps), nil
+	return out
+}
+
+// nextCooldown returns how long a playbook rests after a run. last is the rest before it.
+func nextCooldown(base, last time.Duration, outcome string) time.Duration {
+	if outcome == OutcomeIneffective {
+		return max(base, min(2*max(base, last), maxCooldown))
+	}
+	return base
+}

@@ -1,0 +1,51 @@
+// Package dispatch decides what is done about an alert and does it: which playbook runs, when, one
+// run per target at a time, with cooldown, verification and escalation.
+//
+// Invariant: the intent of a run, and of each of its steps, is in the journal before its first
+// effect. A target in mode dry_run never sees an action that is asked to act for real. An alert
+// that is answered with accepted has its run in the journal.
+//
+// # The life of an alert
+//
+//  1. Submit asks decide about each alert of a batch: is it ours, does its target have the playbook,
+//     is a run open that it can join, does a cooldown hold, is there room.
+//  2. An accepted alert makes a run. The intents of all new runs of the batch are written in one
+//     sync; only then Submit answers.
+//  3. The run takes a slot in the queue of its target. The run of the highest level goes first.
+//  4. Its steps run in order. Before each: is the exporter shutting down, is the value falling by
+//     itself, does the step apply at this level, does its own cooldown hold. The intent of the step
+//     is recorded, the action runs, its result is recorded.
+//  5. After a step that acted, fresh samples are awaited. The run ends as soon as the level is below
+//     the `below` of the step; otherwise the next step follows.
+//  6. The result of the run and its cooldown are written together.
+//
+// RunNow is the entrance without an alert: a person, a schedule, the end of a target's last process
+// or a watcher. It joins the life at step 2. Cooldowns hold back only the end of a process.
+//
+// # States of a run
+//
+//	queued -> running -> verifying -> running -> ... -> ended
+//
+// A run that is shut down before its first step goes from queued to ended, as interrupted.
+//
+// # Outcomes
+//
+// Those of an action (done, partial, failed, dry_run, unknown) sum up the steps. Relieved,
+// ineffective and falling say what was seen of the value, skipped that no step was due, and
+// interrupted that the exporter stopped first.
+//
+// # Cooldowns
+//
+// A run that acted starts a cooldown. An ineffective one doubles it. An emergency breaks a cooldown
+// once; the cooldown of the run that broke it cannot be broken. A run that did nothing leaves all of
+// this as it was: it ran no step, because the value was falling, every step was skipped, it was
+// interrupted or an intent could not be recorded. A run that found nothing to do never shortens the
+// cooldown that holds. A dry run has a cooldown of its own, which holds dry runs only.
+//
+// # What survives
+//
+// A reload exchanges the targets: open runs and cooldowns stay, and a run goes on with what the new
+// configuration allows. A restart keeps the cooldowns, which the journal stores; the runs that the
+// previous process left open are interrupted and are not run again. Which alerts a run has served is
+// kept in memory only: after a restart a repeated alert is answered with cooldown, not duplicate.
+package dispatch

@@ -1,0 +1,167 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	cooldownPrefix = "cooldown/"
+	maxServed      = 1024                // alerts that a run remembers
+	forgetAfter    = 30 * 24 * time.Hour // cooldowns in the journal
+)
+
+// playbookKey names a playbook of a target.
+type playbookKey struct{ target, playbook string }
+
+// playbookState is what is remembered about one playbook of one target. It is guarded by
+// Dispatcher.mu. Dry runs leave no trace in the cooldown of runs that act: a change to mode enforce
+// finds nothing held back by what was only tried, and nothing freed by it.
+type playbookState struct {
+	open  *run // queued or running
+	acted cooldown
+	dry   cooldown
+}
+
+// savedState is the form in the journal.
+type savedState struct {
+	cooldown
+	Dry *cooldown `json:"dry,omitempty"`
+}
+
+// holding returns the cooldown that decides about a run in a mode. A cooldown of runs that acted
+// holds dry runs too, so that they show what would happen.
+func (s *playbookState) holding(m mode) *cooldown {
+	if m == enforce || s.acted.Until.After(s.dry.Until) {
+		return &s.acted
+	}
+	return &s.dry
+}
+
+// broken reports whether an emergency has used up its one break.
+func (s *playbookState) broken(m mode, now time.Time) bool {
+	if m == enforce {
+		return s.acted.Broken
+	}
+	return s.dry.Broken || s.acted.Broken && s.acted.holds(now)
+}
+
+// view completes the question about an alert.
+func (s *playbookState) view(q *question, m mode, key string) {
+	if s == nil {
+		return
+	}
+	q.until, q.broken = s.holding(m).Until, s.broken(m, q.now)
+	if q.open = s.open != nil; q.open {
+		_, q.served = s.open.progress.served[key]
+		return
+	}
+	_, q.served = s.acted.served[key]
+	if _, dry := s.dry.served[key]; dry && m == dryRun {
+		q.served = true
+	}
+}
+
+// ended notes the end of a run. It reports whether anything is to be saved.
+func (s *playbookState) ended(r *run, res *result, now time.Time) bool {
+	s.open = nil
+	switch res.effect {
+	case effectNone:
+		return false
+	case effectDry:
+		s.dry.ended(r, res, now)
+	default:
+		s.acted.ended(r, res, now)
+		s.dry.Broken = false
+	}
+	return true
+}
+
+// stepUntil returns the end of the own cooldown of a step.
+func (s *playbookState) stepUntil(step *Step, m mode) time.Time {
+	until := s.acted.Steps[step.rest()]
+	if dry := s.dry.Steps[step.rest()]; m == dryRun && dry.After(until) {
+		return dry
+	}
+	return until
+}
+
+func (s *playbookState) stepRan(step *Step, m mode, now time.Time) {
+	if m == enforce {
+		s.acted.stepRan(step, now)
+		return
+	}
+	s.dry.stepRan(step, now)
+}
+
+// forgettable reports whether nothing would be lost with the state.
+func (s *playbookState) forgettable(now time.Time) bool {
+	return s.open == nil && !s.acted.holds(now) && !s.dry.holds(now)
+}
+
+func (s *playbookState) saved() savedState {
+	out := savedState{cooldown: s.acted.clone()}
+	if s.dry.LastRun != "" {
+		dry := s.dry.clone()
+		out.Dry = &dry
+	}
+	return out
+}
+
+// stateOf returns the state of a playbook. It is called with the lock held.
+func (d *Dispatcher) stateOf(key playbookKey) *playbookState {
+	s := d.playbooks[key]
+	if s == nil {
+		s = &playbookState{}
+		d.playbooks[key] = s
+	}
+	return s
+}
+
+// encode returns what keeps a state over a restart.
+func (d *Dispatcher) encode(key playbookKey, s savedState) (name string, raw []byte) {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		d.log.Warn("a cooldown will not survive a restart", "target", key.target, "playbook", key.playbook, "err", err)
+		return "", nil
+	}
+	return cooldownPrefix + key.target + "/" + key.playbook, raw
+}
+
+// load restores the cooldowns of the previous process.
+func (d *Dispatcher) load(ctx context.Context) {
+	states, err := d.opts.Journal.States(cooldownPrefix)
+	if err != nil {
+		d.log.Error("the cooldowns of the previous process cannot be read", "err", err)
+		return
+	}
+	now := d.opts.Now()
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		target, playbook, ok := strings.Cut(strings.TrimPrefix(name, cooldownPrefix), "/")
+		var s savedState
+		if err := json.Unmarshal(states[name], &s); err != nil || !ok || now.Sub(s.lastEnd()) > forgetAfter {
+			if err := d.opts.Journal.PutState(ctx, name, nil); err != nil {
+				d.log.Warn("an old cooldown cannot be deleted", "key", name, "err", err)
+			}
+			continue
+		}
+		state := d.stateOf(playbookKey{target, playbook})
+		state.acted = s.cooldown
+		state.acted.clamp(now)
+		if s.Dry != nil {
+			state.dry = *s.Dry
+			state.dry.clamp(now)
+		}
+	}
+}
+
+func (s *savedState) lastEnd() time.Time {
+	if s.Dry != nil && s.Dry.LastEnd.After(s.LastEnd) {
+		return s.Dry.LastEnd
+	}
+	return s.LastEnd
+}

@@ -1,0 +1,241 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+)
+
+// Submit decides about each alert of a batch and returns when the intents of the accepted runs
+// are in the journal. With an error, one of ErrQueueFull, ErrDraining, ErrJournal or ctx's,
+// at least one alert was refused and the sender should send all of them again: those that were
+// accepted are then reported as duplicates. Alerts of one batch that request the same playbook of
+// the same target share a run, as do all that arrive while it is open.
+func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) {
+	d.submitting.Add(1)
+	defer d.submitting.Add(-1)
+	out := make([]alert.Disposition, len(b.Alerts))
+	verdicts := make([]verdict, len(b.Alerts))
+	runs := make([]*run, len(b.Alerts)) // that serve the alerts
+	var fresh []*run
+	known := d.knownNames(b.Host)
+
+	d.mu.Lock()
+	now := d.opts.Now()
+	for i := range b.Alerts {
+		var isNew bool
+		verdicts[i], runs[i], isNew = d.judge(&b, &b.Alerts[i], known, now)
+		if isNew {
+			fresh = append(fresh, runs[i])
+		}
+	}
+	d.mu.Unlock()
+
+	d.begin(ctx, fresh)
+	var failed error
+	for i := range b.Alerts {
+		a, v := &b.Alerts[i], &verdicts[i]
+		if err := d.settle(ctx, v, runs[i]); failed == nil {
+			failed = err
+		}
+		out[i] = alert.Disposition{Fingerprint: a.Fingerprint, Disposition: v.disposition, Reason: v.reason, RunID: v.runID}
+		if runs[i] != nil && v.disposition != alert.Refused {
+			out[i].RunID = runs[i].id
+		}
+		d.report(&b, a, v)
+	}
+	return out, failed
+}
+
+func (d *Dispatcher) knownNames(host string) []string {
+	d.mu.Lock()
+	instance := d.instance
+	d.mu.Unlock()
+	if instance != "" {
+		return []string{instance}
+	}
+	names := d.hosts.all()
+	if host = alert.NormalizeInstance(host); host != "" && len(host) <= maxHostBytes && !slices.Contains(names, host) {
+		names = append(names, host)
+	}
+	return names
+}
+
+// judge decides about one alert and makes or joins its run. It is called with the lock held.
+func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now time.Time) (v verdict, r *run, isNew bool) {
+	target := d.targets[a.Target()]
+	key := playbookKey{a.Target(), a.Playbook()}
+	state := d.playbooks[key]
+	m := d.modeOf(&target)
+	q := d.question(b, a, known, now)
+	state.view(&q, m, a.Key())
+	v = decide(q)
+	switch {
+	case v.join:
+		state.open.progress.level = max(state.open.progress.level, q.level)
+		if v.disposition == alert.Accepted {
+			state.open.progress.serve(a.Key())
+		}
+		return v, state.open, false
+	case v.disposition != alert.Accepted:
+		if v.disposition == alert.Duplicate || v.disposition == alert.Cooldown {
+			v.runID = state.holding(m).LastRun
+		}
+		return v, nil, false
+	}
+	r = d.newRun(&target, target.Playbooks[key.playbook], b.Trigger)
+	r.guarded, r.breaks, r.alert, r.fingerprint = true, v.breaks, a.Name(), a.Fingerprint
+	if passesAlertOn(r.steps) {
+		r.first = a
+	}
+	r.progress.level = q.level
+	r.progress.serve(a.Key())
+	d.own(r, key)
+	return v, r, true
+}
+
+// question gathers what is known about an alert without its playbook's past. It is called with the
+// lock held.
+func (d *Dispatcher) question(b *alert.Batch, a *alert.Alert, known []string, now time.Time) question {
+	target, hasTarget := d.targets[a.Target()]
+	playbook, hasPlaybook := target.Playbooks[a.Playbook()]
+	level := levelOf(a)
+	return question{
+		alert: a, inside: b.Trigger == alert.TriggerStandalone, known: known,
+		hasTarget: hasTarget, hasPlaybook: hasPlaybook,
+		targets:   func() []string { return slices.Sorted(maps.Keys(d.targets)) },
+		playbooks: func() []string { return slices.Sorted(maps.Keys(target.Playbooks)) },
+		level:     level, now: now, full: d.queued >= d.opts.QueueLength, draining: d.draining,
+		applies: slices.ContainsFunc(playbook.Steps, func(s Step) bool { return s.applies(level) }),
+	}
+}
+
+// own makes a run the open run of its playbook. It is called with the lock held.
+func (d *Dispatcher) own(r *run, key playbookKey) {
+	r.key, r.state = key, d.stateOf(key)
+	r.state.open = r
+}
+
+// begin writes the intents of new runs, all in one sync, and puts them in the queue. It always
+// closes their begun.
+func (d *Dispatcher) begin(ctx context.Context, fresh []*run) {
+	if len(fresh) == 0 {
+		return
+	}
+	records := make([]journal.Record, len(fresh))
+	d.mu.Lock()
+	for i, r := range fresh {
+		records[i] = r.record(d.opts.Now(), r.progress.level)
+	}
+	d.mu.Unlock()
+	ids, err := d.opts.Journal.BeginAll(ctx, records)
+	if err != nil {
+		d.withdraw(fresh, fmt.Errorf("%w: %w", ErrJournal, err))
+	} else {
+		d.admit(fresh, ids)
+	}
+	for _, r := range fresh {
+		close(r.begun)
+	}
+}
+
+// withdraw undoes runs whose intent could not be recorded.
+func (d *Dispatcher) withdraw(fresh []*run, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range fresh {
+		r.err = err
+		d.queued--
+		delete(d.open, r)
+		if r.state != nil {
+			r.state.open = nil
+		}
+	}
+}
+
+// admit puts recorded runs in the queue. When the exporter is shutting down, they end instead.
+func (d *Dispatcher) admit(fresh []*run, ids []string) {
+	d.mu.Lock()
+	draining := d.draining
+	for i, r := range fresh {
+		r.id = ids[i]
+		if draining {
+			r.err = ErrDraining
+			d.queued--
+			continue
+		}
+		d.enqueue(r)
+	}
+	d.mu.Unlock()
+	if !draining {
+		return
+	}
+	for _, r := range fresh {
+		d.finish(r, result{outcome: journal.OutcomeInterrupted, err: ErrDraining})
+	}
+}
+
+// settle waits until the run that serves an alert is recorded.
+func (d *Dispatcher) settle(ctx context.Context, v *verdict, r *run) error {
+	switch v.skip {
+	case SkipDraining:
+		return ErrDraining
+	case SkipQueueFull:
+		return ErrQueueFull
+	}
+	if r == nil {
+		return nil
+	}
+	err := error(nil)
+	select {
+	case <-r.begun:
+		err = r.err
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: %w", ErrJournal, ctx.Err())
+	}
+	if err == nil {
+		return nil
+	}
+	v.disposition, v.skip, v.reason = alert.Refused, SkipJournal, ErrJournal.Error()
+	if errors.Is(err, ErrDraining) {
+		v.skip, v.reason = SkipDraining, ErrDraining.Error()
+	}
+	return err
+}
+
+// report counts and logs what was decided about an alert.
+func (d *Dispatcher) report(b *alert.Batch, a *alert.Alert, v *verdict) {
+	if b.Trigger == alert.TriggerWebhook {
+		d.metrics.alerts.WithLabelValues(v.disposition).Inc()
+	}
+	if v.skip != "" {
+		d.countSkips(a.Target(), a.Playbook(), v.skip)
+	}
+	if v.disposition != alert.Accepted {
+		d.log.Debug("alert", "alertname", a.Name(), "target", a.Target(), "playbook", a.Playbook(), "fingerprint", a.Fingerprint,
+			"trigger", string(b.Trigger), "disposition", v.disposition, "reason", v.reason)
+	}
+}
+
+// countSkips counts every action of the playbook as not run.
+func (d *Dispatcher) countSkips(target, playbook, reason string) {
+	d.mu.Lock()
+	t, known := d.targets[target]
+	steps := t.Playbooks[playbook].Steps
+	d.mu.Unlock()
+	if !known {
+		target = otherTarget
+	}
+	if len(steps) == 0 {
+		d.metrics.skips.WithLabelValues(target, noAction, reason).Inc()
+	}
+	for _, s := range steps {
+		d.metrics.skips.WithLabelValues(target, s.Do, reason).Inc()
+	}
+}

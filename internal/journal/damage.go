@@ -1,0 +1,244 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// guarded runs f and turns a panic or a memory fault into a faultError: bbolt asserts what it
+// reads, and a file that was cut short faults in its mapping.
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = &faultError{r}
+		}
+	}()
+	return f()
+}
+
+// faultError says that bbolt broke off, perhaps with its locks held: it must not be used again.
+// It is an errDamaged.
+type faultError struct{ why any }
+
+func (e *faultError) Error() string { return fmt.Sprintf("its content cannot be read: %v", e.why) }
+
+func (e *faultError) Is(target error) bool { return target == errDamaged }
+
+// stamp is what changes with every write to a file, whoever writes.
+type stamp struct {
+	size            int64
+	mtime, changeAt time.Time
+}
+
+func stampOf(f *os.File) (stamp, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return stamp{}, err
+	}
+	s := stamp{size: info.Size(), mtime: info.ModTime()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.changeAt = time.Unix(sys.Ctim.Unix())
+	}
+	return s, nil
+}
+
+// custody watches over the file of an open journal. bbolt maps it, so whoever writes to it or cuts
+// it short changes what bbolt believes. Before each use the file's stamp is compared with that of
+// our own last write; another one is read through by verify, and a file that is damaged is given up
+// for the life of this process: bbolt is not called again, not even to close it, since it may hold
+// its locks for ever.
+type custody struct {
+	path    string
+	handle  *os.File
+	damaged func(error) // called once, before lost is closed
+
+	writes sync.Mutex // held by who writes the file or verifies it
+
+	mu      sync.Mutex
+	known   stamp
+	writing bool
+
+	once sync.Once
+	lost chan struct{} // closed when the file is given up
+	why  error         // valid once lost is closed
+}
+
+func newCustody(path string, handle *os.File, damaged func(error)) (*custody, error) {
+	s, err := stampOf(handle)
+	return &custody{path: path, handle: handle, damaged: damaged, known: s, lost: make(chan struct{})}, err
+}
+
+// giveUp ends all use of the file, and returns the reason for it.
+func (c *custody) giveUp(cause error) error {
+	c.once.Do(func() {
+		c.why = fmt.Errorf("%w: %s: %w: restart the exporter, which moves a damaged file aside", ErrDamaged, c.path, cause)
+		c.damaged(c.why)
+		close(c.lost)
+	})
+	<-c.lost
+	return c.why
+}
+
+// given returns the reason once the file is given up.
+func (c *custody) given() error {
+	select {
+	case <-c.lost:
+		return c.why
+	default:
+		return nil
+	}
+}
+
+// trusted returns why the file must not be used, an ErrDamaged when it is given up.
+func (c *custody) trusted() error {
+	if err := c.given(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	known, writing := c.known, c.writing
+	c.mu.Unlock()
+	now, err := c.stamp()
+	if err != nil {
+		return err
+	}
+	if now == known || writing && now.size >= known.size {
+		return nil
+	}
+	c.writes.Lock() // what we wrote ourselves meanwhile is known after it
+	defer c.writes.Unlock()
+	c.mu.Lock()
+	known = c.known
+	c.mu.Unlock()
+	if now, err = c.stamp(); err != nil || now == known {
+		return err
+	}
+	if err := verify(c.handle, now.size); err != nil {
+		return c.giveUp(fmt.Errorf("it was changed by another program: %w", err))
+	}
+	c.mu.Lock()
+	c.known = now
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *custody) stamp() (stamp, error) {
+	s, err := stampOf(c.handle)
+	if errors.Is(err, os.ErrClosed) {
+		return s, ErrClosed
+	}
+	return s, err
+}
+
+// inPlace returns an ErrMoved when the open file is not the one at its path: another exporter may
+// begin a journal there, and no one would find what is written to this one.
+func (c *custody) inPlace() error {
+	there, err := os.Lstat(c.path)
+	if err == nil {
+		var ours os.FileInfo
+		if ours, err = c.handle.Stat(); err == nil && os.SameFile(there, ours) {
+			return nil
+		}
+	}
+	if err == nil {
+		err = errors.New("another file is there")
+	}
+	return fmt.Errorf("%w: %w: put %s back, or restart the exporter", ErrMoved, err, c.path)
+}
+
+// use runs f, which calls bbolt, and gives the file up when that broke off.
+func (c *custody) use(f func() error) error {
+	err := guarded(f)
+	if fault, ok := errors.AsType[*faultError](err); ok {
+		return c.giveUp(fault)
+	}
+	return err
+}
+
+// read runs f in a transaction that reads.
+func (c *custody) read(db *bolt.DB, f func(*bolt.Tx) error) error {
+	if err := c.trusted(); err != nil {
+		return err
+	}
+	return c.use(func() error { return db.View(f) })
+}
+
+// write runs f in a synced transaction.
+func (c *custody) write(db *bolt.DB, f func(*bolt.Tx) error) error {
+	if err := c.trusted(); err != nil {
+		return err
+	}
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	c.setWriting(true)
+	defer c.setWriting(false)
+	return c.use(func() error { return db.Update(f) })
+}
+
+func (c *custody) setWriting(on bool) {
+	now, err := stampOf(c.handle)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = on
+	if !on && err == nil {
+		c.known = now
+	}
+}
+
+// close closes the database, or only its file, with the lock on it, where that is given up.
+func (c *custody) close(db *bolt.DB) error {
+	closed := make(chan error, 1)
+	if c.given() == nil {
+		go func() { closed <- c.use(db.Close) }()
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-c.lost:
+		return errors.Join(c.why, abandon(c.handle))
+	}
+}
+
+// abandon closes the file of a database that must not be called again. The lock is taken off
+// first: bbolt's mapping of the file would keep it for as long as the process lives.
+func abandon(handle *os.File) error {
+	return errors.Join(unix.Flock(int(handle.Fd()), unix.LOCK_UN), handle.Close())
+}
+
+// look reads from a store and does not wait for one that is given up: then the reading may never
+// end, and what it would still bring is dropped.
+func look[T any](s store, read func(tx) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	run := func() (a answer) {
+		a.err = s.view(func(t tx) (err error) {
+			a.value, err = read(t)
+			return err
+		})
+		return a
+	}
+	c := s.custody()
+	if c == nil {
+		a := run()
+		return a.value, a.err
+	}
+	done := make(chan answer, 1)
+	go func() { done <- run() }()
+	select {
+	case a := <-done:
+		return a.value, a.err
+	case <-c.lost:
+		var none T
+		return none, c.why
+	}
+}

@@ -1,0 +1,124 @@
+package proc
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// cgroupPaths are paths in the unified hierarchy and in version 1's memory controller; "" where
+// there is none or it is not known.
+type cgroupPaths struct{ v2, v1 string }
+
+// cgroups returns the paths of the process in the unified hierarchy and in version 1's memory
+// controller; "" where it is in none.
+func (f *facts) cgroups() (v2, v1 string, err error) {
+	if !f.hasGroups {
+		f.hasGroups = true
+		b, err := f.r.file(f.pid, "cgroup", longest)
+		if err != nil {
+			f.groupErr, f.lastErr = err, err
+		} else {
+			two, one := parseCgroup(b)
+			f.v2, f.v1 = string(two), string(one)
+		}
+	}
+	return f.v2, f.v1, f.groupErr
+}
+
+// within reports whether a cgroup is the given one or below it.
+func within(path, outer string) bool {
+	return path == outer || strings.HasPrefix(path, outer) && path[len(outer)] == '/'
+}
+
+// unitName completes the name of a unit as systemctl does.
+func unitName(name string) string {
+	if name == "" {
+		return ""
+	}
+	switch filepath.Ext(name) {
+	case ".service", ".scope", ".slice", ".socket", ".mount", ".swap":
+		return name
+	}
+	return name + ".service"
+}
+
+// hasUnit reports whether a cgroup is that of a unit or below it.
+func hasUnit(path, unit string) bool {
+	for part := range strings.SplitSeq(path, "/") {
+		if unescapeUnit(part) == unit {
+			return true
+		}
+	}
+	return false
+}
+
+// unitOf returns the innermost service or scope of a cgroup path, "" when it is in none.
+func unitOf(path string) string {
+	for path != "" {
+		i := strings.LastIndexByte(path, '/')
+		name := unescapeUnit(path[i+1:])
+		if ext := filepath.Ext(name); ext == ".service" || ext == ".scope" {
+			return name
+		}
+		path = path[:max(i, 0)]
+	}
+	return ""
+}
+
+// unescapeUnit undoes what systemd does to names that a kernel file could have: a leading "_".
+func unescapeUnit(part string) string { return strings.TrimPrefix(part, "_") }
+
+// readCgroup reads in which cgroups the process is. A string that another member has is shared.
+func (t *Tracker) readCgroup(p *process, ms int64) {
+	c := &p.slow.cgroups
+	c.at = ms
+	b, err := t.r.file(p.pid, "cgroup", longest)
+	if err != nil {
+		b = nil
+	}
+	v2, v1 := parseCgroup(b)
+	if string(v2) == c.v2 && string(v1) == c.v1 {
+		return
+	}
+	g := p.group
+	c.v2, c.v1 = shared(v2, g.v2), shared(v1, g.v1)
+	g.dirty = true
+}
+
+// shared returns the text as a string: s where that is the same.
+func shared(b []byte, s string) string {
+	if string(b) == s {
+		return s
+	}
+	return string(b)
+}
+
+// fold takes a member's cgroups into those that contain all members.
+func (g *group) fold(p *process) {
+	if !g.folding {
+		g.cgroupPaths, g.folding = p.slow.cgroups.cgroupPaths, true
+		return
+	}
+	g.v2, g.v1 = commonCgroup(g.v2, p.slow.cgroups.v2), commonCgroup(g.v1, p.slow.cgroups.v1)
+}
+
+// commonCgroup returns the deepest cgroup that contains both; "" (not known) stays so.
+func commonCgroup(a, b string) string {
+	if a == b || a == "" {
+		return a
+	}
+	if b == "" {
+		return ""
+	}
+	end := 0 // length of the common path
+	for i := 0; ; i++ {
+		aEnds, bEnds := i == len(a) || a[i] == '/', i == len(b) || b[i] == '/'
+		if aEnds && bEnds {
+			end = i
+		}
+		if i == len(a) || i == len(b) || a[i] != b[i] {
+			break
+		}
+	}
+	return a[:max(end, 1)]
+}

@@ -1,0 +1,25 @@
+package proc
+
+import (
+	"cmp"
+	"time"
+)
+
+// environment is what selectors ask about the host, read at most once a second each.
+type environment struct {
+	rootfs string
+	boot   func(ticks uint64) time.Time
+	now    time.Time
+
+	pidfiles map[string]*pidfile
+	sockets  map[string]*sockets // by network namespace
+}
+
+func newEnvironment(rootfs string, boot func(ticks uint64) time.Time) *environment {
+	return &environment{rootfs: cmp.Or(rootfs, "/"), boot: boot, pidfiles: make(map[string]*pidfile), sockets: make(map[string]*sockets)}
+}
+
+// fresh reports whether something that was read at a time is still to be used.
+func (e *environment) fresh(at time.Time, every time.Duration) bool {
+	return !at.IsZero() && !e.now.Before(at) && e.now.Sub(at) < every
+}

@@ -1,0 +1,53 @@
+package proc
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// mostHeld bounds the descriptors that are held open by default. The kernel keeps a page for
+// each of them.
+const mostHeld = 8192
+
+// statmFile is a descriptor of PID/statm that is held open: a reading is one pread. It reads the
+// process that it was opened for, through an exec too, and never another one of the same pid.
+type statmFile int32
+
+// noStatm says that statm is opened for each reading.
+const noStatm statmFile = -1
+
+// held counts the descriptors that are held open, at most so many.
+type held struct{ open, most int }
+
+// defaultHeld leaves half of the descriptors that this process may open to everything else.
+func defaultHeld() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 256
+	}
+	return int(min(limit.Cur/2, mostHeld))
+}
+
+// read returns the text of PID/statm, from a descriptor that is held open while there is room.
+func (h *held) read(r *reader, pid int32, f *statmFile) ([]byte, error) {
+	if *f == noStatm {
+		if h.open >= h.most {
+			return r.file(pid, "statm", firstRead)
+		}
+		fd, err := r.open(pid, "statm")
+		if err != nil {
+			return nil, err
+		}
+		*f = statmFile(fd)
+		h.open++
+	}
+	return r.readHeld(int(*f))
+}
+
+// release closes the descriptor where one is held.
+func (h *held) release(f *statmFile) {
+	if *f != noStatm {
+		_ = unix.Close(int(*f))
+		*f = noStatm
+		h.open--
+	}
+}

@@ -1,0 +1,116 @@
+package proc
+
+import "time"
+
+const (
+	slowCheck = 5 * time.Minute // how often the name of an old process is read again
+	deepest   = 64              // ancestors that are asked
+)
+
+// young are the ages after first sight at which a process's name is read again: a service that
+// was started by a shell changes its name by exec.
+var young = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second}
+
+// review is when it is decided again which target a process belongs to, and what the last decision
+// left open.
+type review struct {
+	firstSeen  int64
+	at         int64 // of the next one
+	ages       int   // of young that are behind it
+	decided    bool  // once at least
+	unreadable bool  // not enough could be read to decide
+	blank      bool  // it had no arguments at the last look
+}
+
+// check reads who the process is and decides which target it belongs to, after its parent.
+func (t *Tracker) check(p *process, ms int64, depth int) {
+	if !t.identify(p, ms) {
+		return
+	}
+	if parent := t.find(p.ppid); parent != nil && parent.review.at <= ms && depth < deepest {
+		t.check(parent, ms, depth+1)
+	}
+	t.facts.reset(t.r, p.pid, p.comm, "")
+	t.facts.name = properName(&t.facts)
+	if p.name != t.facts.name {
+		p.name = t.intern(t.facts.name)
+	}
+	g, by := t.choose(p)
+	if g == nil && p.group != nil && !p.review.blank && t.facts.hasLine && len(t.facts.line) == 0 {
+		// Amid an exec the arguments are empty for a moment: a member stays one until a second look.
+		p.review.blank, p.review.at = true, ms+young[0].Milliseconds()
+		return
+	}
+	p.review.blank = false
+	p.review.unreadable = g == nil && t.facts.lastErr != nil && !gone(t.facts.lastErr)
+	t.move(p, g, by, ms)
+	p.review.decided = true
+}
+
+// identify reads who the process is. It returns false when there is nothing to decide about: it
+// has ended, has no memory of its own, or cannot be read at present.
+func (t *Tracker) identify(p *process, ms int64) bool {
+	s, err := t.r.stat(p.pid)
+	switch {
+	case err != nil && gone(err):
+		t.end(p, reaped)
+		return false
+	case err != nil:
+		p.review.unreadable = true
+		t.schedule(p, ms)
+		return false
+	case p.start != 0 && s.start != p.start: // the pid was given out again since the listing
+		t.end(p, reaped)
+		return false
+	case s.state == 'Z' || s.state == 'X':
+		t.end(p, zombie)
+		return false
+	case s.kernel: // has no memory of its own
+		t.leave(p)
+		p.review.at = never
+		return false
+	}
+	p.ppid, p.start, p.review.unreadable = s.ppid, s.start, false
+	if p.comm != string(s.comm) {
+		p.comm = t.intern(string(s.comm))
+	}
+	t.schedule(p, ms)
+	return true
+}
+
+// schedule sets when the process is looked at again.
+func (t *Tracker) schedule(p *process, ms int64) {
+	r := &p.review
+	if !r.decided && r.ages == 0 && !t.boot.IsZero() && p.start > 0 {
+		if age := ms - t.startOf(p.start).UnixMilli(); age > young[len(young)-1].Milliseconds() {
+			// Older than anything that still changes its name often; spread, so that the
+			// processes of a first listing do not come due together.
+			r.ages = len(young)
+			r.at = ms + slowCheck.Milliseconds()/256*int64(uint32(p.pid)*2654435761>>24+1)
+			return
+		}
+	}
+	for r.ages < len(young) && r.firstSeen+young[r.ages].Milliseconds() <= ms {
+		r.ages++
+	}
+	if r.ages < len(young) {
+		r.at = r.firstSeen + young[r.ages].Milliseconds()
+		return
+	}
+	r.at = ms + slowCheck.Milliseconds()
+}
+
+// mostNames is how many names are kept to be shared by the processes that have them.
+const mostNames = 1024
+
+// intern returns one copy of a name for all processes that have it.
+func (t *Tracker) intern(name string) string {
+	if known, ok := t.interned[name]; ok {
+		return known
+	}
+	if len(t.interned) >= mostNames {
+		clear(t.interned)
+	}
+	t.interned[name] = name
+	return name
+}

@@ -1,0 +1,228 @@
+package safefs
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFiles looks at the files that are open on this host, when that is asked for, and again when
+// the last look is too old. One may be shared by several Removers of one goroutine, so that a
+// command looks once for all of its folders.
+type OpenFiles struct {
+	procRoot string
+	seen     *openFiles
+}
+
+// NewOpenFiles returns an OpenFiles that has not looked yet. procRoot "" is /proc.
+func NewOpenFiles(procRoot string) *OpenFiles {
+	return &OpenFiles{procRoot: cmp.Or(procRoot, "/proc")}
+}
+
+// now returns the files that are open now, or were a moment ago.
+func (o *OpenFiles) now() *openFiles {
+	if o.seen == nil || o.seen.stale() {
+		o.seen = scanOpenFiles(o.procRoot)
+	}
+	return o.seen
+}
+
+// Incomplete reports whether there were processes that could not be looked into, those of other users
+// as a rule: a file that only they have open was not seen as open.
+func (o *OpenFiles) Incomplete() bool {
+	return o.seen != nil && (o.seen.hidesAll || len(o.seen.hidden) > 0)
+}
+
+// openFiles are the files that processes of this host have open or mapped, as far as this user
+// may see them.
+type openFiles struct {
+	files    map[fileID]bool
+	own      map[fileID]bool // that this process has open
+	locked   map[fileID]bool // with an advisory lock of the whole file, or a lease
+	mapped   map[uint64]bool // inode numbers of mapped files
+	hidden   map[uint32]bool // users with a process that could not be looked into
+	hidesAll bool            // other users' processes are not even listed
+	at       time.Time
+	took     time.Duration
+}
+
+type fileID struct {
+	major, minor uint32
+	ino          uint64
+}
+
+func (o *openFiles) holds(id Identity) bool {
+	return o.files[fileID{id.DevMajor, id.DevMinor, id.Ino}]
+}
+
+// used reports whether anybody has a file open, mapped or locked, this process included.
+func (o *openFiles) used(id Identity) bool {
+	f := fileID{id.DevMajor, id.DevMinor, id.Ino}
+	return o.files[f] || o.own[f] || o.locked[f]
+}
+
+// locks reports whether somebody has locked a file as a whole.
+func (o *openFiles) locks(id Identity) bool {
+	return o.locked[fileID{id.DevMajor, id.DevMinor, id.Ino}]
+}
+
+// maps reports whether a file may be mapped. On an overlay the maps may show the device of the layer
+// below, so the inode number alone decides; another file that has it stays for nothing, once.
+func (o *openFiles) maps(id Identity) bool { return o.mapped[id.Ino] }
+
+// hides reports whether a process of the user may have files open that were not seen.
+func (o *openFiles) hides(uid uint32) bool {
+	return o.hidden[uid] || o.hidesAll && int(uid) != os.Geteuid()
+}
+
+// stale reports whether it is time to look again: a long run would rely on what was open at its
+// start, and one that looks too often would do nothing else.
+func (o *openFiles) stale() bool { return time.Since(o.at) > max(2*time.Second, 20*o.took) }
+
+// scanOpenFiles looks at every mapping, at every descriptor of every process, and at all locks, once.
+func scanOpenFiles(root string) *openFiles {
+	o := &openFiles{
+		files: make(map[fileID]bool), own: make(map[fileID]bool), locked: make(map[fileID]bool), mapped: make(map[uint64]bool),
+		hidden: make(map[uint32]bool), hidesAll: true, at: time.Now(),
+	}
+	self, err := os.Readlink(filepath.Join(root, "self"))
+	if err != nil { // else the process as the mount of another PID namespace numbers it
+		self = strconv.Itoa(os.Getpid())
+	}
+	pids, err := os.ReadDir(root)
+	if err != nil {
+		return o
+	}
+	for _, p := range pids {
+		name := p.Name()
+		if name == "1" {
+			o.hidesAll = false // proc(5): with hidepid=invisible the first process is not listed
+		}
+		if strings.Trim(name, "0123456789") != "" {
+			continue
+		}
+		into := o.files
+		if name == self { // which may have the file at work open
+			into = o.own
+		}
+		fds := scanDescriptors(filepath.Join(root, name, "fd"), into)
+		maps := o.scanMaps(filepath.Join(root, name, "maps"))
+		if err := cmp.Or(fds, maps); errors.Is(err, fs.ErrPermission) {
+			var st unix.Stat_t
+			if unix.Stat(filepath.Join(root, name), &st) == nil {
+				o.hidden[st.Uid] = true
+			}
+		}
+	}
+	_ = eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
+	o.took = time.Since(o.at)
+	return o
+}
+
+func scanDescriptors(dir string, into map[fileID]bool) error {
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var st unix.Statx_t
+	for _, fd := range fds {
+		err := unix.Statx(unix.AT_FDCWD, filepath.Join(dir, fd.Name()), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			into[fileID{st.Dev_major, st.Dev_minor, st.Ino}] = true
+		}
+	}
+	return nil
+}
+
+func (o *openFiles) scanMaps(path string) error {
+	return eachLine(path, func(line []byte) {
+		if id, ok := parseMapsLine(line); ok {
+			o.files[id] = true
+			o.mapped[id.ino] = true
+		}
+	})
+}
+
+func eachLine(path string, add func(line []byte)) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		add(lines.Bytes())
+	}
+	return lines.Err()
+}
+
+// addLock notes a line of /proc/locks. A lock of a part of a file says that it is open.
+func (o *openFiles) addLock(line []byte) {
+	switch kind, id, ok := parseLockLine(line); {
+	case !ok:
+	case kind == "FLOCK" || kind == "LEASE" || kind == "DELEG":
+		o.locked[id] = true
+	default:
+		o.files[id] = true
+	}
+}
+
+// parseLockLine reads kind, device and inode of a line of /proc/locks (proc_locks(5)):
+// "4: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"; that of a waiter has "->" before the kind.
+func parseLockLine(line []byte) (kind string, id fileID, ok bool) {
+	fields := bytes.Fields(line)
+	if len(fields) > 1 && string(fields[1]) == "->" {
+		fields = fields[1:]
+	}
+	if len(fields) < 6 {
+		return "", id, false
+	}
+	device, ino, ok := cutLast(string(fields[5]), ":")
+	if !ok {
+		return "", id, false
+	}
+	id, ok = parseFileID(device, ino)
+	return string(fields[1]), id, ok
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// parseMapsLine reads device and inode of a line of /proc/pid/maps (proc(5)):
+// "7f0-7f1 r--p 00000000 fe:00 1234  /usr/lib/libc.so".
+func parseMapsLine(line []byte) (id fileID, ok bool) {
+	fields := bytes.Fields(line)
+	if len(fields) < 5 {
+		return id, false
+	}
+	return parseFileID(string(fields[3]), string(fields[4]))
+}
+
+// parseFileID reads a device, as "fe:00", and an inode.
+func parseFileID(device, inode string) (id fileID, ok bool) {
+	major, minor, ok := strings.Cut(device, ":")
+	if !ok {
+		return id, false
+	}
+	a, err1 := strconv.ParseUint(major, 16, 32)
+	b, err2 := strconv.ParseUint(minor, 16, 32)
+	ino, err3 := strconv.ParseUint(inode, 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil || ino == 0 {
+		return id, false
+	}
+	return fileID{uint32(a), uint32(b), ino}, true
+}

@@ -1,0 +1,146 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// pageRuns is how many open runs, and how many cooldowns, the page lists. The API lists all.
+const pageRuns = 50
+
+// The modes and states of a run as the API and the journal write them.
+const (
+	modeDryRun  = "dry_run"
+	stateQueued = "queued"
+)
+
+// Activity is what is being done and what waits.
+type Activity struct {
+	Draining  bool       `json:"draining"`  // shutting down: nothing more is accepted
+	Queued    int        `json:"queued"`    // runs that wait, including those whose intent is being written
+	Runs      []Run      `json:"runs"`      // open ones, the oldest first
+	Cooldowns []Cooldown `json:"cooldowns"` // that hold, by target and playbook
+}
+
+// Run is a run that has not ended.
+type Run struct {
+	ID       string    `json:"run_id,omitempty"` // absent while its intent is being written
+	Target   string    `json:"target"`
+	Playbook string    `json:"playbook"`
+	Mode     string    `json:"mode"` // dry_run, enforce: of the step at work, else of the next one
+	Trigger  string    `json:"trigger"`
+	Alert    string    `json:"alert,omitempty"` // name of the alert that began it
+	Alerts   int       `json:"alerts"`          // that it serves
+	Level    string    `json:"level"`
+	State    string    `json:"state"`               // queued, running, verifying
+	WaitsFor string    `json:"waits_for,omitempty"` // the playbook that runs for the same target first
+	Step     int       `json:"step"`                // from 1; 0 before the first
+	Steps    int       `json:"steps"`               // of the playbook
+	Action   string    `json:"action,omitempty"`
+	Files    int64     `json:"files"`       // of the policy at work so far; in a dry run, that would be removed
+	Bytes    int64     `json:"freed_bytes"` // likewise
+	Since    time.Time `json:"since"`       // accepted at
+}
+
+// Cooldown holds a playbook of a target back.
+type Cooldown struct {
+	Target      string    `json:"target"`
+	Playbook    string    `json:"playbook"`
+	Until       time.Time `json:"until"`
+	Mode        string    `json:"mode"`   // of the run that began it
+	Broken      bool      `json:"broken"` // an emergency cannot break it again
+	LastRun     string    `json:"last_run_id"`
+	LastOutcome string    `json:"last_outcome"`
+	LastEnd     time.Time `json:"last_end"`
+}
+
+// DryRun reports whether the run changes nothing.
+func (r *Run) DryRun() bool { return r.Mode == modeDryRun }
+
+// Stage says where the run stands: "step 2 of 3: evict_cache".
+func (r *Run) Stage() string {
+	switch {
+	case r.State == stateQueued && r.ID == "":
+		return "its intent is being recorded"
+	case r.State == stateQueued && r.WaitsFor != "":
+		return "waits for " + r.WaitsFor
+	case r.State == stateQueued:
+		return "waits to start"
+	case r.Step == 0:
+		return "starting"
+	}
+	return fmt.Sprintf("step %d of %d: %s", r.Step, r.Steps, r.Action)
+}
+
+// Effect says what the policy at work has done so far. A dry run has done nothing: it says what would
+// be done.
+func (r *Run) Effect() string {
+	if r.Files == 0 && r.Bytes == 0 {
+		return "–"
+	}
+	text := fmt.Sprintf("%d files", r.Files)
+	if r.Bytes > 0 {
+		text += ", " + units.Bytes(r.Bytes).Short()
+	}
+	if r.DryRun() {
+		return "would affect " + text
+	}
+	return text
+}
+
+// DryRun reports whether the cooldown holds dry runs only.
+func (c *Cooldown) DryRun() bool { return c.Mode == modeDryRun }
+
+// activityView is what the page shows: one target if it is the page of one, and no more than fits.
+type activityView struct {
+	Activity
+	MoreRuns, MoreCooldowns int // that are not shown
+}
+
+func newActivityView(a Activity, only string) activityView {
+	v := activityView{Activity: a}
+	if only != "" {
+		v.Runs = slices.DeleteFunc(slices.Clone(a.Runs), func(r Run) bool { return r.Target != only })
+		v.Cooldowns = slices.DeleteFunc(slices.Clone(a.Cooldowns), func(c Cooldown) bool { return c.Target != only })
+	}
+	// Those at work come first: a long queue must not hide them.
+	v.Runs = slices.Clone(v.Runs)
+	slices.SortStableFunc(v.Runs, func(a, b Run) int { return cmp.Compare(waits(&a), waits(&b)) })
+	v.MoreRuns, v.MoreCooldowns = max(len(v.Runs)-pageRuns, 0), max(len(v.Cooldowns)-pageRuns, 0)
+	v.Runs, v.Cooldowns = v.Runs[:min(len(v.Runs), pageRuns)], v.Cooldowns[:min(len(v.Cooldowns), pageRuns)]
+	return v
+}
+
+func waits(r *Run) int {
+	if r.State == stateQueued {
+		return 1
+	}
+	return 0
+}
+
+// runs is GET /api/v1/runs?target=: the open runs and the cooldowns that hold.
+func (s *server) runs(w http.ResponseWriter, r *http.Request) {
+	a := s.State().Activity
+	only := r.URL.Query().Get("target")
+	out := struct {
+		Status string `json:"status"`
+		Activity
+	}{"success", a}
+	out.Runs, out.Cooldowns = []Run{}, []Cooldown{}
+	for _, run := range a.Runs {
+		if only == "" || run.Target == only {
+			out.Runs = append(out.Runs, run)
+		}
+	}
+	for _, c := range a.Cooldowns {
+		if only == "" || c.Target == only {
+			out.Cooldowns = append(out.Cooldowns, c)
+		}
+	}
+	writeJSON(w, http.StatusOK, out)
+}
