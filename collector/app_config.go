@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 // maxAppNames bounds the series of one service's own values.
@@ -29,7 +30,7 @@ func (c *AppConfig) CountsHits(cache string) bool {
 
 // Validate applies the defaults and reports every mistake. caches are the names of the target's
 // file caches, which the exporter counts by itself.
-func (c *AppConfig) Validate(caches []string, report func(key, format string, args ...any)) {
+func (c *AppConfig) Validate(caches []string, report report.Func) {
 	c.Endpoint.Validate(report)
 	if c.Format == "" {
 		c.Format = fetch.JSON
@@ -42,7 +43,7 @@ func (c *AppConfig) Validate(caches []string, report func(key, format string, ar
 	c.checkCache(caches, report)
 }
 
-func (c *AppConfig) checkMap(report func(key, format string, args ...any)) {
+func (c *AppConfig) checkMap(report report.Func) {
 	if len(c.Map) == 0 {
 		report("map", "is missing: write where the values stand, such as {cache_hits: cache.hits, cache_misses: cache.misses}")
 	}
@@ -72,7 +73,7 @@ func (c *AppConfig) has(name string) bool { return c.Map[name] != "" }
 
 // checkCache finds the cache that the values are of: the one that is named, else the target's only
 // one, else "app".
-func (c *AppConfig) checkCache(caches []string, report func(key, format string, args ...any)) {
+func (c *AppConfig) checkCache(caches []string, report report.Func) {
 	named := c.Cache != ""
 	switch {
 	case named && !appCacheForm.MatchString(c.Cache):

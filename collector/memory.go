@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -61,7 +62,7 @@ type MemoryConfig struct {
 }
 
 // Validate applies the defaults and reports every mistake.
-func (c *MemoryConfig) Validate(report func(key, format string, args ...any)) {
+func (c *MemoryConfig) Validate(report report.Func) {
 	if c.Limit != 0 && c.Limit < smallestLimit {
 		report("limit", "%d bytes are less than any process needs: write a size with its unit, such as 512MiB or 1GiB", int64(c.Limit))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -39,7 +40,7 @@ type ProbeConfig struct {
 }
 
 // Validate applies the defaults and reports every mistake.
-func (c *ProbeConfig) Validate(report func(key, format string, args ...any)) {
+func (c *ProbeConfig) Validate(report report.Func) {
 	c.Endpoint.Validate(report)
 	for _, s := range c.ValidStatus {
 		if s < 100 || s > 599 {

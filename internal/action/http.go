@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,6 +20,8 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 	maxTokenBytes = 4096
 )
 
-func (s *Settings) checkHTTP(report func(key, format string, args ...any)) {
+func (s *Settings) checkHTTP(report report.Func) {
 	u, err := url.Parse(s.URL)
 	switch {
 	case s.URL == "":
@@ -40,7 +41,7 @@ func (s *Settings) checkHTTP(report func(key, format string, args ...any)) {
 		report("url", "holds a user: write the token into a file and token_file")
 	case u.Fragment != "":
 		report("url", "%q holds a fragment, which is never sent: remove it", s.URL)
-	case !isLoopbackHost(u.Hostname()) && !slices.Contains(s.Hosts, u.Hostname()):
+	case !loopback.Host(u.Hostname()) && !slices.Contains(s.Hosts, u.Hostname()):
 		report("url", "%q is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [%s] beside it to allow that host", s.URL, u.Hostname())
 	}
 	for i, h := range s.Hosts {
@@ -76,14 +77,6 @@ func readToken(path string) (string, error) {
 		return "", fmt.Errorf("%q does not hold one line of at most 4 KiB", path)
 	}
 	return token, nil
-}
-
-func isLoopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // HTTP asks an application to help itself: it POSTs to an endpoint of it. It connects to loopback
@@ -164,8 +157,7 @@ func newHTTPTransport(s *Settings) *http.Transport {
 	d := &net.Dialer{
 		Timeout: httpDial,
 		Control: func(_, address string, _ syscall.RawConn) error {
-			ap, err := netip.ParseAddrPort(address)
-			if err == nil && (listed || ap.Addr().Unmap().IsLoopback()) {
+			if listed || loopback.Address(address) {
 				return nil
 			}
 			return fmt.Errorf("%s is not a loopback address: write its name into hosts", address)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -28,7 +29,7 @@ const (
 	maxCgroupFile = 1 << 20
 )
 
-func (s *Settings) checkReclaim(report func(key, format string, args ...any)) {
+func (s *Settings) checkReclaim(report report.Func) {
 	switch {
 	case s.Amount == 0:
 		report("amount", "is missing: write how much the kernel is to take back, such as 256MiB")

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 const (
@@ -58,7 +60,7 @@ func reasonOf(err error) error {
 	return err
 }
 
-func (s *Settings) checkCommand(report func(key, format string, args ...any)) {
+func (s *Settings) checkCommand(report report.Func) {
 	switch {
 	case len(s.Argv) == 0:
 		report("argv", "is missing: write the program and its arguments, such as [/usr/bin/systemctl, restart, app]")

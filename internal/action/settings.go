@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -65,7 +66,7 @@ func (s *Settings) present() []string {
 
 // CheckSettings applies the defaults and reports every mistake of the settings of a step that does the
 // named action.
-func (s *Settings) CheckSettings(name string, report func(key, format string, args ...any)) {
+func (s *Settings) CheckSettings(name string, report report.Func) {
 	for _, key := range s.present() {
 		if owner := settingOf[key]; owner != name {
 			report(key, "is for %s: remove the key", owner)

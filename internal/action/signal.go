@@ -7,9 +7,10 @@ import (
 	"log/slog"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
-func (s *Settings) checkSignal(report func(key, format string, args ...any)) {
+func (s *Settings) checkSignal(report report.Func) {
 	if s.Signal == "" {
 		report("signal", "is missing: write the signal that the program handles, such as SIGUSR2")
 		return

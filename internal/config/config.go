@@ -18,6 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 )
@@ -135,8 +136,7 @@ func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 func Default() *Config {
 	c := &Config{Discover: &proc.Discover{By: "comm", Top: 20}, Defaults: true}
 	c.applyDefaults()
-	ignore := func(string, string, ...any) {} // it holds no mistake: a test says so
-	c.validate(ignore, ignore, new(Checks))
+	c.validate(report.Ignore, report.Ignore, new(Checks)) // it holds no mistake: a test says so
 	return c
 }
 

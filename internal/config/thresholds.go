@@ -1,6 +1,7 @@
 package config
 
 import (
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -23,7 +24,7 @@ func (t *Thresholds) applyDefaults() {
 	def(&t.Emergency, .95)
 }
 
-func (t *Thresholds) validate(report reporter) {
+func (t *Thresholds) validate(report report.Func) {
 	if *t.Warning <= 0 {
 		report("thresholds.warning", "%s would always hold: write a larger share, such as 70%%", *t.Warning)
 	}

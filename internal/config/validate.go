@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,8 +15,10 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
@@ -36,20 +37,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 const nameHint = "write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit"
 
-// reporter takes one mistake: the path of its key, what is wrong and what to write instead.
-type reporter func(key, format string, args ...any)
-
-// under returns a reporter for keys below prefix.
-func (r reporter) under(prefix string) func(key, format string, args ...any) {
-	return func(key, format string, args ...any) {
-		if key != "" && key[0] != '[' {
-			key = "." + key
-		}
-		r(prefix+key, format, args...)
-	}
-}
-
-func (c *Config) validate(report, warn reporter, checks *Checks) {
+func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	span := func(key string, v units.Duration, low, high time.Duration) {
 		if v.Std() < low || v.Std() > high {
 			report(key, "%s is out of range: write %s to %s", v, units.Duration(low), units.Duration(high))
@@ -72,9 +60,9 @@ func (c *Config) validate(report, warn reporter, checks *Checks) {
 		}
 	}
 	c.checkToken(report, warn, checks)
-	c.Journal.Validate(report.under("journal"))
+	c.Journal.Validate(report.Under("journal"))
 	if c.Discover != nil {
-		c.Discover.Validate(report.under("discover"))
+		c.Discover.Validate(report.Under("discover"))
 	}
 	if c.Discover == nil && len(c.Targets) == 0 {
 		report("targets", "nothing to watch: write at least one target, or discover: {by: comm, top: 20}")
@@ -87,14 +75,14 @@ func (c *Config) validate(report, warn reporter, checks *Checks) {
 		c.checkTarget(i, names, report)
 	}
 	c.checkWatchers(report)
-	c.Alertmanager.Validate(c.Instance, report.under("alertmanager"))
+	c.Alertmanager.Validate(c.Instance, report.Under("alertmanager"))
 	c.checkDirs(report, warn, checks)
 	c.checkQuarantines(report, warn, checks)
 	c.checkPidfiles(warn, checks)
 }
 
 // checkPidfiles warns of files that are not there yet.
-func (c *Config) checkPidfiles(warn reporter, checks *Checks) {
+func (c *Config) checkPidfiles(warn report.Func, checks *Checks) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
 	asked := make(map[string]question[[]string])
@@ -116,7 +104,7 @@ func (c *Config) checkPidfiles(warn reporter, checks *Checks) {
 	}
 }
 
-func (c *Config) checkWatchers(report reporter) {
+func (c *Config) checkWatchers(report report.Func) {
 	if len(c.Watchers) > watch.MaxWatchers {
 		report("watchers", "%d are too many: write at most %d", len(c.Watchers), watch.MaxWatchers)
 	}
@@ -125,17 +113,17 @@ func (c *Config) checkWatchers(report reporter) {
 		names = append(names, c.Targets[i].Name)
 	}
 	for i := range c.Watchers {
-		c.Watchers[i].Validate(names, report.under(fmt.Sprintf("watchers[%d]", i)))
+		c.Watchers[i].Validate(names, report.Under(fmt.Sprintf("watchers[%d]", i)))
 	}
 }
 
-func (c *Config) checkMode(key, mode string, report reporter) {
+func (c *Config) checkMode(key, mode string, report report.Func) {
 	if mode != DryRun && mode != Enforce {
 		report(key, "%q is not a mode: write dry_run (change nothing) or enforce", mode)
 	}
 }
 
-func (c *Config) checkToken(report, warn reporter, checks *Checks) {
+func (c *Config) checkToken(report, warn report.Func, checks *Checks) {
 	path := c.Webhook.TokenFile
 	if path == "" {
 		return
@@ -170,10 +158,10 @@ func (c *Config) checkToken(report, warn reporter, checks *Checks) {
 	}
 }
 
-func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
+func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	t := &c.Targets[i]
 	key := fmt.Sprintf("targets[%d]", i)
-	at := report.under(key)
+	at := report.Under(key)
 	switch first, twice := names[t.Name]; {
 	case t.Name == "":
 		at("name", "is missing: %s", nameHint)
@@ -188,16 +176,16 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 	}
 	c.checkMode(key+".mode", t.Mode, report)
 	if t.Processes != nil {
-		t.Processes.Validate(report.under(key + ".processes"))
+		t.Processes.Validate(report.Under(key + ".processes"))
 	}
 	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && len(t.Logs) == 0 && t.Heap.Provider == "" && t.App == nil && t.Probe == nil {
 		at("", "watches nothing: write processes, heap, app, probe, caches, temp_dirs, uploads or logs")
 	}
-	t.Memory.Validate(report.under(key + ".memory"))
-	t.Heap.Validate(t.Processes != nil, report.under(key+".heap"))
+	t.Memory.Validate(report.Under(key + ".memory"))
+	t.Heap.Validate(t.Processes != nil, report.Under(key+".heap"))
 	t.checkHTTP(key, report)
-	t.Playbooks.Validate(report.under(key + ".playbooks"))
-	t.Playbooks.CheckActions(t.Has, report.under(key+".playbooks"))
+	t.Playbooks.Validate(report.Under(key + ".playbooks"))
+	t.Playbooks.CheckActions(t.Has, report.Under(key+".playbooks"))
 	seen := make(map[string]bool)
 	policyName := func(key, kind, name string) {
 		switch {
@@ -213,40 +201,40 @@ func (c *Config) checkTarget(i int, names map[string]int, report reporter) {
 	for j := range t.Caches {
 		k := fmt.Sprintf("%s.caches[%d]", key, j)
 		policyName(k, "cache", t.Caches[j].Name)
-		t.Caches[j].Validate(report.under(k))
+		t.Caches[j].Validate(report.Under(k))
 	}
 	for j := range t.TempDirs {
 		k := fmt.Sprintf("%s.temp_dirs[%d]", key, j)
 		policyName(k, "temp", t.TempDirs[j].Name)
-		t.TempDirs[j].Validate(report.under(k))
+		t.TempDirs[j].Validate(report.Under(k))
 		checkEvery(k, t.TempDirs[j].Every, report)
 	}
 	for j := range t.Uploads {
 		k := fmt.Sprintf("%s.uploads[%d]", key, j)
 		policyName(k, "upload", t.Uploads[j].Name)
-		t.Uploads[j].Validate(report.under(k))
+		t.Uploads[j].Validate(report.Under(k))
 		checkEvery(k, t.Uploads[j].Every, report)
 	}
 	for j := range t.Logs {
 		k := fmt.Sprintf("%s.logs[%d]", key, j)
 		policyName(k, "log", t.Logs[j].Name)
-		t.Logs[j].Validate(report.under(k))
+		t.Logs[j].Validate(report.Under(k))
 		checkEvery(k, t.Logs[j].Every, report)
 		checkLogSignal(k, t, &t.Logs[j], report)
 	}
 }
 
 // checkHTTP checks what is read from the service over HTTP.
-func (t *Target) checkHTTP(key string, report reporter) {
+func (t *Target) checkHTTP(key string, report report.Func) {
 	if t.App != nil {
 		names := make([]string, len(t.Caches))
 		for i := range t.Caches {
 			names[i] = t.Caches[i].Name
 		}
-		t.App.Validate(names, report.under(key+".app"))
+		t.App.Validate(names, report.Under(key+".app"))
 	}
 	if t.Probe != nil {
-		t.Probe.Validate(report.under(key + ".probe"))
+		t.Probe.Validate(report.Under(key + ".probe"))
 	}
 	for i := range t.Caches {
 		if c := &t.Caches[i]; c.HitRate == policy.HitRateApp && !t.App.CountsHits(c.Name) {
@@ -256,7 +244,7 @@ func (t *Target) checkHTTP(key string, report reporter) {
 }
 
 // checkLogSignal refuses a signal that cannot be sent, or to nobody.
-func checkLogSignal(key string, t *Target, l *policy.Log, report reporter) {
+func checkLogSignal(key string, t *Target, l *policy.Log, report report.Func) {
 	if !l.Renames() || l.Signal == "" {
 		return
 	}
@@ -268,7 +256,7 @@ func checkLogSignal(key string, t *Target, l *policy.Log, report reporter) {
 	}
 }
 
-func checkEvery(key string, every units.Duration, report reporter) {
+func checkEvery(key string, every units.Duration, report report.Func) {
 	if every > 0 && every.Std() < minEvery {
 		report(key+".every", "%s is too often: write at least %s", every.Std(), minEvery)
 	}
@@ -323,7 +311,7 @@ func (c *Config) dirs() []dirKey {
 }
 
 // checkDirs refuses roots on which a clean-up could do harm, and policies that share files.
-func (c *Config) checkDirs(report, warn reporter, checks *Checks) {
+func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 	dirs := c.dirs()
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
@@ -350,7 +338,7 @@ func (c *Config) checkDirs(report, warn reporter, checks *Checks) {
 }
 
 // checkQuarantines refuses folders into which uploads cannot be moved, or which a policy would clean.
-func (c *Config) checkQuarantines(report, warn reporter, checks *Checks) {
+func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {
 	dirs := c.dirs()
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
@@ -392,19 +380,10 @@ func (c *Config) CheckListener(addresses []string, authenticated bool) error {
 		return nil
 	}
 	for _, a := range addresses {
-		if !isLoopback(a) {
+		if !loopback.Address(a) {
 			return Errors{{File: "--web.listen-address", Msg: fmt.Sprintf(
 				"mode enforce on %q would let every host that reaches it start a clean-up: write webhook: {token_file: ...}, protect the listener with --web.config.file, or listen on 127.0.0.1:10042", a)}}
 		}
 	}
 	return nil
-}
-
-func isLoopback(address string) bool {
-	host, ok := strings.CutPrefix(address, "localhost:")
-	if ok && !strings.Contains(host, ":") {
-		return true
-	}
-	ap, err := netip.ParseAddrPort(address)
-	return err == nil && ap.Addr().IsLoopback()
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 const (
@@ -90,7 +92,7 @@ func (p Playbooks) cycle(from string) []string {
 }
 
 // checkIncludes reports the playbooks that name themselves or become too long.
-func (p Playbooks) checkIncludes(report func(key, format string, args ...any)) {
+func (p Playbooks) checkIncludes(report report.Func) {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if c := p.cycle(name); c != nil {
 			report(name, "names itself: %s: remove one of these steps", strings.Join(c, " -> "))
@@ -103,7 +105,7 @@ func (p Playbooks) checkIncludes(report func(key, format string, args ...any)) {
 }
 
 // checkName reports a step that names neither an action nor a playbook, or says more than a name.
-func (s *Step) checkName(known []string, report func(field, format string, args ...any)) {
+func (s *Step) checkName(known []string, report report.Func) {
 	if !slices.Contains(known, s.Do) {
 		report("do", "%q is neither an action nor a playbook: write one of %s, or a playbook, one of %s",
 			s.Do, strings.Join(actionNames, ", "), strings.Join(known, ", "))

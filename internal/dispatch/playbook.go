@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -229,7 +230,7 @@ func parseLevel(s string) (series.Level, error) {
 }
 
 // Validate applies the defaults and reports every mistake.
-func (p Playbooks) Validate(report func(key, format string, args ...any)) {
+func (p Playbooks) Validate(report report.Func) {
 	if len(p) > maxPlaybooks {
 		report("", "%d playbooks are too many: write at most %d", len(p), maxPlaybooks)
 	}
@@ -248,18 +249,13 @@ func (p Playbooks) Validate(report func(key, format string, args ...any)) {
 		}
 		for i := range steps {
 			key := fmt.Sprintf("%s[%d]", name, i)
-			steps[i].validate(known, func(field, format string, args ...any) {
-				if field != "" {
-					field = "." + field
-				}
-				report(key+field, format, args...)
-			})
+			steps[i].validate(known, report.Under(key))
 		}
 	}
 	p.checkIncludes(report)
 }
 
-func (s *Step) validate(known []string, report func(field, format string, args ...any)) {
+func (s *Step) validate(known []string, report report.Func) {
 	if s.names() {
 		s.checkName(known, report)
 	}
@@ -296,7 +292,7 @@ func (s *Step) applyDefaults() {
 
 // CheckActions reports the steps, written by the operator, whose action the target has no means
 // for. has says which it has.
-func (p Playbooks) CheckActions(has func(action string) bool, report func(key, format string, args ...any)) {
+func (p Playbooks) CheckActions(has func(action string) bool, report report.Func) {
 	means := map[string]string{
 		ActionCleanTemp:      "temp_dirs",
 		ActionEvictCache:     "caches",

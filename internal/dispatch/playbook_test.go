@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -22,7 +23,7 @@ func readPlaybooks(t *testing.T, text string) Playbooks {
 	return p
 }
 
-func mistakes(check func(report func(key, format string, args ...any))) []string {
+func mistakes(check func(report report.Func)) []string {
 	var out []string
 	check(func(key, format string, args ...any) { out = append(out, key+": "+fmt.Sprintf(format, args...)) })
 	return out
@@ -154,7 +155,7 @@ c: [clean_temp, evict_cache, collect_garbage]
 	if diff := cmp.Diff(want, mistakes(p.Validate)); diff != "" {
 		t.Errorf("mistakes (-want +got):\n%s", diff)
 	}
-	got := mistakes(func(report func(string, string, ...any)) {
+	got := mistakes(func(report report.Func) {
 		p.CheckActions(func(a string) bool { return a == ActionCleanTemp }, report)
 	})
 	want = []string{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -66,7 +67,7 @@ a: [{do: command}, {do: command, argv: [true-ish]}, {do: http}, {do: signal, sig
 			t.Errorf("no %q in\n%s", says, got)
 		}
 	}
-	got = strings.Join(mistakes(func(report func(string, string, ...any)) { p.CheckActions(func(string) bool { return false }, report) }), "\n")
+	got = strings.Join(mistakes(func(report report.Func) { p.CheckActions(func(string) bool { return false }, report) }), "\n")
 	if !strings.Contains(got, `a[3].do: "signal" has nothing to work on: write processes for this target`) {
 		t.Error(got)
 	}

@@ -7,10 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"syscall"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 )
 
 const (
@@ -78,8 +79,7 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 	d := &net.Dialer{Timeout: dialTimeout}
 	if !c.endpoint.listed(host) {
 		d.Control = func(_, resolved string, _ syscall.RawConn) error {
-			ap, err := netip.ParseAddrPort(resolved)
-			if err != nil || !ap.Addr().Unmap().IsLoopback() {
+			if !loopback.Address(resolved) {
 				return fmt.Errorf("%s is not a loopback address", resolved)
 			}
 			return nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -24,7 +26,7 @@ type Endpoint struct {
 }
 
 // Validate applies the default of the timeout and reports every mistake.
-func (e *Endpoint) Validate(report func(key, format string, args ...any)) {
+func (e *Endpoint) Validate(report report.Func) {
 	if e.Timeout == 0 {
 		e.Timeout = units.Duration(2 * time.Second)
 	}
@@ -42,7 +44,7 @@ func (e *Endpoint) Validate(report func(key, format string, args ...any)) {
 	e.checkURL(report)
 }
 
-func (e *Endpoint) checkURL(report func(key, format string, args ...any)) {
+func (e *Endpoint) checkURL(report report.Func) {
 	const example = "http://127.0.0.1:4545/stats"
 	if e.URL == "" {
 		report("url", "is missing: write where the service answers, such as %s", example)
@@ -66,7 +68,7 @@ func (e *Endpoint) checkURL(report func(key, format string, args ...any)) {
 }
 
 // allowed reports whether a host of a URL may be asked.
-func (e *Endpoint) allowed(host string) bool { return loopbackHost(host) || e.listed(host) }
+func (e *Endpoint) allowed(host string) bool { return loopback.Host(host) || e.listed(host) }
 
 func (e *Endpoint) listed(host string) bool {
 	return slices.ContainsFunc(e.AllowHosts, func(h string) bool { return strings.EqualFold(h, host) })
@@ -75,13 +77,4 @@ func (e *Endpoint) listed(host string) bool {
 func isAddr(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
-}
-
-// loopbackHost reports whether a host is a loopback address or its usual name.
-func loopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() && ip.Zone() == ""
 }

@@ -3,6 +3,7 @@ package heap
 import (
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -29,7 +30,7 @@ type Collect struct {
 	MaxHeap  units.Bytes    `yaml:"max_heap"`  // a heap that uses more is not collected, since its pause would be long
 }
 
-func (c *Collect) validate(provider string, report func(key, format string, args ...any)) {
+func (c *Collect) validate(provider string, report report.Func) {
 	if c.Mode == "" {
 		c.Mode = CollectGentle
 	}

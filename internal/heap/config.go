@@ -3,13 +3,14 @@ package heap
 import (
 	"maps"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -66,7 +67,7 @@ func (c Config) byProcess() bool { return c.Enabled() && c.Address == "" && c.UR
 
 // Validate applies the defaults and reports every mistake. processes says whether the target
 // watches processes.
-func (c *Config) Validate(processes bool, report func(key, format string, args ...any)) {
+func (c *Config) Validate(processes bool, report report.Func) {
 	if !c.Enabled() {
 		if c.Provider == "" && *c != (Config{}) {
 			report("provider", "is missing: write %s", strings.Join(providerNames(), ", "))
@@ -91,7 +92,7 @@ func (c *Config) Validate(processes bool, report func(key, format string, args .
 }
 
 // checkKeys reports the keys that stand there and mean nothing to the provider.
-func (c *Config) checkKeys(p factory, report func(key, format string, args ...any)) {
+func (c *Config) checkKeys(p factory, report report.Func) {
 	for _, k := range []struct {
 		key string
 		set bool
@@ -122,11 +123,11 @@ func providerNames() []string {
 }
 
 // checkListener checks the address of a runtime that listens.
-func checkListener(c *Config, p factory, _ bool, report func(key, format string, args ...any)) {
+func checkListener(c *Config, p factory, _ bool, report report.Func) {
 	c.checkAddress(p.example, p.hint, report)
 }
 
-func checkInspector(c *Config, p factory, processes bool, report func(key, format string, args ...any)) {
+func checkInspector(c *Config, p factory, processes bool, report report.Func) {
 	if c.Address != "" || !processes {
 		checkListener(c, p, processes, report)
 	}
@@ -148,8 +149,8 @@ func checkInspector(c *Config, p factory, processes bool, report func(key, forma
 }
 
 // checkDocument checks the keys of a service that tells its heap itself.
-func checkDocument(c *Config, p factory, _ bool, report func(key, format string, args ...any)) {
-	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" && !loopbackHost(u.Hostname()) {
+func checkDocument(c *Config, p factory, _ bool, report report.Func) {
+	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" && !loopback.Host(u.Hostname()) {
 		report("url", "%q is not on this host's loopback, and a heap is read on its own host: write 127.0.0.1", u.Hostname())
 	} else {
 		e := c.endpoint()
@@ -171,13 +172,13 @@ func checkDocument(c *Config, p factory, _ bool, report func(key, format string,
 	}
 }
 
-func checkAnon(_ *Config, _ factory, processes bool, report func(key, format string, args ...any)) {
+func checkAnon(_ *Config, _ factory, processes bool, report report.Func) {
 	if !processes {
 		report("provider", "%s is the memory of the target's processes, and it watches none: write processes, or another provider", ProviderAnon)
 	}
 }
 
-func (c *Config) checkAddress(example, hint string, report func(key, format string, args ...any)) {
+func (c *Config) checkAddress(example, hint string, report report.Func) {
 	if c.Address == "" {
 		report("address", "is missing: write where it listens, such as %s (%s)", example, hint)
 		return
@@ -188,16 +189,7 @@ func (c *Config) checkAddress(example, hint string, report func(key, format stri
 		report("address", "%q is not host:port: write it as %s", c.Address, example)
 		return
 	}
-	if !loopbackHost(host) {
+	if !loopback.Host(host) {
 		report("address", "%q is not on this host's loopback, and whoever reaches that port can run code in the target: let it listen on 127.0.0.1 and write %s", c.Address, net.JoinHostPort("127.0.0.1", port))
 	}
-}
-
-// loopbackHost reports whether a host of a config is a loopback address or its usual name.
-func loopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() && ip.Zone() == ""
 }

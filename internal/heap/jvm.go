@@ -9,6 +9,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 // jvm reads the heap of Java virtual machines from the counters that each keeps in a file, without
@@ -55,7 +56,7 @@ func newMachines(procfs string, now func() time.Time, of *target) *machines {
 	return &machines{target: of, procfs: procfs, now: now, of: make(map[machineKey]*machine), misses: make(map[machineKey]*miss)}
 }
 
-func checkJVM(_ *Config, _ factory, processes bool, report func(key, format string, args ...any)) {
+func checkJVM(_ *Config, _ factory, processes bool, report report.Func) {
 	if !processes {
 		report("provider", "%s finds the virtual machine by its process, and this target watches none: write processes", ProviderJVM)
 	}

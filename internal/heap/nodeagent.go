@@ -18,6 +18,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 const (
@@ -70,7 +71,7 @@ func newAgents(procfs string, now func() time.Time, of *target) *agents {
 	return &agents{target: of, procfs: procfs, now: now, turn: make(chan struct{}, 1), of: make(map[machineKey]*agent)}
 }
 
-func checkNodeAgent(_ *Config, _ factory, processes bool, report func(key, format string, args ...any)) {
+func checkNodeAgent(_ *Config, _ factory, processes bool, report report.Func) {
 	if !processes {
 		report("provider", "%s finds the script's socket by the process, and this target watches none: write processes", ProviderAgent)
 	}

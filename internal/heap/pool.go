@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -21,7 +22,7 @@ type factory struct {
 	hint     string   // how to start a target so that it listens there
 	keys     []string // of the config, that mean something to it
 	collects bool     // it can ask for a collection
-	check    func(c *Config, p factory, processes bool, report func(key, format string, args ...any))
+	check    func(c *Config, p factory, processes bool, report report.Func)
 	open     func(p *Pool, cfg Config, of *target) (backend, error)
 }
 

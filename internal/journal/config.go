@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -31,7 +32,7 @@ type Config struct {
 
 // Validate applies the defaults, but for Dir, and reports every mistake. An empty Dir is left to
 // the caller, who may fall back to the user's state directory only when none was written.
-func (c *Config) Validate(report func(key, format string, args ...any)) {
+func (c *Config) Validate(report report.Func) {
 	if c.Dir != "" && !filepath.IsAbs(c.Dir) {
 		report("dir", "%q is not absolute: write the whole path, such as %s", c.Dir, DefaultDir)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -191,7 +192,7 @@ func inside(outer, inner string) bool {
 
 // Validate applies the defaults and reports every mistake of a cache policy, with its key and what
 // to write instead.
-func (c *Cache) Validate(report func(key, format string, args ...any)) {
+func (c *Cache) Validate(report report.Func) {
 	c.validate(report)
 	low := units.Ratio(c.Low())
 	c.EvictTo = &low
@@ -220,7 +221,7 @@ func (c *Cache) Validate(report func(key, format string, args ...any)) {
 
 // Validate applies the defaults and reports every mistake of a temp policy, with its key and what to
 // write instead.
-func (t *Temp) Validate(report func(key, format string, args ...any)) {
+func (t *Temp) Validate(report report.Func) {
 	t.validate(report)
 	if t.MaxAge == 0 && t.EmptyMaxAge == 0 && t.MaxFiles == 0 {
 		report("max_age", "no limit is set: write at least one of max_age, empty_max_age and max_files")
@@ -237,7 +238,7 @@ func (c *Common) applyDefaults() {
 	c.AgeBy, c.SizeBy, c.Links = cmp.Or(c.AgeBy, AgeNewest), cmp.Or(c.SizeBy, SizeAllocated), cmp.Or(c.Links, LinksSkip)
 }
 
-func (c *Common) validate(report func(key, format string, args ...any)) {
+func (c *Common) validate(report report.Func) {
 	c.applyDefaults()
 	switch {
 	case c.Dir == "":
@@ -263,7 +264,7 @@ func (c *Common) validate(report func(key, format string, args ...any)) {
 	}
 }
 
-func checkGlobs(report func(key, format string, args ...any), key string, globs []string) {
+func checkGlobs(report report.Func, key string, globs []string) {
 	for i, g := range globs {
 		k := fmt.Sprintf("%s[%d]", key, i)
 		switch {
@@ -279,7 +280,7 @@ func checkGlobs(report func(key, format string, args ...any), key string, globs 
 	}
 }
 
-func choose(report func(key, format string, args ...any), key, value string, choices ...string) {
+func choose(report report.Func, key, value string, choices ...string) {
 	if value == "" || slices.Contains(choices, value) {
 		return
 	}

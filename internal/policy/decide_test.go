@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -220,7 +221,7 @@ func TestOverlap(t *testing.T) {
 }
 
 // mistakes returns what a policy reports, as "key: message".
-func mistakes(validate func(func(key, format string, args ...any))) []string {
+func mistakes(validate func(report.Func)) []string {
 	var out []string
 	validate(func(key, format string, args ...any) { out = append(out, key+": "+fmt.Sprintf(format, args...)) })
 	return out
@@ -238,7 +239,7 @@ func TestValidate(t *testing.T) {
 	cases := []struct {
 		name   string
 		policy interface {
-			Validate(func(key, format string, args ...any))
+			Validate(report.Func)
 		}
 		want []string
 	}{

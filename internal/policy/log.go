@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -59,7 +60,7 @@ func (l *Log) applyDefaults() {
 
 // Validate applies the defaults and reports every mistake of a log policy, with its key and what to
 // write instead.
-func (l *Log) Validate(report func(key, format string, args ...any)) {
+func (l *Log) Validate(report report.Func) {
 	l.validate(report)
 	l.applyDefaults()
 	if l.MaxBytes <= 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -48,7 +49,7 @@ func (u *Upload) Judge(e *dirscan.Entry, now time.Time) Verdict {
 
 // Validate applies the defaults and reports every mistake of an upload policy, with its key and
 // what to write instead.
-func (u *Upload) Validate(report func(key, format string, args ...any)) {
+func (u *Upload) Validate(report report.Func) {
 	if u.Include == nil {
 		u.Include = []string{"*"} // users name the files
 	}

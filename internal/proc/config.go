@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 // maxComm is the length of a process name that the kernel keeps (TASK_COMM_LEN less the NUL).
@@ -50,7 +52,7 @@ type Discover struct {
 func (m *Match) Empty() bool { return *m == Match{} }
 
 // Validate reports every mistake, with the key relative to this struct and what to write instead.
-func (c *Config) Validate(report func(key, format string, args ...any)) {
+func (c *Config) Validate(report report.Func) {
 	if c.Match.Empty() {
 		report("match", "has no condition and would take every process: write at least one of "+conditions+", such as {comm: node}")
 	}
@@ -66,7 +68,7 @@ func (c *Config) Validate(report func(key, format string, args ...any)) {
 	}
 }
 
-func (m *Match) validate(key string, report func(key, format string, args ...any)) {
+func (m *Match) validate(key string, report report.Func) {
 	if len(m.Comm) > maxComm {
 		report(key+".comm", "%q has %d bytes and the kernel keeps %d, so it would never match: write %q, or exe: %s, or a cmdline",
 			m.Comm, len(m.Comm), maxComm, m.Comm[:maxComm], m.Comm)
@@ -94,7 +96,7 @@ func (m *Match) validate(key string, report func(key, format string, args ...any
 
 // validateService checks the conditions on the service that a process is of: its cgroup, unit,
 // pidfile and port.
-func (m *Match) validateService(key string, report func(key, format string, args ...any)) {
+func (m *Match) validateService(key string, report report.Func) {
 	switch {
 	case m.Cgroup == "":
 	case m.Cgroup == "/":
@@ -154,7 +156,7 @@ const (
 )
 
 // Validate applies the defaults and reports every mistake.
-func (d *Discover) Validate(report func(key, format string, args ...any)) {
+func (d *Discover) Validate(report report.Func) {
 	switch {
 	case d.By == "":
 		d.By = ByComm

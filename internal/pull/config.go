@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -41,7 +42,7 @@ func (c *Config) Enabled() bool { return len(c.Pull) > 0 }
 
 // Validate applies the defaults and reports every mistake. instance is the configured label of
 // this exporter.
-func (c *Config) Validate(instance string, report func(key, format string, args ...any)) {
+func (c *Config) Validate(instance string, report report.Func) {
 	if !c.Enabled() {
 		for key, set := range map[string]bool{
 			"interval": c.Interval != 0, "timeout": c.Timeout != 0, "token_file": c.TokenFile != "",
@@ -72,7 +73,7 @@ func (c *Config) Validate(instance string, report func(key, format string, args 
 	c.checkSecrets(report)
 }
 
-func (c *Config) checkServers(report func(key, format string, args ...any)) {
+func (c *Config) checkServers(report report.Func) {
 	if len(c.Pull) > maxServers {
 		report("pull", "%d are too many: write at most %d, the members of one cluster", len(c.Pull), maxServers)
 	}
@@ -94,7 +95,7 @@ func (c *Config) checkServers(report func(key, format string, args ...any)) {
 	}
 }
 
-func (c *Config) checkSecrets(report func(key, format string, args ...any)) {
+func (c *Config) checkSecrets(report report.Func) {
 	switch {
 	case c.TokenFile != "" && (c.Username != "" || c.PasswordFile != ""):
 		report("token_file", "and username exclude each other: write one of them")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -54,7 +55,7 @@ func (c *Config) Kind() string {
 
 // Validate applies the defaults and reports every mistake. known says which targets there are;
 // those that discovery finds are none of them.
-func (c *Config) Validate(known []string, report func(key, format string, args ...any)) {
+func (c *Config) Validate(known []string, report report.Func) {
 	if len(c.On) == 0 {
 		report("on", "is missing: write the levels to act at, such as [warning, critical, emergency]")
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 )
 
 const maxTokenBytes = 4096
@@ -100,7 +102,7 @@ func (s *server) mayChange(r *http.Request) *denied {
 	if !access.TrustLoopback {
 		return &denied{http.StatusForbidden, "in mode enforce callers must prove who they are, on this host too: write webhook: {token_file: ...} and send Authorization: Bearer, or protect the listener with --web.config.file; trust_loopback: true trusts every process on this host"}
 	}
-	if !isLoopback(r.RemoteAddr) {
+	if !loopback.Address(r.RemoteAddr) {
 		return &denied{http.StatusForbidden, "only callers on this host may change something: configure webhook: {token_file: ...} and send Authorization: Bearer, or protect the listener with --web.config.file"}
 	}
 	if name := proxyHeader(r.Header); name != "" { // the caller is not the peer
@@ -138,15 +140,6 @@ func foreignOrigin(r *http.Request) *denied {
 		return nil
 	}
 	return &denied{http.StatusForbidden, "requests from another site are refused: call this endpoint from a server or from its own page"}
-}
-
-func isLoopback(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 func hostOnly(host string) string {
