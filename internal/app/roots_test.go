@@ -65,7 +65,7 @@ func TestExchangedRoot(t *testing.T) {
 	oldFile(t, dir+"/backup/others.tmp")
 	config := accessConfig(dir, "mode: enforce\nscan_interval: 1s")
 	a := startApp(t, config)
-	const success = `spillway_source_success{source="temp",target="app"} `
+	const success = `spillway_source_success{name="t",source="temp",target="app"} `
 	if _, body := fetch(t, a.url("/metrics")); !strings.Contains(body, success+"1") {
 		t.Errorf("before: %s", grep(body, "source_success"))
 	}

@@ -73,7 +73,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 	if err != nil {
 		return err
 	}
-	roots := setup.Folders(cfg, e.host, nil)
+	roots := setup.Folders(cfg, e.host, &e.checks, nil)
 	targets, err := cleanupTargets(cfg, f)
 	if err != nil {
 		return withCode(ExitConfig, err)

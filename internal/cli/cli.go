@@ -37,10 +37,11 @@ type Options struct {
 type env struct {
 	Options
 	host                            hostfs.Roots
+	checks                          config.Checks
 	configFile, logLevel, logFormat string
 }
 
-func (e *env) config() (*config.Config, error) { return setup.LoadConfig(e.configFile) }
+func (e *env) config() (*config.Config, error) { return setup.LoadConfig(e.configFile, &e.checks) }
 
 func (e *env) logger(level string) *slog.Logger {
 	return setup.NewLogger(e.Stderr, level, e.logFormat)

@@ -38,7 +38,7 @@ targets:
     processes: {match: {comm: nobody-is-this}}
     caches: [{name: media, dir: `+dir+`/cache, include: ['f*'], age_by: mtime, max_entries: 10, evict_to: 50%, hit_rate: inferred}]
 `)
-	cfg, err := setup.LoadConfig(strings.TrimPrefix(file, "--config.file="))
+	cfg, err := setup.LoadConfig(strings.TrimPrefix(file, "--config.file="), new(config.Checks))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,13 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 )
 
-// LoadConfig reads a configuration file; "" is the embedded defaults.
-func LoadConfig(file string) (*config.Config, error) {
+// LoadConfig reads a configuration file; "" is the embedded defaults. checks outlive the loads of an
+// exporter: see config.Checks.
+func LoadConfig(file string, checks *config.Checks) (*config.Config, error) {
 	if file == "" {
 		return config.Default(), nil
 	}
-	return config.Load(file)
+	return checks.Load(file)
 }
 
 // Warn logs problems that may resolve themselves, such as a missing directory.

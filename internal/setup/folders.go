@@ -37,9 +37,10 @@ func each[P any](list []P, change func(*P)) []P {
 	return out
 }
 
-// Folders looks at the folders of a configuration, quarantines included, as they are now. logger is
-// nil where nothing needs to be logged of those that appear later.
-func Folders(cfg *config.Config, host hostfs.Roots, logger *slog.Logger) *safefs.Roots {
+// Folders looks at the folders of a configuration, quarantines included, as they are now. It does
+// not wait for one that does not answer. logger is nil where nothing needs to be logged of those
+// that appear later.
+func Folders(cfg *config.Config, host hostfs.Roots, checks *config.Checks, logger *slog.Logger) *safefs.Roots {
 	var dirs []string
 	for i := range cfg.Targets {
 		t := Rooted(&cfg.Targets[i], host)
@@ -59,7 +60,7 @@ func Folders(cfg *config.Config, host hostfs.Roots, logger *slog.Logger) *safefs
 			dirs = append(dirs, t.Logs[j].Dir)
 		}
 	}
-	return safefs.NewRoots(dirs, func(dir string, id safefs.RootID) {
+	return safefs.LookAtRoots(func(look func(dir string)) { config.AskEach(checks, dirs, look) }, func(dir string, id safefs.RootID) {
 		if logger != nil {
 			logger.Info("a folder has appeared and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
 		}

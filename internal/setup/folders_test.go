@@ -41,7 +41,7 @@ targets:
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := Folders(cfg, hostfs.Roots{RootFS: filepath.Join(dir, "host")}, nil)
+	roots := Folders(cfg, hostfs.Roots{RootFS: filepath.Join(dir, "host")}, new(config.Checks), nil)
 	for _, name := range kinds {
 		path := filepath.Join(dir, "host", name)
 		if err := roots.Check(path); err != nil {
