@@ -24,9 +24,11 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/lifecycle"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
+	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
@@ -35,6 +37,7 @@ import (
 
 const (
 	drainTime    = 20 * time.Second // for running steps at the end
+	journalTime  = 2 * time.Second  // kept for the journal, whatever else does not end
 	drainGrace   = 3 * time.Second  // of it: for those that are cancelled
 	shutdownTime = 3 * time.Second  // for open requests
 	firstSweep   = 30 * time.Second // the start is reported after this although a lane has not finished its first sweep
@@ -66,10 +69,10 @@ type App struct {
 	reloadText atomic.Pointer[string]
 	loadedAt   atomic.Pointer[time.Time] // of the configuration that runs
 
-	life        *lifecycle
+	life        *lifecycle.Lifecycle
 	tasks       sync.WaitGroup // timers, and what waits for signals
 	evaluations sync.WaitGroup
-	schedule    *schedule
+	schedule    *schedule.Schedule
 	checks      config.Checks
 	reloading   reloading
 
@@ -89,7 +92,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &App{opts: o, logger: logger, life: newLifecycle(logger), reloading: newReloading()}
+	a := &App{opts: o, logger: logger, life: lifecycle.New(logger), reloading: newReloading()}
 	cfg, err := setup.LoadConfig(o.ConfigFile, &a.checks)
 	if err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.loaded(nil)
-	a.life.add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
+	a.life.Add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
 	return a, nil
 }
 
@@ -145,18 +148,18 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	if a.journal, err = setup.OpenJournal(cfg, a.logger, a.registry); err != nil {
 		return err
 	}
-	a.life.add("journal", journalTime, func(context.Context) error { return a.journal.Close() })
+	a.life.AddKept("journal", journalTime, func(context.Context) error { return a.journal.Close() })
 	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
-		return errors.Join(err, a.life.stop())
+		return errors.Join(err, a.life.Stop())
 	}
-	a.life.add("listeners", second, a.closeListeners)
-	a.life.add("clients and watches", second, func(context.Context) error {
+	a.life.Add("listeners", second, a.closeListeners)
+	a.life.Add("clients and watches", second, func(context.Context) error {
 		return errors.Join(a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll())
 	})
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
 	})
-	a.schedule = newSchedule(a.dispatcher.RunNow, a.journal, a.logger, a.opts.Now)
+	a.schedule = schedule.New(schedule.Options{RunNow: a.dispatcher.RunNow, State: a.journal, Logger: a.logger, Now: a.opts.Now})
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
@@ -219,18 +222,18 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.setPolling(g)
 	a.watchers.Apply(base, g.cfg.Watchers)
 	a.mu.Unlock()
-	a.life.add("embedded evaluator", second, wait(&a.evaluations))
-	a.life.add("polling of the Alertmanagers", second, wait(&a.polling.done))
-	a.life.add("watchers", second, func(context.Context) error { a.watchers.Stop(); return nil })
+	a.life.Add("embedded evaluator", second, lifecycle.Wait(&a.evaluations))
+	a.life.Add("polling of the Alertmanagers", second, lifecycle.Wait(&a.polling.done))
+	a.life.Add("watchers", second, func(context.Context) error { a.watchers.Stop(); return nil })
 	a.startDispatcher(base)
-	a.schedule.apply(schedules(g.cfg))
-	a.tasks.Go(func() { a.schedule.run(ctx) })
+	a.schedule.Apply(schedule.Of(g.cfg))
+	a.tasks.Go(func() { a.schedule.Run(ctx) })
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })
 	a.serveManager(ctx)
-	a.life.add("timers", second, wait(&a.tasks))
-	a.life.add("reload", second, a.reloading.wait)
+	a.life.Add("timers", second, lifecycle.Wait(&a.tasks))
+	a.life.Add("reload", second, a.reloading.wait)
 	for _, l := range a.listeners {
 		a.logger.Info("status page", "url", listen.URL(l.Addr(), a.auth.TLS))
 	}
@@ -242,7 +245,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 func (a *App) startDispatcher(base context.Context) {
 	dispatching := make(chan error, 1)
 	go func() { dispatching <- a.dispatcher.Run(base) }()
-	a.life.add("dispatcher", drainTime, func(ctx context.Context) error {
+	a.life.Add("dispatcher", drainTime, func(ctx context.Context) error {
 		end, _ := ctx.Deadline()
 		drain, done := context.WithDeadline(ctx, end.Add(-drainGrace))
 		defer done()
@@ -259,7 +262,7 @@ func (a *App) startServing(base context.Context) <-chan struct{} {
 		defer close(served)
 		err = listen.Serve(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
 	}()
-	a.life.add("open requests", shutdownTime+second, func(context.Context) error {
+	a.life.Add("open requests", shutdownTime+second, func(context.Context) error {
 		stop()
 		<-served
 		return err
@@ -283,7 +286,7 @@ func (a *App) Stop() error {
 	if cancel != nil {
 		cancel()
 	}
-	return a.life.stop()
+	return a.life.Stop()
 }
 
 // swept is called after each sweep of the processes. One in part, because a source is stuck, is no

@@ -1,77 +1,17 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
-
-// TestLifecycle: the last step first, each within its time, and one that hangs takes none from
-// those after it.
-func TestLifecycle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		l := newLifecycle(slog.New(slog.NewTextHandler(&log, nil)))
-		gate := make(chan struct{})
-		var mu sync.Mutex
-		var order []string
-		note := func(name string) {
-			mu.Lock()
-			defer mu.Unlock()
-			order = append(order, name)
-		}
-		l.add("journal", journalTime, func(ctx context.Context) error {
-			note("journal")
-			if end, ok := ctx.Deadline(); !ok || time.Until(end) < journalTime*9/10 {
-				t.Errorf("the journal has until %s, %v", end, ok)
-			}
-			return nil
-		})
-		for range 8 {
-			l.add("hung", 20*time.Second, func(context.Context) error { note("hung"); <-gate; return nil })
-		}
-		l.add("failing", second, func(context.Context) error { note("failing"); return errors.New("no such thing") })
-		l.add("patient", 5*second, func(ctx context.Context) error {
-			note("patient")
-			<-ctx.Done()
-			return errors.New("waits for /srv/x")
-		})
-		start := time.Now()
-		err := l.stop()
-		took := time.Since(start)
-		if took > stopLimit || took < stopLimit/2 {
-			t.Errorf("the shutdown took %s, want at most %s", took, stopLimit)
-		}
-		mu.Lock()
-		want := append(append([]string{"patient", "failing"}, slices.Repeat([]string{"hung"}, 8)...), "journal")
-		if !slices.Equal(order, want) {
-			t.Errorf("order %v, want %v", order, want)
-		}
-		mu.Unlock()
-		for _, text := range []string{"shutdown: patient: waits for /srv/x", "shutdown: failing: no such thing", "shutdown: hung: did not end within"} {
-			if err == nil || !strings.Contains(err.Error(), text) {
-				t.Errorf("the error lacks %q: %v", text, err)
-			}
-		}
-		if n := strings.Count(log.String(), "step=hung"); n != 8 {
-			t.Errorf("%d of 8 hung steps are in the log:\n%s", n, &log)
-		}
-		if again := l.stop(); !errors.Is(again, err) && again.Error() != err.Error() || len(order) != 11 {
-			t.Errorf("a second stop: %v, %d steps", again, len(order))
-		}
-		close(gate)
-	})
-}
 
 func TestStopBeforeRunAndTwice(t *testing.T) {
 	a, err := New(t.Context(), testOptions(t, ""), slog.New(slog.DiscardHandler))

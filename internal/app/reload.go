@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/lifecycle"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
+	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
@@ -141,7 +143,7 @@ func (a *App) reload() error {
 	a.reloading.waitsFor("the watchers and the polling of the old configuration to end")
 	a.watchers.Apply(a.base, cfg.Watchers)
 	a.setPolling(g)
-	a.schedule.apply(schedules(g.cfg))
+	a.schedule.Apply(schedule.Of(g.cfg))
 	a.setStandalone(g)
 	a.reloading.waitsFor("the first sweep of the new configuration")
 	select { // so that series sampled by both graphs never disappear during the swap
@@ -151,7 +153,7 @@ func (a *App) reload() error {
 	}
 	old.sampler.Forget()
 	a.reloading.waitsFor("the clients of the old configuration to close")
-	if err := within(reloadStop, old.release); err != nil {
+	if err := lifecycle.Within(reloadStop, old.release); err != nil {
 		a.logger.Debug("closing the clients of the old configuration failed", "err", err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package app
+package lifecycle
 
 import (
 	"context"
@@ -11,14 +11,11 @@ import (
 
 const (
 	stopLimit   = 25 * time.Second // of a whole shutdown
-	journalTime = 2 * time.Second  // kept for the journal, whatever the steps before it need
 	stepReserve = 500 * time.Millisecond
 )
 
-// lifecycle ends what was started: named steps, the last one first, within one deadline. A step
-// that does not end in its time is abandoned and named, and takes no time from those after it: a
-// call that is stuck in the kernel cannot be cancelled.
-type lifecycle struct {
+// Lifecycle is the steps that end what was started. Its methods may be called concurrently.
+type Lifecycle struct {
 	logger *slog.Logger
 	limit  time.Duration
 
@@ -33,22 +30,34 @@ type lifecycle struct {
 type stopStep struct {
 	name  string
 	limit time.Duration
+	keep  bool // the whole limit, whatever the steps before it need
 	stop  func(ctx context.Context) error
 }
 
-func newLifecycle(logger *slog.Logger) *lifecycle {
-	return &lifecycle{logger: logger, limit: stopLimit}
+// New returns a Lifecycle without steps. Steps that do not end as they should are logged.
+func New(logger *slog.Logger) *Lifecycle {
+	return &Lifecycle{logger: logger, limit: stopLimit}
 }
 
-// add registers how something that was started is ended.
-func (l *lifecycle) add(name string, limit time.Duration, stop func(ctx context.Context) error) {
+// Add registers how something that was started is ended: by stop, which has until its context is
+// done, and limit at most.
+func (l *Lifecycle) Add(name string, limit time.Duration, stop func(ctx context.Context) error) {
+	l.add(stopStep{name, limit, false, stop})
+}
+
+// AddKept is Add for a step that has the whole of its limit, whatever the steps before it need.
+func (l *Lifecycle) AddKept(name string, limit time.Duration, stop func(ctx context.Context) error) {
+	l.add(stopStep{name, limit, true, stop})
+}
+
+func (l *Lifecycle) add(s stopStep) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.steps = append(l.steps, stopStep{name, limit, stop})
+	l.steps = append(l.steps, s)
 }
 
-// stop runs all steps, once. The error names each that failed or did not end.
-func (l *lifecycle) stop() error {
+// Stop runs all steps, once, and returns within 25 s. The error names each that failed or did not end.
+func (l *Lifecycle) Stop() error {
 	l.once.Do(func() {
 		l.mu.Lock()
 		steps := l.steps
@@ -71,7 +80,7 @@ func (l *lifecycle) stop() error {
 
 // reserve is what the steps before leave to this one.
 func (s *stopStep) reserve() time.Duration {
-	if s.limit == journalTime {
+	if s.keep {
 		return s.limit
 	}
 	return min(s.limit, stepReserve)
@@ -89,15 +98,15 @@ func (s *stopStep) bound(left time.Duration, after []stopStep) time.Duration {
 func (s *stopStep) run(limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit-min(limit/10, 200*time.Millisecond))
 	defer cancel()
-	return within(limit, func() error { return s.stop(ctx) })
+	return Within(limit, func() error { return s.stop(ctx) })
 }
 
-// errNoEnd says that something did not end in its time.
-var errNoEnd = errors.New("did not end")
+// ErrNoEnd says that something did not end in its time.
+var ErrNoEnd = errors.New("did not end")
 
-// within runs f on a goroutine of its own and returns its error, or an errNoEnd when it has not
+// Within runs f on a goroutine of its own and returns its error, or ErrNoEnd when it has not
 // returned in time. The goroutine is then left behind.
-func within(limit time.Duration, f func() error) error {
+func Within(limit time.Duration, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	timer := time.NewTimer(limit)
@@ -106,12 +115,12 @@ func within(limit time.Duration, f func() error) error {
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("%w within %s", errNoEnd, limit)
+		return fmt.Errorf("%w within %s", ErrNoEnd, limit)
 	}
 }
 
-// wait returns a step that waits for goroutines whose context is done.
-func wait(group *sync.WaitGroup) func(context.Context) error {
+// Wait returns a step that waits for goroutines whose context is done.
+func Wait(group *sync.WaitGroup) func(context.Context) error {
 	return func(context.Context) error {
 		group.Wait()
 		return nil

@@ -1,4 +1,4 @@
-package app
+package schedule
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// scheduleBench counts the runs of a schedule by policy.
-type scheduleBench struct {
+// bench counts the runs of a schedule by policy.
+type bench struct {
 	t       *testing.T
 	journal *journal.Journal
 
@@ -27,14 +27,14 @@ type scheduleBench struct {
 	from time.Time
 }
 
-func newScheduleBench(t *testing.T) *scheduleBench {
-	return &scheduleBench{
+func newBench(t *testing.T) *bench {
+	return &bench{
 		t: t, runs: make(map[string][]time.Duration), from: time.Now(),
 		journal: journal.OpenMemory(journal.Options{Logger: slog.New(slog.DiscardHandler)}),
 	}
 }
 
-func (b *scheduleBench) runNow(_ context.Context, r dispatch.ManualRequest) (string, error) {
+func (b *bench) runNow(_ context.Context, r dispatch.ManualRequest) (string, error) {
 	if r.Trigger != alert.TriggerSchedule || r.Target != "app" || r.Action != dispatch.ActionCleanTemp {
 		b.t.Errorf("asked to run %+v", r)
 	}
@@ -47,35 +47,35 @@ func (b *scheduleBench) runNow(_ context.Context, r dispatch.ManualRequest) (str
 	return "1", nil
 }
 
-func (b *scheduleBench) count(policy string) int {
+func (b *bench) count(policy string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.runs[policy])
 }
 
 // start runs a schedule on the same journal, as after a restart, until stop is called.
-func (b *scheduleBench) start(list ...scheduled) (s *schedule, stop func()) {
-	s = newSchedule(b.runNow, b.journal, slog.New(slog.DiscardHandler), time.Now)
-	s.apply(list)
+func (b *bench) start(list ...Policy) (s *Schedule, stop func()) {
+	s = New(Options{RunNow: b.runNow, State: b.journal, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	s.Apply(list)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { s.run(ctx) })
+	wg.Go(func() { s.Run(ctx) })
 	return s, func() { cancel(); wg.Wait() }
 }
 
-func cleanEvery(name string, every time.Duration) scheduled {
-	return scheduled{target: "app", action: dispatch.ActionCleanTemp, policy: name, every: every}
+func cleanEvery(name string, every time.Duration) Policy {
+	return Policy{Target: "app", Action: dispatch.ActionCleanTemp, Name: name, Every: every}
 }
 
-func TestScheduleSurvivesReloads(t *testing.T) {
+func TestSurvivesReloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newScheduleBench(t)
+		b := newBench(t)
 		p := cleanEvery("tts", 10*time.Second)
 		s, stop := b.start(p)
 		defer stop()
 		for range 10 { // a SIGHUP each 7 s
 			<-time.After(7 * time.Second)
-			s.apply([]scheduled{p})
+			s.Apply([]Policy{p})
 		}
 		synctest.Wait()
 		if n := b.count("tts"); n != 7 {
@@ -84,9 +84,9 @@ func TestScheduleSurvivesReloads(t *testing.T) {
 	})
 }
 
-func TestScheduleSurvivesRestarts(t *testing.T) {
+func TestSurvivesRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newScheduleBench(t)
+		b := newBench(t)
 		daily := cleanEvery("daily", 24*time.Hour)
 		for range 5 { // the process lives six hours: it never runs while each start begins anew
 			_, stop := b.start(daily)
@@ -100,17 +100,17 @@ func TestScheduleSurvivesRestarts(t *testing.T) {
 	})
 }
 
-func TestScheduleOverdue(t *testing.T) {
+func TestOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newScheduleBench(t)
-		list := []scheduled{cleanEvery("a", time.Hour), cleanEvery("b", time.Hour), cleanEvery("c", time.Hour)}
+		b := newBench(t)
+		list := []Policy{cleanEvery("a", time.Hour), cleanEvery("b", time.Hour), cleanEvery("c", time.Hour)}
 		_, stop := b.start(list...)
 		<-time.After(time.Minute)
 		stop()
 		<-time.After(5 * time.Hour) // it is down
 		s, stop := b.start(append(list, cleanEvery("new", time.Hour))...)
 		defer stop()
-		s.apply(append(list, cleanEvery("new", time.Hour)))
+		s.Apply(append(list, cleanEvery("new", time.Hour)))
 		start := time.Since(b.from)
 		<-time.After(10 * time.Second)
 		seen := make(map[time.Duration]bool)
@@ -138,9 +138,9 @@ func TestScheduleOverdue(t *testing.T) {
 	})
 }
 
-func TestScheduleTriesAgain(t *testing.T) {
+func TestTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newScheduleBench(t)
+		b := newBench(t)
 		b.fail = true
 		_, stop := b.start(cleanEvery("daily", 24*time.Hour))
 		defer stop()
@@ -158,15 +158,15 @@ func TestScheduleTriesAgain(t *testing.T) {
 	})
 }
 
-func TestSchedules(t *testing.T) {
+func TestOf(t *testing.T) {
 	raw := "targets: [{name: app, temp_dirs: [{name: t, dir: /srv/t, include: ['*'], max_files: 1, every: 5m}, {name: u, dir: /srv/u, include: ['*'], max_files: 1}]," +
 		" logs: [{name: l, dir: /srv/l, include: ['*.log'], max_bytes: 1MiB, keep_files: 3, every: 1h}]}]"
 	cfg, err := config.Parse("x.yml", []byte(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := schedules(cfg)
-	if len(list) != 2 || list[0].key() != "app/clean_temp/t" || list[1].key() != "app/rotate_logs/l" || units.Duration(list[1].every) != units.Duration(time.Hour) {
-		t.Errorf("schedules = %+v", list)
+	list := Of(cfg)
+	if len(list) != 2 || list[0].key() != "app/clean_temp/t" || list[1].key() != "app/rotate_logs/l" || units.Duration(list[1].Every) != units.Duration(time.Hour) {
+		t.Errorf("policies = %+v", list)
 	}
 }
