@@ -133,13 +133,18 @@ func demo(ctx context.Context, e *env, f *demoFlags) error {
 		return fmt.Errorf("the leaking service did not say where it is: %w", err)
 	}
 	file := filepath.Join(dir.Path, "spillway.yml")
-	text := fmt.Sprintf(demoConfig, dir.Path, demoServiceCommand.name+" --dir="+service, paths.Address, paths.CacheDir, paths.TempDir)
-	if err := writeFile(file, []byte(text)); err != nil {
+	if err := writeFile(file, []byte(demoText(dir.Path, service, paths))); err != nil {
 		return err
 	}
 	return runDemo(ctx, e, f, file, log, paths)
 }
 
+// demoText returns the configuration for a demo in dir whose service leaks below the folder service.
+func demoText(dir, service string, paths leak.Paths) string {
+	return fmt.Sprintf(demoConfig, dir, demoServiceCommand.name+" --dir="+service, paths.Address, paths.CacheDir, paths.TempDir)
+}
+
+// runDemo runs the exporter on the file and prints what happens.
 func runDemo(ctx context.Context, e *env, f *demoFlags, file string, log io.Writer, paths leak.Paths) error {
 	none := ""
 	a, err := app.New(ctx, app.Options{

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestAdvice: a command line that is wrong is told what to write instead.
+// TestAdvice: the error of a wrong command line says what to write instead.
 func TestAdvice(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -121,5 +122,68 @@ func TestNewTracker(t *testing.T) {
 	}
 	if len(members()) == 0 {
 		t.Error("this process is not a member")
+	}
+}
+
+// TestAccessNote: only what may surprise is said.
+func TestAccessNote(t *testing.T) {
+	const token = "webhook: {token_file: /etc/hostname}\n"
+	f := func(text string, authenticated bool, want string) {
+		t.Helper()
+		cfg, err := config.Parse("x.yml", []byte(text+"discover: {by: comm}\ntargets: [{name: a, processes: {match: {comm: x}}}]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := AccessNote(cfg, authenticated); !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q, authenticated %v: %q, want %q", text, authenticated, got, want)
+		}
+	}
+	f("", false, "")
+	f("mode: enforce\n", false, "/api/v1/webhook, /api/v1/run and /-/reload refuse every caller")
+	f("mode: enforce\n", true, "")
+	f("mode: enforce\n"+token, false, "")
+	f("mode: enforce\ntrust_loopback: true\n", false, "trust_loopback: true lets every process on this host")
+	f("trust_loopback: true\n", true, "trust_loopback: true changes nothing here")
+	f("trust_loopback: true\n"+token, false, "trust_loopback: true changes nothing here")
+}
+
+// TestNewClock keeps its mark in the journal, so that the next process notices a clock that was set
+// forward meanwhile.
+func TestNewClock(t *testing.T) {
+	j := journal.OpenMemory(journal.Options{Logger: slog.New(slog.DiscardHandler)})
+	defer j.Close()
+	now := time.Now()
+	at := func() time.Time { return now }
+	open := func() *journal.Journal { return j }
+	if err := NewClock(at, open).Check(); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(48 * time.Hour)
+	if err := NewClock(at, open).Check(); !errors.Is(err, action.ErrClockJump) {
+		t.Errorf("%v, want %v", err, action.ErrClockJump)
+	}
+}
+
+// TestLoadConfig: the defaults without a file, and every mistake of one.
+func TestLoadConfig(t *testing.T) {
+	cfg, err := LoadConfig("", new(config.Checks))
+	if err != nil || !cfg.Defaults {
+		t.Errorf("defaults: %+v, %v", cfg, err)
+	}
+	file := filepath.Join(t.TempDir(), "x.yml")
+	if err := os.WriteFile(file, []byte("sample_interval: never\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadConfig(file, new(config.Checks)); !IsMistake(err) {
+		t.Errorf("%v, want a mistake", err)
+	}
+}
+
+// TestWarn logs every warning with its place.
+func TestWarn(t *testing.T) {
+	var b bytes.Buffer
+	Warn(&config.Config{Warnings: config.Errors{{File: "x.yml", Line: 3, Key: "a.b", Msg: "does not exist yet"}}}, slog.New(slog.NewTextHandler(&b, nil)))
+	if text := b.String(); !strings.Contains(text, `level=WARN msg=configuration file=x.yml line=3 key=a.b hint="does not exist yet"`) {
+		t.Errorf("%q", text)
 	}
 }
