@@ -93,8 +93,10 @@ func (d *Dispatcher) abandon() error {
 	d.mu.Lock()
 	runs := slices.SortedFunc(maps.Keys(d.open), bySeq)
 	stuck := make([]string, len(runs))
+	steps := make([]string, len(runs))
 	results := make([]result, len(runs))
 	for i, r := range runs {
+		steps[i] = r.progress.record
 		stuck[i] = r.target + ": " + r.progress.action
 		results[i] = result{
 			outcome: string(action.Unknown), effect: effectActed, err: fmt.Errorf("%s did not return after it was cancelled", r.progress.action),
@@ -105,6 +107,9 @@ func (d *Dispatcher) abandon() error {
 	}
 	d.mu.Unlock()
 	for i, r := range runs {
+		if id, err := steps[i], results[i].err; id != "" {
+			d.note(id, func(rec *journal.Record) { rec.Outcome, rec.Error = string(action.Unknown), err.Error() })
+		}
 		d.finish(r, results[i])
 	}
 	return fmt.Errorf("%d runs did not end after they were cancelled: %s", len(stuck), list(stuck))

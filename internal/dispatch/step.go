@@ -44,7 +44,9 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 		return stepResult{}, err
 	}
 	start := d.opts.Now()
+	d.recorded(r, id)
 	out, runErr := d.call(r, &a)
+	d.recorded(r, "")
 	<-d.acting
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
@@ -111,6 +113,13 @@ func (d *Dispatcher) recordStep(r *run, a *attempt, now Reading) (id string, err
 		return "", fmt.Errorf("step %d, %s: %w: %w", a.number, a.step.Do, ErrJournal, err)
 	}
 	return id, nil
+}
+
+// recorded notes which record the present step has, for when its action does not return.
+func (d *Dispatcher) recorded(r *run, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.progress.record = id
 }
 
 func (d *Dispatcher) recordResult(id string, out *action.Result, took time.Duration, runErr error) {
