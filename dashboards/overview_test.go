@@ -188,7 +188,7 @@ func firing(b *board, scope string, w int) *jsonPanel {
 // failing lists the readings whose series are absent.
 func failing(b *board, scope string, w int) *jsonPanel {
 	return table("Readings that fail", "Sources whose last sample failed: what they read is absent from every panel. The exporter's page has the reason.", w, 7,
-		[]column{{"source", "Source"}, {"target", "Target"}, {"instance", "Instance"}},
-		rowsOf("max by (source, target, instance) ("+b.own("spillway_source_success", scope)+") == 0")).
+		[]column{{"source", "Source"}, {"target", "Target"}, {"name", "Name"}, {"instance", "Instance"}},
+		rowsOf("max by (source, target, name, instance) ("+b.own("spillway_source_success", scope)+") == 0")).
 		exclude("Value").noValue("every reading works").runbook("SpillwaySourceFailing")
 }

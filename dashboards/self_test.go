@@ -15,6 +15,7 @@ func self() *board {
 		stat("Configuration loaded", "No on any exporter means that its last reload failed and the configuration before it still runs.", "none",
 			"min("+b.own("spillway_config_last_reload_successful")+")").mapped(yesNo).runbook("SpillwayConfigReloadFailed"),
 		worst("Failing sources", "Sources whose last sample failed: what they read is absent.", "count("+b.of("spillway_source_success")+" == 0) or vector(0)").runbook("SpillwaySourceFailing"),
+		worst("Stuck sources", "Sources whose last sample does not return, as from a mount whose server is gone.", "sum("+b.of("spillway_lane_stuck")+") or vector(0)").runbook("SpillwaySourceStuck"),
 		stat("Versions", "Different versions of the exporter that are scraped.", "none", "count(count by (version) ("+b.own("spillway_exporter_build_info")+"))"),
 	)
 	b.row("Sampler", b.sampler()...)
@@ -47,9 +48,9 @@ func (b *board) sampler() []*jsonPanel {
 func (b *board) sources() []*jsonPanel {
 	return []*jsonPanel{
 		failing(b, b.target, 8).high(8),
-		graph("Slowest sources", "The ten sources whose last sample took longest.", "s", 8, q("topk(10, "+b.of("spillway_source_duration_seconds")+")", "{{source}} {{target}} {{instance}}")),
+		graph("Slowest sources", "The ten sources whose last sample took longest.", "s", 8, q("topk(10, "+b.of("spillway_source_duration_seconds")+")", "{{source}} {{target}} {{name}} {{instance}}")),
 		graph("Age of the last success", "The ten sources whose last successful sample is longest ago.", "s", 8,
-			q("topk(10, time() - "+b.of("spillway_source_last_success_timestamp_seconds")+")", "{{source}} {{target}} {{instance}}")).runbook("SpillwaySourceFailing"),
+			q("topk(10, time() - "+b.of("spillway_source_last_success_timestamp_seconds")+")", "{{source}} {{target}} {{name}} {{instance}}")).runbook("SpillwaySourceFailing"),
 		graph("Providers open", "Heap clients, watches and the evaluator open when they are needed and close when idle.", "none", 8, q(b.own("spillway_provider_open"), "{{provider}} {{instance}}")),
 		bars("Providers opened", "Openings that succeeded. Many of one kind mean that it is lost again and again.", "none", 8,
 			q(sumBy("provider, instance", increase(b.own("spillway_provider_opens_total"))), "{{provider}} {{instance}}")),

@@ -1,10 +1,7 @@
 package app
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -13,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // plainNginx passes requests on as nginx does with nothing but proxy_pass: it adds no header, and
@@ -158,24 +153,4 @@ func TestListenerStopsAuthenticating(t *testing.T) {
 	if _, err := os.Stat(dir + "/t/due.tmp"); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestAuthenticated: a certificate that the file asks for now is not that of a connection from before.
-func TestAuthenticated(t *testing.T) {
-	file := realDir(t) + "/web.yml"
-	a := &App{opts: Options{Web: &web.FlagConfig{WebConfigFile: &file}}, logger: slog.New(slog.DiscardHandler)}
-	verified := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{}}}}
-	f := func(text string, state *tls.ConnectionState, want bool) {
-		t.Helper()
-		writeTest(t, file, text)
-		if got := a.authenticated(&http.Request{TLS: state}); got != want {
-			t.Errorf("%q, %v: %v, want %v", text, state, got, want)
-		}
-	}
-	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", verified, true)
-	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", &tls.ConnectionState{}, false)
-	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", nil, false)
-	f("tls_server_config: {client_auth_type: RequestClientCert}", &tls.ConnectionState{}, false)
-	f("{}", verified, false)
-	f("not: [yaml", verified, false)
 }

@@ -10,12 +10,9 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
-	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
-	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // What opens an inspector is there only with mode: enforce, asks programs only of which it is
@@ -71,20 +68,4 @@ func TestActivator(t *testing.T) {
 	if err := activate(context.Background(), members[0]); !errors.Is(err, heap.ErrNotSent) || !strings.Contains(err.Error(), "no durable journal") {
 		t.Errorf("without a journal: %v, want a refusal", err)
 	}
-}
-
-// Steps that collect garbage take level and rest of the heap's configuration, unless they say
-// their own.
-func TestCollectSteps(t *testing.T) {
-	c := heap.Collect{MinLevel: "critical", Cooldown: units.Duration(15 * time.Minute)}
-	f := func(s dispatch.Step, when int, cooldown time.Duration) {
-		t.Helper()
-		collectSteps(&c)(&s)
-		if len(s.When) != when || s.Cooldown.Std() != cooldown {
-			t.Errorf("%+v, want %d levels and %s", s, when, cooldown)
-		}
-	}
-	f(dispatch.Step{Do: dispatch.ActionCollectGarbage}, 2, 15*time.Minute)
-	f(dispatch.Step{Do: dispatch.ActionCollectGarbage, When: []series.Level{series.LevelWarning}, Cooldown: units.Duration(time.Minute)}, 1, time.Minute)
-	f(dispatch.Step{Do: dispatch.ActionEvictCache}, 0, 0)
 }

@@ -1,8 +1,8 @@
 package app
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,10 +13,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 )
 
 // recorder is a Registerer that remembers what was registered.
@@ -55,9 +57,8 @@ func testOptions(t *testing.T, config string) Options {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	none := ""
 	o := Options{
-		ProcFS: "/proc", SysFS: "/sys", RootFS: "/", LogLevel: "debug", LogFormat: "logfmt", TelemetryPath: "/metrics",
-		Web:    &web.FlagConfig{WebListenAddresses: &[]string{"127.0.0.1:0"}, WebConfigFile: &none},
-		Stdout: io.Discard, Stderr: io.Discard, Now: time.Now,
+		Roots: hostfs.Roots{ProcFS: "/proc", SysFS: "/sys", RootFS: "/"}, TelemetryPath: "/metrics",
+		Web: &web.FlagConfig{WebListenAddresses: &[]string{"127.0.0.1:0"}, WebConfigFile: &none},
 	}
 	dir := realDir(t)
 	if config == "" {
@@ -198,28 +199,8 @@ func grep(text, word string) string {
 
 func TestSecondInstanceIsLocked(t *testing.T) {
 	a := startApp(t, "")
-	o := a.opts
-	_, err := New(t.Context(), o, slog.New(slog.DiscardHandler))
-	if exitCode(err) != ExitLocked {
-		t.Errorf("a second instance on one journal: %v, code %d, want %d", err, exitCode(err), ExitLocked)
-	}
-	var out bytes.Buffer
-	o.Stdout = &out
-	o.Journal = JournalOptions{Since: "1h", Limit: 10, Output: "table"}
-	if err := journalCommand(t.Context(), o); err != nil || !strings.Contains(out.String(), "OUTCOME") {
-		t.Errorf("the journal command beside a running exporter: %v\n%s", err, out.String())
-	}
-}
-
-// TestLogTimestamp: one time stamp per line, in both formats, and the level filters.
-func TestLogTimestamp(t *testing.T) {
-	for format, want := range map[string]string{"logfmt": "time=", "json": `"time":`} {
-		var b bytes.Buffer
-		l := newLogger(&b, "warn", format)
-		l.Info("quiet")
-		l.Warn("loud", "k", "v")
-		if text := b.String(); strings.Count(text, want) != 1 || strings.Contains(text, "quiet") || !strings.Contains(text, "loud") {
-			t.Errorf("%s: %q, want one time stamp and only the warning", format, text)
-		}
+	_, err := New(t.Context(), a.opts, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, journal.ErrLocked) {
+		t.Errorf("a second instance on one journal: %v, want %v", err, journal.ErrLocked)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -24,6 +25,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -43,7 +45,8 @@ const (
 )
 
 const (
-	scanBudget   = 0.005 // of one core
+	scanBudget   = 0.005 // of one core, for all folders together
+	scansAtOnce  = 2
 	scanTimeout  = 10 * time.Minute
 	heapTimeout  = 3 * time.Second
 	sweepTimeout = 5 * time.Second
@@ -71,7 +74,10 @@ type parts struct {
 	metrics *collector.SamplerMetrics
 	logger  *slog.Logger
 	now     func() time.Time
-	swept   func() // after each sweep of processes
+	checks  *config.Checks
+	share   *collector.Share   // of the lanes that scan folders
+	blocked *collector.Blocked // what does not return
+	swept   func(whole bool)   // after each sweep of processes
 	held    *heldFiles
 	clock   *action.Clock
 	exits   *exits
@@ -82,12 +88,12 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.logger)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: setup.Folders(cfg, o.Roots, p.checks, p.logger)}
 	var err error
-	if g.rules, err = loadRules(cfg); err != nil {
+	if g.rules, err = LoadRules(cfg, p.checks); err != nil {
 		return nil, err
 	}
-	if g.tracker, err = newTracker(cfg, o, p.logger); err != nil {
+	if g.tracker, err = setup.NewTracker(cfg, o.Roots, p.logger); err != nil {
 		return nil, err
 	}
 	lanes := []collector.Lane{g.processLane(o, p)}
@@ -112,16 +118,13 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		g.close()
 		return nil, err
 	}
-	dirs, err := g.dirLane(o)
+	dirs, err := g.dirLanes(o, p)
 	if err != nil {
 		g.close()
 		return nil, err
 	}
-	if len(dirs.Jobs) > 0 {
-		lanes = append(lanes, dirs)
-	}
 	g.sampler = collector.NewSampler(collector.SamplerOptions{
-		Store: p.store, Lanes: lanes, Metrics: p.metrics, Logger: p.logger, Now: p.now,
+		Store: p.store, Lanes: append(lanes, dirs...), Metrics: p.metrics, Logger: p.logger, Now: p.now, Blocked: p.blocked,
 	})
 	return g, nil
 }
@@ -142,20 +145,6 @@ func (g *graph) release() error {
 		h.Close()
 	}
 	return errors.Join(errs...)
-}
-
-func newTracker(cfg *config.Config, o *Options, logger *slog.Logger) (*proc.Tracker, error) {
-	opts := proc.Options{Root: o.ProcFS, RootFS: o.RootFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
-	for i := range cfg.Targets {
-		if t := &cfg.Targets[i]; t.Processes != nil {
-			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes, Shares: t.Memory.Proportional})
-		}
-	}
-	t, err := proc.New(opts)
-	if err != nil {
-		return nil, fmt.Errorf("observe processes: %w", err)
-	}
-	return t, nil
 }
 
 func (g *graph) processLane(o *Options, p *parts) collector.Lane {
@@ -210,7 +199,7 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
 	name := t.Name
 	return heap.Target{
-		Name: name, Members: membersOf(g.tracker, name), Activate: g.activator(t, p), Wake: waker(t),
+		Name: name, Members: setup.MembersOf(g.tracker, name), Activate: g.activator(t, p), Wake: waker(t),
 		Anon: func() (units.Bytes, bool) {
 			u, err := g.tracker.Usage(name)
 			return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0
@@ -229,67 +218,23 @@ func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collec
 	}
 }
 
-func (g *graph) dirLane(o *Options) (collector.Lane, error) {
-	lane := collector.Lane{Name: "dirs", Interval: g.cfg.ScanInterval.Std(), Timeout: scanTimeout, Budget: scanBudget}
-	for i := range g.cfg.Targets {
-		t := &g.cfg.Targets[i]
-		for _, c := range t.Caches {
-			c.Dir = rooted(o.RootFS, c.Dir)
-			src, err := collector.NewCache(t.Name, c, g.opens[opensKey{t.Name, c.Name}], g.cfg.Window)
-			if err != nil {
-				return lane, err
-			}
-			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceCache, Target: t.Name, Impl: src, Verify: verifier(g.roots, c.Dir)})
-		}
-		for _, d := range t.TempDirs {
-			d.Dir = rooted(o.RootFS, d.Dir)
-			src, err := collector.NewTemp(t.Name, d)
-			if err != nil {
-				return lane, err
-			}
-			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: t.Name, Impl: src, Verify: verifier(g.roots, d.Dir)})
-		}
-		jobs, err := folderJobs(t, o, g.roots)
-		if err != nil {
-			return lane, err
-		}
-		lane.Jobs = append(lane.Jobs, jobs...)
-	}
-	if g.cfg.Defaults {
-		src, err := collector.NewTemp(collector.HostTarget, hostTemp(o.RootFS))
-		if err != nil {
-			return lane, err
-		}
-		lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: collector.HostTarget, Impl: src})
-	}
-	return lane, nil
-}
-
 // hostTemp observes the host's temporary folder. It has no limit and no action works on it.
-func hostTemp(rootfs string) policy.Temp {
+func hostTemp(host hostfs.Roots) policy.Temp {
 	dir := os.TempDir()
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	return policy.Temp{Common: policy.Common{Name: "tmp", Dir: rooted(rootfs, dir), Include: []string{"*"}}}
-}
-
-// rooted puts a directory of the configuration below the folder where the host's root is mounted.
-func rooted(rootfs, dir string) string {
-	if rootfs == "" || rootfs == "/" {
-		return dir
-	}
-	return filepath.Join(rootfs, dir)
+	return policy.Temp{Common: policy.Common{Name: "tmp", Dir: host.Join(dir), Include: []string{"*"}}}
 }
 
 // newTarget gives the dispatcher what can be done for a target.
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
-	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
+	opts := setup.DirOptions(t.Name, g.cfg, p.logger, p.now)
 	opts.ProcFS = o.ProcFS
-	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name), g.roots
-	for _, a := range dirActions(t, o, opts) {
-		out.Actions[a.name] = notingAction{a.action, p.held}
+	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, setup.MembersOf(g.tracker, t.Name), g.roots
+	for _, a := range setup.DirActions(t, o.Roots, opts) {
+		out.Actions[a.Name] = notingAction{a.Action, p.held}
 	}
 	if t.Heap.Collects() {
 		out.Actions[dispatch.ActionCollectGarbage] = action.NewCollectGarbage(action.CollectGarbageOptions{
@@ -297,49 +242,6 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 		})
 	}
 	g.addOwnActions(&out, t, o, p)
-	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil }, collectSteps(&t.Heap.Collect))
-	return out
-}
-
-// collectSteps gives the steps that collect garbage the level and the rest of the heap's
-// configuration, where a playbook does not say its own.
-func collectSteps(c *heap.Collect) func(*dispatch.Step) {
-	return func(s *dispatch.Step) {
-		if s.Do != dispatch.ActionCollectGarbage {
-			return
-		}
-		if len(s.When) == 0 {
-			s.When = c.Levels()
-		}
-		if s.Cooldown == 0 {
-			s.Cooldown = c.Cooldown
-		}
-	}
-}
-
-// membersOf returns what tells the processes of a target at present.
-func membersOf(tracker *proc.Tracker, target string) func() []proc.Member {
-	return func() []proc.Member { return tracker.Members(target) }
-}
-
-func dirOptions(target string, cfg *config.Config, logger *slog.Logger, now func() time.Time) action.DirOptions {
-	return action.DirOptions{Target: target, Reserved: cfg.Journal.ReservedDirs(), Logger: logger, Now: now}
-}
-
-func rootedTemps(rootfs string, in []policy.Temp) []policy.Temp {
-	out := make([]policy.Temp, len(in))
-	for i, d := range in {
-		d.Dir = rooted(rootfs, d.Dir)
-		out[i] = d
-	}
-	return out
-}
-
-func rootedCaches(rootfs string, in []policy.Cache) []policy.Cache {
-	out := make([]policy.Cache, len(in))
-	for i, d := range in {
-		d.Dir = rooted(rootfs, d.Dir)
-		out[i] = d
-	}
+	out.Playbooks = setup.Playbooks(t, func(name string) bool { return out.Actions[name] != nil })
 	return out
 }

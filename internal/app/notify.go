@@ -62,7 +62,7 @@ func (a *App) serveManager(ctx context.Context) {
 
 // tellReady says that the start or a reload has ended, and how.
 func (a *App) tellReady() {
-	status := fmt.Sprintf("%d targets, %s", len(a.graph.Load().cfg.Targets), pageURL(a.listeners[0].Addr(), a.auth.tls))
+	status := fmt.Sprintf("%d targets, %s", len(a.graph.Load().cfg.Targets), a.URL())
 	if text := *a.reloadText.Load(); text != "" {
 		status = "the configuration was not loaded, the old one still runs: " + text
 	}

@@ -170,3 +170,24 @@ func tempReading(d *health.Temp, held int64) dispatch.Reading {
 	r.Peak = r.Ratio
 	return r
 }
+
+// folderReading judges a folder of uploads or logs; held are the due files that the last run had
+// to leave.
+func folderReading(f *health.Folder, held int64) dispatch.Reading {
+	if f.Files == nil || f.SizeBytes == nil {
+		return dispatch.Reading{}
+	}
+	r := dispatch.Reading{Known: true, Text: fmt.Sprintf("%s %s: %.0f files, %s", f.Kind, f.Name, *f.Files, units.Bytes(*f.SizeBytes).Short())}
+	if f.MaxBytes != nil && *f.MaxBytes > 0 {
+		r.Ratio = *f.SizeBytes / *f.MaxBytes
+	}
+	due, ok := f.Due()
+	if ok {
+		r.Text += fmt.Sprintf(", %.0f due", due)
+	}
+	if f.Over() || due > float64(held) {
+		r.Level = series.LevelWarning
+	}
+	r.Peak = r.Ratio
+	return r
+}

@@ -4,41 +4,8 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 )
-
-// rootsOf looks at the folders of a configuration, quarantines included, as they are when it is
-// loaded. logger is nil where nothing needs to be logged of those that appear later.
-func rootsOf(cfg *config.Config, o *Options, logger *slog.Logger) *safefs.Roots {
-	var dirs []string
-	add := func(dir string) {
-		if dir != "" {
-			dirs = append(dirs, rooted(o.RootFS, dir))
-		}
-	}
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		for j := range t.Caches {
-			add(t.Caches[j].Dir)
-		}
-		for j := range t.TempDirs {
-			add(t.TempDirs[j].Dir)
-		}
-		for j := range t.Uploads {
-			add(t.Uploads[j].Dir)
-			add(t.Uploads[j].Quarantine)
-		}
-		for j := range t.Logs {
-			add(t.Logs[j].Dir)
-		}
-	}
-	return safefs.NewRoots(dirs, func(dir string, id safefs.RootID) {
-		if logger != nil {
-			logger.Info("a folder has appeared and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
-		}
-	})
-}
 
 // verifier returns what says whether a folder is still the one that is remembered. One that does not
 // exist, or cannot be opened, is the scan's to report.

@@ -1,15 +1,11 @@
 package app
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 )
@@ -69,7 +65,7 @@ func TestExchangedRoot(t *testing.T) {
 	oldFile(t, dir+"/backup/others.tmp")
 	config := accessConfig(dir, "mode: enforce\nscan_interval: 1s")
 	a := startApp(t, config)
-	const success = `spillway_source_success{source="temp",target="app"} `
+	const success = `spillway_source_success{name="t",source="temp",target="app"} `
 	if _, body := fetch(t, a.url("/metrics")); !strings.Contains(body, success+"1") {
 		t.Errorf("before: %s", grep(body, "source_success"))
 	}
@@ -152,62 +148,4 @@ func TestRootIsMadeAnew(t *testing.T) {
 	if r := ended(t, a); r.Files != 1 {
 		t.Errorf("after the reload: %+v", r)
 	}
-}
-
-// TestRootsOf remembers every kind of folder.
-func TestRootsOf(t *testing.T) {
-	dir := realDir(t)
-	kinds := []string{"cache", "temp", "upload", "quarantine", "log"}
-	for _, name := range kinds {
-		if err := os.MkdirAll(filepath.Join(dir, "host", name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cfg, err := config.Parse("f.yml", []byte(`
-targets:
-  - name: a
-    caches: [{name: c, dir: /cache, include: ['*'], max_bytes: 1GiB}]
-    temp_dirs: [{name: t, dir: /temp, include: ['*'], max_age: 1h}]
-  - name: b
-    uploads: [{name: u, dir: /upload, max_age: 1h, quarantine: /quarantine}]
-    logs: [{name: l, dir: /log, include: ['*.log'], max_bytes: 1MiB}]
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := rootsOf(cfg, &Options{RootFS: filepath.Join(dir, "host")}, nil)
-	for _, name := range kinds {
-		path := filepath.Join(dir, "host", name)
-		rename(t, path, path+"0")
-		if err := os.Mkdir(path, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := verifier(roots, path)(); err == nil {
-			t.Errorf("another %s is accepted", name)
-		}
-	}
-}
-
-// TestCleanupCommandRemembers: a root that is exchanged after the command has read the configuration is
-// not cleaned.
-func TestCleanupCommandRemembers(t *testing.T) {
-	dir := realDir(t)
-	oldFile(t, dir+"/t/mine.tmp")
-	oldFile(t, dir+"/backup/others.tmp")
-	o := testOptions(t, accessConfig(dir, ""))
-	var out bytes.Buffer
-	o.Stdout, o.Cleanup.Enforce, o.JSON = &out, true, true
-	swap := sync.OnceFunc(func() {
-		rename(t, dir+"/t", dir+"/t0")
-		rename(t, dir+"/backup", dir+"/t")
-	})
-	o.Now = func() time.Time { // asked first when the run begins
-		swap()
-		return time.Now()
-	}
-	if code := Main(t.Context(), CommandCleanup, o); code != ExitFailure || !strings.Contains(out.String(), "is not the one that was there") {
-		t.Errorf("exit code %d\n%s", code, &out)
-	}
-	have(t, dir+"/t/others.tmp", true)
-	have(t, dir+"/t0/mine.tmp", true)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -33,7 +34,7 @@ func (a *App) logStatus() {
 	cfg := a.graph.Load().cfg
 	for _, t := range health.Targets(a.parts.store.Snapshot(nil)) {
 		level := slog.LevelDebug // groups that discovery shows
-		if t.Name == collector.HostTarget || slices.ContainsFunc(targetNames(cfg), func(n string) bool { return n == t.Name }) {
+		if t.Name == collector.HostTarget || slices.ContainsFunc(cfg.Targets, func(c config.Target) bool { return c.Name == t.Name }) {
 			level = slog.LevelInfo
 		}
 		if t.Level != nil && *t.Level >= series.LevelWarning {

@@ -6,6 +6,6 @@
 // refused, and all mistakes are reported at once, as Errors that name file, line and key and say
 // what to write instead. There is no partly valid configuration.
 //
-// internal/app calls it at the start, at a reload and from the one-shot commands. It has no side
-// effects: nothing is created, opened for writing or changed.
+// internal/setup calls it for the exporter, at the start and at a reload, and for the one-shot
+// commands. It has no side effects: nothing is created, opened for writing or changed.
 package config

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,7 +45,7 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	}
 	select {
 	case <-d.stopped:
-		return nil
+		return d.strayError()
 	case <-ctx.Done():
 	}
 	d.cancel()
@@ -52,10 +53,10 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	defer grace.Stop()
 	select {
 	case <-d.stopped:
-		return nil
+		return d.strayError()
 	case <-grace.C:
 	}
-	return d.abandon()
+	return errors.Join(d.abandon(), d.strayError())
 }
 
 // dropWaiting records the runs that have not begun as interrupted.
@@ -92,8 +93,10 @@ func (d *Dispatcher) abandon() error {
 	d.mu.Lock()
 	runs := slices.SortedFunc(maps.Keys(d.open), bySeq)
 	stuck := make([]string, len(runs))
+	steps := make([]string, len(runs))
 	results := make([]result, len(runs))
 	for i, r := range runs {
+		steps[i] = r.progress.record
 		stuck[i] = r.target + ": " + r.progress.action
 		results[i] = result{
 			outcome: string(action.Unknown), effect: effectActed, err: fmt.Errorf("%s did not return after it was cancelled", r.progress.action),
@@ -104,6 +107,9 @@ func (d *Dispatcher) abandon() error {
 	}
 	d.mu.Unlock()
 	for i, r := range runs {
+		if id, err := steps[i], results[i].err; id != "" {
+			d.note(id, func(rec *journal.Record) { rec.Outcome, rec.Error = string(action.Unknown), err.Error() })
+		}
 		d.finish(r, results[i])
 	}
 	return fmt.Errorf("%d runs did not end after they were cancelled: %s", len(stuck), list(stuck))

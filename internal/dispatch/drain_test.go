@@ -100,6 +100,9 @@ func TestDrainGivesUpAStuckAction(t *testing.T) {
 		if r := w.run(d.RunID); r.Outcome != "unknown" {
 			t.Errorf("the run is %+v, want unknown and never done", r)
 		}
+		if diff := cmp.Diff([]string{"1 clean_temp unknown"}, w.steps(d.RunID)); diff != "" {
+			t.Errorf("steps (-want +got):\n%s", diff)
+		}
 		<-w.ended    // Run does not wait for it, so that the process can end
 		close(stuck) // it comes back after all
 		synctest.Wait()

@@ -82,6 +82,7 @@ type progress struct {
 	step   int  // from 1; 0 before the first
 	mode   mode // of the step
 	action string
+	record string // of the step, from its intent to its result; else ""
 	files  int64
 	bytes  int64
 }

@@ -54,18 +54,13 @@ func (c *Config) Validate(report report.Func) {
 	}
 }
 
-// ReservedDirs returns the folders that hold, or may hold, the journal, which no clean-up may
-// touch.
-func (c *Config) ReservedDirs() []string {
-	if c.Dir == "" {
-		return DefaultDirs()
+// Dirs returns where the journal may be, in the order in which the folders are tried: the configured
+// one alone, or else DefaultDir and then the user's state directory. No clean-up may touch any of
+// them.
+func (c *Config) Dirs() []string {
+	if c.Dir != "" {
+		return []string{filepath.Clean(c.Dir)}
 	}
-	return []string{filepath.Clean(c.Dir)}
-}
-
-// DefaultDirs returns where the journal may go when the config does not say: DefaultDir, then the
-// user's state directory.
-func DefaultDirs() []string {
 	dirs := []string{DefaultDir}
 	state := os.Getenv("XDG_STATE_HOME")
 	if home, err := os.UserHomeDir(); state == "" && err == nil {

@@ -34,11 +34,11 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestReservedDirs(t *testing.T) {
+func TestDirs(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "/home/me/state")
 	f := func(dir string, want ...string) {
 		t.Helper()
-		if diff := cmp.Diff(want, (&Config{Dir: dir}).ReservedDirs()); diff != "" {
+		if diff := cmp.Diff(want, (&Config{Dir: dir}).Dirs()); diff != "" {
 			t.Errorf("dir %q (-want +got):\n%s", dir, diff)
 		}
 	}

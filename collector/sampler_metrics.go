@@ -1,0 +1,31 @@
+package collector
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+)
+
+// SamplerMetrics are the counters of the sampler itself. They are made once per process and
+// outlive reloads.
+type SamplerMetrics struct {
+	ticks    prometheus.Counter
+	missed   prometheus.Counter
+	duration prometheus.Histogram
+	interval *prometheus.GaugeVec
+}
+
+// NewSamplerMetrics makes and registers the sampler's metrics.
+func NewSamplerMetrics(reg prometheus.Registerer) *SamplerMetrics {
+	m := &SamplerMetrics{
+		ticks:  metric.SamplerTicks.NewCounter(),
+		missed: metric.SamplerMissed.NewCounter(),
+		duration: metric.SamplerDuration.NewHistogram(prometheus.HistogramOpts{
+			Buckets: []float64{.0001, .001, .01, .1, 1, 10, 60}, NativeHistogramBucketFactor: 1.1,
+			NativeHistogramMaxBucketNumber: 100,
+		}),
+		interval: metric.SamplerInterval.NewGaugeVec(),
+	}
+	reg.MustRegister(m.ticks, m.missed, m.duration, m.interval)
+	return m
+}

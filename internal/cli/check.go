@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/app"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/listen"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+)
+
+const checkMembers = 10 // processes named per target
+
+// plan is what check prints: what each target matches and what would be cleaned now.
+type plan struct {
+	Config   string       `json:"config"` // "" = embedded defaults
+	Rules    int          `json:"rules"`
+	Every    string       `json:"evaluation_interval,omitempty"` // of the rules; "" where Prometheus evaluates them
+	Warnings []string     `json:"warnings,omitempty"`
+	Targets  []targetPlan `json:"targets"`
+
+	thresholds series.Thresholds
+}
+
+type targetPlan struct {
+	Name      string                `json:"name"`
+	Mode      string                `json:"mode,omitempty"` // "" for what is only observed
+	Processes []processPlan         `json:"processes"`
+	Resident  int64                 `json:"resident_bytes"`
+	Limit     int64                 `json:"configured_limit_bytes,omitempty"`
+	Heap      string                `json:"heap,omitempty"`      // provider and address
+	Playbooks []playbookPlan        `json:"playbooks,omitempty"` // what an alert can ask for
+	Cleanup   []action.PolicyResult `json:"cleanup,omitempty"`
+}
+
+type playbookPlan struct {
+	Name  string   `json:"name"`
+	Steps []string `json:"steps"`
+}
+
+type processPlan struct {
+	PID      int    `json:"pid"`
+	Name     string `json:"name"`
+	Resident int64  `json:"resident_bytes"`
+	Child    bool   `json:"child,omitempty"`
+}
+
+var checkCommand = command{
+	name: "check",
+	help: usage{
+		summary: "Check the configuration and the rules, and print the plan: what each target matches and what would be cleaned now.",
+		effects: "none. Exit code 2 means that serve would refuse the same configuration and flags.",
+		examples: [][2]string{
+			{"spillway_exporter check --config.file=spillway.yml", "the plan"},
+			{"spillway_exporter check --json --config.file=spillway.yml | jq '.targets[].cleanup'", "the same for programs"},
+			{"spillway_exporter check", "what is monitored on this host without a configuration"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		flags := kingpinflag.AddFlags(c, defaultListenAddress) // those of serve, to refuse what it would
+		asJSON := c.Flag("json", "Print JSON.").Bool()
+		return func(ctx context.Context) error {
+			p, err := check(ctx, e, flags)
+			switch {
+			case err != nil:
+				return err
+			case *asJSON:
+				return e.printJSON(p)
+			}
+			p.print(e.Stdout)
+			return nil
+		}
+	},
+}
+
+// check reads the configuration and the rules and returns what follows from them now. It changes
+// nothing, listens nowhere, opens no heap client and no journal.
+func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
+	cfg, err := e.config()
+	if err != nil {
+		return nil, err
+	}
+	auth, err := checkListener(cfg, flags)
+	if err != nil {
+		return nil, err
+	}
+	set, err := app.LoadRules(cfg, &e.checks)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{Config: e.configFile, Rules: set.Len(), thresholds: cfg.Thresholds.Levels()}
+	if *cfg.Standalone {
+		p.Every = cfg.EvaluationInterval.String()
+	}
+	for _, w := range cfg.Warnings {
+		p.Warnings = append(p.Warnings, w.Error())
+	}
+	if note := setup.AccessNote(cfg, auth.Decided()); note != "" {
+		p.Warnings = append(p.Warnings, note)
+	}
+	return p, p.look(ctx, cfg, e)
+}
+
+// look adds what the targets match and what would be cleaned now.
+func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
+	logger := slog.New(slog.DiscardHandler) // the plan says it all
+	tracker, err := setup.NewTracker(cfg, e.host, e.logger("warn"))
+	if err != nil {
+		return err
+	}
+	defer tracker.Close()
+	if err := tracker.Refresh(ctx, e.Now()); err != nil {
+		return fmt.Errorf("list the processes: %w", err)
+	}
+	open := safefs.NewOpenFiles(e.host.ProcFS)
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit)}
+		if t.Heap.Enabled() {
+			tp.Heap = strings.TrimSpace(t.Heap.Provider + " " + t.Heap.Address)
+		}
+		tp.playbooks(t)
+		tp.members(tracker)
+		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
+		opts.Open, opts.Members = open, setup.MembersOf(tracker, t.Name)
+		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
+			return err
+		}
+		p.Targets = append(p.Targets, tp)
+	}
+	return p.discovered(tracker)
+}
+
+// checkListener refuses what serve would refuse with the same flags.
+func checkListener(cfg *config.Config, flags *web.FlagConfig) (listen.Auth, error) {
+	auth, err := listen.ReadAuth(*flags.WebConfigFile)
+	if err != nil {
+		return auth, withCode(ExitConfig, err)
+	}
+	return auth, cfg.CheckListener(*flags.WebListenAddresses, auth.Decided())
+}
+
+func (tp *targetPlan) members(tracker *proc.Tracker) {
+	tp.Processes = []processPlan{}
+	for _, m := range tracker.Members(tp.Name) {
+		tp.Resident += m.Resident
+		tp.Processes = append(tp.Processes, processPlan{m.PID, m.Name, m.Resident, m.Child})
+	}
+	slices.SortStableFunc(tp.Processes, func(a, b processPlan) int { return cmp.Compare(b.Resident, a.Resident) })
+}
+
+// plan runs the directory policies of a target without any effect.
+func (tp *targetPlan) plan(ctx context.Context, actions []setup.DirAction) error {
+	for _, a := range actions {
+		res, err := a.Action.Run(ctx, action.Request{Target: tp.Name, DryRun: true})
+		if err != nil {
+			return err
+		}
+		tp.Cleanup = append(tp.Cleanup, res.Policies...)
+	}
+	return nil
+}
+
+// playbooks lists what an alert can ask of a target, by name.
+func (tp *targetPlan) playbooks(t *config.Target) {
+	books := setup.Playbooks(t, t.Has)
+	for _, name := range slices.Sorted(maps.Keys(books)) {
+		p := playbookPlan{Name: name}
+		for _, s := range books[name].Steps {
+			p.Steps = append(p.Steps, s.String())
+		}
+		tp.Playbooks = append(tp.Playbooks, p)
+	}
+}
+
+// discovered adds the groups that discovery shows.
+func (p *plan) discovered(tracker *proc.Tracker) error {
+	groups, err := tracker.Discovered(nil)
+	if err != nil {
+		return err
+	}
+	for i := range groups {
+		tp := targetPlan{Name: groups[i].Target}
+		tp.members(tracker)
+		p.Targets = append(p.Targets, tp)
+	}
+	return nil
+}

@@ -1,0 +1,361 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+var cleanupCommand = command{
+	name: "cleanup",
+	help: usage{
+		summary: "Apply the directory policies now, once, without a server.",
+		effects: "the files of targets in mode enforce, or of all with --enforce; none with --dry-run. What was removed is in the journal first. Exit code 3 means that a part of it could not be done.",
+		examples: [][2]string{
+			{"spillway_exporter cleanup --dry-run --files --config.file=spillway.yml", "every file that would be removed, and why"},
+			{"spillway_exporter cleanup --enforce --target=orchestrator --config.file=spillway.yml", "remove now, for one target"},
+			{"spillway_exporter cleanup --enforce --policy=tts --json --config.file=spillway.yml", "for a timer: one JSON object per policy"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		var f cleanupFlags
+		c.Flag("target", "Only this target. Repeatable.").PlaceHolder("NAME").HintAction(e.targetNames).StringsVar(&f.targets)
+		c.Flag("policy", "Only the policies with this name.").PlaceHolder("NAME").StringVar(&f.policy)
+		c.Flag("dry-run", "Only say what would be removed, whatever the configuration's mode is.").BoolVar(&f.dryRun)
+		c.Flag("enforce", "Remove, whatever the configuration's mode is.").BoolVar(&f.enforce)
+		c.Flag("force", "Go on although a policy would remove more than its max_remove_fraction.").BoolVar(&f.force)
+		c.Flag("files", "Name each file that is removed, or would be.").BoolVar(&f.files)
+		c.Flag("json", "Print one JSON object per policy.").BoolVar(&f.json)
+		return func(ctx context.Context) error { return cleanup(ctx, e, &f) }
+	},
+}
+
+type cleanupFlags struct {
+	targets            []string
+	policy             string
+	dryRun, enforce    bool
+	force, files, json bool
+}
+
+// cleanup applies the directory policies once, with no server: an age or an emptiness limit
+// always, a size or entry limit only when it is exceeded. The intent is in the journal before the
+// first file goes; while an exporter holds the journal nothing is removed.
+func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
+	if f.dryRun && f.enforce {
+		return withCode(ExitConfig, errors.New("--dry-run and --enforce contradict each other: give one of them"))
+	}
+	if e.configFile == "" {
+		return withCode(ExitConfig, errors.New("nothing to clean: name the directories in a configuration and give it with --config.file"))
+	}
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	roots := setup.Folders(cfg, e.host, &e.checks, nil)
+	targets, err := cleanupTargets(cfg, f)
+	if err != nil {
+		return withCode(ExitConfig, err)
+	}
+	level := e.logLevel
+	if level == "info" {
+		level = "warn" // the table below says what was done
+	}
+	logger := e.logger(level)
+	c := &cleaner{env: e, flags: f, out: newCleanupOutput(e, f.json)}
+	if err := c.openJournal(cfg, targets, logger); err != nil {
+		return err
+	}
+	defer c.journal.Close()
+	tracker, err := logWriters(ctx, cfg, targets, e)
+	if err != nil {
+		return err
+	}
+	if tracker != nil {
+		defer tracker.Close()
+	}
+	clock := setup.NewClock(e.Now, func() *journal.Journal { return c.journal })
+	open := safefs.NewOpenFiles(e.host.ProcFS)
+	for _, t := range targets {
+		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
+		opts.Clock, opts.Roots, opts.Open = clock, roots, open
+		if tracker != nil {
+			opts.Members = setup.MembersOf(tracker, t.Name)
+		}
+		if f.files {
+			opts.OnFile = c.out.file
+		}
+		for _, a := range setup.DirActions(t, e.host, opts) {
+			if err := c.run(ctx, t, a); err != nil {
+				return err
+			}
+		}
+	}
+	return c.out.finish()
+}
+
+// openJournal opens the journal where a target is cleaned for real, and else one in memory.
+func (c *cleaner) openJournal(cfg *config.Config, targets []*config.Target, logger *slog.Logger) (err error) {
+	if slices.ContainsFunc(targets, func(t *config.Target) bool { return !c.dryRun(t) }) {
+		c.journal, err = setup.OpenJournal(enforcing(cfg), logger, prometheus.NewRegistry())
+		return err
+	}
+	c.journal = journal.OpenMemory(journal.Options{Logger: logger})
+	return nil
+}
+
+// logWriters looks for the processes of the targets where a log is to be renamed and they are to be
+// signalled; it returns nil where none is.
+func logWriters(ctx context.Context, cfg *config.Config, targets []*config.Target, e *env) (*proc.Tracker, error) {
+	if !slices.ContainsFunc(targets, func(t *config.Target) bool {
+		return slices.ContainsFunc(t.Logs, func(l policy.Log) bool { return l.Renames() })
+	}) {
+		return nil, nil
+	}
+	tracker, err := setup.NewTracker(cfg, e.host, e.logger("warn"))
+	if err != nil {
+		return nil, err
+	}
+	if err := tracker.Refresh(ctx, e.Now()); err != nil {
+		tracker.Close()
+		return nil, fmt.Errorf("list the processes: %w", err)
+	}
+	return tracker, nil
+}
+
+// enforcing returns the configuration as one that changes things, so that a journal which cannot
+// be written is refused.
+func enforcing(cfg *config.Config) *config.Config {
+	c := *cfg
+	c.Targets = []config.Target{{Mode: config.Enforce}}
+	return &c
+}
+
+// cleanupTargets returns the targets that the flags choose and that have directories.
+func cleanupTargets(cfg *config.Config, f *cleanupFlags) ([]*config.Target, error) {
+	var out []*config.Target
+	var known []string
+	policyFound := f.policy == ""
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		actions := setup.DirActions(t, hostfs.Roots{}, action.DirOptions{})
+		if len(actions) == 0 {
+			continue
+		}
+		known = append(known, t.Name)
+		if len(f.targets) > 0 && !slices.Contains(f.targets, t.Name) {
+			continue
+		}
+		out = append(out, t)
+		for _, a := range actions {
+			policyFound = policyFound || slices.Contains(a.Policies, f.policy)
+		}
+	}
+	for _, name := range f.targets {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--target %s: no such target with directories: write one of %s", name, strings.Join(known, ", "))
+		}
+	}
+	switch {
+	case len(out) == 0:
+		return nil, errors.New("nothing to clean: no target has caches, temp_dirs, uploads or logs")
+	case !policyFound:
+		return nil, fmt.Errorf("--policy %s: the chosen targets have no directory policy of this name", f.policy)
+	}
+	return out, nil
+}
+
+type cleaner struct {
+	env     *env
+	flags   *cleanupFlags
+	journal *journal.Journal
+	out     *cleanupOutput
+}
+
+func (c *cleaner) dryRun(t *config.Target) bool {
+	switch {
+	case c.flags.dryRun:
+		return true
+	case c.flags.enforce:
+		return false
+	}
+	return t.Mode != config.Enforce
+}
+
+func (c *cleaner) run(ctx context.Context, t *config.Target, a setup.DirAction) error {
+	dry := c.dryRun(t)
+	req := action.Request{
+		Target: t.Name, Trigger: string(alert.TriggerManual), DryRun: dry, Only: c.flags.policy,
+		Force: c.flags.force, Progress: c.out.progress,
+	}
+	mode := config.Enforce
+	if dry {
+		mode = config.DryRun
+	}
+	start := c.env.Now()
+	id, err := c.journal.Begin(ctx, journal.Record{
+		Time: start, Target: t.Name, Playbook: "cleanup", Step: 1, Action: a.Name, Trigger: req.Trigger, Mode: mode,
+		Intent: "one shot by the command cleanup",
+	})
+	if err != nil {
+		return fmt.Errorf("nothing was removed: %w", err)
+	}
+	res, runErr := a.Action.Run(ctx, req)
+	c.out.policies(res.Policies)
+	err = c.journal.Finish(context.WithoutCancel(ctx), id, func(r *journal.Record) {
+		r.Files, r.Bytes, r.FreedBytes, r.Skipped = res.Files, res.Bytes, res.FreedBytes, res.Skipped
+		r.Outcome, r.DurationSecs = string(res.Outcome), c.env.Now().Sub(start).Seconds()
+		if r.Detail = res.Detail; res.Outcome == action.Partial || res.Outcome == action.Failed {
+			r.Error, r.Detail = res.Detail, ""
+		}
+	})
+	return errors.Join(runErr, err)
+}
+
+// cleanupOutput prints what was done, as a table or as JSON lines, and a line of progress where
+// somebody watches.
+type cleanupOutput struct {
+	env      *env
+	json     bool
+	terminal bool
+	width    int
+	results  []action.PolicyResult
+}
+
+func newCleanupOutput(e *env, json bool) *cleanupOutput {
+	return &cleanupOutput{env: e, json: json, terminal: isTerminal(e.Stderr)}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+func (c *cleanupOutput) progress(p action.PolicyResult) {
+	if !c.terminal {
+		return
+	}
+	line := fmt.Sprintf("%s/%s: %d files, %s freed", p.Target, p.Policy, p.Files, units.Bytes(p.FreedBytes))
+	fmt.Fprintf(c.env.Stderr, "\r%-*s", c.width, line)
+	c.width = max(c.width, len(line))
+}
+
+func (c *cleanupOutput) clearProgress() {
+	if c.width > 0 {
+		fmt.Fprintf(c.env.Stderr, "\r%*s\r", c.width, "")
+		c.width = 0
+	}
+}
+
+func (c *cleanupOutput) file(p action.PolicyResult, path []byte, why string) {
+	c.clearProgress()
+	w := c.env.Stdout
+	if c.json {
+		w = c.env.Stderr // standard output has one object per policy
+	}
+	fmt.Fprintf(w, "%s\t%s\n", why, quoteName(p.Dir+"/"+string(path)))
+}
+
+// quoteName writes a name so that no control character reaches the terminal.
+func quoteName(s string) string {
+	if q := strconv.Quote(s); q[1:len(q)-1] != s {
+		return q
+	}
+	return s
+}
+
+func (c *cleanupOutput) policies(list []action.PolicyResult) {
+	c.clearProgress()
+	c.results = append(c.results, list...)
+	if !c.json {
+		return
+	}
+	enc := json.NewEncoder(c.env.Stdout)
+	for i := range list {
+		if err := enc.Encode(&list[i]); err != nil {
+			return // the reader has gone away
+		}
+	}
+}
+
+// finish prints the table and returns the error that carries the exit code.
+func (c *cleanupOutput) finish() error {
+	if !c.json {
+		printPolicies(c.env.Stdout, c.results)
+		if inUseIncomplete(c.results) {
+			fmt.Fprintln(c.env.Stdout, action.InUseIncomplete)
+		}
+	}
+	var bad []string
+	failed := 0
+	for i := range c.results {
+		r := &c.results[i]
+		if r.Outcome == action.Partial || r.Outcome == action.Failed {
+			bad = append(bad, fmt.Sprintf("%s/%s: %s: %s", r.Target, r.Policy, r.Outcome, r.Error))
+		}
+		if r.Outcome == action.Failed {
+			failed++
+		}
+	}
+	switch {
+	case len(bad) == 0:
+		return nil
+	case failed == len(c.results):
+		return withCode(ExitFailure, errors.New(strings.Join(bad, "\n")))
+	}
+	return withCode(ExitPartial, errors.New(strings.Join(bad, "\n")))
+}
+
+func inUseIncomplete(results []action.PolicyResult) bool {
+	return slices.ContainsFunc(results, func(r action.PolicyResult) bool { return r.InUseIncomplete })
+}
+
+// outcomeText says too what the other columns have no place for.
+func outcomeText(r *action.PolicyResult) string {
+	text := string(r.Outcome)
+	if r.Rotated > 0 {
+		text += fmt.Sprintf(", %d rotated", r.Rotated)
+	}
+	if r.LostBytes > 0 {
+		text += ", " + units.Bytes(r.LostBytes).String() + " lost"
+	}
+	if r.Quarantine != "" && r.Files > 0 {
+		text += ", moved to the quarantine"
+	}
+	return text
+}
+
+func printPolicies(w io.Writer, results []action.PolicyResult) {
+	t := newTable(w, "TARGET", "KIND", "POLICY", "SCANNED", "FILES", "SIZE", "FREED", "SKIPPED", "OUTCOME")
+	for i := range results {
+		r := &results[i]
+		t.row(r.Target, r.Kind, r.Policy, strconv.FormatInt(r.Scanned, 10), strconv.FormatInt(r.Files, 10),
+			units.Bytes(r.Bytes).String(), units.Bytes(r.FreedBytes).String(), skippedText(r.Skipped), outcomeText(r))
+	}
+	t.flush()
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/app"
+	"github.com/spillway-exporter/spillway_exporter/internal/web"
+)
+
+var serveCommand = command{
+	name: "serve",
+	help: usage{
+		summary: "Serve metrics, the status page and the webhook (the default).",
+		effects: "its journal. Files, heaps and processes only of targets in mode enforce; the default mode is dry_run. A reload (SIGHUP, POST /-/reload) never takes a bad configuration.",
+		examples: [][2]string{
+			{"spillway_exporter", "this host on :10042, with no configuration: it only looks"},
+			{"spillway_exporter --config.file=spillway.yml", "your services, after 'check' has shown the plan"},
+			{"spillway_exporter serve --web.listen-address=127.0.0.1:10042", "for callers of this host only"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		flags := kingpinflag.AddFlags(c, defaultListenAddress)
+		telemetryPath := c.Flag("web.telemetry-path", "Path under which to expose metrics.").Default("/metrics").String()
+		return func(ctx context.Context) error {
+			return serve(ctx, e, app.Options{
+				Roots: e.host, ConfigFile: e.configFile, TelemetryPath: *telemetryPath, Web: flags, ReloadSignal: e.Reload, Now: e.Now,
+			})
+		}
+	},
+}
+
+// serve runs the exporter until ctx is done.
+func serve(ctx context.Context, e *env, o app.Options) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(35) // the heap is small: less of it is worth more than the cycles
+	}
+	if err := web.CheckTelemetryPath(o.TelemetryPath); err != nil {
+		return withCode(ExitConfig, fmt.Errorf("--web.telemetry-path: %w", err))
+	}
+	logger := e.logger(e.logLevel)
+	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)
+	a, err := app.New(ctx, o, logger)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+// versionText returns the text of --version. A binary that was not built by make knows its version
+// from what Go itself has noted.
+func versionText() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
+		version.Version = info.Main.Version
+	}
+	return version.Print("spillway_exporter")
+}

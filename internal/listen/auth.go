@@ -1,0 +1,68 @@
+package listen
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/prometheus/exporter-toolkit/web"
+	"go.yaml.in/yaml/v3"
+)
+
+// Auth is what the exporter-toolkit's file requires of every request.
+type Auth struct {
+	Basic      bool // a user with a password
+	ClientCert bool // a certificate that was verified
+	TLS        bool // nothing, but the connection is encrypted
+}
+
+// Decided reports whether the listener lets in only those who have proved who they are.
+func (a Auth) Decided() bool { return a.Basic || a.ClientCert }
+
+// ReadAuth checks the toolkit's file and reads the part that says who is let in. "" is no file.
+func ReadAuth(path string) (Auth, error) {
+	if path == "" {
+		return Auth{}, nil
+	}
+	if err := web.Validate(path); err != nil {
+		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
+	}
+	return parseAuth(path)
+}
+
+func parseAuth(path string) (Auth, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
+	}
+	var file struct {
+		Users map[string]string `yaml:"basic_auth_users"`
+		TLS   struct {
+			Cert       string `yaml:"cert_file"`
+			Inline     string `yaml:"cert"`
+			ClientAuth string `yaml:"client_auth_type"`
+		} `yaml:"tls_server_config"`
+	}
+	if err := yaml.Unmarshal(raw, &file); err != nil {
+		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
+	}
+	return Auth{
+		Basic:      len(file.Users) > 0,
+		ClientCert: file.TLS.ClientAuth == "RequireAndVerifyClientCert",
+		TLS:        file.TLS.Cert != "" || file.TLS.Inline != "",
+	}, nil
+}
+
+// Authenticated reports whether the listener has made sure who sent a request. The toolkit reads its
+// file for each request, and for each connection what it says of certificates: what held at the
+// start may not hold any more.
+func Authenticated(path string, r *http.Request) (bool, error) {
+	if path == "" {
+		return false, nil
+	}
+	now, err := parseAuth(path)
+	if err != nil {
+		return false, err
+	}
+	return now.Basic || now.ClientCert && r.TLS != nil && len(r.TLS.VerifiedChains) > 0, nil
+}

@@ -1,0 +1,120 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/mdlayher/vsock"
+	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+)
+
+// The server's own limits. The webhook sets a shorter time for its body by itself; the watch
+// stream lifts the write limit for itself.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	maxConnections    = 512
+)
+
+// Open opens the listeners that the flags name. Nothing is served yet.
+func Open(ctx context.Context, flags *web.FlagConfig) ([]net.Listener, error) {
+	if flags.WebSystemdSocket != nil && *flags.WebSystemdSocket {
+		ls, err := activation.Listeners()
+		if err != nil {
+			return nil, fmt.Errorf("systemd sockets: %w", err)
+		}
+		if len(ls) == 0 {
+			return nil, errors.New("--web.systemd-socket is set, but systemd passed no socket: start through a .socket unit or remove the flag")
+		}
+		return ls, nil
+	}
+	var out []net.Listener
+	for _, address := range *flags.WebListenAddresses {
+		l, err := listenOne(ctx, address)
+		if err != nil {
+			for _, open := range out {
+				open.Close()
+			}
+			return nil, fmt.Errorf("listen on %q: %w; write host:port with --web.listen-address, such as 127.0.0.1:10042", address, err)
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func listenOne(ctx context.Context, address string) (net.Listener, error) {
+	if port, ok := strings.CutPrefix(address, "vsock://:"); ok {
+		n, err := strconv.ParseUint(port, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		return vsock.Listen(uint32(n), nil)
+	}
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", address)
+}
+
+// Serve serves handler on every listener until ctx is done, then shuts down within grace. Each
+// listener has a server of its own, because the toolkit wraps the server's handler.
+func Serve(ctx context.Context, ls []net.Listener, handler http.Handler, flags *web.FlagConfig, logger *slog.Logger, grace time.Duration) error {
+	var group errgroup.Group
+	servers := make([]*http.Server, len(ls))
+	for i, l := range ls {
+		servers[i] = &http.Server{
+			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+			WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		}
+		group.Go(func() error {
+			err := web.Serve(netutil.LimitListener(l, maxConnections), servers[i], flags, logger)
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			return err
+		})
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- group.Wait() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	for _, s := range servers {
+		if err := s.Shutdown(deadline); err != nil {
+			s.Close()
+		}
+	}
+	return <-failed
+}
+
+// URL returns the address of a listener as a person opens it.
+func URL(addr net.Addr, tls bool) string {
+	scheme := "http"
+	if tls {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + "/"
+}

@@ -1,0 +1,54 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+)
+
+// OpenJournal opens the journal. Where no folder can be written, dry runs are kept in memory;
+// a configuration that enforces is refused then.
+func OpenJournal(cfg *config.Config, logger *slog.Logger, reg prometheus.Registerer) (*journal.Journal, error) {
+	opts := journal.Options{
+		Keep: cfg.Journal.Keep.Std(), OnCorrupt: cfg.Journal.OnCorrupt, Logger: logger, Registerer: reg,
+	}
+	var errs []error
+	for _, dir := range cfg.Journal.Dirs() {
+		opts.Dir = dir
+		j, err := journal.Open(opts)
+		switch {
+		case err == nil:
+			logger.Info("journal opened", "dir", dir)
+			return j, nil
+		case errors.Is(err, journal.ErrLocked), errors.Is(err, journal.ErrCorrupt):
+			return nil, err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+	}
+	err := errors.Join(errs...)
+	if cfg.Enforces() {
+		return nil, fmt.Errorf("%w\nmode enforce needs a journal that can be written: make the folder for this user, or write journal: {dir: ...}", err)
+	}
+	logger.Warn("no folder for the journal can be written: dry runs are recorded in memory only, and mode enforce would be refused; write journal: {dir: ...}", "err", err)
+	opts.Dir = ""
+	return journal.OpenMemory(opts), nil
+}
+
+// ReadJournal opens the journal for reading, alongside a running exporter too.
+func ReadJournal(cfg *config.Config, logger *slog.Logger) (*journal.Journal, error) {
+	var missing error
+	for _, dir := range cfg.Journal.Dirs() {
+		j, err := journal.OpenReadOnly(journal.Options{Dir: dir, Logger: logger})
+		if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return j, err
+		}
+		missing = err
+	}
+	return nil, missing
+}

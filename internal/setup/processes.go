@@ -1,0 +1,32 @@
+package setup
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+)
+
+// NewTracker returns the tracker of the processes that a configuration names or discovers. It lists
+// none before its first Refresh.
+func NewTracker(cfg *config.Config, host hostfs.Roots, logger *slog.Logger) (*proc.Tracker, error) {
+	opts := proc.Options{Root: host.ProcFS, RootFS: host.RootFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; t.Processes != nil {
+			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes, Shares: t.Memory.Proportional})
+		}
+	}
+	t, err := proc.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("observe processes: %w", err)
+	}
+	return t, nil
+}
+
+// MembersOf returns a function that lists a target's current processes.
+func MembersOf(tracker *proc.Tracker, target string) func() []proc.Member {
+	return func() []proc.Member { return tracker.Members(target) }
+}
