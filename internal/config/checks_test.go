@@ -61,3 +61,27 @@ func TestAskTogether(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestAskEachIsBounded: one path that does not answer costs the bound, and the others are looked at.
+func TestAskEachIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c Checks
+		gate := make(chan struct{})
+		var looks atomic.Int32
+		look := func(path string) {
+			looks.Add(1)
+			if path == "/dead" {
+				<-gate
+			}
+		}
+		start := time.Now()
+		for range 2 {
+			AskEach(&c, []string{"/dead", "/a", "/b"}, look)
+		}
+		if took := time.Since(start); took != answerLimit || looks.Load() != 5 {
+			t.Errorf("two rounds took %s with %d looks, want %s, 5", took, looks.Load(), answerLimit)
+		}
+		close(gate)
+		synctest.Wait()
+	})
+}

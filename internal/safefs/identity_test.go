@@ -246,3 +246,28 @@ func exchangeAs(t *testing.T, uid uint32, a, b string) (stop func()) {
 	}
 	return stop
 }
+
+// TestLookAtRootsWaitsForNoRoot: a root that has not answered when the others have counts as one that
+// appears later.
+func TestLookAtRootsWaitsForNoRoot(t *testing.T) {
+	top := tempDir(t)
+	root, hung := top+"/root", top+"/hung"
+	aged(t, root+"/a")
+	aged(t, hung+"/b")
+	var appeared []string
+	var answers func()
+	known := LookAtRoots(func(look func(dir string)) {
+		look(root)
+		answers = func() { look(hung) }
+	}, func(dir string, _ RootID) { appeared = append(appeared, dir) })
+	if len(appeared) != 0 {
+		t.Errorf("appeared: %v, want none", appeared)
+	}
+	answers()
+	if len(appeared) != 1 || appeared[0] != hung {
+		t.Errorf("appeared: %v, want the root that answered late", appeared)
+	}
+	if n, err := clean(t, Options{Dir: hung, Roots: known, DryRun: true}, nil); n != 1 || err != nil {
+		t.Errorf("%d files, %v, want 1", n, err)
+	}
+}
