@@ -11,7 +11,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package check-kubernetes check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package manifests check-kubernetes check-helm check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -57,8 +57,15 @@ package: ## deb and rpm for amd64 and arm64, with their checksums, into dist/
 check-package: install-tools ## build the packages twice, install, start, upgrade and remove the deb (Debian, as root)
 	VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' .ci/check-package dist
 
-check-kubernetes: ## read the manifests into the types of Kubernetes (a module of its own), and kubeconform
-	.ci/check-kubernetes
+manifests: ## render deploy/kubernetes from the Helm chart, and the rules into both
+	$(GO) test -count=1 ./deploy -run '^TestPrometheusRuleIsFresh$$' -update
+	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -run '^TestManifestsAreRendered$$' -update .
+
+check-kubernetes: ## the manifests: as the chart renders them, types of Kubernetes, kubeconform (a module of its own)
+	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -skip '^TestChart' .
+
+check-helm: ## the Helm chart with every option: lint, render, types of Kubernetes, kubeconform, its configuration loaded
+	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -run '^TestChart' .
 
 check-mixin: install-tools ## render the mixin, promtool on what comes out and on the scrape configurations
 	.ci/check-mixin
