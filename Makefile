@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -73,6 +73,11 @@ check-kubernetes: ## the manifests: as the chart renders them, types of Kubernet
 
 check-helm: ## the Helm chart with every option: lint, render, types of Kubernetes, kubeconform, its configuration loaded
 	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -run '^TestChart' .
+
+check-compose: ## compose.yaml by the loader of Docker Compose, and what it mounts by promtool and amtool (a module of its own)
+	@.ci/install promtool
+	@.ci/install amtool
+	cd deploy/compose/check && $(GO) test -count=1 .
 
 check-mixin: install-tools ## render the mixin, promtool on what comes out and on the scrape configurations
 	.ci/check-mixin
