@@ -58,7 +58,7 @@ func parseStart(text string, o *options) (v1.Config, error) {
 			err = fmt.Errorf("unknown instruction in the last stage")
 		}
 		if err != nil {
-			return c, fmt.Errorf("Dockerfile: %q: %w", line, err)
+			return c, fmt.Errorf("the Dockerfile: %q: %w", line, err)
 		}
 	}
 	return c, nil

@@ -2,6 +2,7 @@ package typecheck
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,7 @@ var kubernetesModule = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "mod", "download", "-json", "k8s.io/kubernetes@v"+kubeVersion).Output()
 	var info struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(out, &info); jsonErr != nil || info.Error != "" {
-		return "", fmt.Errorf("go mod download k8s.io/kubernetes: %v %s", err, info.Error)
+		return "", fmt.Errorf("go mod download k8s.io/kubernetes: %w %s", errors.Join(err, jsonErr), info.Error)
 	}
 	return info.Dir, err
 })
