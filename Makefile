@@ -9,9 +9,10 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
+IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package check-kubernetes check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -57,8 +58,26 @@ package: ## deb and rpm for amd64 and arm64, with their checksums, into dist/
 check-package: install-tools ## build the packages twice, install, start, upgrade and remove the deb (Debian, as root)
 	VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' .ci/check-package dist
 
-check-kubernetes: ## read the manifests into the types of Kubernetes (a module of its own), and kubeconform
-	.ci/check-kubernetes
+image: ## container images for amd64 and arm64 with their SBOMs, into dist/image/ (no engine needed)
+	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/image -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)'
+
+check-image: ## build the image twice and compare; its files, SBOM and archives; start it as its user (a module of its own)
+	cd deploy/image && $(GO) test -count=1 -timeout 15m .
+
+manifests: ## render deploy/kubernetes from the Helm chart, and the rules into both
+	$(GO) test -count=1 ./deploy -run '^TestPrometheusRuleIsFresh$$' -update
+	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -run '^TestManifestsAreRendered$$' -update .
+
+check-kubernetes: ## the manifests: as the chart renders them, types of Kubernetes, kubeconform (a module of its own)
+	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -skip '^TestChart' .
+
+check-helm: ## the Helm chart with every option: lint, render, types of Kubernetes, kubeconform, its configuration loaded
+	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -run '^TestChart' .
+
+check-compose: ## compose.yaml by the loader of Docker Compose, and what it mounts by promtool and amtool (a module of its own)
+	@.ci/install promtool
+	@.ci/install amtool
+	cd deploy/compose/check && $(GO) test -count=1 .
 
 check-mixin: install-tools ## render the mixin, promtool on what comes out and on the scrape configurations
 	.ci/check-mixin

@@ -12,17 +12,21 @@ import (
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
 // kinds makes an empty object of each kind that the manifests may hold.
 var kinds = map[string]func() any{
-	"v1 Namespace":       func() any { return &core.Namespace{} },
-	"v1 ConfigMap":       func() any { return &core.ConfigMap{} },
-	"v1 Service":         func() any { return &core.Service{} },
-	"apps/v1 DaemonSet":  func() any { return &apps.DaemonSet{} },
-	"apps/v1 Deployment": func() any { return &apps.Deployment{} },
+	"v1 Namespace":                            func() any { return &core.Namespace{} },
+	"v1 ConfigMap":                            func() any { return &core.ConfigMap{} },
+	"v1 Service":                              func() any { return &core.Service{} },
+	"apps/v1 DaemonSet":                       func() any { return &apps.DaemonSet{} },
+	"apps/v1 Deployment":                      func() any { return &apps.Deployment{} },
+	"v1 Secret":                               func() any { return &core.Secret{} },
+	"networking.k8s.io/v1 NetworkPolicy":      func() any { return &networking.NetworkPolicy{} },
+	"monitoring.coreos.com/v1 PodMonitor":     func() any { return &monitoring.PodMonitor{} },
 	"monitoring.coreos.com/v1 ServiceMonitor": func() any { return &monitoring.ServiceMonitor{} },
 	"monitoring.coreos.com/v1 PrometheusRule": func() any { return &monitoring.PrometheusRule{} },
 }
@@ -52,6 +56,7 @@ func TestManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	valid := conform(t)
 	seen := map[string]bool{}
 	for _, file := range files {
 		if filepath.Base(file) == "kustomization.yaml" {
@@ -66,11 +71,14 @@ func TestManifests(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
+			if err := valid(string(doc)); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
 			seen[kind] = true
 		}
 	}
-	if len(seen) != len(kinds) {
-		t.Errorf("the manifests hold %v, want one of each of %d kinds", seen, len(kinds))
+	if len(seen) != len(kinds)-2 { // only the chart has a Secret and a NetworkPolicy
+		t.Errorf("the manifests hold %v, want one of each of %d kinds", seen, len(kinds)-2)
 	}
 }
 

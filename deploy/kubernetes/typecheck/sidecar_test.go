@@ -1,0 +1,51 @@
+package typecheck
+
+import (
+	"bytes"
+	"os"
+	"reflect"
+	"testing"
+
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// exporter returns the container of the exporter in a file of manifests.
+func exporter(t *testing.T, file string) core.Container {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		var workload apps.Deployment // the pod of a DaemonSet stands in the same place
+		if err := yaml.Unmarshal(doc, &workload); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range workload.Spec.Template.Spec.Containers {
+			if c.Name == "spillway-exporter" {
+				return c
+			}
+		}
+	}
+	t.Fatalf("%s has no container of the exporter", file)
+	return core.Container{}
+}
+
+// The sidecar is an example and no part of the chart: what both have in common is held together here.
+func TestSidecarAgreesWithDaemonSet(t *testing.T) {
+	s, d := exporter(t, "../sidecar.yaml"), exporter(t, "../daemonset.yaml")
+	if s.Image != d.Image || s.ImagePullPolicy != d.ImagePullPolicy || !reflect.DeepEqual(s.Args, d.Args[:2]) || s.Ports[0].ContainerPort != d.Ports[0].ContainerPort {
+		t.Errorf("%s %s %q %v, want %s %s %q %v", s.Image, s.ImagePullPolicy, s.Args, s.Ports, d.Image, d.ImagePullPolicy, d.Args[:2], d.Ports)
+	}
+	for _, p := range [][2]*core.Probe{{s.ReadinessProbe, d.ReadinessProbe}, {s.LivenessProbe, d.LivenessProbe}} {
+		if p[0].HTTPGet.Path != p[1].HTTPGet.Path || p[0].PeriodSeconds != p[1].PeriodSeconds {
+			t.Errorf("probe %v, want %v", p[0], p[1])
+		}
+	}
+	a, b := s.SecurityContext, d.SecurityContext
+	if !*a.ReadOnlyRootFilesystem || *a.AllowPrivilegeEscalation || !reflect.DeepEqual(a.Capabilities.Drop, b.Capabilities.Drop) || len(a.Capabilities.Add) != 0 {
+		t.Errorf("security context %v", a)
+	}
+}
