@@ -48,6 +48,9 @@ var house = map[string][]string{
 	"internal/sdnotify":     {},
 	"internal/config":       {"collector", "internal/proc", "internal/heap", "internal/dirscan", "internal/safefs", "internal/dispatch", "internal/journal", "internal/eval", "internal/watch", "internal/pull"},
 	"internal/app":          {"*"},
+	"internal/vmtest":       {},
+	"internal/vmtest/agent": {"internal/vmtest"},
+	"internal/vmtest/host":  {"internal/vmtest"},
 	"examples/leaky":        {"examples/leaky/leak"},
 	"examples/leaky/leak":   {},
 	"examples/bench/scan":   {"internal/dirscan"},
@@ -86,7 +89,7 @@ var powers = []struct {
 	{
 		what:    "executes programs",
 		calls:   []string{"os/exec.*", "os.StartProcess", "syscall.ForkExec", "syscall.Exec", "syscall.StartProcess", "golang.org/x/sys/unix.Exec"},
-		allowed: []string{"internal/action/command.go"},
+		allowed: []string{"internal/action/command.go", "internal/vmtest/"},
 	},
 	{
 		what: "signals processes",
@@ -105,7 +108,7 @@ var powers = []struct {
 	{
 		what:    "ends the process",
 		calls:   []string{"os.Exit", "log.Fatal", "log.Fatalf"},
-		allowed: []string{"main.go", "examples/"},
+		allowed: []string{"main.go", "examples/", "internal/vmtest/"},
 	},
 }
 
