@@ -24,6 +24,11 @@ type Program struct {
 var Programs = []Program{
 	{Name: "package", User: "root", Boot: 1, Run: "^TestPackage"},
 	{Name: "unit", User: "root", Boot: 1, Run: "^TestUnit"},
+	{Name: "enforce", User: "root", Boot: 1, Run: "^TestEnforce"},
+	{Name: "user", User: "spillway", Boot: 1, Run: "^TestUser"},
+	{Name: "cgroup", User: "root", Boot: 1, Run: "^TestCgroup"},
+	{Name: "target", User: "root", Boot: 1, Run: "^TestTarget"},
+	{Name: "journal", User: "root", Boot: 1, Run: "^TestJournal"},
 	{Name: "boot", User: "root", Boot: 2, Run: "^TestBoot"},
 	{Name: "remove", User: "root", Boot: 2, Run: "^TestRemove"},
 }
