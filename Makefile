@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -88,6 +88,16 @@ check-dashboards: install-tools ## the dashboards against the types that Grafana
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
+
+vm-test: install-tools ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those)
+	@.ci/install vm
+	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
+	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -run '$(RUN)' $(if $(UPDATE),-update docs/install.md)
+
+vm-shell: install-tools ## the console of that machine on this terminal: root without a password, poweroff ends it
+	@.ci/install vm
+	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
+	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -shell
 
 bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
 	examples/bench/report.sh

@@ -62,6 +62,9 @@ var house = map[string][]string{
 	"internal/app":          {"collector", "rules", "internal/action", "internal/config", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/watch", "internal/web"},
 	"internal/cli":          {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/dispatch", "internal/health", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":          {},
+	"internal/vmtest":       {},
+	"internal/vmtest/agent": {"internal/vmtest"},
+	"internal/vmtest/host":  {"internal/vmtest"},
 	"examples/leaky":        {"examples/leaky/leak"},
 	"examples/leaky/leak":   {},
 	"examples/bench/scan":   {"internal/dirscan"},
@@ -98,7 +101,7 @@ var powers = []struct {
 	{
 		what:    "executes programs",
 		calls:   []string{"os/exec.*", "os.StartProcess", "syscall.ForkExec", "syscall.Exec", "syscall.StartProcess", "golang.org/x/sys/unix.Exec"},
-		allowed: []string{"internal/action/command.go"},
+		allowed: []string{"internal/action/command.go", "internal/vmtest/"},
 	},
 	{
 		what: "signals processes",
@@ -117,7 +120,7 @@ var powers = []struct {
 	{
 		what:    "ends the process",
 		calls:   []string{"os.Exit", "log.Fatal", "log.Fatalf"},
-		allowed: []string{"main.go", "examples/"},
+		allowed: []string{"main.go", "examples/", "internal/vmtest/"},
 	},
 }
 

@@ -1,0 +1,171 @@
+//go:build vm
+
+package guest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	token     = "0123456789abcdef0123456789abcdef"
+	tokenFile = "/etc/spillway/token"
+	rulesFile = "/etc/polkit-1/rules.d/50-spillway.rules"
+)
+
+// enforced is a configuration in mode enforce, whose callers need the token.
+func enforced(t *testing.T, config string) string {
+	t.Helper()
+	write(t, tokenFile, token+"\n")
+	sh(t, "chown root:spillway "+tokenFile+"; chmod 0640 "+tokenFile)
+	return "mode: enforce\nwebhook: {token_file: " + tokenFile + "}\n" + config
+}
+
+// record is what the tests look at of a record of the journal.
+type record struct {
+	RunID   string         `json:"run_id"`
+	Step    int            `json:"step"`
+	Outcome string         `json:"outcome"`
+	Error   string         `json:"error"`
+	Output  string         `json:"output"`
+	Skipped map[string]int `json:"skipped"`
+}
+
+// play runs a playbook and returns the record of its first step when it ended.
+func play(t *testing.T, target, playbook string) record {
+	t.Helper()
+	answer, err := post("/api/v1/run", fmt.Sprintf(`{"target": %q, "playbook": %q}`, target, playbook), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run struct {
+		RunID string `json:"run_id"`
+	}
+	if err := json.Unmarshal([]byte(answer), &run); err != nil || run.RunID == "" {
+		t.Fatalf("%v: %s", err, answer)
+	}
+	var step record
+	within(t, 2*time.Minute, func() error {
+		text, err := get("/api/v1/journal?run_id=" + run.RunID)
+		if err != nil {
+			return err
+		}
+		var page struct {
+			Records []record `json:"records"`
+		}
+		if err := json.Unmarshal([]byte(text), &page); err != nil {
+			return err
+		}
+		ended := false
+		for _, r := range page.Records {
+			if r.Step == 0 {
+				ended = r.Outcome != ""
+			}
+			if r.Step == 1 {
+				step = r
+			}
+		}
+		if !ended || step.Outcome == "" {
+			return fmt.Errorf("the run has not ended: %s", text)
+		}
+		return nil
+	})
+	return step
+}
+
+// block returns the paragraph of the shipped drop-in that holds a word, with the folder writable.
+func block(t *testing.T, word string) string {
+	t.Helper()
+	for _, b := range blocks(t) {
+		if strings.Contains(b, word) {
+			return b + "ReadWritePaths=-/srv/shop\n"
+		}
+	}
+	t.Fatalf("no paragraph holds %s", word)
+	return ""
+}
+
+func wantRemoved(t *testing.T, step record, removed bool) {
+	t.Helper()
+	left, err := os.ReadDir("/srv/shop/tts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (len(left) == 0) != removed {
+		t.Errorf("%d files are left, removed should be %v: %+v", len(left), removed, step)
+	}
+}
+
+func TestEnforceNeedsTheDropIn(t *testing.T) {
+	what(t, "`enforce` without a drop-in removes nothing and names the reason")
+	makeShop(t)
+	serve(t, enforced(t, shop))
+	step := play(t, "shop", "clean_temp")
+	wantRemoved(t, step, false)
+	if step.Skipped["error_EROFS"] != 3 {
+		t.Errorf("want error_EROFS 3: %+v", step)
+	}
+}
+
+func TestEnforceByGroup(t *testing.T) {
+	what(t, "`enforce` on a folder of another user by its group")
+	makeShop(t)
+	sh(t, "chmod 2770 /srv/shop/tts; chmod 640 /srv/shop/tts/*")
+	serve(t, enforced(t, shop), block(t, "SupplementaryGroups"))
+	step := play(t, "shop", "clean_temp")
+	wantRemoved(t, step, true)
+	expect(t, `spillway_temp_files{dir="tts",target="shop"}`, 0)
+}
+
+func TestEnforceByCapability(t *testing.T) {
+	what(t, "`enforce` on a closed folder of another user, with the sticky bit, by capability")
+	makeShop(t)
+	sh(t, "chmod 1700 /srv/shop/tts; chmod 600 /srv/shop/tts/*")
+	serve(t, enforced(t, shop), "[Service]\nReadWritePaths=-/srv/shop\n")
+	if step := play(t, "shop", "clean_temp"); step.Skipped["error_EACCES"] != 3 {
+		t.Errorf("without the capability want error_EACCES 3: %+v", step)
+	}
+	serve(t, enforced(t, shop), block(t, "CAP_DAC_OVERRIDE"))
+	step := play(t, "shop", "clean_temp")
+	wantRemoved(t, step, true)
+}
+
+// The documented step that restarts a service, by the service's own user.
+func TestEnforceRestart(t *testing.T) {
+	what(t, "`systemctl restart` as a step: by the polkit rule, for the unit in it and no other")
+	for _, name := range []string{"orchestrator", "other"} {
+		write(t, "/etc/systemd/system/"+name+".service", "[Service]\nUser=app\nExecStart=/usr/bin/sleep infinity\n")
+	}
+	run(t, "systemctl", "daemon-reload")
+	run(t, "systemctl", "restart", "orchestrator.service", "other.service")
+	serve(t, enforced(t, `
+targets:
+  - name: shop
+    processes: {match: {systemd_unit: orchestrator.service}}
+    playbooks:
+      restart: [{do: command, argv: [/usr/bin/systemctl, restart, orchestrator.service], timeout: 90s}]
+      restart_other: [{do: command, argv: [/usr/bin/systemctl, restart, other.service], timeout: 90s}]
+      stop: [{do: command, argv: [/usr/bin/systemctl, stop, orchestrator.service], timeout: 90s}]
+`))
+	before := property(t, "orchestrator.service", "MainPID")
+	if step := play(t, "shop", "restart"); step.Outcome != "failed" {
+		t.Errorf("without the rule want failed: %+v", step)
+	}
+	write(t, rulesFile, read(t, "/usr/share/doc/spillway-exporter/50-spillway.rules"))
+	run(t, "systemctl", "restart", "polkit.service")
+	if step := play(t, "shop", "restart"); step.Outcome != "done" {
+		t.Errorf("with the rule want done: %+v", step)
+	}
+	if after := property(t, "orchestrator.service", "MainPID"); after == before || after == "0" {
+		t.Errorf("process %s became %s", before, after)
+	}
+	for _, playbook := range []string{"restart_other", "stop"} {
+		if step := play(t, "shop", playbook); step.Outcome != "failed" {
+			t.Errorf("%s: want failed: %+v", playbook, step)
+		}
+	}
+}

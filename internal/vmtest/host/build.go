@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/vmtest"
+)
+
+// command returns a command whose words are seen by whoever waits.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// buildImage returns the folder of the image, which is built when it is not in the cache.
+func buildImage(ctx context.Context) (string, error) {
+	out, err := command(ctx, "internal/vmtest/image").Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// buildPayload makes the second disk: the package, the tests, the agent and what it is to run.
+func buildPayload(ctx context.Context, o options, programs []vmtest.Program) (string, error) {
+	dir := filepath.Join(o.out, "payload")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for _, args := range [][]string{
+		{"build", "-trimpath", "-o", filepath.Join(dir, "agent"), "./internal/vmtest/agent"},
+		{"test", "-c", "-tags", "vm", "-o", filepath.Join(dir, "guest.test"), "./internal/vmtest/guest"},
+	} {
+		cmd := command(ctx, "go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if err := cmd.Run(); err != nil {
+			return "", err
+		}
+	}
+	deb, err := os.ReadFile(o.deb)
+	if err != nil {
+		return "", err
+	}
+	table, err := json.Marshal(programs)
+	if err != nil {
+		return "", err
+	}
+	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return "", err
+		}
+	}
+	disk := filepath.Join(o.out, "payload.img")
+	return disk, command(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", "payload", "-d", dir, disk, "256M").Run()
+}
