@@ -19,6 +19,6 @@ func Descs() []*series.Desc {
 		LogFiles, LogSize, LogOversize, LogExpired,
 		AppValue, AppEvents,
 		ProbeSuccess, ProbeDuration, ProbeStatus, ProbeMaxDuration, StartupDuration, StartupMaxDuration,
-		SourceSuccess, SourceDuration, SourceLastSuccess,
+		SourceSuccess, SourceDuration, SourceLastSuccess, LaneStuck,
 	}
 }

@@ -19,6 +19,7 @@ var (
 
 // LogSource is the Source "log" of one folder of logs.
 type LogSource struct {
+	progress
 	target string
 	policy policy.Log
 	names  *policy.Names
@@ -39,7 +40,7 @@ func (s *LogSource) Sample(ctx context.Context, b *series.Batch) error {
 	var files, size, oversize int64
 	var folder []byte
 	tally := policy.NewTally(p)
-	res, err := dirscan.Scan(ctx, dirscan.Options{
+	scan := dirscan.Options{
 		Dir: p.Dir, Recursive: p.IsRecursive(), Skip: policy.SkipFolder, Age: p.AgeNs,
 		Select: func(name []byte) bool {
 			kind, _ := s.names.KindOf(name)
@@ -57,7 +58,9 @@ func (s *LogSource) Sample(ctx context.Context, b *series.Batch) error {
 			}
 			return nil
 		},
-	})
+	}
+	s.follow(&scan)
+	res, err := dirscan.Scan(ctx, scan)
 	if err != nil {
 		return scanError(err)
 	}

@@ -3,37 +3,37 @@ package collector
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // The series that the frame keeps for every source.
 var (
-	SourceSuccess     = series.NewGauge("spillway_source_success", "Whether the last sample of the source succeeded.", "source", "target")
-	SourceDuration    = series.NewGauge("spillway_source_duration_seconds", "Duration of the last sample of the source.", "source", "target")
-	SourceLastSuccess = series.NewGauge("spillway_source_last_success_timestamp_seconds", "Unix time of the last successful sample of the source.", "source", "target")
+	SourceSuccess     = series.NewGauge("spillway_source_success", "Whether the last sample of the source succeeded; name is that of the policy whose folder the source scans.", "source", "target", "name")
+	SourceDuration    = series.NewGauge("spillway_source_duration_seconds", "Duration of the last sample of the source.", "source", "target", "name")
+	SourceLastSuccess = series.NewGauge("spillway_source_last_success_timestamp_seconds", "Unix time of the last successful sample of the source.", "source", "target", "name")
+	LaneStuck         = series.NewGauge("spillway_lane_stuck", "1 while a sample of the source does not return, such as from a folder whose file server is gone; absent otherwise.", "lane", "source", "target", "name")
 )
 
 // Job is one source on the sampler's schedule.
 type Job struct {
 	Source string // the source's name in metrics and logs: process, heap, cache, temp
 	Target string // "" where the source serves all targets
+	Name   string // of the policy, where a target may have several of the source; else ""
+	Dir    string // the folder that is scanned; "" where there is none
 	Impl   Source
 	// Verify, when set, is called after each sample that found something. Its error makes the source
 	// a failed one; what was sampled is published all the same.
 	Verify func() error
 }
 
-// Lane is a set of jobs that are sampled one after another, in order, on one cadence. Lanes run
-// beside each other, so a heap client that waits for its deadline delays no process sample.
+// Lane is a set of jobs that are sampled one after another, in order, on one schedule. Lanes run
+// concurrently, so a heap client that waits for its deadline delays no process sample.
 type Lane struct {
 	Name     string
 	Interval time.Duration
@@ -41,11 +41,12 @@ type Lane struct {
 	Jobs     []Job
 	// Hurry, when set and true, makes the lane sample five times as often.
 	Hurry func() bool
-	// Budget, when above 0, is the share of wall time that the lane may be busy: the interval
-	// stretches so that it holds.
-	Budget float64
-	// After is called after each sweep of the lane, on its goroutine.
-	After func()
+	// Share, when set, is what the lane has in common with others: a budget and a number of turns.
+	Share *Share
+	// Stall, when above 0, is how long a scan may make no progress before it counts as stuck.
+	Stall time.Duration
+	// After is called after each sweep of the lane. whole is false while a job of the lane is stuck.
+	After func(whole bool)
 }
 
 const (
@@ -59,75 +60,28 @@ const (
 	forgetInterval     = 5 * time.Minute
 )
 
-// SamplerOptions configure a Sampler. Store, Logger and Registerer are required.
+// SamplerOptions configure a Sampler. Store, Metrics and Logger are required.
 type SamplerOptions struct {
 	Store   *series.Store
 	Lanes   []Lane
 	Metrics *SamplerMetrics
 	Logger  *slog.Logger
 	Now     func() time.Time // default time.Now
+	Blocked *Blocked         // of the process; default: one of its own
 }
 
-// SamplerMetrics are the counters of the sampler itself. They are made once per process and
-// outlive reloads.
-type SamplerMetrics struct {
-	ticks    prometheus.Counter
-	missed   prometheus.Counter
-	duration prometheus.Histogram
-	interval *prometheus.GaugeVec
-}
-
-// NewSamplerMetrics makes and registers the sampler's metrics.
-func NewSamplerMetrics(reg prometheus.Registerer) *SamplerMetrics {
-	m := &SamplerMetrics{
-		ticks: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "spillway_sampler_ticks_total", Help: "Sweeps of the sampler over the sources of a lane.",
-		}),
-		missed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "spillway_sampler_ticks_missed_total", Help: "Sweeps left out because the sweep before took longer than the interval.",
-		}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "spillway_sampler_tick_duration_seconds", Help: "Duration of the sampler's sweeps.",
-			Buckets: []float64{.0001, .001, .01, .1, 1, 10, 60}, NativeHistogramBucketFactor: 1.1,
-			NativeHistogramMaxBucketNumber: 100,
-		}),
-		interval: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_sampler_interval_seconds", Help: "Present interval of a lane: shorter while a target is under pressure, longer to keep a scan within its budget.",
-		}, []string{"lane"}),
-	}
-	reg.MustRegister(m.ticks, m.missed, m.duration, m.interval)
-	return m
-}
-
-// Sampler owns the cadence: it samples every lane on its interval, with a deadline for each job,
-// publishes the batches, and knows when it was late. All I/O of observing happens here.
+// Sampler owns the schedule: it samples every lane on its interval, with a deadline for each job,
+// publishes the batches, and knows when it was late. All I/O of observing happens here. A job that
+// does not return, even after its deadline, is given up by the watch: its lane goes on without it.
 type Sampler struct {
-	opts   SamplerOptions
-	lanes  []*lane
-	ready  chan struct{}
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-}
+	opts  SamplerOptions
+	lanes []*lane
+	ready chan struct{}
+	done  sync.WaitGroup // of the goroutines that do no I/O themselves
 
-type lane struct {
-	Lane
-	s     *Sampler
-	jobs  []*job
-	kicks chan func(Job) bool
-	first chan struct{}
-
-	beside time.Duration // that a second core was busy in the last sweep
-}
-
-type job struct {
-	Job
-	batch, frame series.Batch
-	lastSuccess  time.Time
-	lastErr      string
-
-	mu   sync.Mutex
-	runs uint64
-	err  string
+	mu      sync.Mutex
+	cancel  context.CancelFunc // nil before Start
+	stopped bool
 }
 
 // NewSampler returns a Sampler that has not started.
@@ -135,16 +89,12 @@ func NewSampler(o SamplerOptions) *Sampler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Blocked == nil {
+		o.Blocked = NewBlocked()
+	}
 	s := &Sampler{opts: o, ready: make(chan struct{})}
 	for _, l := range o.Lanes {
-		ln := &lane{Lane: l, s: s, kicks: make(chan func(Job) bool, kickQueue), first: make(chan struct{})}
-		if ln.Timeout <= 0 {
-			ln.Timeout = min(l.Interval, maxJobTimeout)
-		}
-		for _, j := range l.Jobs {
-			ln.jobs = append(ln.jobs, &job{Job: j})
-		}
-		s.lanes = append(s.lanes, ln)
+		s.lanes = append(s.lanes, newLane(s, l))
 	}
 	return s
 }
@@ -152,56 +102,64 @@ func NewSampler(o SamplerOptions) *Sampler {
 // Start begins sampling and returns at once. Ready is closed after the first sweep of every lane;
 // for lanes after the first, which may scan large trees or wait for others, it waits 2 s at most.
 func (s *Sampler) Start(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return
+	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	for _, l := range s.lanes {
-		s.done.Go(func() { l.run(ctx) })
+		l.start(ctx)
 	}
 	s.done.Go(func() { s.housekeep(ctx) })
-	s.done.Go(func() {
-		patience := time.NewTimer(firstSweepPatience)
-		defer patience.Stop()
-		for i, l := range s.lanes {
-			waited := patience.C
-			if i == 0 {
-				waited = nil
-			}
-			select {
-			case <-l.first:
-			case <-waited:
-				patience.Reset(0) // for those that follow
-			case <-ctx.Done():
-				return
-			}
+	s.done.Go(func() { s.watch(ctx) })
+	s.done.Go(func() { s.awaitFirst(ctx) })
+}
+
+// awaitFirst closes ready.
+func (s *Sampler) awaitFirst(ctx context.Context) {
+	patience := time.NewTimer(firstSweepPatience)
+	defer patience.Stop()
+	for i, l := range s.lanes {
+		waited := patience.C
+		if i == 0 {
+			waited = nil
 		}
-		close(s.ready)
-	})
+		select {
+		case <-l.first:
+		case <-waited:
+			patience.Reset(0) // for those that follow
+		case <-ctx.Done():
+			return
+		}
+	}
+	close(s.ready)
 }
 
 // Ready is closed once every lane has been sampled once, or has had 2 s for it.
 func (s *Sampler) Ready() <-chan struct{} { return s.ready }
 
-// Stop ends all lanes, waits for them, and closes the sources that hold something open. What was
-// published stays in the store until Forget.
-func (s *Sampler) Stop() {
+// Stop ends all lanes, waits for them until ctx is done, and closes the sources that hold
+// something open. The error names each job that has not returned; its goroutine is abandoned, and
+// its source is closed when it does return. What was published stays in the store until Forget.
+// Stop may be called before Start, and again.
+func (s *Sampler) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
 	if s.cancel != nil {
 		s.cancel()
 	}
+	s.mu.Unlock()
 	s.done.Wait()
+	var errs []error
 	for _, l := range s.lanes {
-		for _, j := range l.jobs {
-			c, ok := j.Impl.(io.Closer)
-			if !ok {
-				continue
-			}
-			if err := c.Close(); err != nil {
-				s.opts.Logger.Warn("closing a source failed", "source", j.Source, "target", j.Target, "err", err)
-			}
-		}
+		errs = append(errs, l.stop(ctx))
 	}
+	return errors.Join(errs...)
 }
 
 // Forget removes from the store what only this sampler has published. It is called after its
-// successor's first sweep, so that nothing that both observe is ever absent.
+// successor's first sweep, so that series sampled by both never disappear during the swap.
 func (s *Sampler) Forget() {
 	for _, l := range s.lanes {
 		for _, j := range l.jobs {
@@ -211,21 +169,18 @@ func (s *Sampler) Forget() {
 	}
 }
 
-// Kick asks for a fresh sample, soon, of the jobs that match selects. It never blocks; when many
-// kicks are waiting already it does nothing, since those bring the same news.
+// Kick requests a fresh sample, soon, of the jobs that match selects. It never blocks; when many
+// kicks are waiting already it does nothing, since they lead to the same sample.
 func (s *Sampler) Kick(match func(Job) bool) {
 	for _, l := range s.lanes {
-		if !slices.ContainsFunc(l.Jobs, match) {
-			continue
-		}
-		select {
-		case l.kicks <- match:
-		default:
+		if slices.ContainsFunc(l.Jobs, match) {
+			l.kick(match)
 		}
 	}
 }
 
-// Runs returns how often the jobs that match selects have been sampled, the least of them.
+// Runs returns how often the jobs that match selects have been sampled, the least of them. Jobs
+// that are stuck do not count: nothing is to be expected of them.
 func (s *Sampler) Runs(match func(Job) bool) (runs uint64) {
 	found := false
 	for _, l := range s.lanes {
@@ -234,27 +189,26 @@ func (s *Sampler) Runs(match func(Job) bool) (runs uint64) {
 				continue
 			}
 			j.mu.Lock()
-			if !found || j.runs < runs {
-				runs = j.runs
+			if !j.silent && (!found || j.runs < runs) {
+				runs, found = j.runs, true
 			}
 			j.mu.Unlock()
-			found = true
 		}
 	}
 	return runs
 }
 
 // SourceError is the present error of one source.
-type SourceError struct{ Source, Target, Error string }
+type SourceError struct{ Source, Target, Name, Error string }
 
-// Errors returns the sources whose last sample failed.
+// Errors returns the sources whose last sample failed, and those that are stuck.
 func (s *Sampler) Errors() []SourceError {
 	var out []SourceError
 	for _, l := range s.lanes {
 		for _, j := range l.jobs {
 			j.mu.Lock()
 			if j.err != "" {
-				out = append(out, SourceError{j.Source, j.Target, j.err})
+				out = append(out, SourceError{j.Source, j.Target, j.Name, j.err})
 			}
 			j.mu.Unlock()
 		}
@@ -275,133 +229,13 @@ func (s *Sampler) housekeep(ctx context.Context) {
 	}
 }
 
-func (l *lane) run(ctx context.Context) {
-	m := l.s.opts.Metrics
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	due := l.s.opts.Now()
-	first := l.first
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case match := <-l.kicks:
-			l.sweep(ctx, match)
-			continue
-		case <-timer.C:
-		}
-		start := l.s.opts.Now()
-		l.sweep(ctx, nil)
-		took := l.s.opts.Now().Sub(start)
-		m.ticks.Inc()
-		m.duration.Observe(took.Seconds())
-		if first != nil {
-			close(first)
-			first = nil
-		}
-		interval := l.interval(took)
-		m.interval.WithLabelValues(l.Name).Set(interval.Seconds())
-		// The next tick keeps the lane's phase; ticks that are in the past already are missed.
-		due = due.Add(interval)
-		now := l.s.opts.Now()
-		if late := now.Sub(due); late >= 0 {
-			missed := int64(late/interval) + 1
-			m.missed.Add(float64(missed))
-			due = due.Add(time.Duration(missed * int64(interval)))
-		}
-		if due.Sub(now) > interval { // the clock was set back
-			due = now.Add(interval)
-		}
-		timer.Reset(max(due.Sub(now), minLanePause))
+// close closes a source that holds something open.
+func (s *Sampler) close(j *job) {
+	c, ok := j.Impl.(io.Closer)
+	if !ok {
+		return
 	}
-}
-
-// interval returns the time from the start of this sweep to the start of the next.
-func (l *lane) interval(took time.Duration) time.Duration {
-	d := l.Interval
-	if l.Hurry != nil && l.Hurry() {
-		d /= hurryFactor
+	if err := c.Close(); err != nil {
+		s.opts.Logger.Warn("closing a source failed", "source", j.Source, "target", j.Target, "err", err)
 	}
-	if l.Budget > 0 {
-		d = max(d, time.Duration(float64(took+l.beside)/l.Budget))
-	}
-	return max(d, minLanePause)
-}
-
-// sweep samples the jobs that match selects, all of them when it is nil.
-func (l *lane) sweep(ctx context.Context, match func(Job) bool) {
-	l.beside = 0
-	for _, j := range l.jobs {
-		if ctx.Err() != nil {
-			return
-		}
-		if match == nil || match(j.Job) {
-			l.sample(ctx, j)
-		}
-	}
-	if l.After != nil {
-		l.After()
-	}
-}
-
-func (l *lane) sample(ctx context.Context, j *job) {
-	o := &l.s.opts
-	start := o.Now()
-	j.batch.Reset(start)
-	jctx, cancel := context.WithTimeout(ctx, l.Timeout)
-	err := j.Impl.Sample(jctx, &j.batch)
-	cancel()
-	if j.Verify != nil && !errors.Is(err, ErrAbsent) {
-		err = errors.Join(err, j.Verify())
-	}
-	if ctx.Err() != nil {
-		return // stopping: an interrupted sample says nothing
-	}
-	took := o.Now().Sub(start)
-	if w, ok := j.Impl.(interface{ cores() int }); ok {
-		l.beside += took * time.Duration(max(w.cores()-1, 0))
-	}
-	absent := errors.Is(err, ErrAbsent)
-	failed := err != nil && !absent
-	o.Store.Commit(&j.batch)
-
-	if !failed {
-		j.lastSuccess = start
-	}
-	j.frame.Reset(start)
-	success := 1.0
-	if failed {
-		success = 0
-	}
-	j.frame.Set(SourceSuccess, success, j.Source, j.Target)
-	j.frame.Set(SourceDuration, took.Seconds(), j.Source, j.Target)
-	if !j.lastSuccess.IsZero() {
-		j.frame.Set(SourceLastSuccess, float64(j.lastSuccess.UnixMilli())/1000, j.Source, j.Target)
-	}
-	o.Store.Commit(&j.frame)
-	j.report(o.Logger, err, failed)
-}
-
-// report logs a change of the source's state, once, and remembers it for the page.
-func (j *job) report(logger *slog.Logger, err error, failed bool) {
-	text := ""
-	if failed {
-		text = err.Error()
-		if errors.Is(err, context.DeadlineExceeded) {
-			text = fmt.Sprintf("no answer in time: %v", err)
-		}
-	}
-	j.mu.Lock()
-	j.runs++
-	j.err = text
-	j.mu.Unlock()
-	switch {
-	case failed && j.lastErr == "":
-		logger.Warn("source failed", "source", j.Source, "target", j.Target, "err", text)
-	case !failed && j.lastErr != "":
-		logger.Info("source works again", "source", j.Source, "target", j.Target)
-	case failed && text != j.lastErr:
-		logger.Debug("source fails differently", "source", j.Source, "target", j.Target, "err", text)
-	}
-	j.lastErr = text
 }

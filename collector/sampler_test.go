@@ -43,6 +43,13 @@ func newTestSampler(t *testing.T, lanes ...Lane) (*Sampler, *series.Store, *byte
 	return s, store, log, reg
 }
 
+func stopSampler(t *testing.T, s *Sampler) {
+	t.Helper()
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
 func count(n *int, values ...float64) Source {
 	return sourceFunc(func(_ context.Context, b *series.Batch) error {
 		*n++
@@ -63,7 +70,7 @@ func TestSamplerCadence(t *testing.T) {
 		{"every interval", Lane{Interval: 5 * time.Second}, 0, 12},
 		{"five times as often in a hurry", Lane{Interval: 5 * time.Second, Hurry: func() bool { return true }}, 0, 60},
 		{"a slow sweep misses ticks and keeps the phase", Lane{Interval: 5 * time.Second, Timeout: time.Minute}, 6 * time.Second, 6},
-		{"the budget stretches the interval", Lane{Interval: 5 * time.Second, Budget: .05}, time.Second, 3},
+		{"the budget stretches the interval", Lane{Interval: 5 * time.Second, Share: NewShare(.05, 1)}, time.Second, 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,7 +86,7 @@ func TestSamplerCadence(t *testing.T) {
 				s.Start(t.Context())
 				<-s.Ready()
 				<-time.After(59*time.Second + 900*time.Millisecond - tt.busy)
-				s.Stop()
+				stopSampler(t, s)
 				if runs != tt.want {
 					t.Errorf("%d samples in a minute, want %d", runs, tt.want)
 				}
@@ -98,7 +105,7 @@ func TestSamplerCountsMissedTicks(t *testing.T) {
 		}})
 		s.Start(t.Context())
 		<-time.After(3900 * time.Millisecond)
-		s.Stop()
+		stopSampler(t, s)
 		want := "# HELP spillway_sampler_ticks_missed_total Sweeps left out because the sweep before took longer than the interval.\n" +
 			"# TYPE spillway_sampler_ticks_missed_total counter\nspillway_sampler_ticks_missed_total 3\n"
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "spillway_sampler_ticks_missed_total"); err != nil {
@@ -122,19 +129,19 @@ func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 		s.Start(t.Context())
 		<-s.Ready()
 		synctest.Wait()
-		if v, _, ok := store.Value(SourceSuccess, "heap", "a"); v != 1 || !ok {
+		if v, _, ok := store.Value(SourceSuccess, "heap", "a", ""); v != 1 || !ok {
 			t.Errorf("success = %v, %v after a good sample, want 1", v, ok)
 		}
-		good, _, _ := store.Value(SourceLastSuccess, "heap", "a")
+		good, _, _ := store.Value(SourceLastSuccess, "heap", "a", "")
 		fail.Store(true)
 		<-time.After(3500 * time.Millisecond)
 		if _, _, ok := store.Value(frameGauge, "a"); ok {
 			t.Error("the value of a failed reading is still there, want it absent")
 		}
-		if v, _, ok := store.Value(SourceSuccess, "heap", "a"); v != 0 || !ok {
+		if v, _, ok := store.Value(SourceSuccess, "heap", "a", ""); v != 0 || !ok {
 			t.Errorf("success = %v, %v after a failure, want 0", v, ok)
 		}
-		if v, _, _ := store.Value(SourceLastSuccess, "heap", "a"); v != good {
+		if v, _, _ := store.Value(SourceLastSuccess, "heap", "a", ""); v != good {
 			t.Errorf("last success moved to %v with a failure, want %v", v, good)
 		}
 		if errs := s.Errors(); len(errs) != 1 || errs[0].Error != "connection refused" {
@@ -142,7 +149,7 @@ func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 		}
 		fail.Store(false)
 		<-time.After(2 * time.Second)
-		s.Stop()
+		stopSampler(t, s)
 		if n := strings.Count(log.String(), "source failed"); n != 1 {
 			t.Errorf("three failures in a row are logged %d times, want once:\n%s", n, log)
 		}
@@ -161,8 +168,8 @@ func TestSamplerAbsentIsNotFailed(t *testing.T) {
 		}})
 		s.Start(t.Context())
 		<-s.Ready()
-		s.Stop()
-		if v, _, _ := store.Value(SourceSuccess, "temp", "a"); v != 1 {
+		stopSampler(t, s)
+		if v, _, _ := store.Value(SourceSuccess, "temp", "a", ""); v != 1 {
 			t.Errorf("success = %v, want 1: nothing to read is no failure", v)
 		}
 		if log.Len() != 0 {
@@ -185,7 +192,7 @@ func TestSamplerDeadlineAndLanes(t *testing.T) {
 		)
 		s.Start(t.Context())
 		<-time.After(1450 * time.Millisecond)
-		s.Stop()
+		stopSampler(t, s)
 		if fast != 15 {
 			t.Errorf("%d samples beside a source that never answers, want 15", fast)
 		}
@@ -209,7 +216,7 @@ func TestSamplerReadyDoesNotWaitForASlowScan(t *testing.T) {
 		s.Start(t.Context())
 		<-s.Ready()
 		took := time.Since(start)
-		s.Stop()
+		stopSampler(t, s)
 		if took != 2*time.Second || n == 0 {
 			t.Errorf("ready after %s with %d samples of processes, want 2s", took, n)
 		}
@@ -234,7 +241,7 @@ func TestSamplerKick(t *testing.T) {
 		if runs := s.Runs(isCache); runs != 2 {
 			t.Errorf("Runs = %d, want 2", runs)
 		}
-		s.Stop()
+		stopSampler(t, s)
 	})
 }
 
@@ -247,7 +254,7 @@ func TestSamplerStopClosesAndForgets(t *testing.T) {
 		s, store, _, _ := newTestSampler(t, Lane{Name: "test", Interval: time.Second, Jobs: []Job{{Source: "x", Target: "a", Impl: src}}})
 		s.Start(t.Context())
 		<-s.Ready()
-		s.Stop()
+		stopSampler(t, s)
 		if src.closed.Load() != 1 {
 			t.Errorf("the source was closed %d times, want once", src.closed.Load())
 		}
@@ -265,14 +272,14 @@ func TestExporterLints(t *testing.T) {
 	_, store, _, reg := newTestSampler(t)
 	var b series.Batch
 	b.Reset(time.UnixMilli(1_700_000_000_000))
-	b.Set(SourceSuccess, 1, "process", "a")
-	b.Set(SourceDuration, .5, "process", "a")
-	b.Set(SourceLastSuccess, 1.7e9, "process", "a")
+	b.Set(SourceSuccess, 1, "process", "a", "")
+	b.Set(SourceDuration, .5, "process", "a", "")
+	b.Set(SourceLastSuccess, 1.7e9, "process", "a", "")
 	store.Commit(&b)
 	reg.MustRegister(NewExporter(store))
 	want := `# HELP spillway_source_duration_seconds Duration of the last sample of the source.
 # TYPE spillway_source_duration_seconds gauge
-spillway_source_duration_seconds{source="process",target="a"} 0.5
+spillway_source_duration_seconds{name="",source="process",target="a"} 0.5
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "spillway_source_duration_seconds"); err != nil {
 		t.Error(err)
@@ -318,10 +325,10 @@ func TestSamplerVerifies(t *testing.T) {
 		}})
 		s.Start(t.Context())
 		<-s.Ready()
-		s.Stop()
+		stopSampler(t, s)
 		value, _, ok := store.Value(frameGauge, "a")
-		failed, _, _ := store.Value(SourceSuccess, "x", "a")
-		absent, _, _ := store.Value(SourceSuccess, "y", "b")
+		failed, _, _ := store.Value(SourceSuccess, "x", "a", "")
+		absent, _, _ := store.Value(SourceSuccess, "y", "b", "")
 		if !ok || value != 7 || failed != 0 || absent != 1 || asked != 1 {
 			t.Errorf("value %v %v, success %v and %v, asked %d times; want 7, 0 and 1, once", value, ok, failed, absent, asked)
 		}

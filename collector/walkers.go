@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 )
@@ -12,6 +13,7 @@ const manyFiles = 100_000
 // walkers scans one folder again and again, with as many walkers as its size at the last scan asks
 // for. The sources of folders embed it.
 type walkers struct {
+	progress
 	files int64
 	n     int
 }
@@ -22,6 +24,7 @@ func (w *walkers) scan(ctx context.Context, o dirscan.Options) (dirscan.Result, 
 		w.n = 2
 	}
 	o.Workers = w.n
+	w.follow(&o)
 	res, err := dirscan.Scan(ctx, o)
 	if err == nil {
 		w.files = res.Files
@@ -31,3 +34,29 @@ func (w *walkers) scan(ctx context.Context, o dirscan.Options) (dirscan.Result, 
 
 // cores returns how many cores the last sample kept busy: the frame's budget is of processor time.
 func (w *walkers) cores() int { return w.n }
+
+// progress is whether a scan goes on. The one who asks raises a flag, and the walkers take it down
+// with the next name that they meet: for them it is a load of a word that does not change.
+type progress struct{ still atomic.Bool }
+
+// follow makes a scan tell that it goes on.
+func (p *progress) follow(o *dirscan.Options) {
+	selects, skips := o.Select, o.Skip
+	o.Select = func(name []byte) bool {
+		p.goesOn()
+		return selects == nil || selects(name)
+	}
+	o.Skip = func(name []byte) bool {
+		p.goesOn()
+		return skips != nil && skips(name)
+	}
+}
+
+func (p *progress) goesOn() {
+	if p.still.Load() {
+		p.still.Store(false)
+	}
+}
+
+// moved reports whether the scan went on since moved was last called.
+func (p *progress) moved() bool { return !p.still.Swap(true) }

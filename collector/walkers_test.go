@@ -40,14 +40,10 @@ func (busySource) cores() int { return 2 }
 // TestBudgetCountsBothCores: a budget of one percent makes a second of two cores last 200 s.
 func TestBudgetCountsBothCores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := lane{Lane: Lane{Interval: time.Second, Timeout: time.Minute, Budget: .01}, s: &Sampler{opts: SamplerOptions{
-			Store: series.NewStore(series.Options{}), Now: time.Now,
-		}}}
-		j := &job{Job: Job{Source: "x", Impl: busySource{}}}
-		l.jobs = []*job{j}
-		begin := time.Now()
-		l.sweep(t.Context(), nil)
-		if got := l.interval(time.Since(begin)); got != 200*time.Second {
+		s, _, _, _ := newTestSampler(t, Lane{Interval: time.Second, Timeout: time.Minute, Share: NewShare(.01, 1), Jobs: []Job{{Source: "x", Impl: busySource{}}}})
+		l := s.lanes[0]
+		l.sweep(t.Context(), 0, nil)
+		if got, _ := l.interval(); got != 200*time.Second {
 			t.Errorf("interval %v, want 200s", got)
 		}
 	})

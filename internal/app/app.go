@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,12 +35,14 @@ import (
 
 const (
 	drainTime    = 20 * time.Second // for running steps at the end
-	shutdownTime = 5 * time.Second  // for open requests
-	firstSweep   = 30 * time.Second // a reload goes on after this although a lane has not finished its first sweep
+	drainGrace   = 3 * time.Second  // of it: for those that are cancelled
+	shutdownTime = 3 * time.Second  // for open requests
+	firstSweep   = 30 * time.Second // the start is reported after this although a lane has not finished its first sweep
+	second       = time.Second
 )
 
-// App is a running exporter. What stands here outlives reloads; what a configuration decides is
-// in the graph.
+// App is a running exporter. Its fields survive reloads; everything derived from the configuration
+// is in graph.
 type App struct {
 	opts       Options
 	logger     *slog.Logger
@@ -65,21 +66,31 @@ type App struct {
 	reloadText atomic.Pointer[string]
 	loadedAt   atomic.Pointer[time.Time] // of the configuration that runs
 
-	mu         sync.Mutex // serialises start, reload and stop
-	ctx        context.Context
-	stopEval   context.CancelFunc
-	stopTimers context.CancelFunc
-	tasks      sync.WaitGroup
+	life        *lifecycle
+	tasks       sync.WaitGroup // timers, and what waits for signals
+	evaluations sync.WaitGroup
+	schedule    *schedule
+	checks      config.Checks
+	reloading   reloading
+
+	running sync.Mutex // guards the two below
+	cancel  context.CancelFunc
+	stopped bool
+
+	mu       sync.Mutex      // serialises start and reload
+	ctx      context.Context // done when the exporter is shutting down; nil before start
+	base     context.Context // of what is ended by a step of life
+	stopEval context.CancelFunc
 }
 
 // New reads the configuration, opens the journal and the listeners, and wires everything. Nothing
 // runs yet.
 func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
-	cfg, err := loadConfig(&o)
+	a := &App{opts: o, logger: logger, life: newLifecycle(logger), reloading: newReloading()}
+	cfg, err := loadWith(&a.opts, &a.checks)
 	if err != nil {
 		return nil, err
 	}
-	a := &App{opts: o, logger: logger}
 	if err := a.openManager(); err != nil {
 		return nil, err
 	}
@@ -103,6 +114,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	}
 	a.parts = parts{
 		store: store, logger: logger, now: o.Now, held: newHeldFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		checks: &a.checks, share: collector.NewShare(scanBudget, scansAtOnce), blocked: collector.NewBlocked(),
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,
 			Ports: func(m proc.Member) ([]netip.AddrPort, error) { return proc.Ports(o.ProcFS, m) },
@@ -120,6 +132,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.loaded(nil)
+	a.life.add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
 	return a, nil
 }
 
@@ -129,12 +142,18 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	if a.journal, err = openJournal(cfg, a.logger, a.registry); err != nil {
 		return err
 	}
+	a.life.add("journal", journalTime, func(context.Context) error { return a.journal.Close() })
 	if a.listeners, err = listen(ctx, a.opts.Web); err != nil {
-		return errors.Join(err, a.journal.Close())
+		return errors.Join(err, a.life.stop())
 	}
+	a.life.add("listeners", second, a.closeListeners)
+	a.life.add("clients and watches", second, func(context.Context) error {
+		return errors.Join(a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll())
+	})
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
 	})
+	a.schedule = newSchedule(a.dispatcher.RunNow, a.journal, a.logger, a.opts.Now)
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
@@ -147,6 +166,16 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
+// closeListeners closes those that were never served; the others are closed already.
+func (a *App) closeListeners(context.Context) error {
+	for _, l := range a.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Addrs returns the addresses that the exporter listens on.
 func (a *App) Addrs() []net.Addr {
 	out := make([]net.Addr, len(a.listeners))
@@ -156,45 +185,102 @@ func (a *App) Addrs() []net.Addr {
 	return out
 }
 
-// Run serves until ctx is done, then drains: no new runs, running steps have 20 s, what did not
-// end is recorded as such.
+// Run serves until ctx is done, then stops; see Stop.
 func (a *App) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	served, err := a.start(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-served: // a listener has failed
+	case <-ctx.Done():
+	}
+	return a.Stop()
+}
+
+// start starts everything, each with the step that ends it. The channel is closed when the
+// listeners have ended.
+func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
+	a.running.Lock()
+	defer a.running.Unlock()
+	if a.stopped {
+		return nil, errors.New("the exporter was stopped")
+	}
+	base := context.WithoutCancel(ctx)
+	ctx, a.cancel = context.WithCancel(ctx)
 	a.mu.Lock()
-	a.ctx = ctx
+	a.ctx, a.base = ctx, base
 	g := a.graph.Load()
-	a.watchers.Apply(ctx, g.cfg.Watchers)
-	a.setPolling(g)
-	g.sampler.Start(ctx)
-	a.startTimers(g)
+	g.sampler.Start(base)
 	a.setStandalone(g)
+	a.setPolling(g)
+	a.watchers.Apply(base, g.cfg.Watchers)
 	a.mu.Unlock()
-	// The dispatcher is ended by Drain, so that running steps can finish.
-	dispatching := make(chan error, 1)
-	go func() { dispatching <- a.dispatcher.Run(context.WithoutCancel(ctx)) }()
+	a.life.add("embedded evaluator", second, wait(&a.evaluations))
+	a.life.add("polling of the Alertmanagers", second, wait(&a.polling.done))
+	a.life.add("watchers", second, func(context.Context) error { a.watchers.Stop(); return nil })
+	a.startDispatcher(base)
+	a.schedule.apply(schedules(g.cfg))
+	a.tasks.Go(func() { a.schedule.run(ctx) })
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })
 	a.serveManager(ctx)
+	a.life.add("timers", second, wait(&a.tasks))
+	a.life.add("reload", second, a.reloading.wait)
 	for _, l := range a.listeners {
 		a.logger.Info("status page", "url", pageURL(l.Addr(), a.auth.tls))
 	}
-	err := serveAll(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
-	cancel()
-	a.logger.Info("shutting down")
-	a.tell(a.manager.Stopping("waiting for running steps"))
-	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer done()
-	drainErr := a.dispatcher.Drain(drain)
-	dispatchErr := <-dispatching
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.tasks.Wait()
-	a.watchers.Stop()
-	a.polling.stop()
-	a.graph.Load().sampler.Stop()
-	return errors.Join(err, drainErr, dispatchErr, a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll(), a.journal.Close())
+	return a.startServing(base), nil
+}
+
+// startDispatcher starts what runs playbooks. It is ended by Drain, so that running steps can
+// finish.
+func (a *App) startDispatcher(base context.Context) {
+	dispatching := make(chan error, 1)
+	go func() { dispatching <- a.dispatcher.Run(base) }()
+	a.life.add("dispatcher", drainTime, func(ctx context.Context) error {
+		end, _ := ctx.Deadline()
+		drain, done := context.WithDeadline(ctx, end.Add(-drainGrace))
+		defer done()
+		return errors.Join(a.dispatcher.Drain(drain), <-dispatching)
+	})
+}
+
+// startServing serves all listeners.
+func (a *App) startServing(base context.Context) <-chan struct{} {
+	ctx, stop := context.WithCancel(base)
+	served := make(chan struct{})
+	var err error
+	go func() {
+		defer close(served)
+		err = serveAll(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
+	}()
+	a.life.add("open requests", shutdownTime+second, func(context.Context) error {
+		stop()
+		<-served
+		return err
+	})
+	return served
+}
+
+// Stop ends everything in the reverse order of its start, within 25 s: no new runs, running steps
+// have most of that time, and what did not end is recorded as such. The error names what did not
+// end in its time and was left behind. It may be called before Run, and again.
+func (a *App) Stop() error {
+	a.running.Lock()
+	first := !a.stopped
+	a.stopped = true
+	cancel := a.cancel
+	a.running.Unlock()
+	if first {
+		a.logger.Info("shutting down")
+		a.tell(a.manager.Stopping("waiting for running steps"))
+	}
+	if cancel != nil {
+		cancel()
+	}
+	return a.life.stop()
 }
 
 // pageURL returns the address of the status page as a person opens it.
@@ -213,9 +299,12 @@ func pageURL(addr net.Addr, tls bool) string {
 	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }
 
-// swept is called after each sweep of the processes.
-func (a *App) swept() {
-	a.beat()
+// swept is called after each sweep of the processes. One in part, because a source is stuck, is no
+// sign of life.
+func (a *App) swept(whole bool) {
+	if whole {
+		a.beat()
+	}
 	a.observeExits()
 	a.observeLevels()
 	if e := a.evaluator.Load(); e != nil {
@@ -233,13 +322,13 @@ func (a *App) setStandalone(g *graph) {
 	case on && a.stopEval == nil:
 		lease, err := a.evaluators.Get(a.ctx)
 		if err != nil {
-			a.logger.Error("the rules are not evaluated here", "err", err)
+			a.logger.Error("embedded rule evaluation could not be started", "err", err)
 			return
 		}
 		e := lease.Value
 		var ctx context.Context
 		ctx, a.stopEval = context.WithCancel(a.ctx)
-		a.tasks.Go(func() {
+		a.evaluations.Go(func() {
 			defer func() {
 				lease.Release()
 				a.evaluators.Unload()
@@ -277,132 +366,6 @@ func (a *App) submitStandalone(ctx context.Context, b alert.Batch) ([]alert.Disp
 	return a.dispatcher.Submit(ctx, b)
 }
 
-// startTimers runs the policies that have a schedule of their own. mu is held.
-func (a *App) startTimers(g *graph) {
-	if a.stopTimers != nil {
-		a.stopTimers()
-	}
-	var ctx context.Context
-	ctx, a.stopTimers = context.WithCancel(a.ctx)
-	for i := range g.cfg.Targets {
-		t := &g.cfg.Targets[i]
-		a.startSchedules(ctx, t)
-	}
-}
-
-// schedule asks for a clean-up of one folder on its own interval.
-func (a *App) schedule(ctx context.Context, target string, s scheduled) {
-	t := time.NewTicker(s.every)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		_, err := a.dispatcher.RunNow(ctx, dispatch.ManualRequest{
-			Target: target, Action: s.action, Only: s.policy, Trigger: alert.TriggerSchedule,
-		})
-		if err != nil && ctx.Err() == nil {
-			a.logger.Warn("a scheduled clean-up was not started", "target", target, "dir", s.policy, "err", err)
-		}
-	}
-}
-
-func (a *App) handleReloads(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.opts.ReloadSignal:
-			//nolint:errcheck // logged and counted by Reload
-			a.Reload()
-		}
-	}
-}
-
-// Reload loads the configuration again and builds a whole new graph without side effects; only
-// then the old one stops, the new one starts, and they are exchanged. A configuration that is
-// wrong leaves the old one running.
-func (a *App) Reload() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ctx == nil || a.ctx.Err() != nil {
-		return errors.New("the exporter is not running")
-	}
-	a.tell(a.manager.Reloading())
-	defer a.tellReady()
-	err := a.reload()
-	a.loaded(err)
-	if err != nil {
-		a.logger.Error("the configuration was not loaded, the old one still runs", "err", err)
-		return err
-	}
-	a.logger.Info("configuration loaded", "file", a.opts.ConfigFile)
-	return nil
-}
-
-func (a *App) reload() error {
-	cfg, err := loadConfig(&a.opts)
-	if err != nil {
-		return err
-	}
-	auth, err := readWebAuth(*a.opts.Web.WebConfigFile)
-	if err != nil {
-		return err
-	}
-	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.decided()); err != nil {
-		return err
-	}
-	if cfg.Enforces() && !a.journal.Durable() {
-		return errors.New("mode enforce needs a journal on the disk, and this process has none: write journal: {dir: ...} and restart")
-	}
-	g, err := build(cfg, &a.opts, &a.parts)
-	if err != nil {
-		return err
-	}
-	warn(cfg, a.logger)
-	logAccess(cfg, auth, a.logger)
-	old := a.graph.Load()
-	g.logExchanged(old, a.logger)
-	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
-		a.logger.Warn("window and journal take effect at the next start only")
-	}
-	old.sampler.Stop()
-	g.sampler.Start(a.ctx)
-	a.exchange(g)
-	a.dispatcher.SetInstance(cfg.Instance)
-	a.watchers.Apply(a.ctx, cfg.Watchers)
-	a.setPolling(g)
-	a.startTimers(g)
-	a.setStandalone(g)
-	select { // so that nothing which both observe is ever absent
-	case <-g.sampler.Ready():
-	case <-time.After(firstSweep):
-	case <-a.ctx.Done():
-	}
-	old.sampler.Forget()
-	if err := old.release(); err != nil {
-		a.logger.Debug("closing the clients of the old configuration failed", "err", err)
-	}
-	return nil
-}
-
-// loaded notes how a load of the configuration ended.
-func (a *App) loaded(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-		a.reloads.success.Set(0)
-	} else {
-		now := a.opts.Now()
-		a.reloads.success.Set(1)
-		a.reloads.at.Set(float64(now.UnixMilli()) / 1000)
-		a.loadedAt.Store(&now)
-	}
-	a.reloadText.Store(&text)
-}
-
 // ready is nil once every source has been sampled.
 func (a *App) ready() error {
 	select {
@@ -422,53 +385,6 @@ func (a *App) runNow(ctx context.Context, r web.RunRequest) (string, error) {
 		return "", fmt.Errorf("%w: %w", web.ErrRefused, err)
 	}
 	return id, err
-}
-
-// state gathers what the page shows beside the targets.
-func (a *App) state() web.State {
-	g := a.graph.Load()
-	st := web.State{Modes: make(map[string]string), Standalone: *g.cfg.Standalone, Config: a.opts.ConfigFile, LoadedAt: *a.loadedAt.Load(), ReloadError: *a.reloadText.Load()}
-	for i := range g.cfg.Targets {
-		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
-	}
-	st.Activity = activityOf(a.dispatcher.Status())
-	for _, e := range g.sampler.Errors() {
-		st.Errors = append(st.Errors, web.SourceError(e))
-	}
-	for _, p := range slices.Concat(a.parts.pool.Stats(), a.parts.opens.Stats(), a.own.Stats()) {
-		provider := web.Provider{Name: p.Name, Kind: p.Kind, Open: p.Open, Opens: p.Opens, Failures: p.Failures}
-		if p.LastErr != nil {
-			provider.LastError = p.LastErr.Error()
-		}
-		st.Providers = append(st.Providers, provider)
-	}
-	switch {
-	case !a.journal.Durable():
-		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
-	case !a.journal.Writable():
-		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
-	}
-	e := a.evaluator.Load()
-	if e == nil || !st.Standalone {
-		return st
-	}
-	for _, al := range e.Alerts() {
-		value, err := al.Value.MarshalText()
-		if err != nil {
-			continue
-		}
-		st.Alerts = append(st.Alerts, web.Alert{
-			Name: al.Name, State: al.State, Labels: al.Labels, Annotations: al.Annotations, Value: string(value), ActiveAt: al.ActiveAt,
-		})
-	}
-	for _, r := range e.Rules() {
-		rule := web.Rule{Group: r.Group, Name: r.Name, LastError: r.LastError}
-		if r.Kind == "alerting" {
-			rule.State = r.State
-		}
-		st.Rules = append(st.Rules, rule)
-	}
-	return st
 }
 
 func targetNames(cfg *config.Config) []string {

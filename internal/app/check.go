@@ -64,7 +64,7 @@ func check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	set, err := loadRules(cfg)
+	set, err := loadRules(cfg, new(config.Checks))
 	if err != nil {
 		return err
 	}

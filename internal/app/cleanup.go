@@ -38,7 +38,7 @@ func cleanup(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	roots := rootsOf(cfg, &o, nil)
+	roots := rootsOf(cfg, &o, new(config.Checks), nil)
 	targets, err := cleanupTargets(cfg, &o.Cleanup)
 	if err != nil {
 		return withCode(ExitConfig, err)

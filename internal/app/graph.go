@@ -42,7 +42,8 @@ const (
 )
 
 const (
-	scanBudget   = 0.005 // of one core
+	scanBudget   = 0.005 // of one core, for all folders together
+	scansAtOnce  = 2
 	scanTimeout  = 10 * time.Minute
 	heapTimeout  = 3 * time.Second
 	sweepTimeout = 5 * time.Second
@@ -70,7 +71,10 @@ type parts struct {
 	metrics *collector.SamplerMetrics
 	logger  *slog.Logger
 	now     func() time.Time
-	swept   func() // after each sweep of processes
+	checks  *config.Checks
+	share   *collector.Share   // of the lanes that scan folders
+	blocked *collector.Blocked // what does not return
+	swept   func(whole bool)   // after each sweep of processes
 	held    *heldFiles
 	clock   *action.Clock
 	exits   *exits
@@ -81,9 +85,9 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.logger)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.checks, p.logger)}
 	var err error
-	if g.rules, err = loadRules(cfg); err != nil {
+	if g.rules, err = loadRules(cfg, p.checks); err != nil {
 		return nil, err
 	}
 	if g.tracker, err = newTracker(cfg, o, p.logger); err != nil {
@@ -111,16 +115,13 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		g.close()
 		return nil, err
 	}
-	dirs, err := g.dirLane(o)
+	dirs, err := g.dirLanes(o, p)
 	if err != nil {
 		g.close()
 		return nil, err
 	}
-	if len(dirs.Jobs) > 0 {
-		lanes = append(lanes, dirs)
-	}
 	g.sampler = collector.NewSampler(collector.SamplerOptions{
-		Store: p.store, Lanes: lanes, Metrics: p.metrics, Logger: p.logger, Now: p.now,
+		Store: p.store, Lanes: append(lanes, dirs...), Metrics: p.metrics, Logger: p.logger, Now: p.now, Blocked: p.blocked,
 	})
 	return g, nil
 }
@@ -226,42 +227,6 @@ func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collec
 			Target: name, Reader: client, Running: g.running(t), Now: p.now,
 		})}},
 	}
-}
-
-func (g *graph) dirLane(o *Options) (collector.Lane, error) {
-	lane := collector.Lane{Name: "dirs", Interval: g.cfg.ScanInterval.Std(), Timeout: scanTimeout, Budget: scanBudget}
-	for i := range g.cfg.Targets {
-		t := &g.cfg.Targets[i]
-		for _, c := range t.Caches {
-			c.Dir = rooted(o.RootFS, c.Dir)
-			src, err := collector.NewCache(t.Name, c, g.opens[opensKey{t.Name, c.Name}], g.cfg.Window)
-			if err != nil {
-				return lane, err
-			}
-			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceCache, Target: t.Name, Impl: src, Verify: verifier(g.roots, c.Dir)})
-		}
-		for _, d := range t.TempDirs {
-			d.Dir = rooted(o.RootFS, d.Dir)
-			src, err := collector.NewTemp(t.Name, d)
-			if err != nil {
-				return lane, err
-			}
-			lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: t.Name, Impl: src, Verify: verifier(g.roots, d.Dir)})
-		}
-		jobs, err := folderJobs(t, o, g.roots)
-		if err != nil {
-			return lane, err
-		}
-		lane.Jobs = append(lane.Jobs, jobs...)
-	}
-	if g.cfg.Defaults {
-		src, err := collector.NewTemp(collector.HostTarget, hostTemp(o.RootFS))
-		if err != nil {
-			return lane, err
-		}
-		lane.Jobs = append(lane.Jobs, collector.Job{Source: sourceTemp, Target: collector.HostTarget, Impl: src})
-	}
-	return lane, nil
 }
 
 // hostTemp observes the host's temporary folder. It has no limit and no action works on it.

@@ -1,6 +1,3 @@
-// Package app is the composition root: it wires every room of the house in a straight line,
-// owns the order of starting, reloading and stopping, and holds the commands. Nothing imports it
-// but main.
 package app
 
 import (

@@ -9,8 +9,9 @@ import (
 )
 
 // rootsOf looks at the folders of a configuration, quarantines included, as they are when it is
-// loaded. logger is nil where nothing needs to be logged of those that appear later.
-func rootsOf(cfg *config.Config, o *Options, logger *slog.Logger) *safefs.Roots {
+// loaded. It does not wait for one that does not answer. logger is nil where nothing needs to be
+// logged of those that appear later.
+func rootsOf(cfg *config.Config, o *Options, checks *config.Checks, logger *slog.Logger) *safefs.Roots {
 	var dirs []string
 	add := func(dir string) {
 		if dir != "" {
@@ -33,7 +34,7 @@ func rootsOf(cfg *config.Config, o *Options, logger *slog.Logger) *safefs.Roots 
 			add(t.Logs[j].Dir)
 		}
 	}
-	return safefs.NewRoots(dirs, func(dir string, id safefs.RootID) {
+	return safefs.LookAtRoots(func(look func(dir string)) { config.AskEach(checks, dirs, look) }, func(dir string, id safefs.RootID) {
 		if logger != nil {
 			logger.Info("a folder has appeared and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
 		}

@@ -69,7 +69,7 @@ func TestExchangedRoot(t *testing.T) {
 	oldFile(t, dir+"/backup/others.tmp")
 	config := accessConfig(dir, "mode: enforce\nscan_interval: 1s")
 	a := startApp(t, config)
-	const success = `spillway_source_success{source="temp",target="app"} `
+	const success = `spillway_source_success{name="t",source="temp",target="app"} `
 	if _, body := fetch(t, a.url("/metrics")); !strings.Contains(body, success+"1") {
 		t.Errorf("before: %s", grep(body, "source_success"))
 	}
@@ -175,7 +175,7 @@ targets:
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := rootsOf(cfg, &Options{RootFS: filepath.Join(dir, "host")}, nil)
+	roots := rootsOf(cfg, &Options{RootFS: filepath.Join(dir, "host")}, new(config.Checks), nil)
 	for _, name := range kinds {
 		path := filepath.Join(dir, "host", name)
 		rename(t, path, path+"0")

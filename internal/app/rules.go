@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
@@ -14,14 +15,20 @@ import (
 
 // loadRules reads the rules that a configuration names, or the embedded bundle, and checks them
 // against the metrics and playbooks that there are.
-func loadRules(cfg *config.Config) (*eval.Ruleset, error) {
+func loadRules(cfg *config.Config, checks *config.Checks) (*eval.Ruleset, error) {
 	bundle, err := rules.Read(rules.Bundle)
 	if err != nil {
 		return nil, fmt.Errorf("the embedded rules: %w", err)
 	}
-	set, err := eval.Load(eval.LoadOptions{
+	opts := eval.LoadOptions{
 		Files: cfg.RuleFiles, Bundle: []eval.File{{Name: rules.Bundle, Content: bundle}}, Interval: cfg.EvaluationInterval.Std(),
-	})
+	}
+	var set *eval.Ruleset
+	if len(cfg.RuleFiles) == 0 {
+		set, err = eval.Load(opts)
+	} else {
+		set, err = readRules(opts, checks)
+	}
 	if err != nil {
 		return nil, withCode(ExitConfig, err)
 	}
@@ -29,6 +36,22 @@ func loadRules(cfg *config.Config) (*eval.Ruleset, error) {
 		return nil, withCode(ExitConfig, errors.Join(errs...))
 	}
 	return set, nil
+}
+
+// readRules loads rule files, which may lie on a mount that does not answer.
+func readRules(opts eval.LoadOptions, checks *config.Checks) (*eval.Ruleset, error) {
+	type loaded struct {
+		set *eval.Ruleset
+		err error
+	}
+	l, err := config.Ask(checks, strings.Join(opts.Files, ", "), func() (l loaded) {
+		l.set, l.err = eval.Load(opts)
+		return l
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rule_files: %w", err)
+	}
+	return l.set, l.err
 }
 
 // playbookNames returns every playbook that a rule may ask for.

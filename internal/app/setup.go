@@ -15,11 +15,14 @@ import (
 )
 
 // loadConfig reads the configuration that the options name, or returns the embedded defaults.
-func loadConfig(o *Options) (*config.Config, error) {
+func loadConfig(o *Options) (*config.Config, error) { return loadWith(o, new(config.Checks)) }
+
+// loadWith is loadConfig with checks that outlive reloads.
+func loadWith(o *Options, checks *config.Checks) (*config.Config, error) {
 	if o.ConfigFile == "" {
 		return config.Default(), nil
 	}
-	return config.Load(o.ConfigFile)
+	return checks.Load(o.ConfigFile)
 }
 
 // TargetNames returns the targets of a configuration file, and nothing where it cannot be read: it

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"slices"
 	"time"
@@ -96,33 +95,13 @@ const maxFileBytes = 4 << 20
 
 // Load reads, checks and completes a configuration file. The error is Errors when the file was
 // read but is wrong.
-func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, Errors{{File: path, Msg: fmt.Sprintf("cannot be read (%v): check --config.file", errors.Unwrap(err))}}
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return nil, Errors{{File: path, Msg: fmt.Sprintf("cannot be read (%v): check --config.file", err)}}
-	}
-	if len(raw) > maxFileBytes {
-		return nil, Errors{{File: path, Msg: "is larger than 4 MiB: this is not a configuration of spillway_exporter"}}
-	}
-	return Parse(path, raw)
-}
+func Load(path string) (*Config, error) { return new(Checks).Load(path) }
 
 // Parse reads a configuration from memory; file is the name that errors carry.
-func Parse(file string, raw []byte) (*Config, error) {
-	c, errs := parse(file, raw)
-	if len(errs) > 0 {
-		return nil, errs.sorted()
-	}
-	return c, nil
-}
+func Parse(file string, raw []byte) (*Config, error) { return new(Checks).Parse(file, raw) }
 
 // parse returns what could be read beside the mistakes, nil where it is no document at all.
-func parse(file string, raw []byte) (*Config, Errors) {
+func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var root yaml.Node
 	if err := dec.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
@@ -148,7 +127,7 @@ func parse(file string, raw []byte) (*Config, Errors) {
 		}
 	}, func(key, format string, args ...any) {
 		c.Warnings = append(c.Warnings, Error{File: file, Line: lineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
-	})
+	}, checks)
 	return c, d.errs
 }
 
@@ -157,7 +136,7 @@ func parse(file string, raw []byte) (*Config, Errors) {
 func Default() *Config {
 	c := &Config{Discover: &proc.Discover{By: "comm", Top: 20}, Defaults: true}
 	c.applyDefaults()
-	c.validate(report.Ignore, report.Ignore) // it holds no mistake: a test says so
+	c.validate(report.Ignore, report.Ignore, new(Checks)) // it holds no mistake: a test says so
 	return c
 }
 

@@ -84,7 +84,7 @@ type with struct {
 func (p *prober) parse(t testing.TB, changes ...with) (*Config, Errors) {
 	t.Helper()
 	raw := p.changed(t, changes...)
-	c, errs := parse("f.yml", []byte(raw))
+	c, errs := parse("f.yml", []byte(raw), new(Checks))
 	if c == nil {
 		t.Fatalf("%s: %v", raw, errs)
 	}

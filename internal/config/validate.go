@@ -1,9 +1,11 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,7 +37,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 const nameHint = "write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit"
 
-func (c *Config) validate(report, warn report.Func) {
+func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	span := func(key string, v units.Duration, low, high time.Duration) {
 		if v.Std() < low || v.Std() > high {
 			report(key, "%s is out of range: write %s to %s", v, units.Duration(low), units.Duration(high))
@@ -57,7 +59,7 @@ func (c *Config) validate(report, warn report.Func) {
 			report(fmt.Sprintf("rule_files[%d]", i), "%q is not absolute: write the whole path", f)
 		}
 	}
-	c.checkToken(report, warn)
+	c.checkToken(report, warn, checks)
 	c.Journal.Validate(report.Under("journal"))
 	if c.Discover != nil {
 		c.Discover.Validate(report.Under("discover"))
@@ -74,13 +76,30 @@ func (c *Config) validate(report, warn report.Func) {
 	}
 	c.checkWatchers(report)
 	c.Alertmanager.Validate(c.Instance, report.Under("alertmanager"))
-	c.checkDirs(report, warn)
-	c.checkQuarantines(report, warn)
+	c.checkDirs(report, warn, checks)
+	c.checkQuarantines(report, warn, checks)
+	c.checkPidfiles(warn, checks)
+}
+
+// checkPidfiles warns of files that are not there yet.
+func (c *Config) checkPidfiles(warn report.Func, checks *Checks) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	asked := make(map[string]question[[]string])
 	for i := range c.Targets {
-		if p := c.Targets[i].Processes; p != nil {
-			for _, w := range p.Match.Warnings("/") {
-				warn(fmt.Sprintf("targets[%d].processes.match.pidfile", i), "%s", w)
-			}
+		if p := c.Targets[i].Processes; p != nil && p.Match.Pidfile != "" {
+			match := p.Match
+			asked[fmt.Sprintf("targets[%d].processes.match.pidfile", i)] = ask(checks, match.Pidfile, func() []string { return match.Warnings("/") })
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(asked)) {
+		q := asked[key]
+		warnings, err := q.wait(ctx)
+		if err != nil {
+			warn(key, "%v", err)
+		}
+		for _, w := range warnings {
+			warn(key, "%s", w)
 		}
 	}
 }
@@ -104,7 +123,7 @@ func (c *Config) checkMode(key, mode string, report report.Func) {
 	}
 }
 
-func (c *Config) checkToken(report, warn report.Func) {
+func (c *Config) checkToken(report, warn report.Func, checks *Checks) {
 	path := c.Webhook.TokenFile
 	if path == "" {
 		return
@@ -114,8 +133,18 @@ func (c *Config) checkToken(report, warn report.Func) {
 		report(key, "%q is not absolute: write the whole path", path)
 		return
 	}
-	info, err := os.Stat(path)
+	type stat struct {
+		info fs.FileInfo
+		err  error
+	}
+	found, unanswered := Ask(checks, path, func() (s stat) {
+		s.info, s.err = os.Stat(path)
+		return s
+	})
+	info, err := found.info, found.err
 	switch {
+	case unanswered != nil:
+		warn(key, "%v", unanswered)
 	case err != nil:
 		report(key, "%q cannot be read (%v): write the token into it, for example with: head -c 32 /dev/urandom | base64 > %s", path, errors.Unwrap(err), path)
 	case !info.Mode().IsRegular():
@@ -282,15 +311,24 @@ func (c *Config) dirs() []dirKey {
 }
 
 // checkDirs refuses roots on which a clean-up could do harm, and policies that share files.
-func (c *Config) checkDirs(report, warn report.Func) {
+func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 	dirs := c.dirs()
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	reserved := c.Journal.ReservedDirs()
+	asked := make([]question[error], len(dirs))
 	for i, d := range dirs {
-		err := safefs.CheckRoot(d.dir, c.Journal.ReservedDirs()...)
+		asked[i] = ask(checks, d.dir, func() error { return safefs.CheckRoot(d.dir, reserved...) })
+	}
+	for i, d := range dirs {
+		found, unanswered := asked[i].wait(ctx)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case unanswered != nil:
+			warn(d.key, "%v", unanswered)
+		case errors.Is(found, fs.ErrNotExist):
 			warn(d.key, "%q does not exist yet: it is watched once it does; correct the path if it never will", d.dir)
-		case err != nil:
-			report(d.key, "%v", err)
+		case found != nil:
+			report(d.key, "%v", found)
 		}
 		j := slices.IndexFunc(dirs[:i], func(o dirKey) bool { return policy.Overlap(o.dir, d.dir) })
 		if j >= 0 {
@@ -300,8 +338,12 @@ func (c *Config) checkDirs(report, warn report.Func) {
 }
 
 // checkQuarantines refuses folders into which uploads cannot be moved, or which a policy would clean.
-func (c *Config) checkQuarantines(report, warn report.Func) {
+func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {
 	dirs := c.dirs()
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	reserved := c.Journal.ReservedDirs()
+	asked := make(map[string]question[error])
 	for i := range c.Targets {
 		for j := range c.Targets[i].Uploads {
 			u, key := &c.Targets[i].Uploads[j], fmt.Sprintf("targets[%d].uploads[%d].quarantine", i, j)
@@ -312,13 +354,20 @@ func (c *Config) checkQuarantines(report, warn report.Func) {
 				report(key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", u.Quarantine, dirs[k].dir, dirs[k].key)
 				continue
 			}
-			err := safefs.CheckQuarantine(u.Dir, u.Quarantine, c.Journal.ReservedDirs()...)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				warn(key, "%q does not exist yet: mkdir -m 0700 it, else nothing is moved", u.Quarantine)
-			case err != nil:
-				report(key, "%v", err)
-			}
+			dir, quarantine := u.Dir, u.Quarantine
+			asked[key] = ask(checks, quarantine, func() error { return safefs.CheckQuarantine(dir, quarantine, reserved...) })
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(asked)) {
+		q := asked[key]
+		found, unanswered := q.wait(ctx)
+		switch {
+		case unanswered != nil:
+			warn(key, "%v", unanswered)
+		case errors.Is(found, fs.ErrNotExist):
+			warn(key, "%q does not exist yet: mkdir -m 0700 it, else nothing is moved", q.path)
+		case found != nil:
+			report(key, "%v", found)
 		}
 	}
 }

@@ -22,6 +22,7 @@ const (
 	SkipJournal    = "journal"
 	SkipLevel      = "level"   // the level of the run is not in the step's `when`
 	SkipFalling    = "falling" // the value falls by itself
+	SkipStuck      = "stuck"   // an earlier run of the action has not returned
 )
 
 // fallingShare: a value below this share of its own recent peak, and not critical, is falling.

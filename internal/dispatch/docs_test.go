@@ -26,7 +26,7 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	f("webhook.md", dispositions...)
-	f("webhook.md", SkipNotOurs, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling)
+	f("webhook.md", SkipNotOurs, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck)
 	f("webhook.md", OutcomeRelieved, OutcomeIneffective, OutcomeFalling, OutcomeSkipped, journal.OutcomeInterrupted)
 	f("webhook.md", DefaultNames()...)
 	for _, t := range []alert.Trigger{

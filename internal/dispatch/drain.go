@@ -3,6 +3,7 @@ package dispatch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,7 +45,7 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	}
 	select {
 	case <-d.stopped:
-		return nil
+		return d.strayError()
 	case <-ctx.Done():
 	}
 	d.cancel()
@@ -52,10 +53,10 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	defer grace.Stop()
 	select {
 	case <-d.stopped:
-		return nil
+		return d.strayError()
 	case <-grace.C:
 	}
-	return d.abandon()
+	return errors.Join(d.abandon(), d.strayError())
 }
 
 // dropWaiting records the runs that have not begun as interrupted.

@@ -47,6 +47,12 @@ func (d *Dispatcher) advance(r *run, i int, res *result) bool {
 		return true
 	}
 	did, err := d.performStep(r, i, step, now, res)
+	if errors.Is(err, errStray) { // the steps after it need not wait
+		res.err = err
+		res.steps = append(res.steps, action.Failed)
+		d.metrics.skips.WithLabelValues(r.target, step.Do, SkipStuck).Inc()
+		return true
+	}
 	if err != nil {
 		res.cutShort(err)
 		return false

@@ -28,7 +28,7 @@ type stepResult struct {
 
 // performStep records the intent of one step, runs its action and records the result. The error
 // is an ErrJournal when nothing was done because it could not be recorded, an ErrUnknown when the
-// configuration no longer has it.
+// configuration no longer has it, and an errStray when an earlier run of it has not returned.
 func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *result) (stepResult, error) {
 	a, err := d.prepare(r, i, step)
 	if err != nil {
@@ -87,6 +87,9 @@ func (d *Dispatcher) prepare(r *run, i int, step Step) (attempt, error) {
 	act, ok := t.Actions[step.Do]
 	if !ok {
 		return attempt{}, fmt.Errorf("action %q of target %q is %w since the last reload", step.Do, r.target, ErrUnknown)
+	}
+	if d.hasStray(r.target, step.Do, r.only) {
+		return attempt{}, fmt.Errorf("%s: %w", step.Do, errStray)
 	}
 	p := &r.progress
 	p.state, p.step, p.action, p.mode, p.files, p.bytes = StateRunning, i+1, step.Do, d.modeNow(r), 0, 0
@@ -156,10 +159,6 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 		req.EvictTo = float64(*step.To)
 	}
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked: %v", step.Do, p)
-			out.Outcome = action.Unknown
-		}
 		switch {
 		case out.Outcome != "":
 		case ctx.Err() != nil:
@@ -173,7 +172,7 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 			err = fmt.Errorf("%s did not end within its timeout of %s", step.Do, step.Timeout)
 		}
 	}()
-	return a.action.Run(ctx, req)
+	return d.within(ctx, a, req)
 }
 
 func (d *Dispatcher) reportProgress(r *run, p action.PolicyResult) {

@@ -31,11 +31,11 @@ func (id RootID) String() string {
 // reload makes new Roots. The nil value knows no root and accepts each. It is safe for concurrent
 // use.
 type Roots struct {
-	loaded   bool // what is seen from now on was not there at first
 	appeared func(dir string, id RootID)
 
-	mu    sync.Mutex
-	known map[string]knownRoot
+	mu     sync.Mutex
+	loaded bool // what is seen from now on was not there at first
+	known  map[string]knownRoot
 }
 
 type knownRoot struct {
@@ -46,10 +46,23 @@ type knownRoot struct {
 // NewRoots looks at the roots as they are now. appeared, when it is not nil, is called when one that
 // does not exist yet, or cannot be opened, is seen for the first time.
 func NewRoots(dirs []string, appeared func(dir string, id RootID)) *Roots {
+	return LookAtRoots(func(look func(dir string)) {
+		for _, dir := range dirs {
+			look(dir)
+		}
+	}, appeared)
+}
+
+// LookAtRoots is NewRoots where a root may not answer, as one whose file server is gone: each calls
+// look for all roots and may return before a look has. A root that has not answered by then counts
+// as one that does not exist yet.
+func LookAtRoots(each func(look func(dir string)), appeared func(dir string, id RootID)) *Roots {
 	r := &Roots{appeared: appeared, known: make(map[string]knownRoot)}
-	for _, dir := range dirs {
+	each(func(dir string) {
 		_ = r.Check(dir) // nothing is known yet, so that it can be missing at most: it is seen later
-	}
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.loaded = true
 	return r
 }
@@ -109,12 +122,13 @@ func (r *Roots) compare(fd int, dir string) error {
 	is := RootID{st.Uid, uint64(st.Dev), st.Ino} //nolint:unconvert // other architectures have another type
 	r.mu.Lock()
 	was, ok := r.known[dir]
+	later := r.loaded
 	if !ok {
-		r.known[dir] = knownRoot{is, r.loaded}
+		r.known[dir] = knownRoot{is, later}
 	}
 	r.mu.Unlock()
 	switch {
-	case !ok && r.loaded && r.appeared != nil:
+	case !ok && later && r.appeared != nil:
 		r.appeared(dir, is)
 		return nil
 	case !ok || is == was.RootID:

@@ -15,6 +15,9 @@ import (
 // ErrRefused marks an error of RunNow that the caller can mend; others are answered with 503.
 var ErrRefused = errors.New("refused")
 
+// ErrPending marks an error of Reload that has not ended yet: it goes on, and is not refused.
+var ErrPending = errors.New("the reload has not ended yet")
+
 func fail(w http.ResponseWriter, code int, format string, args ...any) {
 	writeJSON(w, code, map[string]string{"status": "error", "error": fmt.Sprintf(format, args...)})
 }
@@ -139,7 +142,13 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	if err := s.Reload(); err != nil {
+	err := s.Reload()
+	if errors.Is(err, ErrPending) {
+		w.Header().Set("Retry-After", retryAfter)
+		text(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	if err != nil {
 		text(w, http.StatusInternalServerError, "the configuration was not loaded, the old one still runs:\n"+err.Error())
 		return
 	}

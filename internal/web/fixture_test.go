@@ -221,7 +221,7 @@ func (w *world) allStates() {
 		},
 	}
 	w.state.Config, w.state.LoadedAt = "/etc/spillway/spillway.yml", ago(3*time.Hour)
-	w.state.Errors = []SourceError{{"heap", "gateway", "dial tcp 127.0.0.1:9230: connect: connection refused: start the service with --inspect=127.0.0.1:9230"}}
+	w.state.Errors = []SourceError{{"heap", "gateway", "", "dial tcp 127.0.0.1:9230: connect: connection refused: start the service with --inspect=127.0.0.1:9230"}}
 	w.observe(
 		fake{name: "gateway", limit: 512 * mib, ratios: flat(.41), processes: 2, probe: .012},
 		fake{name: "host", limit: 8192 * mib, ratios: flat(.612), processes: -1, temps: []fakeTemp{{"tmp", 37, 4, 0, 10000, 18 * mib}}},

@@ -40,7 +40,7 @@ type Rule struct {
 }
 
 // SourceError is a source whose last sample failed.
-type SourceError struct{ Source, Target, Error string }
+type SourceError struct{ Source, Target, Name, Error string }
 
 // RunRequest is the body of POST /api/v1/run.
 type RunRequest struct {

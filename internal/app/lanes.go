@@ -1,0 +1,94 @@
+package app
+
+import (
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+)
+
+const (
+	laneDirs = "dirs" // of every folder: the label stays bounded
+	minStall = 2 * time.Second
+	maxStall = time.Minute
+)
+
+// dirLanes returns a lane for each folder, so that one whose file server does not answer holds up
+// no other. They share the budget and the number of scans at the same time.
+func (g *graph) dirLanes(o *Options, p *parts) ([]collector.Lane, error) {
+	var jobs []collector.Job
+	for i := range g.cfg.Targets {
+		more, err := g.dirJobs(&g.cfg.Targets[i], o)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, more...)
+	}
+	if g.cfg.Defaults {
+		tmp := hostTemp(o.RootFS)
+		src, err := collector.NewTemp(collector.HostTarget, tmp)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, dirJob(sourceTemp, collector.HostTarget, &tmp.Common, src))
+	}
+	interval := g.cfg.ScanInterval.Std()
+	lanes := make([]collector.Lane, len(jobs))
+	for i, j := range jobs {
+		lanes[i] = collector.Lane{
+			Name: laneDirs, Interval: interval, Timeout: scanTimeout, Stall: stall(interval), Share: p.share, Jobs: []collector.Job{j},
+		}
+	}
+	return lanes, nil
+}
+
+// stall is how long a scan may meet no file before its folder counts as stuck. With it, a folder
+// that stops answering is noticed within three intervals.
+func stall(interval time.Duration) time.Duration {
+	return min(max(interval*3/2, minStall), maxStall)
+}
+
+// dirJobs returns the sources of a target's folders.
+func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
+	var out []collector.Job
+	for _, c := range rootedCaches(o.RootFS, t.Caches) {
+		src, err := collector.NewCache(t.Name, c, g.opens[opensKey{t.Name, c.Name}], g.cfg.Window)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, g.verified(dirJob(sourceCache, t.Name, &c.Common, src)))
+	}
+	for _, d := range rootedTemps(o.RootFS, t.TempDirs) {
+		src, err := collector.NewTemp(t.Name, d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, g.verified(dirJob(sourceTemp, t.Name, &d.Common, src)))
+	}
+	for _, u := range rootedUploads(o.RootFS, t.Uploads) {
+		src, err := collector.NewUpload(t.Name, u)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, g.verified(dirJob(sourceUpload, t.Name, &u.Common, src)))
+	}
+	for _, l := range rootedLogs(o.RootFS, t.Logs) {
+		src, err := collector.NewLog(t.Name, l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, g.verified(dirJob(sourceLog, t.Name, &l.Common, src)))
+	}
+	return out, nil
+}
+
+func dirJob(source, target string, c *policy.Common, impl collector.Source) collector.Job {
+	return collector.Job{Source: source, Target: target, Name: c.Name, Dir: c.Dir, Impl: impl}
+}
+
+// verified makes a job fail while its folder is another one than when the configuration was loaded.
+func (g *graph) verified(j collector.Job) collector.Job {
+	j.Verify = verifier(g.roots, j.Dir)
+	return j
+}

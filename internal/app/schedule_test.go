@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// scheduleBench counts the runs of a schedule by policy.
+type scheduleBench struct {
+	t       *testing.T
+	journal *journal.Journal
+
+	mu   sync.Mutex
+	runs map[string][]time.Duration // since the start
+	fail bool
+	from time.Time
+}
+
+func newScheduleBench(t *testing.T) *scheduleBench {
+	return &scheduleBench{
+		t: t, runs: make(map[string][]time.Duration), from: time.Now(),
+		journal: journal.OpenMemory(journal.Options{Logger: slog.New(slog.DiscardHandler)}),
+	}
+}
+
+func (b *scheduleBench) runNow(_ context.Context, r dispatch.ManualRequest) (string, error) {
+	if r.Trigger != alert.TriggerSchedule || r.Target != "app" || r.Action != dispatch.ActionCleanTemp {
+		b.t.Errorf("asked to run %+v", r)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs[r.Only] = append(b.runs[r.Only], time.Since(b.from))
+	if b.fail {
+		return "", errors.New("the queue is full")
+	}
+	return "1", nil
+}
+
+func (b *scheduleBench) count(policy string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.runs[policy])
+}
+
+// start runs a schedule on the same journal, as after a restart, until stop is called.
+func (b *scheduleBench) start(list ...scheduled) (s *schedule, stop func()) {
+	s = newSchedule(b.runNow, b.journal, slog.New(slog.DiscardHandler), time.Now)
+	s.apply(list)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.run(ctx) })
+	return s, func() { cancel(); wg.Wait() }
+}
+
+func cleanEvery(name string, every time.Duration) scheduled {
+	return scheduled{target: "app", action: dispatch.ActionCleanTemp, policy: name, every: every}
+}
+
+func TestScheduleSurvivesReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newScheduleBench(t)
+		p := cleanEvery("tts", 10*time.Second)
+		s, stop := b.start(p)
+		defer stop()
+		for range 10 { // a SIGHUP each 7 s
+			<-time.After(7 * time.Second)
+			s.apply([]scheduled{p})
+		}
+		synctest.Wait()
+		if n := b.count("tts"); n != 7 {
+			t.Errorf("%d runs in 70 s, every 10s: %v", n, b.runs)
+		}
+	})
+}
+
+func TestScheduleSurvivesRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newScheduleBench(t)
+		daily := cleanEvery("daily", 24*time.Hour)
+		for range 5 { // the process lives six hours: it never runs while each start begins anew
+			_, stop := b.start(daily)
+			<-time.After(6 * time.Hour)
+			synctest.Wait()
+			stop()
+		}
+		if n := b.count("daily"); n != 1 {
+			t.Errorf("%d runs in 30 hours, every 24h: %v", n, b.runs)
+		}
+	})
+}
+
+func TestScheduleOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newScheduleBench(t)
+		list := []scheduled{cleanEvery("a", time.Hour), cleanEvery("b", time.Hour), cleanEvery("c", time.Hour)}
+		_, stop := b.start(list...)
+		<-time.After(time.Minute)
+		stop()
+		<-time.After(5 * time.Hour) // it is down
+		s, stop := b.start(append(list, cleanEvery("new", time.Hour))...)
+		defer stop()
+		s.apply(append(list, cleanEvery("new", time.Hour)))
+		start := time.Since(b.from)
+		<-time.After(10 * time.Second)
+		seen := make(map[time.Duration]bool)
+		for _, name := range []string{"a", "b", "c"} {
+			if n := b.count(name); n != 1 {
+				t.Fatalf("%s: %d runs within 10 s of the start, want 1", name, n)
+			}
+			seen[b.runs[name][0]-start] = true
+		}
+		if len(seen) != 3 {
+			t.Errorf("overdue runs begin together: %v", b.runs)
+		}
+		if n := b.count("new"); n != 0 {
+			t.Errorf("a policy that is new ran at once")
+		}
+		<-time.After(time.Hour)
+		for _, name := range []string{"a", "b", "c"} {
+			if n := b.count(name); n != 2 {
+				t.Errorf("%s: %d runs after another hour, want 2", name, n)
+			}
+		}
+		if n := b.count("new"); n != 1 {
+			t.Errorf("new: %d runs after its first hour, want 1", n)
+		}
+	})
+}
+
+func TestScheduleTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newScheduleBench(t)
+		b.fail = true
+		_, stop := b.start(cleanEvery("daily", 24*time.Hour))
+		defer stop()
+		<-time.After(24*time.Hour + 90*time.Second)
+		if n := b.count("daily"); n != 2 {
+			t.Errorf("%d attempts, want a second one a minute after the first", n)
+		}
+		b.mu.Lock()
+		b.fail = false
+		b.mu.Unlock()
+		<-time.After(23 * time.Hour)
+		if n := b.count("daily"); n != 3 {
+			t.Errorf("%d attempts, want one that succeeds and none after it", n)
+		}
+	})
+}
+
+func TestSchedules(t *testing.T) {
+	raw := "targets: [{name: app, temp_dirs: [{name: t, dir: /srv/t, include: ['*'], max_files: 1, every: 5m}, {name: u, dir: /srv/u, include: ['*'], max_files: 1}]," +
+		" logs: [{name: l, dir: /srv/l, include: ['*.log'], max_bytes: 1MiB, keep_files: 3, every: 1h}]}]"
+	cfg, err := config.Parse("x.yml", []byte(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := schedules(cfg)
+	if len(list) != 2 || list[0].key() != "app/clean_temp/t" || list[1].key() != "app/rotate_logs/l" || units.Duration(list[1].every) != units.Duration(time.Hour) {
+		t.Errorf("schedules = %+v", list)
+	}
+}
