@@ -18,7 +18,7 @@ import (
 const module = "github.com/spillway-exporter/spillway_exporter"
 
 // vocabulary are packages of types and pure functions that every room may use.
-var vocabulary = []string{"internal/units", "internal/series", "internal/alert", "internal/policy", "internal/report", "internal/loopback"}
+var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback"}
 
 // house is the table of who may import what of ours, beside the vocabulary. A folder that is not
 // listed here is an error, so that a new room is a decision.
@@ -32,6 +32,7 @@ var house = map[string][]string{
 	"internal/report":       {},
 	"internal/loopback":     {},
 	"internal/series":       {},
+	"internal/metric":       {},
 	"internal/alert":        {},
 	"internal/policy":       {"internal/dirscan"},
 	"internal/proc":         {},

@@ -8,13 +8,8 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series that a service tells about itself.
-var (
-	AppValue  = series.NewGauge("spillway_app_value", "Value that the service tells about itself, by the name that the config gives it.", "target", "name").Windowed()
-	AppEvents = series.NewCounter("spillway_app_events_total", "Counter that the service keeps, by the name that the config gives it; a restart of the service does not set it back.", "target", "name")
 )
 
 // The names in an AppConfig's map that have a meaning of their own. Of the others, one that ends
@@ -108,15 +103,15 @@ func (a *App) publish(b *series.Batch, values map[string]float64) {
 		switch {
 		case w.Name == appHits, w.Name == appMisses:
 		case w.Name == appHitRatio:
-			b.Set(CacheHitRatio, v, target, cache, HitsApp)
+			b.Set(metric.CacheHitRatio, v, target, cache, HitsApp)
 		case w.Name == appEntries:
-			b.Set(CacheEntries, v, target, cache)
+			b.Set(metric.CacheEntries, v, target, cache)
 		case w.Name == appBytes:
-			b.Set(CacheSize, v, target, cache)
+			b.Set(metric.CacheSize, v, target, cache)
 		case isCounter(w.Name):
-			a.count(b, AppEvents, w.Name, v, target, w.Name)
+			a.count(b, metric.AppEvents, w.Name, v, target, w.Name)
 		default:
-			b.Set(AppValue, v, target, w.Name)
+			b.Set(metric.AppValue, v, target, w.Name)
 		}
 	}
 }
@@ -127,16 +122,16 @@ func (a *App) publishHits(b *series.Batch, values map[string]float64) {
 	hits, haveHits := values[appHits]
 	misses, haveMisses := values[appMisses]
 	if haveHits {
-		a.count(b, CacheHits, appHits, hits, target, cache, HitsApp)
+		a.count(b, metric.CacheHits, appHits, hits, target, cache, HitsApp)
 	}
 	if haveMisses {
-		a.count(b, CacheMisses, appMisses, misses, target, cache, HitsApp)
+		a.count(b, metric.CacheMisses, appMisses, misses, target, cache, HitsApp)
 	}
 	if !haveHits || !haveMisses {
 		return
 	}
 	if ratio, ok := a.hits.add(hits, misses); ok {
-		b.Set(CacheHitRatio, ratio, target, cache, HitsApp)
+		b.Set(metric.CacheHitRatio, ratio, target, cache, HitsApp)
 	}
 }
 

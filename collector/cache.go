@@ -11,23 +11,9 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series of a file cache.
-var (
-	CacheEntries    = series.NewGauge("spillway_cache_entries", "Files in the cache.", "target", "cache").Windowed()
-	CacheSize       = series.NewGauge("spillway_cache_size_bytes", "Sum of the apparent sizes of the cache's files.", "target", "cache").Windowed()
-	CacheDisk       = series.NewGauge("spillway_cache_disk_bytes", "Space that the cache's files take on the disk.", "target", "cache")
-	CacheMaxEntries = series.NewGauge("spillway_cache_max_entries", "Configured limit of entries.", "target", "cache")
-	CacheMaxSize    = series.NewGauge("spillway_cache_max_size_bytes", "Configured limit of the size.", "target", "cache")
-	CacheMaxAge     = series.NewGauge("spillway_cache_max_age_seconds", "Configured limit of an entry's age.", "target", "cache")
-	CacheFreeBytes  = series.NewGauge("spillway_cache_free_bytes", "Space left on the cache's file system; with min_free_bytes or min_free_inodes.", "target", "cache")
-	CacheFreeInodes = series.NewGauge("spillway_cache_free_inodes", "Inodes left on the cache's file system; with min_free_bytes or min_free_inodes.", "target", "cache")
-	CacheUsedRatio  = series.NewGauge("spillway_cache_used_ratio", "The fullest of the cache's limits.", "target", "cache").Windowed()
-	CacheExpired    = series.NewGauge("spillway_cache_expired_entries", "Entries over the configured age, which a clean-up would remove now.", "target", "cache")
-	CacheOldest     = series.NewGauge("spillway_cache_oldest_entry_timestamp_seconds", "Unix time from which the oldest entry's age is measured.", "target", "cache")
 )
 
 // CacheSource is the Source "cache" of one cache policy.
@@ -54,16 +40,16 @@ func NewCache(target string, p policy.Cache, opens *hitrate.Handle, window int) 
 func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
 	p := &s.policy
 	if p.MaxEntries > 0 {
-		b.Set(CacheMaxEntries, float64(p.MaxEntries), s.target, p.Name)
+		b.Set(metric.CacheMaxEntries, float64(p.MaxEntries), s.target, p.Name)
 	}
 	if p.MaxBytes > 0 {
-		b.Set(CacheMaxSize, float64(p.MaxBytes), s.target, p.Name)
+		b.Set(metric.CacheMaxSize, float64(p.MaxBytes), s.target, p.Name)
 	}
 	if p.MaxAge > 0 {
-		b.Set(CacheMaxAge, p.MaxAge.Seconds(), s.target, p.Name)
+		b.Set(metric.CacheMaxAge, p.MaxAge.Seconds(), s.target, p.Name)
 	}
 	if p.MinHitRate != nil {
-		b.Set(CacheMinHitRatio, float64(*p.MinHitRate), s.target, p.Name)
+		b.Set(metric.CacheMinHitRatio, float64(*p.MinHitRate), s.target, p.Name)
 	}
 	var expired, counted int64
 	now := b.Time
@@ -79,20 +65,20 @@ func (s *CacheSource) Sample(ctx context.Context, b *series.Batch) error {
 	if err != nil {
 		return scanError(err)
 	}
-	b.Set(CacheEntries, float64(res.Files), s.target, p.Name)
-	b.Set(CacheSize, float64(res.SizeBytes), s.target, p.Name)
-	b.Set(CacheDisk, float64(res.AllocatedBytes), s.target, p.Name)
+	b.Set(metric.CacheEntries, float64(res.Files), s.target, p.Name)
+	b.Set(metric.CacheSize, float64(res.SizeBytes), s.target, p.Name)
+	b.Set(metric.CacheDisk, float64(res.AllocatedBytes), s.target, p.Name)
 	if p.MaxAge > 0 {
-		b.Set(CacheExpired, float64(expired), s.target, p.Name)
+		b.Set(metric.CacheExpired, float64(expired), s.target, p.Name)
 	}
 	free, err := s.setFree(b)
 	if err == nil {
 		if ratio, ok := p.Limits(res.Files, counted, free).UsedRatio(res.Files, counted); ok {
-			b.Set(CacheUsedRatio, ratio, s.target, p.Name)
+			b.Set(metric.CacheUsedRatio, ratio, s.target, p.Name)
 		}
 	}
 	if res.Files > 0 {
-		b.Set(CacheOldest, seconds(res.OldestNs), s.target, p.Name)
+		b.Set(metric.CacheOldest, seconds(res.OldestNs), s.target, p.Name)
 	}
 	return errors.Join(unreadable(p.Dir, &res), watch(b), err)
 }
@@ -106,8 +92,8 @@ func (s *CacheSource) setFree(b *series.Batch) (policy.Free, error) {
 	if err != nil {
 		return free, err
 	}
-	b.Set(CacheFreeBytes, float64(free.Bytes), s.target, s.policy.Name)
-	b.Set(CacheFreeInodes, float64(free.Inodes), s.target, s.policy.Name)
+	b.Set(metric.CacheFreeBytes, float64(free.Bytes), s.target, s.policy.Name)
+	b.Set(metric.CacheFreeInodes, float64(free.Inodes), s.target, s.policy.Name)
 	return free, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -28,9 +29,9 @@ func TestCgroupVersion1(t *testing.T) {
 	b := newBench(t, h, nodeTarget())
 	b.addTarget("a", MemoryConfig{})
 	b.mustTick(0)
-	b.expect(MemoryLimit, "8e+06", "a")
-	b.expect(MemoryUsed, "4e+06", "a")
-	b.expect(MemoryLimitInfo, "1", "a", sourceCgroupV1, BasisCgroup)
+	b.expect(metric.MemoryLimit, "8e+06", "a")
+	b.expect(metric.MemoryUsed, "4e+06", "a")
+	b.expect(metric.MemoryLimitInfo, "1", "a", sourceCgroupV1, BasisCgroup)
 }
 
 func TestContainersNamespaces(t *testing.T) {

@@ -12,15 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// What the kernel tells of the cgroup that holds a target.
-var (
-	CgroupOOMKills = series.NewCounter("spillway_cgroup_oom_kills_total", "Processes of the target's cgroup that the kernel killed for lack of memory.", "target")
-	CgroupEvents   = series.NewCounter("spillway_cgroup_memory_events_total", "Times that the target's cgroup met a limit: low, high, max (an allocation found it full), oom (nothing more could be reclaimed).", "target", "event")
-	CgroupWaiting  = series.NewCounter("spillway_cgroup_pressure_waiting_seconds_total", "Time in which at least one task of the target's cgroup waited for the resource (version 2).", "target", "resource")
-	CgroupStalled  = series.NewCounter("spillway_cgroup_pressure_stalled_seconds_total", "Time in which all tasks of the target's cgroup that had work waited for the resource (version 2).", "target", "resource")
 )
 
 const oomKill = "oom_kill"
@@ -84,11 +77,11 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 	kills, counted := events[oomKill]
 	c.follow(own, kills)
 	if counted {
-		put(CgroupOOMKills, c.lost+kills, target)
+		put(metric.CgroupOOMKills, c.lost+kills, target)
 	}
 	for _, name := range memoryEvents {
 		if n, ok := events[name]; ok {
-			put(CgroupEvents, n, target, name)
+			put(metric.CgroupEvents, n, target, name)
 		}
 	}
 	if own.unified {
@@ -137,10 +130,10 @@ func setCgroupPressure(put func(d *series.Desc, raw float64, values ...string), 
 			return fmt.Errorf("%s.pressure of %s: %w", resource, own.dir, err)
 		}
 		if some >= 0 {
-			put(CgroupWaiting, some, target, resource)
+			put(metric.CgroupWaiting, some, target, resource)
 		}
 		if full >= 0 {
-			put(CgroupStalled, full, target, resource)
+			put(metric.CgroupStalled, full, target, resource)
 		}
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 // unified writes a cgroup of version 2.
@@ -30,13 +32,13 @@ func TestCgroupEvents(t *testing.T) {
 	b := newBench(t, h, nodeTarget())
 	b.addTarget("a", MemoryConfig{})
 	b.mustTick(0)
-	b.expect(CgroupOOMKills, "1", "a")
-	b.expect(CgroupEvents, "3", "a", "high")
-	b.expect(CgroupEvents, "2", "a", "max")
-	b.expect(CgroupEvents, "1", "a", "oom")
-	b.expect(CgroupWaiting, "2.5", "a", "memory")
-	b.expect(CgroupStalled, "1", "a", "memory")
-	b.expect(CgroupWaiting, "0.5", "a", "cpu")
+	b.expect(metric.CgroupOOMKills, "1", "a")
+	b.expect(metric.CgroupEvents, "3", "a", "high")
+	b.expect(metric.CgroupEvents, "2", "a", "max")
+	b.expect(metric.CgroupEvents, "1", "a", "oom")
+	b.expect(metric.CgroupWaiting, "2.5", "a", "memory")
+	b.expect(metric.CgroupStalled, "1", "a", "memory")
+	b.expect(metric.CgroupWaiting, "0.5", "a", "cpu")
 	problems, err := testutil.CollectAndLint(NewExporter(b.store))
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
@@ -44,9 +46,9 @@ func TestCgroupEvents(t *testing.T) {
 	h.unified("/pod/a", 2)
 	h.unified("/pod", 2)
 	b.mustTick(time.Second)
-	b.expect(CgroupOOMKills, "1", "a") // of the last reading, not absent
+	b.expect(metric.CgroupOOMKills, "1", "a") // of the last reading, not absent
 	b.mustTick(limitsEvery)
-	b.expect(CgroupOOMKills, "2", "a")
+	b.expect(metric.CgroupOOMKills, "2", "a")
 
 	// The container is killed and another one made in its place before the next reading: the pod
 	// has counted the kill.
@@ -60,12 +62,12 @@ func TestCgroupEvents(t *testing.T) {
 	}
 	h.process(11, "node", "0::/pod/b\n", 400, 0, 0, 0)
 	b.mustTick(time.Minute)
-	b.expect(CgroupOOMKills, "3", "a")
-	b.expect(CgroupEvents, "3", "a", "high") // never down
+	b.expect(metric.CgroupOOMKills, "3", "a")
+	b.expect(metric.CgroupEvents, "3", "a", "high") // never down
 	h.unified("/pod/b", 1)
 	h.unified("/pod", 4)
 	b.mustTick(time.Minute)
-	b.expect(CgroupOOMKills, "4", "a")
+	b.expect(metric.CgroupOOMKills, "4", "a")
 }
 
 func TestCgroupEventsVersion1(t *testing.T) {
@@ -81,8 +83,8 @@ func TestCgroupEventsVersion1(t *testing.T) {
 	b := newBench(t, h, nodeTarget())
 	b.addTarget("a", MemoryConfig{})
 	b.mustTick(0)
-	b.expect(CgroupOOMKills, "5", "a")
-	b.expect(CgroupEvents, "77", "a", "max")
+	b.expect(metric.CgroupOOMKills, "5", "a")
+	b.expect(metric.CgroupEvents, "77", "a", "max")
 	h.write(at+"memory.oom_control", "oom_kill many\n")
 	if err := b.tick(time.Minute); err == nil {
 		t.Error("a count that is no number passes")
@@ -95,5 +97,5 @@ func TestHostOOMKills(t *testing.T) {
 	b := newBench(t, h, nodeTarget())
 	b.add(NewHostSource(HostOptions{Procfs: h.proc(), Store: b.store}))
 	b.mustTick(0)
-	b.expect(HostOOMKills, "3")
+	b.expect(metric.HostOOMKills, "3")
 }

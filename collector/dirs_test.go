@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -90,7 +91,7 @@ func (b *dirBench) published() string {
 func (b *dirBench) compare(prefix, want string) {
 	b.t.Helper()
 	var families []string
-	for _, d := range Descs() {
+	for _, d := range metric.Descs() {
 		if strings.HasPrefix(d.Name, prefix) {
 			families = append(families, d.Name)
 		}
@@ -151,7 +152,7 @@ spillway_cache_size_bytes{cache="media",target="svc"} 5100
 # TYPE spillway_cache_used_ratio gauge
 spillway_cache_used_ratio{cache="media",target="svc"} 0.75
 `, disk, 2*disk))
-	for _, d := range []*series.Desc{CacheEntries, CacheSize, CacheUsedRatio} {
+	for _, d := range []*series.Desc{metric.CacheEntries, metric.CacheSize, metric.CacheUsedRatio} {
 		if n := len(b.store.Points(nil, series.Tier(0), d, "svc", "media")); n != 2 {
 			t.Errorf("%s keeps %d points, want 2", d.Name, n)
 		}
@@ -349,8 +350,8 @@ func TestCacheGivesWay(t *testing.T) {
 	if err := b.sample(t.Context(), src); err != nil {
 		t.Fatal(err)
 	}
-	ratio, _, ok := b.store.Value(CacheUsedRatio, "svc", "media")
-	free, _, known := b.store.Value(CacheFreeBytes, "svc", "media")
+	ratio, _, ok := b.store.Value(metric.CacheUsedRatio, "svc", "media")
+	free, _, known := b.store.Value(metric.CacheFreeBytes, "svc", "media")
 	if !ok || !math.IsInf(ratio, 1) || !known || free <= 0 {
 		t.Errorf("ratio %v %v, free %v %v", ratio, ok, free, known)
 	}

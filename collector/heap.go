@@ -7,15 +7,8 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series of a runtime's own heap.
-var (
-	HeapUsed      = series.NewGauge("spillway_heap_used_bytes", "Heap used by objects of the target's runtime, garbage not collected yet included.", "target", "runtime").Windowed()
-	HeapCommitted = series.NewGauge("spillway_heap_committed_bytes", "Memory that the target's runtime holds for its heap.", "target", "runtime")
-	HeapLimit     = series.NewGauge("spillway_heap_limit_bytes", "Size at which the target's runtime runs out of heap.", "target", "runtime")
-	HeapUsedRatio = series.NewGauge("spillway_heap_used_ratio", "Used heap as a share of its limit.", "target", "runtime").Windowed()
 )
 
 const heapReadTimeout = 2 * time.Second
@@ -77,11 +70,11 @@ func (h *Heap) publish(b *series.Batch, u heap.Usage) {
 			b.Set(d, float64(a.Bytes), h.opts.Target, runtime)
 		}
 	}
-	set(HeapUsed, u.Used)
-	set(HeapCommitted, u.Committed)
-	set(HeapLimit, u.Limit)
+	set(metric.HeapUsed, u.Used)
+	set(metric.HeapCommitted, u.Committed)
+	set(metric.HeapLimit, u.Limit)
 	if ratio, ok := u.Ratio(); ok {
-		b.Set(HeapUsedRatio, ratio, h.opts.Target, runtime)
+		b.Set(metric.HeapUsedRatio, ratio, h.opts.Target, runtime)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -62,7 +63,7 @@ func TestHeapPublishesWhatWasRead(t *testing.T) {
 	f(heap.Usage{Used: heap.Some(0), Limit: heap.Some(200)},
 		"map[spillway_heap_limit_bytes[svc node]:200 spillway_heap_used_bytes[svc node]:0 spillway_heap_used_ratio[svc node]:0]")
 	f(heap.Usage{}, "map[]")
-	for _, d := range []*series.Desc{HeapUsed, HeapUsedRatio} {
+	for _, d := range []*series.Desc{metric.HeapUsed, metric.HeapUsedRatio} {
 		if !d.Window {
 			t.Errorf("%s keeps no past", d.Name)
 		}

@@ -6,17 +6,8 @@ import (
 	"sync"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series of a cache's hits. The label source says who counted: app, the application itself, or
-// inferred, from the opens of the cache's files.
-var (
-	CacheHits           = series.NewCounter("spillway_cache_hits_total", "Requests that the cache answered.", "target", "cache", "source")
-	CacheMisses         = series.NewCounter("spillway_cache_misses_total", "Requests that the cache did not answer; inferred: entries that were filled.", "target", "cache", "source")
-	CacheHitRatio       = series.NewGauge("spillway_cache_hit_ratio", "Hits of all requests over the window of samples; absent when nothing was asked.", "target", "cache", "source").Windowed()
-	CacheMinHitRatio    = series.NewGauge("spillway_cache_min_hit_ratio", "Configured hit ratio below which the cache hardly helps.", "target", "cache")
-	CacheWatchOverflows = series.NewCounter("spillway_cache_watch_overflows_total", "Times that the kernel's queue of opens ran over; the hits of such an interval are left out.", "target", "cache")
 )
 
 // The values of the label source of CacheHits.
@@ -50,7 +41,7 @@ func (s *CacheSource) watchOpens(ctx context.Context, scan *dirscan.Options) fun
 	return func(b *series.Batch) error {
 		s.opens.End()
 		counts, full := s.opens.Counts()
-		b.Set(CacheWatchOverflows, float64(counts.Overflows), s.target, s.policy.Name)
+		b.Set(metric.CacheWatchOverflows, float64(counts.Overflows), s.target, s.policy.Name)
 		if err == nil {
 			err = full
 		}
@@ -59,10 +50,10 @@ func (s *CacheSource) watchOpens(ctx context.Context, scan *dirscan.Options) fun
 			return fmt.Errorf("infer the hits of cache %q: %w", s.policy.Name, err)
 		}
 		hits, misses := float64(counts.Hits), float64(counts.Misses)
-		b.Set(CacheHits, hits, s.target, s.policy.Name, HitsInferred)
-		b.Set(CacheMisses, misses, s.target, s.policy.Name, HitsInferred)
+		b.Set(metric.CacheHits, hits, s.target, s.policy.Name, HitsInferred)
+		b.Set(metric.CacheMisses, misses, s.target, s.policy.Name, HitsInferred)
 		if ratio, ok := s.hits.add(hits, misses); ok {
-			b.Set(CacheHitRatio, ratio, s.target, s.policy.Name, HitsInferred)
+			b.Set(metric.CacheHitRatio, ratio, s.target, s.policy.Name, HitsInferred)
 		}
 		return nil
 	}

@@ -12,24 +12,12 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // HostTarget is the name of the target that stands for the whole host.
 const HostTarget = "host"
-
-// The memory of the host.
-var (
-	HostMemoryTotal     = series.NewGauge("spillway_host_memory_total_bytes", "Memory of the host.")
-	HostMemoryAvailable = series.NewGauge("spillway_host_memory_available_bytes", "Memory that new processes can have without swapping, as the kernel estimates it.")
-	HostMemoryHugetlb   = series.NewGauge("spillway_host_memory_hugetlb_bytes", "Memory of the host that is set aside for huge pages, in use or not; it is part of neither the limit nor the used memory.")
-	HostMemoryARC       = series.NewGauge("spillway_host_memory_zfs_arc_reclaimable_bytes", "Part of the ZFS cache (ARC) above its minimum size, which shrinks when memory is needed; it is not part of the used memory.")
-	HostSwapTotal       = series.NewGauge("spillway_host_swap_total_bytes", "Swap space of the host.")
-	HostSwapFree        = series.NewGauge("spillway_host_swap_free_bytes", "Swap space of the host that is free.")
-	HostWaiting         = series.NewCounter("spillway_host_pressure_waiting_seconds_total", "Time in which at least one task of the host waited for the resource.", "resource")
-	HostOOMKills        = series.NewCounter("spillway_host_oom_kills_total", "Processes of the host that the kernel killed for lack of memory.")
-	HostStalled         = series.NewCounter("spillway_host_pressure_stalled_seconds_total", "Time in which all tasks of the host that had work waited for the resource.", "resource")
-)
 
 // HostOptions configure the source of the host's memory.
 type HostOptions struct {
@@ -73,12 +61,12 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 			b.Set(d, float64(*v))
 		}
 	}
-	set(HostMemoryTotal, info.MemTotalBytes)
-	set(HostMemoryAvailable, info.MemAvailableBytes)
-	set(HostSwapTotal, info.SwapTotalBytes)
-	set(HostSwapFree, info.SwapFreeBytes)
+	set(metric.HostMemoryTotal, info.MemTotalBytes)
+	set(metric.HostMemoryAvailable, info.MemAvailableBytes)
+	set(metric.HostSwapTotal, info.SwapTotalBytes)
+	set(metric.HostSwapFree, info.SwapFreeBytes)
 	if huge, ok := hugetlb(&info); ok {
-		b.Set(HostMemoryHugetlb, float64(huge))
+		b.Set(metric.HostMemoryHugetlb, float64(huge))
 	}
 	sizeBytes, err := hostLimit(&info)
 	if err != nil {
@@ -94,7 +82,7 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 		return err // a cache of unknown size would pass for used memory
 	}
 	if ok {
-		b.Set(HostMemoryARC, float64(arc))
+		b.Set(metric.HostMemoryARC, float64(arc))
 	}
 	used := float64(sizeBytes) - float64(*info.MemAvailableBytes) - float64(arc)
 	s.set(b, max(used, 0), l, false)
@@ -115,7 +103,7 @@ func (s *hostSource) setKills(b *series.Batch) error {
 		return fmt.Errorf("vmstat: %w", err)
 	}
 	if n, ok := counts[oomKill]; ok {
-		b.Set(HostOOMKills, n)
+		b.Set(metric.HostOOMKills, n)
 	}
 	return nil
 }
@@ -135,10 +123,10 @@ func (s *hostSource) setPressure(b *series.Batch) error {
 			return err
 		}
 		if psi.Some != nil {
-			b.Set(HostWaiting, float64(psi.Some.Total)/1e6, resource)
+			b.Set(metric.HostWaiting, float64(psi.Some.Total)/1e6, resource)
 		}
 		if psi.Full != nil {
-			b.Set(HostStalled, float64(psi.Full.Total)/1e6, resource)
+			b.Set(metric.HostStalled, float64(psi.Full.Total)/1e6, resource)
 		}
 	}
 	return nil

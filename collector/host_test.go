@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -51,8 +52,8 @@ spillway_memory_limit_info{basis="available",source="host",target="host"} 1
 # TYPE spillway_memory_used_ratio gauge
 spillway_memory_used_ratio{target="host"} 0.25
 `)
-	b.expect(MemoryUsed, "2.097152e+09", HostTarget)
-	b.expect(MemoryLevel, "0", HostTarget)
+	b.expect(metric.MemoryUsed, "2.097152e+09", HostTarget)
+	b.expect(metric.MemoryLevel, "0", HostTarget)
 }
 
 func TestHostWithoutAvailable(t *testing.T) {
@@ -62,15 +63,15 @@ func TestHostWithoutAvailable(t *testing.T) {
 	if err := b.tick(time.Second); err == nil || !strings.Contains(err.Error(), "MemAvailable") {
 		t.Errorf("error %v, want that MemAvailable is missing", err)
 	}
-	b.expect(HostMemoryTotal, "1.024e+06")
-	b.expect(HostMemoryAvailable, "")
-	b.expect(MemoryUsed, "", HostTarget)
-	b.expect(MemoryLevel, "", HostTarget)
+	b.expect(metric.HostMemoryTotal, "1.024e+06")
+	b.expect(metric.HostMemoryAvailable, "")
+	b.expect(metric.MemoryUsed, "", HostTarget)
+	b.expect(metric.MemoryLevel, "", HostTarget)
 	h.write("proc/meminfo", "nonsense\n")
 	if err := b.tick(time.Second); err == nil {
 		t.Error("a meminfo without figures is no error")
 	}
-	b.expect(HostMemoryTotal, "")
+	b.expect(metric.HostMemoryTotal, "")
 }
 
 // A database host: 720 of 755 GiB are set aside as huge pages of 1 GiB, and none is in use.
@@ -91,19 +92,19 @@ func TestHugePagesAreNeitherLimitNorUsed(t *testing.T) {
 	b.addTarget("a", MemoryConfig{})
 	h.write("proc/meminfo", hugeMeminfo)
 	b.mustTick(0)
-	b.expect(MemoryLimit, "3.758096384e+10", HostTarget) // 35 GiB
-	b.expect(MemoryUsed, "1.879048192e+10", HostTarget)  // 17.5 GiB
-	b.expect(MemoryUsedRatio, "0.5", HostTarget)
-	b.expect(MemoryLevel, "0", HostTarget)
-	b.expect(MemoryLimit, "3.758096384e+10", "a")
-	b.expect(HostMemoryTotal, "8.1067507712e+11")
-	b.expect(HostMemoryHugetlb, "7.7309411328e+11")
+	b.expect(metric.MemoryLimit, "3.758096384e+10", HostTarget) // 35 GiB
+	b.expect(metric.MemoryUsed, "1.879048192e+10", HostTarget)  // 17.5 GiB
+	b.expect(metric.MemoryUsedRatio, "0.5", HostTarget)
+	b.expect(metric.MemoryLevel, "0", HostTarget)
+	b.expect(metric.MemoryLimit, "3.758096384e+10", "a")
+	b.expect(metric.HostMemoryTotal, "8.1067507712e+11")
+	b.expect(metric.HostMemoryHugetlb, "7.7309411328e+11")
 
 	// Pressure of what is left is still seen: 34 of 35 GiB.
 	h.write("proc/meminfo", strings.Replace(hugeMeminfo, "18350080", "1048576", 1))
 	b.mustTick(5 * time.Second)
-	b.expect(MemoryUsed, "3.6507222016e+10", HostTarget)
-	b.expect(MemoryLevel, "3", HostTarget)
+	b.expect(metric.MemoryUsed, "3.6507222016e+10", HostTarget)
+	b.expect(metric.MemoryLevel, "3", HostTarget)
 }
 
 func TestHugePagesAsKernelsTellThem(t *testing.T) {
@@ -118,8 +119,8 @@ func TestHugePagesAsKernelsTellThem(t *testing.T) {
 			h, b := newHostBench(t)
 			h.write("proc/meminfo", rest+tt.lines)
 			b.mustTick(0)
-			b.expect(HostMemoryHugetlb, tt.huge)
-			b.expect(MemoryLimit, tt.limit, HostTarget)
+			b.expect(metric.HostMemoryHugetlb, tt.huge)
+			b.expect(metric.MemoryLimit, tt.limit, HostTarget)
 		})
 	}
 }
@@ -130,8 +131,8 @@ func TestHugePagesThatCannotBe(t *testing.T) {
 	if err := b.tick(0); err == nil || !strings.Contains(err.Error(), "huge pages") {
 		t.Errorf("error %v, want one about huge pages", err)
 	}
-	b.expect(MemoryLimit, "", HostTarget)
-	b.expect(MemoryUsed, "", HostTarget)
+	b.expect(metric.MemoryLimit, "", HostTarget)
+	b.expect(metric.MemoryUsed, "", HostTarget)
 }
 
 const arcstats = `9 1 0x01 147 39984 5049513427 7166911422146
@@ -145,14 +146,14 @@ c_min                           4    1073741824
 func TestZFSCacheIsNotUsed(t *testing.T) {
 	h, b := newHostBench(t) // 7.8125 GiB, of which 5.859375 are available
 	b.mustTick(0)
-	b.expect(HostMemoryARC, "")
-	b.expect(MemoryUsed, "2.097152e+09", HostTarget)
+	b.expect(metric.HostMemoryARC, "")
+	b.expect(metric.MemoryUsed, "2.097152e+09", HostTarget)
 	f := func(size, arc, used string) {
 		t.Helper()
 		h.write("proc/spl/kstat/zfs/arcstats", fmt.Sprintf(arcstats, size))
 		b.mustTick(5 * time.Second)
-		b.expect(HostMemoryARC, arc)
-		b.expect(MemoryUsed, used, HostTarget)
+		b.expect(metric.HostMemoryARC, arc)
+		b.expect(metric.MemoryUsed, used, HostTarget)
 	}
 	f("2147483648", "1.073741824e+09", "1.023410176e+09")
 	f("1073741824", "0", "2.097152e+09")
@@ -162,9 +163,9 @@ func TestZFSCacheIsNotUsed(t *testing.T) {
 	if err := b.tick(5 * time.Second); err == nil || !strings.Contains(err.Error(), `size "many"`) {
 		t.Errorf("error %v, want one that names the size", err)
 	}
-	b.expect(HostMemoryARC, "")
-	b.expect(MemoryUsed, "", HostTarget) // not the cache counted as used
-	b.expect(MemoryLimit, "8.388608e+09", HostTarget)
+	b.expect(metric.HostMemoryARC, "")
+	b.expect(metric.MemoryUsed, "", HostTarget) // not the cache counted as used
+	b.expect(metric.MemoryLimit, "8.388608e+09", HostTarget)
 	h.write("proc/spl/kstat/zfs/arcstats", "name type data\nsize 4 100\n")
 	if err := b.tick(5 * time.Second); err == nil || !strings.Contains(err.Error(), "c_min") {
 		t.Errorf("error %v, want that c_min is missing", err)

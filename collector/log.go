@@ -5,16 +5,9 @@ import (
 	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series of a folder of logs.
-var (
-	LogFiles    = series.NewGauge("spillway_log_files", "Logs in the folder, rotated ones included.", "target", "dir").Windowed()
-	LogSize     = series.NewGauge("spillway_log_size_bytes", "Size of the logs, rotated ones included, as the policy's size_by counts it.", "target", "dir").Windowed()
-	LogOversize = series.NewGauge("spillway_log_oversize_files", "Logs that are large enough to be rotated.", "target", "dir")
-	LogExpired  = series.NewGauge("spillway_log_expired_files", "Rotated logs that are over age or more than are to be kept.", "target", "dir")
 )
 
 // LogSource is the Source "log" of one folder of logs.
@@ -64,9 +57,9 @@ func (s *LogSource) Sample(ctx context.Context, b *series.Batch) error {
 	if err != nil {
 		return scanError(err)
 	}
-	b.Set(LogFiles, float64(files), s.target, p.Name)
-	b.Set(LogSize, float64(size), s.target, p.Name)
-	b.Set(LogOversize, float64(oversize), s.target, p.Name)
-	b.Set(LogExpired, float64(len(tally.Due(b.Time))), s.target, p.Name)
+	b.Set(metric.LogFiles, float64(files), s.target, p.Name)
+	b.Set(metric.LogSize, float64(size), s.target, p.Name)
+	b.Set(metric.LogOversize, float64(oversize), s.target, p.Name)
+	b.Set(metric.LogExpired, float64(len(tally.Due(b.Time))), s.target, p.Name)
 	return unreadable(p.Dir, &res)
 }

@@ -4,31 +4,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
-)
-
-// The memory of a target.
-var (
-	MemoryResident   = series.NewGauge("spillway_memory_resident_bytes", "Resident memory (RSS) of the target's processes.", "target").Windowed()
-	MemoryAnon       = series.NewGauge("spillway_memory_anon_bytes", "Anonymous part of the resident memory: heap, stacks, private data.", "target")
-	MemoryFile       = series.NewGauge("spillway_memory_file_bytes", "File-backed part of the resident memory: programs, libraries, mapped files.", "target")
-	MemoryShmem      = series.NewGauge("spillway_memory_shmem_bytes", "Shared-memory part of the resident memory, tmpfs included.", "target")
-	MemorySwap       = series.NewGauge("spillway_memory_swap_bytes", "Memory of the target's processes that is swapped out.", "target")
-	MemoryPeak       = series.NewGauge("spillway_memory_peak_bytes", "Sum of the largest resident memory that each process of the target ever had (VmHWM).", "target")
-	MemoryPSS        = series.NewGauge("spillway_memory_proportional_bytes", "Resident memory with shared pages divided among those who share them (PSS); needs memory.proportional.", "target")
-	MemoryUSS        = series.NewGauge("spillway_memory_unique_bytes", "Resident memory that would be freed if the target ended (USS); needs memory.proportional.", "target")
-	MemoryWindowMax  = series.NewGauge("spillway_memory_window_max_bytes", "Largest resident memory over the window: the peak between two scrapes.", "target")
-	MemoryWindowMin  = series.NewGauge("spillway_memory_window_min_bytes", "Smallest resident memory over the window.", "target")
-	MemoryUsed       = series.NewGauge("spillway_memory_used_bytes", "Memory that counts against the limit; the basis label of spillway_memory_limit_info says how it is counted.", "target").Windowed()
-	MemoryLimit      = series.NewGauge("spillway_memory_limit_bytes", "Smallest limit on the target's memory.", "target")
-	MemoryUsedRatio  = series.NewGauge("spillway_memory_used_ratio", "Used memory as a share of the limit.", "target").Windowed()
-	MemoryLimitInfo  = series.NewGauge("spillway_memory_limit_info", "Where the limit comes from (config, cgroup_v1, cgroup_v2, host) and what is counted against it (rss, cgroup, available).", "target", "source", "basis")
-	MemoryLevel      = series.NewGauge("spillway_memory_level", "Memory pressure with hysteresis: 0 normal, 1 warning, 2 critical, 3 emergency.", "target")
-	MemoryGrowth     = series.NewGauge("spillway_memory_growth_bytes_per_second", "Robust trend of the used memory; 0 when there is none.", "target")
-	MemoryExhaustion = series.NewGauge("spillway_memory_exhaustion_seconds", "Seconds until the used memory reaches the limit at the present growth; +Inf when it is not growing.", "target")
 )
 
 // The values of memory.basis.
@@ -105,22 +85,22 @@ func (g *gauge) reset() { g.leveller, g.seeded = series.Leveller{}, true }
 // set publishes everything that follows from used and the limit. cut says that used describes
 // another population than before.
 func (g *gauge) set(b *series.Batch, used float64, l limit, cut bool) {
-	b.Set(MemoryUsed, used, g.target)
+	b.Set(metric.MemoryUsed, used, g.target)
 	growth, known := 0.0, false
 	if !cut {
 		growth, known = g.growth(b.Time)
 	}
 	if known {
-		b.Set(MemoryGrowth, growth, g.target)
+		b.Set(metric.MemoryGrowth, growth, g.target)
 	}
 	if l.bytes <= 0 {
 		return
 	}
 	ratio := used / float64(l.bytes)
-	b.Set(MemoryUsedRatio, ratio, g.target)
-	b.Set(MemoryLevel, float64(g.level(ratio)), g.target)
+	b.Set(metric.MemoryUsedRatio, ratio, g.target)
+	b.Set(metric.MemoryLevel, float64(g.level(ratio)), g.target)
 	if known {
-		b.Set(MemoryExhaustion, series.Exhaustion(used, float64(l.bytes), growth), g.target)
+		b.Set(metric.MemoryExhaustion, series.Exhaustion(used, float64(l.bytes), growth), g.target)
 	}
 }
 
@@ -129,7 +109,7 @@ func (g *gauge) set(b *series.Batch, used float64, l limit, cut bool) {
 func (g *gauge) level(ratio float64) series.Level {
 	if !g.seeded {
 		g.seeded = true
-		if v, _, ok := g.store.Value(MemoryLevel, g.target); ok {
+		if v, _, ok := g.store.Value(metric.MemoryLevel, g.target); ok {
 			g.leveller = series.NewLeveller(series.Level(v))
 		}
 	}
@@ -141,9 +121,9 @@ func (g *gauge) level(ratio float64) series.Level {
 // While a target is under pressure it is sampled more often, and the ring then spans so little
 // that one rise of a garbage collector's sawtooth would pass for a leak.
 func (g *gauge) growth(now time.Time) (perSecond float64, ok bool) {
-	g.points = g.store.PointsSinceCut(g.points[:0], series.TierMedium, MemoryUsed, g.target)
+	g.points = g.store.PointsSinceCut(g.points[:0], series.TierMedium, metric.MemoryUsed, g.target)
 	if len(g.points) < trendPoints {
-		g.points = g.store.PointsSinceCut(g.points[:0], series.TierSample, MemoryUsed, g.target)
+		g.points = g.store.PointsSinceCut(g.points[:0], series.TierSample, metric.MemoryUsed, g.target)
 		if len(g.points) == 0 || now.Sub(g.points[0].Time) < (trendPoints-1)*g.interval {
 			return 0, false
 		}
@@ -153,8 +133,8 @@ func (g *gauge) growth(now time.Time) (perSecond float64, ok bool) {
 
 func setLimit(b *series.Batch, target string, l limit) {
 	if l.bytes > 0 {
-		b.Set(MemoryLimit, float64(l.bytes), target)
-		b.Set(MemoryLimitInfo, 1, target, l.source, l.basis)
+		b.Set(metric.MemoryLimit, float64(l.bytes), target)
+		b.Set(metric.MemoryLimitInfo, 1, target, l.source, l.basis)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -42,8 +43,8 @@ func simulate(t *testing.T, interval, length time.Duration, f func(seconds float
 		g.set(&b, f(at.Seconds())*(1<<20), limit{bytes: 1 << 30, source: sourceConfig, basis: BasisRSS}, false)
 		store.Commit(&b)
 	}
-	growth, _, ok = store.Value(MemoryGrowth, "a")
-	exhaustion, _, _ = store.Value(MemoryExhaustion, "a")
+	growth, _, ok = store.Value(metric.MemoryGrowth, "a")
+	exhaustion, _, _ = store.Value(metric.MemoryExhaustion, "a")
 	return growth, exhaustion, ok
 }
 
@@ -100,17 +101,17 @@ func TestGrowthIsCutWhenMembersChange(t *testing.T) {
 		}
 	}
 	leak(10, 100, 60)
-	b.expect(MemoryGrowth, "209715.2", "a") // 1 MiB in 5 s
+	b.expect(metric.MemoryGrowth, "209715.2", "a") // 1 MiB in 5 s
 	h.remove(10)
 	leak(11, 300, 1)
-	b.expect(MemoryGrowth, "", "a")
+	b.expect(metric.MemoryGrowth, "", "a")
 	leak(11, 301, 39)
-	b.expect(MemoryGrowth, "", "a")
+	b.expect(metric.MemoryGrowth, "", "a")
 	leak(11, 340, 20)
-	b.expect(MemoryGrowth, "209715.2", "a")
+	b.expect(metric.MemoryGrowth, "209715.2", "a")
 	h.process(12, "node", "0::/\n", 50<<10, 0, 0, 0)
 	b.mustTick(5 * time.Second)
-	b.expect(MemoryGrowth, "209715.2", "a") // one that may leave at once does not count yet
+	b.expect(metric.MemoryGrowth, "209715.2", "a") // one that may leave at once does not count yet
 }
 
 func TestSmallestLimit(t *testing.T) {
@@ -177,20 +178,20 @@ func TestUsedOfACgroup(t *testing.T) {
 	b := newBench(t, h, nodeTarget())
 	b.addTarget("a", MemoryConfig{})
 	b.mustTick(0)
-	b.expect(MemoryUsed, "350000", "a")
-	b.expect(MemoryUsedRatio, "0.35", "a")
-	b.expect(MemoryLimitInfo, "1", "a", sourceCgroupV2, BasisCgroup)
+	b.expect(metric.MemoryUsed, "350000", "a")
+	b.expect(metric.MemoryUsedRatio, "0.35", "a")
+	b.expect(metric.MemoryLimitInfo, "1", "a", sourceCgroupV2, BasisCgroup)
 	h.write("sys/fs/cgroup/svc/memory.current", "1600000\n")
 	b.mustTick(time.Second)
-	b.expect(MemoryLevel, "3", "a")
+	b.expect(metric.MemoryLevel, "3", "a")
 	h.write("sys/fs/cgroup/svc/memory.current", "400000\n") // read before the cache grew
 	b.mustTick(time.Second)
-	b.expect(MemoryUsed, "0", "a")
+	b.expect(metric.MemoryUsed, "0", "a")
 	h.write("sys/fs/cgroup/svc/memory.stat", "anon 100\n")
 	if err := b.tick(time.Second); err == nil {
 		t.Error("a memory.stat without its figures is no error")
 	}
-	b.expect(MemoryUsed, "", "a")
-	b.expect(MemoryLevel, "", "a")
-	b.expect(MemoryLimit, "1e+06", "a")
+	b.expect(metric.MemoryUsed, "", "a")
+	b.expect(metric.MemoryLevel, "", "a")
+	b.expect(metric.MemoryLimit, "1e+06", "a")
 }

@@ -9,19 +9,10 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
-)
-
-// The series of a probe.
-var (
-	ProbeSuccess       = series.NewGauge("spillway_probe_success", "Whether the last probe got an answer with a status of 2xx, or one of valid_status, in time.", "target").Windowed()
-	ProbeDuration      = series.NewGauge("spillway_probe_duration_seconds", "Time from the last probe's request until its answer was read; absent when none came.", "target").Windowed()
-	ProbeStatus        = series.NewGauge("spillway_probe_http_status_code", "HTTP status of the last probe's answer; absent when none came.", "target")
-	ProbeMaxDuration   = series.NewGauge("spillway_probe_max_duration_seconds", "Configured time within which the service should answer its probe.", "target")
-	StartupDuration    = series.NewGauge("spillway_startup_duration_seconds", "Time from the start of the target's oldest process to its first good probe; absent when that start was not watched.", "target")
-	StartupMaxDuration = series.NewGauge("spillway_startup_max_duration_seconds", "Configured time within which the service should be ready after its start.", "target")
 )
 
 // The defaults of a ProbeConfig: the figures of a service that is well.
@@ -118,8 +109,8 @@ func NewProbe(o ProbeOptions) *Probe {
 // failure of the source; while the target has no process there is nothing to probe.
 func (p *Probe) Sample(ctx context.Context, b *series.Batch) error {
 	target := p.opts.Target
-	b.Set(ProbeMaxDuration, p.opts.Config.MaxDuration.Std().Seconds(), target)
-	b.Set(StartupMaxDuration, p.opts.Config.MaxStartup.Std().Seconds(), target)
+	b.Set(metric.ProbeMaxDuration, p.opts.Config.MaxDuration.Std().Seconds(), target)
+	b.Set(metric.StartupMaxDuration, p.opts.Config.MaxStartup.Std().Seconds(), target)
 	now := p.opts.Now()
 	if p.began.IsZero() {
 		p.began = now
@@ -133,13 +124,13 @@ func (p *Probe) Sample(ctx context.Context, b *series.Batch) error {
 		return fmt.Errorf("the target does not run: %w", ErrAbsent)
 	}
 	success := out.Err == nil && p.opts.Config.valid(out.Status)
-	b.Set(ProbeSuccess, 0, target)
+	b.Set(metric.ProbeSuccess, 0, target)
 	if success {
-		b.Set(ProbeSuccess, 1, target)
+		b.Set(metric.ProbeSuccess, 1, target)
 	}
 	if out.Status != 0 {
-		b.Set(ProbeStatus, float64(out.Status), target)
-		b.Set(ProbeDuration, out.Duration.Seconds(), target)
+		b.Set(metric.ProbeStatus, float64(out.Status), target)
+		b.Set(metric.ProbeDuration, out.Duration.Seconds(), target)
 	}
 	p.startup(b, success)
 	return nil
@@ -177,14 +168,14 @@ func (p *Probe) startup(b *series.Batch, success bool) {
 		p.good = now
 	}
 	if first && p.start.After(p.began) {
-		b.Set(StartupDuration, max(0, now.Sub(p.start).Seconds()), p.opts.Target)
+		b.Set(metric.StartupDuration, max(0, now.Sub(p.start).Seconds()), p.opts.Target)
 		return
 	}
 	// What was seen of this start stays, over reloads too. A value that reaches beyond the
 	// beginning of this source is of a start before this one.
-	seen, _, ok := p.opts.Store.Value(StartupDuration, p.opts.Target)
+	seen, _, ok := p.opts.Store.Value(metric.StartupDuration, p.opts.Target)
 	if ok && (!first || p.start.Add(time.Duration(seen*float64(time.Second))).Before(p.began)) {
-		b.Set(StartupDuration, seen, p.opts.Target)
+		b.Set(metric.StartupDuration, seen, p.opts.Target)
 	}
 }
 

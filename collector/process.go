@@ -7,33 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The processes of a target.
-var (
-	Processes          = series.NewGauge("spillway_processes", "Live processes of the target.", "target")
-	ProcessStarts      = series.NewCounter("spillway_process_starts_total", "Processes that joined the target, as seen by the sampler.", "target")
-	ProcessExits       = series.NewCounter("spillway_process_exits_total", "Processes that left the target, as seen by the sampler.", "target")
-	TargetRestarts     = series.NewCounter("spillway_target_restarts_total", "Restarts as seen by the sampler: all processes of the target were replaced. Absent for discovered groups that are not units or cgroups.", "target")
-	ProcessOldestStart = series.NewGauge("spillway_process_oldest_start_time_seconds", "Unix time at which the target's oldest process started.", "target")
-)
-
-// What the processes of a target do.
-var (
-	ProcessCPU         = series.NewCounter("spillway_process_cpu_seconds_total", "Processor time of the target's processes since they were first seen.", "target", "mode")
-	ProcessMinorFaults = series.NewCounter("spillway_process_minor_page_faults_total", "Page faults of the target's processes that needed no disk.", "target")
-	ProcessMajorFaults = series.NewCounter("spillway_process_major_page_faults_total", "Page faults of the target's processes that waited for the disk: the memory does not hold what they use.", "target")
-	ProcessThreads     = series.NewGauge("spillway_process_threads", "Threads of the target's processes.", "target")
-	ProcessFDs         = series.NewGauge("spillway_process_open_fds", "Open file descriptors of the target's processes; absent where this user may not count them.", "target")
-)
-
-// What discovery sees of the host.
-var (
-	DiscoveryProcesses  = series.NewGauge("spillway_discovery_processes", "Processes of the host in the last listing.")
-	DiscoveryUnreadable = series.NewGauge("spillway_discovery_unreadable_processes", "Processes of which this user may not read enough to decide which target they belong to.")
-	DiscoveryHeld       = series.NewGauge("spillway_discovery_held_descriptors", "Descriptors of /proc that are held open to read memory with one system call each.")
 )
 
 // discoverySource refreshes the tracker that the sources of all targets read.
@@ -49,9 +25,9 @@ func (s *discoverySource) Sample(ctx context.Context, b *series.Batch) error {
 		return err
 	}
 	stats := s.tracker.Stats()
-	b.Set(DiscoveryProcesses, float64(stats.Listed))
-	b.Set(DiscoveryUnreadable, float64(stats.Unreadable))
-	b.Set(DiscoveryHeld, float64(stats.Held))
+	b.Set(metric.DiscoveryProcesses, float64(stats.Listed))
+	b.Set(metric.DiscoveryUnreadable, float64(stats.Unreadable))
+	b.Set(metric.DiscoveryHeld, float64(stats.Held))
 	return nil
 }
 
@@ -117,12 +93,12 @@ func (s *targetSource) Sample(_ context.Context, b *series.Batch) error {
 func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	from := b.Len()
 	if u.Processes > 0 || !s.discovered { // nobody expects a group that was merely seen to run
-		b.Set(Processes, float64(u.Processes), s.target)
+		b.Set(metric.Processes, float64(u.Processes), s.target)
 	}
-	b.Set(ProcessStarts, s.starts.add(s.store, ProcessStarts, s.target, u.Starts), s.target)
-	b.Set(ProcessExits, s.exits.add(s.store, ProcessExits, s.target, u.Exits), s.target)
+	b.Set(metric.ProcessStarts, s.starts.add(s.store, metric.ProcessStarts, s.target, u.Starts), s.target)
+	b.Set(metric.ProcessExits, s.exits.add(s.store, metric.ProcessExits, s.target, u.Exits), s.target)
 	if u.HasRestarts {
-		b.Set(TargetRestarts, s.restarts.add(s.store, TargetRestarts, s.target, u.Restarts), s.target)
+		b.Set(metric.TargetRestarts, s.restarts.add(s.store, metric.TargetRestarts, s.target, u.Restarts), s.target)
 	}
 	// A first sample goes on with the rings that it finds: after a reload the processes are the
 	// same.
@@ -133,7 +109,7 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 		return errNoProcess
 	}
 	if !u.Oldest.IsZero() {
-		b.Set(ProcessOldestStart, float64(u.Oldest.UnixMilli())/1000, s.target)
+		b.Set(metric.ProcessOldestStart, float64(u.Oldest.UnixMilli())/1000, s.target)
 	}
 	s.setEffort(b, &u.Effort)
 	if u.Err == nil {
@@ -183,23 +159,23 @@ func (c *base) add(store *series.Store, d *series.Desc, target string, n uint64)
 
 func (s *targetSource) setResident(b *series.Batch, u *proc.Usage) {
 	resident := float64(u.Resident)
-	lowest, highest, ok := s.store.Extent(MemoryResident, s.target)
+	lowest, highest, ok := s.store.Extent(metric.MemoryResident, s.target)
 	if !ok {
 		lowest, highest = resident, resident
 	}
-	b.Set(MemoryResident, resident, s.target)
-	b.Set(MemoryAnon, float64(u.Anon), s.target)
-	b.Set(MemoryWindowMax, max(highest, resident), s.target)
-	b.Set(MemoryWindowMin, min(lowest, resident), s.target)
+	b.Set(metric.MemoryResident, resident, s.target)
+	b.Set(metric.MemoryAnon, float64(u.Anon), s.target)
+	b.Set(metric.MemoryWindowMax, max(highest, resident), s.target)
+	b.Set(metric.MemoryWindowMin, min(lowest, resident), s.target)
 	if u.Parts {
-		b.Set(MemoryFile, float64(u.File), s.target)
-		b.Set(MemoryShmem, float64(u.Shmem), s.target)
-		b.Set(MemorySwap, float64(u.Swap), s.target)
-		b.Set(MemoryPeak, float64(u.Peak), s.target)
+		b.Set(metric.MemoryFile, float64(u.File), s.target)
+		b.Set(metric.MemoryShmem, float64(u.Shmem), s.target)
+		b.Set(metric.MemorySwap, float64(u.Swap), s.target)
+		b.Set(metric.MemoryPeak, float64(u.Peak), s.target)
 	}
 	if u.Shares {
-		b.Set(MemoryPSS, float64(u.Proportional), s.target)
-		b.Set(MemoryUSS, float64(u.Unique), s.target)
+		b.Set(metric.MemoryPSS, float64(u.Proportional), s.target)
+		b.Set(metric.MemoryUSS, float64(u.Unique), s.target)
 	}
 }
 
@@ -211,17 +187,17 @@ func (s *targetSource) setEffort(b *series.Batch, e *proc.Effort) {
 			value float64
 			mode  []string
 		}{
-			{ProcessCPU, e.CPUUser.Seconds(), []string{s.target, "user"}},
-			{ProcessCPU, e.CPUSystem.Seconds(), []string{s.target, "system"}},
-			{ProcessMinorFaults, float64(e.MinorFaults), []string{s.target}},
-			{ProcessMajorFaults, float64(e.MajorFaults), []string{s.target}},
+			{metric.ProcessCPU, e.CPUUser.Seconds(), []string{s.target, "user"}},
+			{metric.ProcessCPU, e.CPUSystem.Seconds(), []string{s.target, "system"}},
+			{metric.ProcessMinorFaults, float64(e.MinorFaults), []string{s.target}},
+			{metric.ProcessMajorFaults, float64(e.MajorFaults), []string{s.target}},
 		} {
 			s.effort[i].set(b, s.store, c.desc, c.value, c.mode...)
 		}
-		b.Set(ProcessThreads, float64(e.Threads), s.target)
+		b.Set(metric.ProcessThreads, float64(e.Threads), s.target)
 	}
 	if e.HasFDs {
-		b.Set(ProcessFDs, float64(e.FDs), s.target)
+		b.Set(metric.ProcessFDs, float64(e.FDs), s.target)
 	}
 }
 

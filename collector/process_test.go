@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -238,8 +239,8 @@ spillway_threshold_ratio{level="critical",target="a"} 0.85
 spillway_threshold_ratio{level="emergency",target="a"} 0.95
 spillway_threshold_ratio{level="warning",target="a"} 0.7
 `)
-	b.expect(MemoryGrowth, "", "a")
-	b.expect(MemoryExhaustion, "", "a")
+	b.expect(metric.MemoryGrowth, "", "a")
+	b.expect(metric.MemoryExhaustion, "", "a")
 }
 
 // allDescs are the series of this file's subjects; each must pass the linter.
@@ -248,10 +249,10 @@ func TestObservedSeriesLint(t *testing.T) {
 	var b series.Batch
 	b.Reset(testStart)
 	for _, d := range []*series.Desc{
-		Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
-		MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryWindowMax, MemoryWindowMin, MemoryUsed,
-		MemoryLimit, MemoryUsedRatio, MemoryLimitInfo, MemoryLevel, MemoryGrowth, MemoryExhaustion, ThresholdRatio,
-		HostMemoryTotal, HostMemoryAvailable, HostMemoryHugetlb, HostMemoryARC, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled,
+		metric.Processes, metric.ProcessStarts, metric.ProcessExits, metric.TargetRestarts, metric.ProcessOldestStart, metric.DiscoveryProcesses, metric.DiscoveryUnreadable, metric.DiscoveryHeld,
+		metric.MemoryResident, metric.MemoryAnon, metric.MemoryFile, metric.MemoryShmem, metric.MemorySwap, metric.MemoryWindowMax, metric.MemoryWindowMin, metric.MemoryUsed,
+		metric.MemoryLimit, metric.MemoryUsedRatio, metric.MemoryLimitInfo, metric.MemoryLevel, metric.MemoryGrowth, metric.MemoryExhaustion, metric.ThresholdRatio,
+		metric.HostMemoryTotal, metric.HostMemoryAvailable, metric.HostMemoryHugetlb, metric.HostMemoryARC, metric.HostSwapTotal, metric.HostSwapFree, metric.HostWaiting, metric.HostStalled,
 	} {
 		b.Set(d, 1, make([]string, len(d.Labels))...)
 	}
@@ -270,25 +271,25 @@ func TestTargetThatIsGone(t *testing.T) {
 	b.mustTick(0)
 	h.process(11, "node", "0::/\n", 100<<10, 0, 0, 0)
 	b.mustTick(5 * time.Second)
-	b.expect(MemoryWindowMin, "4.194304e+08", "a")
-	b.expect(MemoryWindowMax, "5.24288e+08", "a")
-	b.expect(MemoryLevel, "3", "a")
+	b.expect(metric.MemoryWindowMin, "4.194304e+08", "a")
+	b.expect(metric.MemoryWindowMax, "5.24288e+08", "a")
+	b.expect(metric.MemoryLevel, "3", "a")
 	h.remove(10)
 	h.remove(11)
 	b.mustTick(5 * time.Second)
-	b.expect(Processes, "0", "a")
-	b.expect(ProcessStarts, "1", "a")
-	b.expect(ProcessExits, "2", "a")
+	b.expect(metric.Processes, "0", "a")
+	b.expect(metric.ProcessStarts, "1", "a")
+	b.expect(metric.ProcessExits, "2", "a")
 	for _, d := range []*series.Desc{
-		ProcessOldestStart, MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryWindowMax, MemoryWindowMin,
-		MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLevel, MemoryGrowth, MemoryExhaustion,
+		metric.ProcessOldestStart, metric.MemoryResident, metric.MemoryAnon, metric.MemoryFile, metric.MemoryShmem, metric.MemorySwap, metric.MemoryWindowMax, metric.MemoryWindowMin,
+		metric.MemoryUsed, metric.MemoryLimit, metric.MemoryUsedRatio, metric.MemoryLevel, metric.MemoryGrowth, metric.MemoryExhaustion,
 	} {
 		b.expect(d, "", "a")
 	}
 	h.process(12, "node", "0::/\n", 10<<10, 0, 0, 0)
 	b.mustTick(5 * time.Second)
-	b.expect(MemoryLevel, "0", "a") // a new process does not inherit the level of the old one
-	b.expect(ProcessStarts, "2", "a")
+	b.expect(metric.MemoryLevel, "0", "a") // a new process does not inherit the level of the old one
+	b.expect(metric.ProcessStarts, "2", "a")
 }
 
 // A shell that runs one command after the other must not look like a service that restarts.
@@ -309,29 +310,29 @@ func TestRestartsOfTargetsAndUnits(t *testing.T) {
 			h.start(10, "node", "0::/\n", -60)
 			h.start(20, "sleep", unit, -60)
 			b.mustTick(0)
-			b.expect(TargetRestarts, "0", "a")
+			b.expect(metric.TargetRestarts, "0", "a")
 			h.remove(10)
 			h.remove(20)
 			h.start(11, "node", "0::/\n", 3)
 			h.start(21, "sleep", unit, 3)
 			b.mustTick(5 * time.Second)
-			b.expect(ProcessStarts, "1", tt.group)
-			b.expect(TargetRestarts, tt.want, tt.group)
-			b.expect(TargetRestarts, "", proc.Overflow)
-			b.expect(TargetRestarts, "1", "a")
+			b.expect(metric.ProcessStarts, "1", tt.group)
+			b.expect(metric.TargetRestarts, tt.want, tt.group)
+			b.expect(metric.TargetRestarts, "", proc.Overflow)
+			b.expect(metric.TargetRestarts, "1", "a")
 			h.remove(11)
 			b.mustTick(5 * time.Second)
-			b.expect(Processes, "0", "a")
-			b.expect(TargetRestarts, "1", "a")
+			b.expect(metric.Processes, "0", "a")
+			b.expect(metric.TargetRestarts, "1", "a")
 			h.start(12, "node", "0::/\n", 13)
 			b.mustTick(5 * time.Second)
-			b.expect(TargetRestarts, "2", "a")
+			b.expect(metric.TargetRestarts, "2", "a")
 
 			after := newBench(t, h, o) // a reload goes on from there
 			after.store, after.now = b.store, b.now
 			after.addTarget("a", MemoryConfig{})
 			after.mustTick(5 * time.Second)
-			after.expect(TargetRestarts, "2", "a")
+			after.expect(metric.TargetRestarts, "2", "a")
 		})
 	}
 }
@@ -344,19 +345,19 @@ func TestUnreadableMemoryIsAbsent(t *testing.T) {
 	b.mustTick(0)
 	b.mustTick(5 * time.Second)
 	b.mustTick(5 * time.Second)
-	b.expect(MemoryLevel, "1", "a")
+	b.expect(metric.MemoryLevel, "1", "a")
 	h.write("proc/10/statm", "1000 nothing\n")
 	if err := b.tick(5 * time.Second); err == nil || !strings.Contains(err.Error(), "process 10") {
 		t.Errorf("error %v, want one that names the process", err)
 	}
-	b.expect(Processes, "1", "a")
-	b.expect(MemoryLimit, "5.36870912e+08", "a")
-	for _, d := range []*series.Desc{MemoryResident, MemoryUsed, MemoryUsedRatio, MemoryLevel} {
+	b.expect(metric.Processes, "1", "a")
+	b.expect(metric.MemoryLimit, "5.36870912e+08", "a")
+	for _, d := range []*series.Desc{metric.MemoryResident, metric.MemoryUsed, metric.MemoryUsedRatio, metric.MemoryLevel} {
 		b.expect(d, "", "a")
 	}
 	h.process(10, "node", "0::/\n", 400<<10, 0, 0, 0)
 	b.mustTick(5 * time.Second)
-	b.expect(MemoryLevel, "1", "a") // one bad reading does not make the pressure go away
+	b.expect(metric.MemoryLevel, "1", "a") // one bad reading does not make the pressure go away
 }
 
 func TestNothingIsKnownAfterAFailedListing(t *testing.T) {
@@ -389,9 +390,9 @@ func TestReloadKeepsCountersLevelAndTrend(t *testing.T) {
 		h.remove(11 + i%2)
 	}
 	b.mustTick(5 * time.Second)
-	b.expect(ProcessStarts, "60", "a")
-	b.expect(MemoryLevel, "1", "a")
-	if _, _, ok := b.store.Value(MemoryGrowth, "a"); !ok {
+	b.expect(metric.ProcessStarts, "60", "a")
+	b.expect(metric.MemoryLevel, "1", "a")
+	if _, _, ok := b.store.Value(metric.MemoryGrowth, "a"); !ok {
 		t.Error("no growth before the reload")
 	}
 
@@ -399,11 +400,11 @@ func TestReloadKeepsCountersLevelAndTrend(t *testing.T) {
 	after.store, after.now = b.store, b.now
 	after.addTarget("a", MemoryConfig{Limit: 1 << 29})
 	after.mustTick(5 * time.Second)
-	after.expect(ProcessStarts, "60", "a")
-	after.expect(ProcessExits, "60", "a")
-	after.expect(MemoryLevel, "1", "a")
+	after.expect(metric.ProcessStarts, "60", "a")
+	after.expect(metric.ProcessExits, "60", "a")
+	after.expect(metric.MemoryLevel, "1", "a")
 	trend := false
-	after.batches[1].Each(func(d *series.Desc, _ float64, _ []string) { trend = trend || d == MemoryGrowth })
+	after.batches[1].Each(func(d *series.Desc, _ float64, _ []string) { trend = trend || d == metric.MemoryGrowth })
 	if !trend {
 		t.Error("the trend is gone after the reload")
 	}
@@ -438,16 +439,16 @@ spillway_processes{target="_overflow"} 1
 spillway_processes{target="big"} 1
 spillway_processes{target="mid"} 1
 `)
-	b.expect(ThresholdRatio, "0.85", "mid", "critical")
-	b.expect(ThresholdRatio, "", proc.Overflow, "critical")
+	b.expect(metric.ThresholdRatio, "0.85", "mid", "critical")
+	b.expect(metric.ThresholdRatio, "", proc.Overflow, "critical")
 	h.remove(11)
 	h.process(12, "small", "0::/\n", 100<<10, 0, 0, 0)
 	for range 12 {
 		b.mustTick(5 * time.Second)
 	}
-	b.expect(Processes, "", "mid")
-	b.expect(MemoryResident, "1.048576e+08", "small")
-	b.expect(ThresholdRatio, "", "mid", "critical")
+	b.expect(metric.Processes, "", "mid")
+	b.expect(metric.MemoryResident, "1.048576e+08", "small")
+	b.expect(metric.ThresholdRatio, "", "mid", "critical")
 	if groups := b.sources[1].(*groupsSource).groups; len(groups) != 3 {
 		t.Errorf("%d groups in memory, want big, small and the rest", len(groups))
 	}
@@ -461,7 +462,7 @@ spillway_processes{target="mid"} 1
 }
 
 func trend(b *bench, target string) int {
-	return len(b.store.PointsSinceCut(nil, series.TierSample, MemoryUsed, target))
+	return len(b.store.PointsSinceCut(nil, series.TierSample, metric.MemoryUsed, target))
 }
 
 func TestSourcesOnThisHost(t *testing.T) {
@@ -476,12 +477,12 @@ func TestSourcesOnThisHost(t *testing.T) {
 	b.addTarget("a", MemoryConfig{Basis: BasisRSS})
 	b.add(NewHostSource(HostOptions{Store: b.store, Thresholds: testThresholds}))
 	b.mustTick(0)
-	for _, d := range []*series.Desc{Processes, MemoryResident, MemoryAnon, MemoryUsed, MemoryLimit, MemoryUsedRatio, ProcessOldestStart} {
+	for _, d := range []*series.Desc{metric.Processes, metric.MemoryResident, metric.MemoryAnon, metric.MemoryUsed, metric.MemoryLimit, metric.MemoryUsedRatio, metric.ProcessOldestStart} {
 		if v, _, ok := b.store.Value(d, "a"); !ok || v <= 0 {
 			t.Errorf("%s of this process = %v, %v", d.Name, v, ok)
 		}
 	}
-	if v, _, ok := b.store.Value(MemoryUsedRatio, HostTarget); !ok || v <= 0 || v >= 1 {
+	if v, _, ok := b.store.Value(metric.MemoryUsedRatio, HostTarget); !ok || v <= 0 || v >= 1 {
 		t.Errorf("used ratio of the host = %v, %v", v, ok)
 	}
 	if err := b.sources[0].(*discoverySource).Close(); err != nil {

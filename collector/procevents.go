@@ -4,15 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// What the kernel tells of the ends of processes.
-var (
-	ProcessExitReasons = series.NewCounter("spillway_process_exit_reasons_total", "Ends of the target's processes and their children by reason: exit_0, exit_error, or the name of the signal; with procevents, which sees also those that lived for milliseconds.", "target", "reason")
-	ProcessEndedPeak   = series.NewGauge("spillway_process_ended_peak_bytes", "Largest resident memory that a process of the target, or a child of one, had before it ended within the window; with procevents.", "target")
-	ProcessEventsLost  = series.NewCounter("spillway_process_events_lost_total", "Times that the kernel dropped events of processes because they came too fast.")
 )
 
 // reopenEvery is how often events that the kernel refused are asked for again.
@@ -72,9 +66,9 @@ func (s *eventsSource) Sample(_ context.Context, b *series.Batch) error {
 		if s.counters[key] == nil {
 			s.counters[key] = &monotonic{}
 		}
-		s.counters[key].set(b, s.opts.Store, ProcessExitReasons, float64(n), key.Target, key.Reason)
+		s.counters[key].set(b, s.opts.Store, metric.ProcessExitReasons, float64(n), key.Target, key.Reason)
 	}
-	s.lost.set(b, s.opts.Store, ProcessEventsLost, float64(lost))
+	s.lost.set(b, s.opts.Store, metric.ProcessEventsLost, float64(lost))
 	for target := range peaks {
 		if s.peaks[target] == nil {
 			s.peaks[target] = &recentPeak{values: make([]int64, max(s.opts.Window, 1))}
@@ -82,7 +76,7 @@ func (s *eventsSource) Sample(_ context.Context, b *series.Batch) error {
 	}
 	for target, r := range s.peaks {
 		if largest := r.push(peaks[target]); largest > 0 {
-			b.Set(ProcessEndedPeak, float64(largest), target)
+			b.Set(metric.ProcessEndedPeak, float64(largest), target)
 		} else {
 			delete(s.peaks, target)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -54,8 +55,8 @@ func TestProcessEvents(t *testing.T) {
 		if err := sample(); err != nil {
 			t.Fatal(err)
 		}
-		term, _, ok := store.Value(ProcessExitReasons, "me", "SIGTERM")
-		failed, _, ok2 := store.Value(ProcessExitReasons, "me", "exit_error")
+		term, _, ok := store.Value(metric.ProcessExitReasons, "me", "SIGTERM")
+		failed, _, ok2 := store.Value(metric.ProcessExitReasons, "me", "exit_error")
 		if ok && ok2 && term == 1 && failed == 1 {
 			break
 		}
@@ -65,7 +66,7 @@ func TestProcessEvents(t *testing.T) {
 			t.Fatalf("SIGTERM %v %v, exit_error %v %v, want 1 each", term, ok, failed, ok2)
 		}
 	}
-	if lost, _, ok := store.Value(ProcessEventsLost); !ok || lost != 0 {
+	if lost, _, ok := store.Value(metric.ProcessEventsLost); !ok || lost != 0 {
 		t.Errorf("lost %v, %v", lost, ok)
 	}
 }

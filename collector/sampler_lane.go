@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -247,10 +248,10 @@ func (j *job) setFrame(start time.Time, took time.Duration, failed bool) {
 		success = 0
 	}
 	j.frame.Reset(start)
-	j.frame.Set(SourceSuccess, success, j.Source, j.Target, j.Name)
-	j.frame.Set(SourceDuration, took.Seconds(), j.Source, j.Target, j.Name)
+	j.frame.Set(metric.SourceSuccess, success, j.Source, j.Target, j.Name)
+	j.frame.Set(metric.SourceDuration, took.Seconds(), j.Source, j.Target, j.Name)
 	if !j.lastSuccess.IsZero() {
-		j.frame.Set(SourceLastSuccess, float64(j.lastSuccess.UnixMilli())/1000, j.Source, j.Target, j.Name)
+		j.frame.Set(metric.SourceLastSuccess, float64(j.lastSuccess.UnixMilli())/1000, j.Source, j.Target, j.Name)
 	}
 }
 

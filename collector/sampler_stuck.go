@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 const (
@@ -156,7 +158,7 @@ func (l *lane) silence(j *job, now, since time.Time) (text string, news bool) {
 	o := &l.s.opts
 	o.Store.Hide(&j.batch)
 	j.setFrame(now, now.Sub(since), true)
-	j.frame.Set(LaneStuck, 1, l.Name, j.Source, j.Target, j.Name)
+	j.frame.Set(metric.LaneStuck, 1, l.Name, j.Source, j.Target, j.Name)
 	o.Store.Commit(&j.frame)
 	text = fmt.Sprintf("%s has not returned since %s", j.Source, since.UTC().Format(time.RFC3339))
 	if j.Dir != "" {

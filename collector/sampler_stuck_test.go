@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -51,7 +52,7 @@ func (m *mount) lane(share *Share) Lane {
 
 // stuck is the value of spillway_lane_stuck; absent is -1.
 func (m *mount) stuck(store *series.Store) float64 {
-	v, _, ok := store.Value(LaneStuck, "dirs", "temp", "app", strings.TrimPrefix(m.dir, "/"))
+	v, _, ok := store.Value(metric.LaneStuck, "dirs", "temp", "app", strings.TrimPrefix(m.dir, "/"))
 	if !ok {
 		return -1
 	}
@@ -59,7 +60,7 @@ func (m *mount) stuck(store *series.Store) float64 {
 }
 
 func (m *mount) success(store *series.Store) float64 {
-	v, _, _ := store.Value(SourceSuccess, "temp", "app", strings.TrimPrefix(m.dir, "/"))
+	v, _, _ := store.Value(metric.SourceSuccess, "temp", "app", strings.TrimPrefix(m.dir, "/"))
 	return v
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -129,19 +130,19 @@ func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 		s.Start(t.Context())
 		<-s.Ready()
 		synctest.Wait()
-		if v, _, ok := store.Value(SourceSuccess, "heap", "a", ""); v != 1 || !ok {
+		if v, _, ok := store.Value(metric.SourceSuccess, "heap", "a", ""); v != 1 || !ok {
 			t.Errorf("success = %v, %v after a good sample, want 1", v, ok)
 		}
-		good, _, _ := store.Value(SourceLastSuccess, "heap", "a", "")
+		good, _, _ := store.Value(metric.SourceLastSuccess, "heap", "a", "")
 		fail.Store(true)
 		<-time.After(3500 * time.Millisecond)
 		if _, _, ok := store.Value(frameGauge, "a"); ok {
 			t.Error("the value of a failed reading is still there, want it absent")
 		}
-		if v, _, ok := store.Value(SourceSuccess, "heap", "a", ""); v != 0 || !ok {
+		if v, _, ok := store.Value(metric.SourceSuccess, "heap", "a", ""); v != 0 || !ok {
 			t.Errorf("success = %v, %v after a failure, want 0", v, ok)
 		}
-		if v, _, _ := store.Value(SourceLastSuccess, "heap", "a", ""); v != good {
+		if v, _, _ := store.Value(metric.SourceLastSuccess, "heap", "a", ""); v != good {
 			t.Errorf("last success moved to %v with a failure, want %v", v, good)
 		}
 		if errs := s.Errors(); len(errs) != 1 || errs[0].Error != "connection refused" {
@@ -169,7 +170,7 @@ func TestSamplerAbsentIsNotFailed(t *testing.T) {
 		s.Start(t.Context())
 		<-s.Ready()
 		stopSampler(t, s)
-		if v, _, _ := store.Value(SourceSuccess, "temp", "a", ""); v != 1 {
+		if v, _, _ := store.Value(metric.SourceSuccess, "temp", "a", ""); v != 1 {
 			t.Errorf("success = %v, want 1: nothing to read is no failure", v)
 		}
 		if log.Len() != 0 {
@@ -272,9 +273,9 @@ func TestExporterLints(t *testing.T) {
 	_, store, _, reg := newTestSampler(t)
 	var b series.Batch
 	b.Reset(time.UnixMilli(1_700_000_000_000))
-	b.Set(SourceSuccess, 1, "process", "a", "")
-	b.Set(SourceDuration, .5, "process", "a", "")
-	b.Set(SourceLastSuccess, 1.7e9, "process", "a", "")
+	b.Set(metric.SourceSuccess, 1, "process", "a", "")
+	b.Set(metric.SourceDuration, .5, "process", "a", "")
+	b.Set(metric.SourceLastSuccess, 1.7e9, "process", "a", "")
 	store.Commit(&b)
 	reg.MustRegister(NewExporter(store))
 	want := `# HELP spillway_source_duration_seconds Duration of the last sample of the source.
@@ -327,8 +328,8 @@ func TestSamplerVerifies(t *testing.T) {
 		<-s.Ready()
 		stopSampler(t, s)
 		value, _, ok := store.Value(frameGauge, "a")
-		failed, _, _ := store.Value(SourceSuccess, "x", "a", "")
-		absent, _, _ := store.Value(SourceSuccess, "y", "b", "")
+		failed, _, _ := store.Value(metric.SourceSuccess, "x", "a", "")
+		absent, _, _ := store.Value(metric.SourceSuccess, "y", "b", "")
 		if !ok || value != 7 || failed != 0 || absent != 1 || asked != 1 {
 			t.Errorf("value %v %v, success %v and %v, asked %d times; want 7, 0 and 1, once", value, ok, failed, absent, asked)
 		}

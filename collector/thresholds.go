@@ -5,12 +5,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
-
-// ThresholdRatio is where the levels begin: the shipped rules join on it, so that a threshold
-// stands in one place, the config.
-var ThresholdRatio = series.NewGauge("spillway_threshold_ratio", "Share of the limit at which a level begins.", "target", "level")
 
 // thresholdsSource publishes the thresholds of the targets that are known by the config.
 type thresholdsSource struct {
@@ -33,7 +30,7 @@ func (s *thresholdsSource) Sample(_ context.Context, b *series.Batch) error {
 }
 
 func setThresholds(b *series.Batch, target string, t series.Thresholds) {
-	b.Set(ThresholdRatio, t.Warning, target, "warning")
-	b.Set(ThresholdRatio, t.Critical, target, "critical")
-	b.Set(ThresholdRatio, t.Emergency, target, "emergency")
+	b.Set(metric.ThresholdRatio, t.Warning, target, "warning")
+	b.Set(metric.ThresholdRatio, t.Critical, target, "critical")
+	b.Set(metric.ThresholdRatio, t.Emergency, target, "emergency")
 }

@@ -5,17 +5,9 @@ import (
 	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-// The series of a folder of uploaded files.
-var (
-	UploadFiles    = series.NewGauge("spillway_upload_files", "Uploaded files in the folder.", "target", "dir").Windowed()
-	UploadSize     = series.NewGauge("spillway_upload_size_bytes", "Size of the uploaded files, as the policy's size_by counts it.", "target", "dir").Windowed()
-	UploadMaxSize  = series.NewGauge("spillway_upload_max_size_bytes", "Configured limit of the size of all uploaded files.", "target", "dir")
-	UploadOversize = series.NewGauge("spillway_upload_oversize_files", "Uploaded files that are larger than one may be.", "target", "dir")
-	UploadExpired  = series.NewGauge("spillway_upload_expired_files", "Uploaded files over the configured age.", "target", "dir")
 )
 
 // UploadSource is the Source "upload" of one folder of uploaded files.
@@ -39,7 +31,7 @@ func NewUpload(target string, p policy.Upload) (*UploadSource, error) {
 func (s *UploadSource) Sample(ctx context.Context, b *series.Batch) error {
 	p := &s.policy
 	if p.MaxBytes > 0 {
-		b.Set(UploadMaxSize, float64(p.MaxBytes), s.target, p.Name)
+		b.Set(metric.UploadMaxSize, float64(p.MaxBytes), s.target, p.Name)
 	}
 	var size, oversize, expired int64
 	now := b.Time
@@ -56,13 +48,13 @@ func (s *UploadSource) Sample(ctx context.Context, b *series.Batch) error {
 	if err != nil {
 		return scanError(err)
 	}
-	b.Set(UploadFiles, float64(res.Files), s.target, p.Name)
-	b.Set(UploadSize, float64(size), s.target, p.Name)
+	b.Set(metric.UploadFiles, float64(res.Files), s.target, p.Name)
+	b.Set(metric.UploadSize, float64(size), s.target, p.Name)
 	if p.MaxFileBytes > 0 {
-		b.Set(UploadOversize, float64(oversize), s.target, p.Name)
+		b.Set(metric.UploadOversize, float64(oversize), s.target, p.Name)
 	}
 	if p.MaxAge > 0 {
-		b.Set(UploadExpired, float64(expired), s.target, p.Name)
+		b.Set(metric.UploadExpired, float64(expired), s.target, p.Name)
 	}
 	return unreadable(p.Dir, &res)
 }

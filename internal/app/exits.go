@@ -5,9 +5,9 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 // exits notices the end of the last process of a target. A target of which no process was seen
@@ -63,7 +63,7 @@ func (a *App) observeExits() {
 		if t.Processes == nil {
 			continue
 		}
-		if n, _, ok := a.parts.store.Value(collector.Processes, t.Name); ok {
+		if n, _, ok := a.parts.store.Value(metric.Processes, t.Name); ok {
 			a.parts.exits.note(t.Name, n)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
@@ -199,7 +200,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 // underPressure reports whether a configured target is at warning or above.
 func underPressure(store *series.Store, cfg *config.Config) bool {
 	for i := range cfg.Targets {
-		if level, _, ok := store.Value(collector.MemoryLevel, cfg.Targets[i].Name); ok && level >= float64(series.LevelWarning) {
+		if level, _, ok := store.Value(metric.MemoryLevel, cfg.Targets[i].Name); ok && level >= float64(series.LevelWarning) {
 			return true
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 )
@@ -21,7 +21,7 @@ func (a *App) observeLevels() {
 	}
 	var levels []watch.Level
 	for _, s := range a.parts.store.Snapshot(nil) {
-		if s.Desc == collector.MemoryLevel {
+		if s.Desc == metric.MemoryLevel {
 			levels = append(levels, watch.Level{Target: s.Values[0], Level: series.Level(s.Value)})
 		}
 	}

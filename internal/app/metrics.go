@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -70,7 +71,7 @@ var registered = []string{
 // metricNames returns every metric that the exporter can publish.
 func metricNames() []string {
 	out := slices.Clone(registered)
-	for _, d := range collector.Descs() {
+	for _, d := range metric.Descs() {
 		out = append(out, d.Name)
 	}
 	slices.Sort(out)

@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/dashboards"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the generated documents")
 
 func TestDescs(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, d := range collector.Descs() {
+	for _, d := range metric.Descs() {
 		if seen[d.Name] {
 			t.Errorf("%s is defined twice", d.Name)
 		}
@@ -127,7 +127,7 @@ func TestMetricsReference(t *testing.T) {
 	b.WriteString("# Metrics\n\nGenerated from the definitions in the code: `go test ./internal/app -update`.\n\n" +
 		"What cannot be read is absent, never 0; `spillway_source_success` says what fails. Counters of runs appear with the first run; what was freed and removed stands at 0 before it.\n\n" +
 		"## Observed\n\n| family | kind | labels | meaning |\n|---|---|---|---|\n")
-	for _, d := range collector.Descs() {
+	for _, d := range metric.Descs() {
 		kind := "gauge"
 		if d.Kind == series.Counter {
 			kind = "counter"

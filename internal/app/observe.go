@@ -7,6 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -64,17 +65,17 @@ func (o observer) thresholds() series.Thresholds { return o.a.graph.Load().cfg.T
 
 func (o observer) memory(target string) dispatch.Reading {
 	store := o.a.parts.store
-	ratio, _, ok := store.Value(collector.MemoryUsedRatio, target)
+	ratio, _, ok := store.Value(metric.MemoryUsedRatio, target)
 	if !ok {
 		return dispatch.Reading{}
 	}
-	used, _, _ := store.Value(collector.MemoryUsed, target)
-	limit, _, _ := store.Value(collector.MemoryLimit, target)
+	used, _, _ := store.Value(metric.MemoryUsed, target)
+	limit, _, _ := store.Value(metric.MemoryLimit, target)
 	r := dispatch.Reading{
 		Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
 		Text: fmt.Sprintf("memory %s of %s (%s)", units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 	}
-	if _, highest, ok := store.Extent(collector.MemoryUsedRatio, target); ok {
+	if _, highest, ok := store.Extent(metric.MemoryUsedRatio, target); ok {
 		r.Peak = highest
 	}
 	return r
@@ -83,17 +84,17 @@ func (o observer) memory(target string) dispatch.Reading {
 func (o observer) heap(target string) dispatch.Reading {
 	store := o.a.parts.store
 	for _, sample := range store.SnapshotOf(nil, target) {
-		if sample.Desc != collector.HeapUsedRatio || sample.Values[0] != target {
+		if sample.Desc != metric.HeapUsedRatio || sample.Values[0] != target {
 			continue
 		}
 		runtime, ratio := sample.Values[1], sample.Value
-		used, _, _ := store.Value(collector.HeapUsed, target, runtime)
-		limit, _, _ := store.Value(collector.HeapLimit, target, runtime)
+		used, _, _ := store.Value(metric.HeapUsed, target, runtime)
+		limit, _, _ := store.Value(metric.HeapLimit, target, runtime)
 		r := dispatch.Reading{
 			Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
 			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 		}
-		if _, highest, ok := store.Extent(collector.HeapUsedRatio, target, runtime); ok {
+		if _, highest, ok := store.Extent(metric.HeapUsedRatio, target, runtime); ok {
 			r.Peak = highest
 		}
 		return r

@@ -13,7 +13,7 @@ const (
 )
 
 // Desc defines a family of series once: it keys the rings and is the metric at /metrics.
-// Descs are package variables of the source that samples them and are compared by pointer.
+// Descs are package variables of internal/metric and are compared by pointer.
 type Desc struct {
 	Name   string   // metric name with its base unit: spillway_memory_resident_bytes
 	Help   string   // one sentence for /metrics and the metrics reference

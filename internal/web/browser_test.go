@@ -22,7 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -350,11 +350,11 @@ func TestBrowserLive(t *testing.T) {
 		w.now = w.now.Add(5 * time.Second)
 		var b series.Batch
 		b.Reset(w.now)
-		b.Set(collector.Processes, 2, "app")
-		b.Set(collector.MemoryUsed, 500*mib, "app")
-		b.Set(collector.MemoryLimit, 512*mib, "app")
-		b.Set(collector.MemoryUsedRatio, 500.0/512, "app")
-		b.Set(collector.MemoryLevel, float64(series.LevelEmergency), "app")
+		b.Set(metric.Processes, 2, "app")
+		b.Set(metric.MemoryUsed, 500*mib, "app")
+		b.Set(metric.MemoryLimit, 512*mib, "app")
+		b.Set(metric.MemoryUsedRatio, 500.0/512, "app")
+		b.Set(metric.MemoryLevel, float64(series.LevelEmergency), "app")
 		w.store.Commit(&b)
 	})
 	p.run(chromedp.Poll(`document.querySelector(".card .level").textContent == "emergency"`, nil))

@@ -13,9 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -115,56 +115,56 @@ func (w *world) observe(fakes ...fake) {
 func (f *fake) set(b *series.Batch, i int) {
 	at := []string{f.name}
 	for level, v := range map[string]float64{"warning": .7, "critical": .85, "emergency": .95} {
-		b.Set(collector.ThresholdRatio, v, f.name, level)
+		b.Set(metric.ThresholdRatio, v, f.name, level)
 	}
 	if f.processes >= 0 {
-		b.Set(collector.Processes, f.processes, at...)
+		b.Set(metric.Processes, f.processes, at...)
 	}
 	if f.probe > 0 {
-		b.Set(collector.ProbeSuccess, 1, at...)
-		b.Set(collector.ProbeStatus, 200, at...)
-		b.Set(collector.ProbeDuration, f.probe*(1+.2*math.Sin(float64(i)/3)), at...)
-		b.Set(collector.ProbeMaxDuration, .2, at...)
-		b.Set(collector.StartupDuration, 2.5, at...)
-		b.Set(collector.AppValue, 17, f.name, "queue_length")
+		b.Set(metric.ProbeSuccess, 1, at...)
+		b.Set(metric.ProbeStatus, 200, at...)
+		b.Set(metric.ProbeDuration, f.probe*(1+.2*math.Sin(float64(i)/3)), at...)
+		b.Set(metric.ProbeMaxDuration, .2, at...)
+		b.Set(metric.StartupDuration, 2.5, at...)
+		b.Set(metric.AppValue, 17, f.name, "queue_length")
 	}
 	if f.ratios != nil {
 		ratio := f.ratios(i)
 		used := ratio * f.limit
-		b.Set(collector.MemoryResident, used*1.02, at...)
-		b.Set(collector.MemoryWindowMax, f.limit*.93, at...)
-		b.Set(collector.MemoryUsed, used, at...)
-		b.Set(collector.MemoryLimit, f.limit, at...)
-		b.Set(collector.MemoryUsedRatio, ratio, at...)
-		b.Set(collector.MemoryLimitInfo, 1, f.name, "config", "rss")
-		b.Set(collector.MemoryLevel, float64(f.level), at...)
-		b.Set(collector.MemoryGrowth, f.growth, at...)
-		b.Set(collector.MemoryExhaustion, series.Exhaustion(used, f.limit, f.growth), at...)
+		b.Set(metric.MemoryResident, used*1.02, at...)
+		b.Set(metric.MemoryWindowMax, f.limit*.93, at...)
+		b.Set(metric.MemoryUsed, used, at...)
+		b.Set(metric.MemoryLimit, f.limit, at...)
+		b.Set(metric.MemoryUsedRatio, ratio, at...)
+		b.Set(metric.MemoryLimitInfo, 1, f.name, "config", "rss")
+		b.Set(metric.MemoryLevel, float64(f.level), at...)
+		b.Set(metric.MemoryGrowth, f.growth, at...)
+		b.Set(metric.MemoryExhaustion, series.Exhaustion(used, f.limit, f.growth), at...)
 		if f.heap > 0 {
 			share := f.heap * ratio / f.ratios(99)
-			b.Set(collector.HeapUsed, share*f.limit/2, f.name, "node")
-			b.Set(collector.HeapLimit, f.limit/2, f.name, "node")
-			b.Set(collector.HeapUsedRatio, share, f.name, "node")
+			b.Set(metric.HeapUsed, share*f.limit/2, f.name, "node")
+			b.Set(metric.HeapLimit, f.limit/2, f.name, "node")
+			b.Set(metric.HeapUsedRatio, share, f.name, "node")
 		}
 	}
 	for _, c := range f.caches {
 		grown := .8 + .2*float64(i)/99
-		b.Set(collector.CacheEntries, math.Round(c.entries*grown), f.name, c.name)
-		b.Set(collector.CacheSize, c.bytes*grown, f.name, c.name)
-		b.Set(collector.CacheMaxSize, c.max, f.name, c.name)
-		b.Set(collector.CacheMaxEntries, 1000, f.name, c.name)
-		b.Set(collector.CacheUsedRatio, c.bytes*grown/c.max, f.name, c.name)
-		b.Set(collector.CacheExpired, 12, f.name, c.name)
+		b.Set(metric.CacheEntries, math.Round(c.entries*grown), f.name, c.name)
+		b.Set(metric.CacheSize, c.bytes*grown, f.name, c.name)
+		b.Set(metric.CacheMaxSize, c.max, f.name, c.name)
+		b.Set(metric.CacheMaxEntries, 1000, f.name, c.name)
+		b.Set(metric.CacheUsedRatio, c.bytes*grown/c.max, f.name, c.name)
+		b.Set(metric.CacheExpired, 12, f.name, c.name)
 		if c.hits > 0 {
 			b.Set(hitRatio, c.hits, f.name, c.name, "app")
 		}
 	}
 	for _, d := range f.temps {
-		b.Set(collector.TempFiles, math.Round(d.files*(.3+.7*float64(i)/99)), f.name, d.name)
-		b.Set(collector.TempEmpty, d.empty, f.name, d.name)
-		b.Set(collector.TempExpired, d.expired, f.name, d.name)
-		b.Set(collector.TempSize, d.bytes, f.name, d.name)
-		b.Set(collector.TempMaxFiles, d.max, f.name, d.name)
+		b.Set(metric.TempFiles, math.Round(d.files*(.3+.7*float64(i)/99)), f.name, d.name)
+		b.Set(metric.TempEmpty, d.empty, f.name, d.name)
+		b.Set(metric.TempExpired, d.expired, f.name, d.name)
+		b.Set(metric.TempSize, d.bytes, f.name, d.name)
+		b.Set(metric.TempMaxFiles, d.max, f.name, d.name)
 	}
 }
 

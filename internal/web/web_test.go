@@ -54,7 +54,7 @@ type fixture struct {
 	now     time.Time
 }
 
-func newFixture(t *testing.T, change func(*Options)) *fixture {
+func newFixture(t testing.TB, change func(*Options)) *fixture {
 	t.Helper()
 	f := &fixture{store: series.NewStore(series.Options{}), now: time.Now()}
 	f.state.Modes = map[string]string{"app": "dry_run"}

@@ -1,8 +1,8 @@
-package collector
+package metric
 
 import "github.com/spillway-exporter/spillway_exporter/internal/series"
 
-// Descs returns every family of series that a source of this package can publish, in the order of
+// Descs returns every family of series that a source can publish, in the order of
 // their files. Rules, dashboards and the metrics reference are checked against it.
 func Descs() []*series.Desc {
 	return []*series.Desc{

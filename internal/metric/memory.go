@@ -1,0 +1,24 @@
+package metric
+
+import "github.com/spillway-exporter/spillway_exporter/internal/series"
+
+// The memory of a target.
+var (
+	MemoryResident   = series.NewGauge("spillway_memory_resident_bytes", "Resident memory (RSS) of the target's processes.", "target").Windowed()
+	MemoryAnon       = series.NewGauge("spillway_memory_anon_bytes", "Anonymous part of the resident memory: heap, stacks, private data.", "target")
+	MemoryFile       = series.NewGauge("spillway_memory_file_bytes", "File-backed part of the resident memory: programs, libraries, mapped files.", "target")
+	MemoryShmem      = series.NewGauge("spillway_memory_shmem_bytes", "Shared-memory part of the resident memory, tmpfs included.", "target")
+	MemorySwap       = series.NewGauge("spillway_memory_swap_bytes", "Memory of the target's processes that is swapped out.", "target")
+	MemoryPeak       = series.NewGauge("spillway_memory_peak_bytes", "Sum of the largest resident memory that each process of the target ever had (VmHWM).", "target")
+	MemoryPSS        = series.NewGauge("spillway_memory_proportional_bytes", "Resident memory with shared pages divided among those who share them (PSS); needs memory.proportional.", "target")
+	MemoryUSS        = series.NewGauge("spillway_memory_unique_bytes", "Resident memory that would be freed if the target ended (USS); needs memory.proportional.", "target")
+	MemoryWindowMax  = series.NewGauge("spillway_memory_window_max_bytes", "Largest resident memory over the window: the peak between two scrapes.", "target")
+	MemoryWindowMin  = series.NewGauge("spillway_memory_window_min_bytes", "Smallest resident memory over the window.", "target")
+	MemoryUsed       = series.NewGauge("spillway_memory_used_bytes", "Memory that counts against the limit; the basis label of spillway_memory_limit_info says how it is counted.", "target").Windowed()
+	MemoryLimit      = series.NewGauge("spillway_memory_limit_bytes", "Smallest limit on the target's memory.", "target")
+	MemoryUsedRatio  = series.NewGauge("spillway_memory_used_ratio", "Used memory as a share of the limit.", "target").Windowed()
+	MemoryLimitInfo  = series.NewGauge("spillway_memory_limit_info", "Where the limit comes from (config, cgroup_v1, cgroup_v2, host) and what is counted against it (rss, cgroup, available).", "target", "source", "basis")
+	MemoryLevel      = series.NewGauge("spillway_memory_level", "Memory pressure with hysteresis: 0 normal, 1 warning, 2 critical, 3 emergency.", "target")
+	MemoryGrowth     = series.NewGauge("spillway_memory_growth_bytes_per_second", "Robust trend of the used memory; 0 when there is none.", "target")
+	MemoryExhaustion = series.NewGauge("spillway_memory_exhaustion_seconds", "Seconds until the used memory reaches the limit at the present growth; +Inf when it is not growing.", "target")
+)
