@@ -32,7 +32,7 @@ var subjects = map[string]func(t *testing.T) subject{
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := NewCleanTemp(dirOptions(nil), []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
+		a := newCleanTemp(dirOptions(nil), []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
 		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"evict_cache": func(t *testing.T) subject {
@@ -40,7 +40,7 @@ var subjects = map[string]func(t *testing.T) subject{
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := NewEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
+		a := newEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
 		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"enforce_uploads": func(t *testing.T) subject {
@@ -48,13 +48,13 @@ var subjects = map[string]func(t *testing.T) subject{
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := NewEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
+		a := newEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
 		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"rotate_logs": func(t *testing.T) subject {
 		dir, p, o := logPolicy(t)
 		put(t, dir+"/app.log", 5000, 0)
-		a := NewRotateLogs(o, []policy.Log{p})
+		a := newRotateLogs(o, []policy.Log{p})
 		return subject{action: a, effects: func() int { return len(left(t, dir)) - 1 }, twice: 1, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"collect_garbage": func(*testing.T) subject {

@@ -19,14 +19,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// The kinds of directory policies, as results name them.
-const (
-	KindCache  = "cache"
-	KindTemp   = "temp"
-	KindUpload = "upload"
-	KindLog    = "log"
-)
-
 const (
 	progressFiles = 1000
 	progressEvery = 100 * time.Millisecond
@@ -99,9 +91,10 @@ type dirRun struct {
 	kept     int64    // names that the last scan passed over because of keep
 }
 
-// runPolicy checks the root again, as it is now, and runs work on it. Files are moved into
-// quarantine unless that is "".
-func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *policy.Common, quarantine string, work func(*dirRun) error) PolicyResult {
+// runPolicy checks the root again, as it is now, and runs work on it. Files are moved into the
+// policy's quarantine where it names one.
+func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p policy.Policy, work func(*dirRun) error) PolicyResult {
+	c, quarantine := p.CommonKeys(), quarantineOf(p)
 	res := PolicyResult{Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantine, Skipped: make(map[string]int64), Outcome: Done}
 	if req.DryRun {
 		res.Outcome = DryRun
@@ -152,6 +145,17 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
 	}
 	return r.res
+}
+
+// quarantineOf returns the folder that a policy's files are moved into in place of being removed; "" for
+// one whose files are removed.
+func quarantineOf(p policy.Policy) string {
+	for _, place := range p.Places() {
+		if place.Key == policy.KeyQuarantine {
+			return *place.Dir
+		}
+	}
+	return ""
 }
 
 func checkQuarantine(dir, quarantine string, reserved []string) error {

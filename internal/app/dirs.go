@@ -22,44 +22,27 @@ type dirAction struct {
 
 // dirActions returns the actions for the directories that a target has.
 func dirActions(t *config.Target, o *Options, opts action.DirOptions) []dirAction {
+	folders := rootedFolders(o.RootFS, t)
 	var out []dirAction
-	add := func(name string, a action.Action, policies []string) {
-		if len(policies) > 0 {
-			out = append(out, dirAction{name, a, policies})
+	for _, name := range dispatch.ActionNames() {
+		for _, k := range policy.Kinds {
+			if policies := folders.Of(k.Name); k.Action == name && len(policies) > 0 {
+				out = append(out, dirAction{name, action.NewDirs(opts, k.Name, folders), policyNames(policies)})
+			}
 		}
 	}
-	add(dispatch.ActionCleanTemp, action.NewCleanTemp(opts, rootedTemps(o.RootFS, t.TempDirs)), policyNames(t.TempDirs, (*policy.Temp).CommonKeys))
-	add(dispatch.ActionEvictCache, action.NewEvictCache(opts, rootedCaches(o.RootFS, t.Caches)), policyNames(t.Caches, (*policy.Cache).CommonKeys))
-	add(dispatch.ActionEnforceUploads, action.NewEnforceUploads(opts, rootedUploads(o.RootFS, t.Uploads)), policyNames(t.Uploads, (*policy.Upload).CommonKeys))
-	add(dispatch.ActionRotateLogs, action.NewRotateLogs(opts, rootedLogs(o.RootFS, t.Logs)), policyNames(t.Logs, (*policy.Log).CommonKeys))
 	return out
 }
 
-func policyNames[P any](list []P, common func(*P) *policy.Common) []string {
+// rootedFolders returns the policies of a target with their folders below rootfs.
+func rootedFolders(rootfs string, t *config.Target) *policy.Folders {
+	return t.Rooted(func(dir string) string { return rooted(rootfs, dir) })
+}
+
+func policyNames(list []policy.Policy) []string {
 	var out []string
-	for i := range list {
-		out = append(out, common(&list[i]).Name)
-	}
-	return out
-}
-
-func rootedUploads(rootfs string, in []policy.Upload) []policy.Upload {
-	out := make([]policy.Upload, len(in))
-	for i, u := range in {
-		u.Dir = rooted(rootfs, u.Dir)
-		if u.Quarantine != "" {
-			u.Quarantine = rooted(rootfs, u.Quarantine)
-		}
-		out[i] = u
-	}
-	return out
-}
-
-func rootedLogs(rootfs string, in []policy.Log) []policy.Log {
-	out := make([]policy.Log, len(in))
-	for i, l := range in {
-		l.Dir = rooted(rootfs, l.Dir)
-		out[i] = l
+	for _, p := range list {
+		out = append(out, p.CommonKeys().Name)
 	}
 	return out
 }

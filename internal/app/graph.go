@@ -36,10 +36,6 @@ const (
 	sourceEvents     = "procevents"
 	sourceThresholds = "thresholds"
 	sourceHeap       = "heap"
-	sourceCache      = "cache"
-	sourceTemp       = "temp"
-	sourceUpload     = "upload"
-	sourceLog        = "log"
 )
 
 const (
@@ -289,22 +285,4 @@ func membersOf(tracker *proc.Tracker, target string) func() []proc.Member {
 
 func dirOptions(target string, cfg *config.Config, logger *slog.Logger, now func() time.Time) action.DirOptions {
 	return action.DirOptions{Target: target, Reserved: cfg.Journal.ReservedDirs(), Logger: logger, Now: now}
-}
-
-func rootedTemps(rootfs string, in []policy.Temp) []policy.Temp {
-	out := make([]policy.Temp, len(in))
-	for i, d := range in {
-		d.Dir = rooted(rootfs, d.Dir)
-		out[i] = d
-	}
-	return out
-}
-
-func rootedCaches(rootfs string, in []policy.Cache) []policy.Cache {
-	out := make([]policy.Cache, len(in))
-	for i, d := range in {
-		d.Dir = rooted(rootfs, d.Dir)
-		out[i] = d
-	}
-	return out
 }

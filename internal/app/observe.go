@@ -4,10 +4,10 @@ import (
 	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
-	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -19,10 +19,10 @@ type observer struct{ a *App }
 var sources = map[dispatch.Subject]string{
 	dispatch.SubjectMemory: sourceProcess,
 	dispatch.SubjectHeap:   sourceHeap,
-	dispatch.SubjectCache:  sourceCache,
-	dispatch.SubjectTemp:   sourceTemp,
-	dispatch.SubjectUpload: sourceUpload,
-	dispatch.SubjectLog:    sourceLog,
+	dispatch.SubjectCache:  policy.KindCache,
+	dispatch.SubjectTemp:   policy.KindTemp,
+	dispatch.SubjectUpload: policy.KindUpload,
+	dispatch.SubjectLog:    policy.KindLog,
 }
 
 // jobsOf selects the jobs that a fresh reading of a subject needs.
@@ -52,7 +52,7 @@ func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
 		r = o.memory(target)
 	case dispatch.SubjectHeap:
 		r = o.heap(target)
-	case dispatch.SubjectCache, dispatch.SubjectTemp, dispatch.SubjectUpload, dispatch.SubjectLog:
+	default:
 		r = o.directories(target, s)
 	}
 	if r.Known {
@@ -117,7 +117,7 @@ func (o observer) directories(target string, s dispatch.Subject) dispatch.Readin
 			}
 		case dispatch.SubjectTemp:
 			for i := range t.Temps {
-				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, action.KindTemp, t.Temps[i].Name)))
+				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, policy.KindTemp, t.Temps[i].Name)))
 			}
 		default:
 			for i := range t.Folders {

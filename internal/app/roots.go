@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 )
 
@@ -13,25 +14,15 @@ import (
 // logged of those that appear later.
 func rootsOf(cfg *config.Config, o *Options, checks *config.Checks, logger *slog.Logger) *safefs.Roots {
 	var dirs []string
-	add := func(dir string) {
-		if dir != "" {
-			dirs = append(dirs, rooted(o.RootFS, dir))
-		}
-	}
 	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		for j := range t.Caches {
-			add(t.Caches[j].Dir)
-		}
-		for j := range t.TempDirs {
-			add(t.TempDirs[j].Dir)
-		}
-		for j := range t.Uploads {
-			add(t.Uploads[j].Dir)
-			add(t.Uploads[j].Quarantine)
-		}
-		for j := range t.Logs {
-			add(t.Logs[j].Dir)
+		for _, k := range policy.Kinds {
+			for _, p := range rootedFolders(o.RootFS, &cfg.Targets[i]).Of(k.Name) {
+				for _, place := range p.Places() {
+					if *place.Dir != "" {
+						dirs = append(dirs, *place.Dir)
+					}
+				}
+			}
 		}
 	}
 	return safefs.LookAtRoots(func(look func(dir string)) { config.AskEach(checks, dirs, look) }, func(dir string, id safefs.RootID) {

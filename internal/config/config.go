@@ -79,11 +79,10 @@ type Target struct {
 	Heap      heap.Config            `yaml:"heap"`      // where the runtime tells of its heap
 	App       *collector.AppConfig   `yaml:"app"`       // counters that the service itself tells
 	Probe     *collector.ProbeConfig `yaml:"probe"`     // a URL that tells whether the service is well
-	Caches    []policy.Cache         `yaml:"caches"`    // file caches, trimmed to their limits
-	TempDirs  []policy.Temp          `yaml:"temp_dirs"` // folders of temporary files
-	Uploads   []policy.Upload        `yaml:"uploads"`   // folders that users send files to
-	Logs      []policy.Log           `yaml:"logs"`      // folders of logs, rotated
-	Playbooks dispatch.Playbooks     `yaml:"playbooks"` // steps by the name of a playbook: a default one changed, or one of your own
+
+	policy.Folders `yaml:",inline"`
+
+	Playbooks dispatch.Playbooks `yaml:"playbooks"` // steps by the name of a playbook: a default one changed, or one of your own
 }
 
 // Webhook is how callers of the changing endpoints prove who they are.

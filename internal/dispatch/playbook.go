@@ -80,6 +80,9 @@ var (
 	}
 )
 
+// ActionNames returns the names of all actions, in the order in which they are listed.
+func ActionNames() []string { return slices.Clone(actionNames) }
+
 // DefaultNames returns the names of the default playbooks, sorted.
 func DefaultNames() []string { return slices.Sorted(maps.Keys(defaultPlaybooks)) }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -291,10 +292,7 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 		c.TempRows = append(c.TempRows, tempRow{d, s.chart("spillway_temp_files", func(f float64) string { return fmt.Sprintf("%.0f", f) }, tier, find, d.MaxFiles, t.Name, d.Name)})
 	}
 	for _, f := range t.Folders {
-		row := folderRow{f, "Uploads", s.chart("spillway_"+f.Kind+"_size_bytes", mib, tier, find, f.MaxBytes, t.Name, f.Name)}
-		if f.Kind == health.FolderLog {
-			row.Title = "Logs"
-		}
+		row := folderRow{f, policy.TitleOf(f.Kind), s.chart("spillway_"+f.Kind+"_size_bytes", mib, tier, find, f.MaxBytes, t.Name, f.Name)}
 		c.Folders = append(c.Folders, row)
 	}
 	c.ProbeRow = s.probeRow(t, tier, find)
