@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -298,6 +299,43 @@ func TestNoInit(t *testing.T) {
 	}
 }
 
+// metricName is the start of a metric's name in a literal. The program's own name is not one.
+var metricName = regexp.MustCompile(`^spillway_[a-z0-9_]*`)
+
+// metricLiterals returns the string literals of a file that begin with the name of a metric.
+func metricLiterals(src *sourceFile) []string {
+	var out []string
+	ast.Inspect(src.file, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			text, _ := strconv.Unquote(lit.Value)
+			if name := metricName.FindString(text); name != "" && name != "spillway_exporter" {
+				out = append(out, text)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+// TestMetricsAreNamedOnce: the names of metrics stand in internal/metric alone, which knows what a
+// series is and nothing else of ours.
+func TestMetricsAreNamedOnce(t *testing.T) {
+	allowed := []string{"internal/series", "internal/units"}
+	for _, src := range parseTree(t) {
+		if src.dir != "internal/metric" {
+			for _, text := range metricLiterals(&src) {
+				t.Errorf("%s names the metric %q: take its definition from internal/metric", src.path, text)
+			}
+			continue
+		}
+		for _, p := range src.ours() {
+			if !slices.Contains(allowed, p) {
+				t.Errorf("%s imports %s, internal/metric may import only %v", src.path, p, allowed)
+			}
+		}
+	}
+}
+
 // commentProblems returns, by folder, packages whose comment does not stand in doc.go alone (of a
 // command: in main.go alone).
 func commentProblems(files []sourceFile) map[string]string {
@@ -408,6 +446,25 @@ func f(file *os.File) {
 	slices.Sort(got)
 	want := []string{".Truncate", "golang.org/x/sys/unix.Kill", "os.Exit", "os.Remove", "os/exec.*"}
 	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
+func TestMetricsAreNamedOnceCatches(t *testing.T) {
+	src := parse(t, "collector/bad.go", "package bad\n"+`
+const (
+	name     = "spillway_processes"
+	query    = "spillway_processes{target='x'} == 0"
+	longer   = "spillway_exporter_build_info"
+	prefix   = "spillway_"
+	program  = "spillway_exporter"
+	usage    = "spillway_exporter check"
+	agent    = "spillway_exporter/"
+	sentence = "see spillway_processes"
+)
+var raw = `+"`spillway_temp_files`")
+	want := []string{"spillway_processes", "spillway_processes{target='x'} == 0", "spillway_exporter_build_info", "spillway_", "spillway_temp_files"}
+	if got := metricLiterals(&src); !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
 }

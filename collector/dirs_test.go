@@ -124,31 +124,31 @@ func TestCacheSource(t *testing.T) {
 		}
 	}
 	b.compare("spillway_cache_", fmt.Sprintf(`
-# HELP spillway_cache_disk_bytes Space that the cache's files take on the disk.
+# HELP spillway_cache_disk_bytes Disk space used by the cache's files.
 # TYPE spillway_cache_disk_bytes gauge
 spillway_cache_disk_bytes{cache="media",target="svc"} %d
 # HELP spillway_cache_entries Files in the cache.
 # TYPE spillway_cache_entries gauge
 spillway_cache_entries{cache="media",target="svc"} 3
-# HELP spillway_cache_expired_entries Entries over the configured age, which a clean-up would remove now.
+# HELP spillway_cache_expired_entries Entries older than the configured maximum age, which a cleanup would remove now.
 # TYPE spillway_cache_expired_entries gauge
 spillway_cache_expired_entries{cache="media",target="svc"} 1
-# HELP spillway_cache_max_age_seconds Configured limit of an entry's age.
+# HELP spillway_cache_max_age_seconds Configured maximum age of an entry.
 # TYPE spillway_cache_max_age_seconds gauge
 spillway_cache_max_age_seconds{cache="media",target="svc"} 172800
-# HELP spillway_cache_max_entries Configured limit of entries.
+# HELP spillway_cache_max_entries Configured maximum number of entries.
 # TYPE spillway_cache_max_entries gauge
 spillway_cache_max_entries{cache="media",target="svc"} 4
-# HELP spillway_cache_max_size_bytes Configured limit of the size.
+# HELP spillway_cache_max_size_bytes Configured maximum size.
 # TYPE spillway_cache_max_size_bytes gauge
 spillway_cache_max_size_bytes{cache="media",target="svc"} %d
 # HELP spillway_cache_oldest_entry_timestamp_seconds Unix time from which the oldest entry's age is measured.
 # TYPE spillway_cache_oldest_entry_timestamp_seconds gauge
 spillway_cache_oldest_entry_timestamp_seconds{cache="media",target="svc"} 1.7997408e+09
-# HELP spillway_cache_size_bytes Sum of the apparent sizes of the cache's files.
+# HELP spillway_cache_size_bytes Total apparent size of the cache's files.
 # TYPE spillway_cache_size_bytes gauge
 spillway_cache_size_bytes{cache="media",target="svc"} 5100
-# HELP spillway_cache_used_ratio The fullest of the cache's limits.
+# HELP spillway_cache_used_ratio Highest usage among the cache's limits, as a ratio.
 # TYPE spillway_cache_used_ratio gauge
 spillway_cache_used_ratio{cache="media",target="svc"} 0.75
 `, disk, 2*disk))
@@ -222,19 +222,19 @@ func TestTempSource(t *testing.T) {
 # HELP spillway_temp_empty_files Empty temporary files in the folder.
 # TYPE spillway_temp_empty_files gauge
 spillway_temp_empty_files{dir="media",target="svc"} 2
-# HELP spillway_temp_expired_files Temporary files that a clean-up would remove now for their age or emptiness.
+# HELP spillway_temp_expired_files Temporary files that a cleanup would remove now because they are too old or empty.
 # TYPE spillway_temp_expired_files gauge
 spillway_temp_expired_files{dir="media",target="svc"} 2
 # HELP spillway_temp_files Temporary files in the folder.
 # TYPE spillway_temp_files gauge
 spillway_temp_files{dir="media",target="svc"} 5
-# HELP spillway_temp_max_files Configured limit of temporary files.
+# HELP spillway_temp_max_files Configured maximum number of temporary files.
 # TYPE spillway_temp_max_files gauge
 spillway_temp_max_files{dir="media",target="svc"} 100
 # HELP spillway_temp_oldest_file_timestamp_seconds Unix time from which the oldest temporary file's age is measured.
 # TYPE spillway_temp_oldest_file_timestamp_seconds gauge
 spillway_temp_oldest_file_timestamp_seconds{dir="media",target="svc"} 1.7999964e+09
-# HELP spillway_temp_size_bytes Sum of the apparent sizes of the temporary files.
+# HELP spillway_temp_size_bytes Total apparent size of the temporary files.
 # TYPE spillway_temp_size_bytes gauge
 spillway_temp_size_bytes{dir="media",target="svc"} 301
 `)

@@ -5,18 +5,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
-)
-
-var (
-	seriesHeld    = prometheus.NewDesc("spillway_series", "Series held in memory, those absent at present included.", nil, nil)
-	seriesDropped = prometheus.NewDesc("spillway_series_dropped_total", "Values dropped because the limit of series was reached.", nil, nil)
 )
 
 // Exporter is the prometheus.Collector over the store. Collecting reads memory only: how long a
 // scrape takes does not depend on how many processes or files there are.
 type Exporter struct {
-	store *series.Store
+	store         *series.Store
+	held, dropped *prometheus.Desc
 
 	mu       sync.Mutex
 	descs    map[*series.Desc]*prometheus.Desc
@@ -25,7 +22,7 @@ type Exporter struct {
 
 // NewExporter returns the collector of everything in store.
 func NewExporter(store *series.Store) *Exporter {
-	return &Exporter{store: store, descs: make(map[*series.Desc]*prometheus.Desc)}
+	return &Exporter{store: store, held: metric.StoreSeries.NewDesc(), dropped: metric.StoreDropped.NewDesc(), descs: make(map[*series.Desc]*prometheus.Desc)}
 }
 
 // Describe sends nothing: which series exist depends on the targets, so the exporter is an
@@ -50,8 +47,8 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 		ch <- m
 	}
 	held, dropped := e.store.Len()
-	ch <- prometheus.MustNewConstMetric(seriesHeld, prometheus.GaugeValue, float64(held))
-	ch <- prometheus.MustNewConstMetric(seriesDropped, prometheus.CounterValue, float64(dropped))
+	ch <- prometheus.MustNewConstMetric(e.held, prometheus.GaugeValue, float64(held))
+	ch <- prometheus.MustNewConstMetric(e.dropped, prometheus.CounterValue, float64(dropped))
 }
 
 func (e *Exporter) desc(d *series.Desc) *prometheus.Desc {

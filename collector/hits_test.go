@@ -55,17 +55,17 @@ func TestInferredHits(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	const head = `# HELP spillway_cache_hits_total Requests that the cache answered.
+	const head = `# HELP spillway_cache_hits_total Requests answered from the cache.
 # TYPE spillway_cache_hits_total counter
 spillway_cache_hits_total{cache="media",source="inferred",target="svc"} HITS
-# HELP spillway_cache_min_hit_ratio Configured hit ratio below which the cache hardly helps.
+# HELP spillway_cache_min_hit_ratio Configured minimum hit ratio.
 # TYPE spillway_cache_min_hit_ratio gauge
 spillway_cache_min_hit_ratio{cache="media",target="svc"} 0.5
-# HELP spillway_cache_misses_total Requests that the cache did not answer; inferred: entries that were filled.
+# HELP spillway_cache_misses_total Requests not answered from the cache; for source="inferred", entries that were written.
 # TYPE spillway_cache_misses_total counter
 spillway_cache_misses_total{cache="media",source="inferred",target="svc"} MISSES
 `
-	const ratio = `# HELP spillway_cache_hit_ratio Hits of all requests over the window of samples; absent when nothing was asked.
+	const ratio = `# HELP spillway_cache_hit_ratio Share of requests that were hits over the sampling window; absent when there were no requests.
 # TYPE spillway_cache_hit_ratio gauge
 spillway_cache_hit_ratio{cache="media",source="inferred",target="svc"} RATIO
 `

@@ -24,28 +24,28 @@ func TestHostAsText(t *testing.T) {
 	h.write("proc/pressure/io", "some avg10=0.00 avg60=0.00 avg300=0.00 total=2000000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=250000\n")
 	h.write("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
 	b.mustTick(0)
-	b.text(`# HELP spillway_host_memory_available_bytes Memory that new processes can have without swapping, as the kernel estimates it.
+	b.text(`# HELP spillway_host_memory_available_bytes Memory available to new processes without swapping, as estimated by the kernel.
 # TYPE spillway_host_memory_available_bytes gauge
 spillway_host_memory_available_bytes 6.291456e+09
 # HELP spillway_host_memory_total_bytes Memory of the host.
 # TYPE spillway_host_memory_total_bytes gauge
 spillway_host_memory_total_bytes 8.388608e+09
-# HELP spillway_host_pressure_stalled_seconds_total Time in which all tasks of the host that had work waited for the resource.
+# HELP spillway_host_pressure_stalled_seconds_total Time during which all tasks of the host that had work waited for the resource.
 # TYPE spillway_host_pressure_stalled_seconds_total counter
 spillway_host_pressure_stalled_seconds_total{resource="io"} 0.25
 spillway_host_pressure_stalled_seconds_total{resource="memory"} 0
-# HELP spillway_host_pressure_waiting_seconds_total Time in which at least one task of the host waited for the resource.
+# HELP spillway_host_pressure_waiting_seconds_total Time during which at least one task of the host waited for the resource.
 # TYPE spillway_host_pressure_waiting_seconds_total counter
 spillway_host_pressure_waiting_seconds_total{resource="cpu"} 1.5
 spillway_host_pressure_waiting_seconds_total{resource="io"} 2
 spillway_host_pressure_waiting_seconds_total{resource="memory"} 0
-# HELP spillway_host_swap_free_bytes Swap space of the host that is free.
+# HELP spillway_host_swap_free_bytes Free swap space of the host.
 # TYPE spillway_host_swap_free_bytes gauge
 spillway_host_swap_free_bytes 524288
 # HELP spillway_host_swap_total_bytes Swap space of the host.
 # TYPE spillway_host_swap_total_bytes gauge
 spillway_host_swap_total_bytes 1.048576e+06
-# HELP spillway_memory_limit_info Where the limit comes from (config, cgroup_v1, cgroup_v2, host) and what is counted against it (rss, cgroup, available).
+# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).
 # TYPE spillway_memory_limit_info gauge
 spillway_memory_limit_info{basis="available",source="host",target="host"} 1
 # HELP spillway_memory_used_ratio Used memory as a share of the limit.

@@ -41,16 +41,16 @@ func TestLogSource(t *testing.T) {
 		}
 	}
 	b.compare("spillway_log_", `
-# HELP spillway_log_expired_files Rotated logs that are over age or more than are to be kept.
+# HELP spillway_log_expired_files Rotated logs that are too old or exceed the number to keep.
 # TYPE spillway_log_expired_files gauge
 spillway_log_expired_files{dir="media",target="svc"} 2
-# HELP spillway_log_files Logs in the folder, rotated ones included.
+# HELP spillway_log_files Logs in the folder, including rotated ones.
 # TYPE spillway_log_files gauge
 spillway_log_files{dir="media",target="svc"} 7
 # HELP spillway_log_oversize_files Logs that are large enough to be rotated.
 # TYPE spillway_log_oversize_files gauge
 spillway_log_oversize_files{dir="media",target="svc"} 1
-# HELP spillway_log_size_bytes Size of the logs, rotated ones included, as the policy's size_by counts it.
+# HELP spillway_log_size_bytes Size of the logs, including rotated ones, as the policy's size_by counts it.
 # TYPE spillway_log_size_bytes gauge
 spillway_log_size_bytes{dir="media",target="svc"} 2051
 `)

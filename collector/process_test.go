@@ -182,34 +182,34 @@ func TestTargetAsText(t *testing.T) {
 	b.addTarget("a", MemoryConfig{Limit: 1 << 30})
 	b.add(NewThresholdsSource(map[string]series.Thresholds{"a": testThresholds}))
 	b.mustTick(0)
-	b.text(`# HELP spillway_discovery_processes Processes of the host in the last listing.
+	b.text(`# HELP spillway_discovery_processes Processes of the host when last listed.
 # TYPE spillway_discovery_processes gauge
 spillway_discovery_processes 2
-# HELP spillway_memory_anon_bytes Anonymous part of the resident memory: heap, stacks, private data.
+# HELP spillway_memory_anon_bytes Anonymous part of the resident memory: heap, stacks and private data.
 # TYPE spillway_memory_anon_bytes gauge
 spillway_memory_anon_bytes{target="a"} 4.194304e+08
-# HELP spillway_memory_file_bytes File-backed part of the resident memory: programs, libraries, mapped files.
+# HELP spillway_memory_file_bytes File-backed part of the resident memory: programs, libraries and mapped files.
 # TYPE spillway_memory_file_bytes gauge
 spillway_memory_file_bytes{target="a"} 2.05520896e+08
 # HELP spillway_memory_level Memory pressure with hysteresis: 0 normal, 1 warning, 2 critical, 3 emergency.
 # TYPE spillway_memory_level gauge
 spillway_memory_level{target="a"} 0
-# HELP spillway_memory_limit_bytes Smallest limit on the target's memory.
+# HELP spillway_memory_limit_bytes Lowest limit on the target's memory.
 # TYPE spillway_memory_limit_bytes gauge
 spillway_memory_limit_bytes{target="a"} 1.073741824e+09
-# HELP spillway_memory_limit_info Where the limit comes from (config, cgroup_v1, cgroup_v2, host) and what is counted against it (rss, cgroup, available).
+# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).
 # TYPE spillway_memory_limit_info gauge
 spillway_memory_limit_info{basis="rss",source="config",target="a"} 1
 # HELP spillway_memory_resident_bytes Resident memory (RSS) of the target's processes.
 # TYPE spillway_memory_resident_bytes gauge
 spillway_memory_resident_bytes{target="a"} 6.291456e+08
-# HELP spillway_memory_shmem_bytes Shared-memory part of the resident memory, tmpfs included.
+# HELP spillway_memory_shmem_bytes Shared-memory part of the resident memory, including tmpfs.
 # TYPE spillway_memory_shmem_bytes gauge
 spillway_memory_shmem_bytes{target="a"} 4.194304e+06
-# HELP spillway_memory_swap_bytes Memory of the target's processes that is swapped out.
+# HELP spillway_memory_swap_bytes Swapped-out memory of the target's processes.
 # TYPE spillway_memory_swap_bytes gauge
 spillway_memory_swap_bytes{target="a"} 8192
-# HELP spillway_memory_used_bytes Memory that counts against the limit; the basis label of spillway_memory_limit_info says how it is counted.
+# HELP spillway_memory_used_bytes Memory that counts toward the limit; the basis label of spillway_memory_limit_info says how it is counted.
 # TYPE spillway_memory_used_bytes gauge
 spillway_memory_used_bytes{target="a"} 5.24288e+08
 # HELP spillway_memory_used_ratio Used memory as a share of the limit.
@@ -230,7 +230,7 @@ spillway_process_oldest_start_time_seconds{target="a"} 1.69999641e+09
 # HELP spillway_process_starts_total Processes that joined the target, as seen by the sampler.
 # TYPE spillway_process_starts_total counter
 spillway_process_starts_total{target="a"} 0
-# HELP spillway_processes Live processes of the target.
+# HELP spillway_processes Running processes of the target.
 # TYPE spillway_processes gauge
 spillway_processes{target="a"} 2
 # HELP spillway_threshold_ratio Share of the limit at which a level begins.
@@ -424,7 +424,7 @@ func TestGroupsComeAndGo(t *testing.T) {
 # TYPE spillway_memory_level gauge
 spillway_memory_level{target="big"} 1
 spillway_memory_level{target="mid"} 0
-# HELP spillway_memory_limit_info Where the limit comes from (config, cgroup_v1, cgroup_v2, host) and what is counted against it (rss, cgroup, available).
+# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).
 # TYPE spillway_memory_limit_info gauge
 spillway_memory_limit_info{basis="rss",source="host",target="big"} 1
 spillway_memory_limit_info{basis="rss",source="host",target="mid"} 1
@@ -433,7 +433,7 @@ spillway_memory_limit_info{basis="rss",source="host",target="mid"} 1
 spillway_memory_resident_bytes{target="_overflow"} 1.048576e+06
 spillway_memory_resident_bytes{target="big"} 6.291456e+09
 spillway_memory_resident_bytes{target="mid"} 5.24288e+08
-# HELP spillway_processes Live processes of the target.
+# HELP spillway_processes Running processes of the target.
 # TYPE spillway_processes gauge
 spillway_processes{target="_overflow"} 1
 spillway_processes{target="big"} 1

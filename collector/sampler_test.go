@@ -107,7 +107,7 @@ func TestSamplerCountsMissedTicks(t *testing.T) {
 		s.Start(t.Context())
 		<-time.After(3900 * time.Millisecond)
 		stopSampler(t, s)
-		want := "# HELP spillway_sampler_ticks_missed_total Sweeps left out because the sweep before took longer than the interval.\n" +
+		want := "# HELP spillway_sampler_ticks_missed_total Sweeps skipped because the previous one took longer than the interval.\n" +
 			"# TYPE spillway_sampler_ticks_missed_total counter\nspillway_sampler_ticks_missed_total 3\n"
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "spillway_sampler_ticks_missed_total"); err != nil {
 			t.Error(err)

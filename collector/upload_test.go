@@ -31,16 +31,16 @@ func TestUploadSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.compare("spillway_upload_", `
-# HELP spillway_upload_expired_files Uploaded files over the configured age.
+# HELP spillway_upload_expired_files Uploaded files older than the configured maximum age.
 # TYPE spillway_upload_expired_files gauge
 spillway_upload_expired_files{dir="media",target="svc"} 1
 # HELP spillway_upload_files Uploaded files in the folder.
 # TYPE spillway_upload_files gauge
 spillway_upload_files{dir="media",target="svc"} 5
-# HELP spillway_upload_max_size_bytes Configured limit of the size of all uploaded files.
+# HELP spillway_upload_max_size_bytes Configured maximum size of all uploaded files.
 # TYPE spillway_upload_max_size_bytes gauge
 spillway_upload_max_size_bytes{dir="media",target="svc"} 5000
-# HELP spillway_upload_oversize_files Uploaded files that are larger than one may be.
+# HELP spillway_upload_oversize_files Uploaded files larger than the limit for a single file.
 # TYPE spillway_upload_oversize_files gauge
 spillway_upload_oversize_files{dir="media",target="svc"} 3
 # HELP spillway_upload_size_bytes Size of the uploaded files, as the policy's size_by counts it.

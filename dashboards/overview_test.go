@@ -154,7 +154,7 @@ func (b *board) hosts() []*jsonPanel {
 			q(rate(b.own("spillway_host_pressure_waiting_seconds_total")), "{{resource}} {{instance}}")),
 		graph("Stalled", "Share of the time in which all tasks of the host that had work waited for the resource.", "percentunit", 8,
 			q(rate(b.own("spillway_host_pressure_stalled_seconds_total")), "{{resource}} {{instance}}")),
-		bars("Killed for lack of memory", "Processes of the host that the kernel killed for lack of memory.", "none", 8,
+		bars("Killed for lack of memory", "Processes of the host killed by the kernel for lack of memory.", "none", 8,
 			q(sumBy("instance", increase(b.own("spillway_host_oom_kills_total"))), "{{instance}}")).runbook("SpillwayOOMKilled"),
 	}
 }
@@ -169,7 +169,7 @@ func (b *board) allFiles() []*jsonPanel {
 		graph("Cache hit ratio", "Share of look-ups that found their entry, over the window. Empty where a cache has no source of hits, and while nothing is asked.", "percentunit", 8,
 			q(b.of("spillway_cache_hit_ratio"), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheHitRatioLow"),
 		graph("Temporary files", "Temporary files in each folder.", "none", 8, q(b.of("spillway_temp_files"), name)).runbook("SpillwayTempFilesPiledUp"),
-		graph("Due temporary files", "Temporary files that a clean-up would remove now for their age or emptiness.", "none", 8,
+		graph("Due temporary files", "Temporary files that a cleanup would remove now because they are too old or empty.", "none", 8,
 			q(b.of("spillway_temp_expired_files"), name)).runbook("SpillwayTempFilesExpired"),
 		graph("Uploads and logs", "Size of the uploads and of the logs in each folder.", "bytes", 8,
 			q(b.of("spillway_upload_size_bytes"), "uploads "+name), q(b.of("spillway_log_size_bytes"), "logs "+name)).runbook("SpillwayLogsOverLimit"),

@@ -85,7 +85,7 @@ func (b *board) dispatch() []*jsonPanel {
 		graph("Time of a journal write", "Median and 95th percentile of one synced write, which may hold many records.", "s", 8,
 			q(quantile("0.5", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "median {{instance}}"),
 			q(quantile("0.95", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "p95 {{instance}}")),
-		graph("Journal", "Bytes of the journal that hold records, when they were last counted.", "bytes", 8, q(b.own("spillway_journal_size_bytes"), "{{instance}}")).runbook("SpillwayJournalUnwritable"),
+		graph("Journal", "Bytes of the journal that hold records, as last counted.", "bytes", 8, q(b.own("spillway_journal_size_bytes"), "{{instance}}")).runbook("SpillwayJournalUnwritable"),
 		graph("Time of an action", "95th percentile of the time that a run took, by action.", "s", 8,
 			q(quantile("0.95", "action", b.own("spillway_action_duration_seconds_bucket")), "{{action}}")),
 		graph("Alertmanagers that are polled", "Whether each answered at the last poll (1), where alertmanager.pull is configured.", "none", 8,
@@ -116,7 +116,7 @@ func (b *board) discovery() []*jsonPanel {
 		graph("Age of the configuration", "Time since the configuration was last loaded.", "s", 6, q("time() - "+b.own("spillway_config_last_reload_success_timestamp_seconds"), "{{instance}}")).runbook("SpillwayConfigReloadFailed"),
 		graph("Processes of the host", "Processes in the last listing, and those of which this user may not read enough to decide which target they belong to.", "none", 6,
 			q(b.own("spillway_discovery_processes"), "listed {{instance}}"), q(b.own("spillway_discovery_unreadable_processes"), "unreadable {{instance}}")),
-		graph("Held descriptors", "Descriptors of /proc that are held open to read memory with one system call each.", "none", 6, q(b.own("spillway_discovery_held_descriptors"), "{{instance}}")),
+		graph("Held descriptors", "Descriptors of /proc kept open so that memory is read with one system call each.", "none", 6, q(b.own("spillway_discovery_held_descriptors"), "{{instance}}")),
 		bars("Lost events", "Times that the kernel dropped events of processes because they came too fast; with procevents.", "none", 6,
 			q(sumBy("instance", increase(b.own("spillway_process_events_lost_total"))), "{{instance}}")),
 	}

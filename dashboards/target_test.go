@@ -37,7 +37,7 @@ func (b *board) targetNow() []*jsonPanel {
 			set("decimals", 1).linked(),
 		stat("Limit reached in", "Time until the memory limit is reached at the present growth.", "s",
 			b.of("spillway_memory_exhaustion_seconds")+" < +Inf", "red", 3600, "orange", 86400, "green").noValue("not growing").runbook("SpillwayMemoryLeakSuspected"),
-		stat("Processes", "Live processes of the target.", "none", b.of("spillway_processes"), "red", 1, "green").runbook("SpillwayTargetDown"),
+		stat("Processes", "Running processes of the target.", "none", b.of("spillway_processes"), "red", 1, "green").runbook("SpillwayTargetDown"),
 		stat("Oldest process", "Time since the oldest process of the target started.", "s", "time() - "+b.of("spillway_process_oldest_start_time_seconds")).
 			runbook("SpillwayTargetRestarting"),
 		stat("Freed", "Space given back to the disk by the actions for this target in the time range. Dry runs free nothing and count nothing.", "bytes",

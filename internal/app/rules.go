@@ -10,6 +10,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
@@ -32,7 +33,7 @@ func loadRules(cfg *config.Config, checks *config.Checks) (*eval.Ruleset, error)
 	if err != nil {
 		return nil, withCode(ExitConfig, err)
 	}
-	if errs := eval.Lint(set, metricNames(), playbookNames(cfg)); len(errs) > 0 {
+	if errs := eval.Lint(set, metric.Names(), playbookNames(cfg)); len(errs) > 0 {
 		return nil, withCode(ExitConfig, errors.Join(errs...))
 	}
 	return set, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 // noAction and otherTarget are the label values for names that are not configured, so that a sender
@@ -36,34 +37,25 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	}
 	m := &metrics{
-		runs:     counter("spillway_action_runs_total", "Completed action runs, by outcome.", "target", "action", "trigger", "outcome"),
-		playbook: counter("spillway_playbook_runs_total", "Completed playbook runs, by outcome.", "target", "playbook", "trigger", "outcome"),
-		skips:    counter("spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", "target", "action", "reason"),
-		freed:    counter("spillway_action_freed_bytes_total", "Disk space freed by an action, in allocated bytes.", "target", "action"),
-		removed:  counter("spillway_action_removed_files_total", "Files removed by an action.", "target", "action"),
-		skipped:  counter("spillway_action_skipped_files_total", "Files due for removal that were left in place, by reason.", "target", "action", "reason"),
-		alerts:   counter("spillway_webhook_alerts_total", "Alerts received through the webhook, by disposition.", "disposition"),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "spillway_action_duration_seconds", Help: "Duration of an action run.",
+		runs:     metric.ActionRuns.NewCounterVec(),
+		playbook: metric.PlaybookRuns.NewCounterVec(),
+		skips:    metric.ActionSkips.NewCounterVec(),
+		freed:    metric.ActionFreed.NewCounterVec(),
+		removed:  metric.ActionRemovedFiles.NewCounterVec(),
+		skipped:  metric.ActionSkippedFiles.NewCounterVec(),
+		alerts:   metric.WebhookAlerts.NewCounterVec(),
+		duration: metric.ActionDuration.NewHistogramVec(prometheus.HistogramOpts{
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
 			NativeHistogramMinResetDuration: time.Hour,
-		}, []string{"action"}),
-		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_action_last_run_timestamp_seconds", Help: "Time at which an action last ended, as a Unix timestamp.",
-		}, []string{"target", "action"}),
+		}),
+		last: metric.ActionLastRun.NewGaugeVec(),
 	}
 	for _, d := range dispositions {
 		m.alerts.WithLabelValues(d)
 	}
 	if reg != nil {
-		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last,
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "spillway_dispatch_queue_length", Help: "Runs that are recorded and have not started.",
-			}, queued))
+		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last, metric.QueueLength.NewGaugeFunc(queued))
 	}
 	return m
 }

@@ -157,10 +157,10 @@ func TestSubmitErrorIsNotALoss(t *testing.T) {
 		t.Errorf("told %v again", got)
 	}
 	if err := testutil.GatherAndCompare(g.reg, strings.NewReader(`
-# HELP spillway_evaluator_notifications_refused_total Alerts that the dispatcher did not take and that are told again.
+# HELP spillway_evaluator_notifications_refused_total Alerts that the dispatcher refused and that are sent again.
 # TYPE spillway_evaluator_notifications_refused_total counter
 spillway_evaluator_notifications_refused_total 3
-# HELP spillway_evaluator_notifications_total Alerts handed to the dispatcher, repeats included.
+# HELP spillway_evaluator_notifications_total Alerts handed to the dispatcher, including repeats.
 # TYPE spillway_evaluator_notifications_total counter
 spillway_evaluator_notifications_total 1
 `), "spillway_evaluator_notifications_total", "spillway_evaluator_notifications_refused_total"); err != nil {

@@ -8,11 +8,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
-
-// ownPrefix is the prefix of the exporter's metrics: a rule that reads another one of them reads
-// nothing.
-const ownPrefix = "spillway_"
 
 // Lint checks what loading cannot know: every spillway_ metric that a rule reads is in metrics or
 // recorded by a rule, and every playbook that a rule asks for is in playbooks. A nil list is not
@@ -30,7 +27,7 @@ func Lint(r *Ruleset, metrics, playbooks []string) []error {
 	var errs []error
 	r.each(func(d *ruleDef) {
 		for _, name := range d.reads {
-			if metrics != nil && strings.HasPrefix(name, ownPrefix) && !known[name] && !known[baseName(name)] {
+			if metrics != nil && strings.HasPrefix(name, metric.Prefix) && !known[name] && !known[baseName(name)] {
 				errs = append(errs, d.pos.problem(d.pos.expression, "the metric %s does not exist%s", name, suggest(name, metrics)))
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 // metrics tell how the evaluator itself is doing.
@@ -21,21 +23,15 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	}
 	m := &metrics{
-		evaluations:   counter("spillway_evaluator_evaluations_total", "Evaluations of the rules by the exporter itself."),
-		missed:        counter("spillway_evaluator_evaluations_missed_total", "Evaluations left out because the one before took longer than the interval."),
-		failures:      counter("spillway_evaluator_rule_failures_total", "Evaluations of single rules that failed."),
-		notifications: counter("spillway_evaluator_notifications_total", "Alerts handed to the dispatcher, repeats included."),
-		refused:       counter("spillway_evaluator_notifications_refused_total", "Alerts that the dispatcher did not take and that are told again."),
-		dropped:       counter("spillway_evaluator_series_dropped_total", "Samples dropped because the limit of series was reached."),
-		duration:      gauge("spillway_evaluator_evaluation_duration_seconds", "Duration of the last evaluation, gathering included."),
-		series:        gauge("spillway_evaluator_series", "Series held for the rules."),
+		evaluations:   metric.Evaluations.NewCounter(),
+		missed:        metric.EvaluationsMissed.NewCounter(),
+		failures:      metric.RuleFailures.NewCounter(),
+		notifications: metric.Notifications.NewCounter(),
+		refused:       metric.NotificationsRefused.NewCounter(),
+		dropped:       metric.EvaluatorDropped.NewCounter(),
+		duration:      metric.EvaluationDuration.NewGauge(),
+		series:        metric.EvaluatorSeries.NewGauge(),
 	}
 	reg.MustRegister(m.evaluations, m.missed, m.failures, m.notifications, m.refused, m.dropped, m.duration, m.series)
 	return m

@@ -1,10 +1,6 @@
 package health
 
 import (
-	"slices"
-	"strings"
-
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -33,40 +29,6 @@ func (f *Folder) Due() (n float64, ok bool) {
 	a, okA := known(f.Oversize)
 	b, okB := known(f.Expired)
 	return a + b, okA || okB
-}
-
-// takeFolder takes spillway_upload_* and spillway_log_*.
-func (t *Target) takeFolder(s *series.Sample) bool {
-	kind, what, ok := strings.Cut(strings.TrimPrefix(s.Desc.Name, "spillway_"), "_")
-	if !ok || kind != FolderUpload && kind != FolderLog {
-		return false
-	}
-	i := slices.IndexFunc(t.Folders, func(f Folder) bool { return f.Kind == kind && f.Name == s.Values[1] })
-	f := Folder{Kind: kind, Name: s.Values[1]}
-	if i >= 0 {
-		f = t.Folders[i]
-	}
-	v := s.Value
-	switch what {
-	case "files":
-		f.Files = &v
-	case "size_bytes":
-		f.SizeBytes = &v
-	case "max_size_bytes":
-		f.MaxBytes = &v
-	case "oversize_files":
-		f.Oversize = &v
-	case "expired_files":
-		f.Expired = &v
-	default:
-		return false
-	}
-	if i >= 0 {
-		t.Folders[i] = f
-	} else {
-		t.Folders = append(t.Folders, f)
-	}
-	return true
 }
 
 func recommendFolder(f *Folder, add func(priority, format string, args ...any)) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -19,16 +20,16 @@ func TestFolders(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	f("within", []series.Sample{sample("spillway_upload_files", 3, "a", "up"), sample("spillway_upload_size_bytes", 100, "a", "up"), sample("spillway_upload_max_size_bytes", 100, "a", "up"), sample("spillway_upload_oversize_files", 0, "a", "up")},
+	f("within", []series.Sample{sample(metric.UploadFiles, 3, "a", "up"), sample(metric.UploadSize, 100, "a", "up"), sample(metric.UploadMaxSize, 100, "a", "up"), sample(metric.UploadOversize, 0, "a", "up")},
 		Recommendation{low, "System operating normally"})
 	f("uploads", []series.Sample{
-		sample("spillway_upload_size_bytes", 3<<20, "a", "up"), sample("spillway_upload_max_size_bytes", 1<<20, "a", "up"),
-		sample("spillway_upload_oversize_files", 2, "a", "up"), sample("spillway_upload_expired_files", 5, "a", "up"),
+		sample(metric.UploadSize, 3<<20, "a", "up"), sample(metric.UploadMaxSize, 1<<20, "a", "up"),
+		sample(metric.UploadOversize, 2, "a", "up"), sample(metric.UploadExpired, 5, "a", "up"),
 	},
 		Recommendation{medium, "Remove 2 files in up that are larger than one may be: frees 2 inodes and their space"},
 		Recommendation{medium, "Remove 5 files in up that are over age: frees 5 inodes and their space"},
 		Recommendation{medium, "Remove the oldest files in up: it holds 3MB and its limit is 1MB, which frees 2MB"})
-	f("logs", []series.Sample{sample("spillway_log_oversize_files", 2, "a", "l"), sample("spillway_log_expired_files", 4, "a", "l")},
+	f("logs", []series.Sample{sample(metric.LogOversize, 2, "a", "l"), sample(metric.LogExpired, 4, "a", "l")},
 		Recommendation{medium, "Rotate 2 logs in l that are over their size: what is rotated can be compressed and removed"},
 		Recommendation{low, "Remove 4 rotated logs in l that are more than are kept: frees 4 inodes and their space"})
 }
@@ -36,8 +37,8 @@ func TestFolders(t *testing.T) {
 // Uploads and logs of one name are two folders, uploads first.
 func TestFoldersAreSorted(t *testing.T) {
 	targets := Targets([]series.Sample{
-		sample("spillway_log_files", 1, "a", "x"), sample("spillway_upload_files", 2, "a", "x"), sample("spillway_upload_files", 3, "a", "b"),
-		sample("spillway_log_size_bytes", 7, "a", "x"),
+		sample(metric.LogFiles, 1, "a", "x"), sample(metric.UploadFiles, 2, "a", "x"), sample(metric.UploadFiles, 3, "a", "b"),
+		sample(metric.LogSize, 7, "a", "x"),
 	})
 	var got []string
 	for _, f := range targets[0].Folders {

@@ -8,15 +8,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 var now = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 
-func sample(name string, value float64, labels ...string) series.Sample {
-	s := series.Sample{Value: value, Time: now}
-	names := []string{"target", "a", "b", "c"}
-	s.Desc = series.NewGauge(name, "x", names[:len(labels)]...)
+func sample(d *series.Desc, value float64, labels ...string) series.Sample {
+	s := series.Sample{Desc: d, Value: value, Time: now}
 	copy(s.Values[:], labels)
 	return s
 }
@@ -24,19 +23,19 @@ func sample(name string, value float64, labels ...string) series.Sample {
 // user is the example that the first user has always read.
 func user(name string) []series.Sample {
 	return []series.Sample{
-		sample("spillway_memory_resident_bytes", 512<<20, name),
-		sample("spillway_memory_used_bytes", 485331304, name),
-		sample("spillway_memory_limit_bytes", 1<<30, name),
-		sample("spillway_memory_used_ratio", .452, name),
-		sample("spillway_memory_level", 0, name),
-		sample("spillway_heap_used_bytes", 256<<20, name, "node"),
-		sample("spillway_cache_entries", 234, name, "media"),
-		sample("spillway_cache_size_bytes", 456<<20, name, "media"),
-		sample("spillway_cache_hit_ratio", .87, name, "media"),
-		sample("spillway_threshold_ratio", .7, name, "warning"),
-		sample("spillway_threshold_ratio", .85, name, "critical"),
-		sample("spillway_threshold_ratio", .95, name, "emergency"),
-		sample("spillway_processes", 1, name),
+		sample(metric.MemoryResident, 512<<20, name),
+		sample(metric.MemoryUsed, 485331304, name),
+		sample(metric.MemoryLimit, 1<<30, name),
+		sample(metric.MemoryUsedRatio, .452, name),
+		sample(metric.MemoryLevel, 0, name),
+		sample(metric.HeapUsed, 256<<20, name, "node"),
+		sample(metric.CacheEntries, 234, name, "media"),
+		sample(metric.CacheSize, 456<<20, name, "media"),
+		sample(metric.CacheHitRatio, .87, name, "media"),
+		sample(metric.ThresholdRatio, .7, name, "warning"),
+		sample(metric.ThresholdRatio, .85, name, "critical"),
+		sample(metric.ThresholdRatio, .95, name, "emergency"),
+		sample(metric.Processes, 1, name),
 	}
 }
 
@@ -61,7 +60,7 @@ func TestReportIsTheUsersOwnForm(t *testing.T) {
 }
 
 func TestUnknownIsAbsent(t *testing.T) {
-	targets := Targets([]series.Sample{sample("spillway_processes", 0, "gone"), sample("spillway_memory_used_ratio", math.NaN(), "gone")})
+	targets := Targets([]series.Sample{sample(metric.Processes, 0, "gone"), sample(metric.MemoryUsedRatio, math.NaN(), "gone")})
 	got, err := json.Marshal(targets[0].Report())
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +78,7 @@ func TestUnknownIsAbsent(t *testing.T) {
 }
 
 func TestInfinityIsNoNumber(t *testing.T) {
-	targets := Targets(append(user("a"), sample("spillway_memory_exhaustion_seconds", math.Inf(1), "a")))
+	targets := Targets(append(user("a"), sample(metric.MemoryExhaustion, math.Inf(1), "a")))
 	if _, err := json.Marshal(targets[0].Report()); err != nil {
 		t.Errorf("a target that does not grow: %v", err)
 	}
@@ -93,72 +92,72 @@ func TestRecommendations(t *testing.T) {
 	}{
 		{
 			"empty files",
-			[]series.Sample{sample("spillway_temp_files", 600, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"), sample("spillway_temp_expired_files", 592, "a", "tts")},
+			[]series.Sample{sample(metric.TempFiles, 600, "a", "tts"), sample(metric.TempEmpty, 592, "a", "tts"), sample(metric.TempExpired, 592, "a", "tts")},
 			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes"}},
 		},
 		{
 			"a probe that is answered badly",
-			[]series.Sample{sample("spillway_probe_success", 0, "a"), sample("spillway_probe_http_status_code", 503, "a"), sample("spillway_probe_max_duration_seconds", .2, "a")},
+			[]series.Sample{sample(metric.ProbeSuccess, 0, "a"), sample(metric.ProbeStatus, 503, "a"), sample(metric.ProbeMaxDuration, .2, "a")},
 			[]Recommendation{{high, "The probe of a is answered with status 503: see what the service waits for, or correct the probe"}},
 		},
 		{
 			"a probe that is not answered",
-			[]series.Sample{sample("spillway_probe_success", 0, "a")},
+			[]series.Sample{sample(metric.ProbeSuccess, 0, "a")},
 			[]Recommendation{{high, "The probe of a gets no answer: see what the service waits for, or correct the probe"}},
 		},
 		{
 			"a good probe",
-			[]series.Sample{sample("spillway_probe_success", 1, "a"), sample("spillway_probe_http_status_code", 200, "a")},
+			[]series.Sample{sample(metric.ProbeSuccess, 1, "a"), sample(metric.ProbeStatus, 200, "a")},
 			[]Recommendation{{low, "System operating normally"}},
 		},
 		{
 			"the limits of a probe of a service that does not run",
-			[]series.Sample{sample("spillway_probe_max_duration_seconds", .2, "a")},
+			[]series.Sample{sample(metric.ProbeMaxDuration, .2, "a")},
 			[]Recommendation{{low, "System operating normally"}},
 		},
 		{
 			"expired files",
-			[]series.Sample{sample("spillway_temp_expired_files", 5, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
+			[]series.Sample{sample(metric.TempExpired, 5, "a", "tts"), sample(metric.TempSize, 1<<20, "a", "tts")},
 			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and up to 1MB"}},
 		},
 		{
 			"some of both",
-			[]series.Sample{sample("spillway_temp_files", 100, "a", "tts"), sample("spillway_temp_empty_files", 30, "a", "tts"), sample("spillway_temp_expired_files", 20, "a", "tts"), sample("spillway_temp_size_bytes", 1<<20, "a", "tts")},
+			[]series.Sample{sample(metric.TempFiles, 100, "a", "tts"), sample(metric.TempEmpty, 30, "a", "tts"), sample(metric.TempExpired, 20, "a", "tts"), sample(metric.TempSize, 1<<20, "a", "tts")},
 			[]Recommendation{{medium, "Remove 20 empty or expired files in tts: frees 20 inodes and up to 1MB"}},
 		},
 		{
 			"nothing but empty files",
-			[]series.Sample{sample("spillway_temp_files", 30, "a", "tts"), sample("spillway_temp_empty_files", 30, "a", "tts"), sample("spillway_temp_expired_files", 20, "a", "tts")},
+			[]series.Sample{sample(metric.TempFiles, 30, "a", "tts"), sample(metric.TempEmpty, 30, "a", "tts"), sample(metric.TempExpired, 20, "a", "tts")},
 			[]Recommendation{{medium, "Remove 20 empty files in tts: frees 20 inodes"}},
 		},
 		{
 			"a cache over its size",
-			[]series.Sample{sample("spillway_cache_used_ratio", 1.14, "a", "media"), sample("spillway_cache_max_size_bytes", 400<<20, "a", "media")},
+			[]series.Sample{sample(metric.CacheUsedRatio, 1.14, "a", "media"), sample(metric.CacheMaxSize, 400<<20, "a", "media")},
 			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 114% of its limits, which frees at least 56MB"}},
 		},
 		{
 			"a cache over its entries",
-			[]series.Sample{sample("spillway_cache_used_ratio", 1.17, "a", "media"), sample("spillway_cache_max_entries", 200, "a", "media")},
+			[]series.Sample{sample(metric.CacheUsedRatio, 1.17, "a", "media"), sample(metric.CacheMaxEntries, 200, "a", "media")},
 			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 117% of its limits, which removes at least 34 entries"}},
 		},
 		{
 			"too many files",
-			[]series.Sample{sample("spillway_temp_files", 130, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts")},
+			[]series.Sample{sample(metric.TempFiles, 130, "a", "tts"), sample(metric.TempMaxFiles, 100, "a", "tts")},
 			[]Recommendation{{medium, "Remove the oldest 30 of 130 files in tts: frees 30 inodes, its limit is 100"}},
 		},
 		{
 			"the user's own folder: the empty files are more than it has too many",
 			[]series.Sample{
-				sample("spillway_temp_files", 655, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"),
-				sample("spillway_temp_expired_files", 592, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts"),
+				sample(metric.TempFiles, 655, "a", "tts"), sample(metric.TempEmpty, 592, "a", "tts"),
+				sample(metric.TempExpired, 592, "a", "tts"), sample(metric.TempMaxFiles, 100, "a", "tts"),
 			},
 			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes; the 63 that stay are within its limit of 100"}},
 		},
 		{
 			"too many beside those that have expired",
 			[]series.Sample{
-				sample("spillway_temp_files", 855, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"),
-				sample("spillway_temp_expired_files", 592, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts"),
+				sample(metric.TempFiles, 855, "a", "tts"), sample(metric.TempEmpty, 592, "a", "tts"),
+				sample(metric.TempExpired, 592, "a", "tts"), sample(metric.TempMaxFiles, 100, "a", "tts"),
 			},
 			[]Recommendation{
 				{medium, "Remove 592 empty files in tts: frees 592 inodes"},
@@ -168,29 +167,29 @@ func TestRecommendations(t *testing.T) {
 		{
 			"too many, most of them empty",
 			[]series.Sample{
-				sample("spillway_temp_files", 658, "a", "tts"), sample("spillway_temp_empty_files", 592, "a", "tts"),
-				sample("spillway_temp_expired_files", 0, "a", "tts"), sample("spillway_temp_max_files", 100, "a", "tts"),
+				sample(metric.TempFiles, 658, "a", "tts"), sample(metric.TempEmpty, 592, "a", "tts"),
+				sample(metric.TempExpired, 0, "a", "tts"), sample(metric.TempMaxFiles, 100, "a", "tts"),
 			},
 			[]Recommendation{{medium, "Remove 558 of 658 files in tts, empty ones first and then the oldest: frees 558 inodes, its limit is 100"}},
 		},
 		{
 			"a trend",
-			[]series.Sample{sample("spillway_memory_growth_bytes_per_second", 12<<20/60, "a"), sample("spillway_memory_exhaustion_seconds", 41*60, "a")},
+			[]series.Sample{sample(metric.MemoryGrowth, 12<<20/60, "a"), sample(metric.MemoryExhaustion, 41*60, "a")},
 			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MB/min: look for a leak and plan a restart"}},
 		},
 		{
 			"pressure",
-			[]series.Sample{sample("spillway_memory_level", 2, "a")},
+			[]series.Sample{sample(metric.MemoryLevel, 2, "a")},
 			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit; shed load, or raise the limit"}},
 		},
 		{
 			"heap",
-			[]series.Sample{sample("spillway_heap_used_ratio", .9, "a", "node")},
+			[]series.Sample{sample(metric.HeapUsedRatio, .9, "a", "node")},
 			[]Recommendation{{medium, "The node heap is at 90% of its limit: collect garbage, or raise the limit"}},
 		},
 		{
 			"cache",
-			[]series.Sample{sample("spillway_cache_used_ratio", 1.5, "a", "media"), sample("spillway_cache_expired_entries", 3, "a", "media")},
+			[]series.Sample{sample(metric.CacheUsedRatio, 1.5, "a", "media"), sample(metric.CacheExpired, 3, "a", "media")},
 			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age: frees 3 inodes and their space"}},
 		},
 	}
@@ -206,12 +205,12 @@ func TestRecommendations(t *testing.T) {
 
 func TestSortWorst(t *testing.T) {
 	targets := Targets([]series.Sample{
-		sample("spillway_memory_used_ratio", .2, "low"), sample("spillway_memory_level", 0, "low"),
-		sample("spillway_memory_used_ratio", .6, "fuller"), sample("spillway_memory_level", 0, "fuller"),
-		sample("spillway_memory_used_ratio", .5, "worst"), sample("spillway_memory_level", 2, "worst"),
-		sample("spillway_temp_files", 1, "unknown", "t"),
-		sample("spillway_processes", 0, "ended"),
-		sample("spillway_processes", 0, "_overflow"),
+		sample(metric.MemoryUsedRatio, .2, "low"), sample(metric.MemoryLevel, 0, "low"),
+		sample(metric.MemoryUsedRatio, .6, "fuller"), sample(metric.MemoryLevel, 0, "fuller"),
+		sample(metric.MemoryUsedRatio, .5, "worst"), sample(metric.MemoryLevel, 2, "worst"),
+		sample(metric.TempFiles, 1, "unknown", "t"),
+		sample(metric.Processes, 0, "ended"),
+		sample(metric.Processes, 0, "_overflow"),
 	})
 	SortWorst(targets)
 	var names []string
@@ -224,9 +223,9 @@ func TestSortWorst(t *testing.T) {
 }
 
 func TestTimestampIsOfTheNewestValue(t *testing.T) {
-	older := sample("spillway_temp_files", 1, "a", "t")
+	older := sample(metric.TempFiles, 1, "a", "t")
 	older.Time = now.Add(-time.Hour)
-	targets := Targets([]series.Sample{sample("spillway_processes", 1, "a"), older, sample("spillway_threshold_ratio", .7, "only", "warning")})
+	targets := Targets([]series.Sample{sample(metric.Processes, 1, "a"), older, sample(metric.ThresholdRatio, .7, "only", "warning")})
 	if got := targets[0].Report().Timestamp; got != "2026-01-02T15:04:05Z" {
 		t.Errorf("timestamp %q, want that of the newest value", got)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -67,13 +68,13 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	targets := Targets([]series.Sample{
-		sample("spillway_processes", 2, "a"), sample("spillway_memory_resident_bytes", 512<<20, "a"), sample("spillway_memory_used_bytes", .452*(1<<30), "a"),
-		sample("spillway_memory_limit_bytes", 1<<30, "a"), sample("spillway_memory_used_ratio", .452, "a"), sample("spillway_memory_level", 0, "a"),
-		sample("spillway_memory_growth_bytes_per_second", -3.5, "a"), sample("spillway_heap_used_bytes", 256<<20, "a", "node"),
-		sample("spillway_cache_entries", 234, "a", "media"), sample("spillway_cache_size_bytes", 456<<20, "a", "media"), sample("spillway_cache_hit_ratio", .874, "a", "media", "app"),
-		sample("spillway_temp_files", 655, "a", "tts"), sample("spillway_temp_size_bytes", 1.5*(1<<30), "a", "tts"),
-		sample("spillway_processes", 0, "down"),
-		sample("spillway_threshold_ratio", .7, "unknown", "warning"),
+		sample(metric.Processes, 2, "a"), sample(metric.MemoryResident, 512<<20, "a"), sample(metric.MemoryUsed, .452*(1<<30), "a"),
+		sample(metric.MemoryLimit, 1<<30, "a"), sample(metric.MemoryUsedRatio, .452, "a"), sample(metric.MemoryLevel, 0, "a"),
+		sample(metric.MemoryGrowth, -3.5, "a"), sample(metric.HeapUsed, 256<<20, "a", "node"),
+		sample(metric.CacheEntries, 234, "a", "media"), sample(metric.CacheSize, 456<<20, "a", "media"), sample(metric.CacheHitRatio, .874, "a", "media", "app"),
+		sample(metric.TempFiles, 655, "a", "tts"), sample(metric.TempSize, 1.5*(1<<30), "a", "tts"),
+		sample(metric.Processes, 0, "down"),
+		sample(metric.ThresholdRatio, .7, "unknown", "warning"),
 	})
 	if len(targets) != 3 {
 		t.Fatalf("%d targets", len(targets))

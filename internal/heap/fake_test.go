@@ -489,7 +489,7 @@ func TestInspectorManyRestarts(t *testing.T) {
 	if f.attaches.Load() != 1000 {
 		t.Errorf("attached %d times over 1000 starts", f.attaches.Load())
 	}
-	want := "# HELP spillway_provider_opens_total Openings of providers of a kind that succeeded.\n# TYPE spillway_provider_opens_total counter\nspillway_provider_opens_total{provider=\"node_inspector\"} 1000\n"
+	want := "# HELP spillway_provider_opens_total Providers opened successfully, by kind.\n# TYPE spillway_provider_opens_total counter\nspillway_provider_opens_total{provider=\"node_inspector\"} 1000\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "spillway_provider_opens_total"); err != nil {
 		t.Error(err)
 	}

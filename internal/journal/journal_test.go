@@ -485,7 +485,7 @@ func TestRetentionBySize(t *testing.T) {
 # HELP spillway_journal_durable Whether the journal outlives the process; while it is 0 only dry runs are allowed.
 # TYPE spillway_journal_durable gauge
 spillway_journal_durable 1
-# HELP spillway_journal_writable Whether the last write of the journal succeeded; while it is 0 no action runs.
+# HELP spillway_journal_writable Whether the last write to the journal succeeded; while it is 0 no action runs.
 # TYPE spillway_journal_writable gauge
 spillway_journal_writable 1
 `), "spillway_journal_durable", "spillway_journal_writable"); err != nil {

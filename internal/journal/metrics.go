@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 // metrics tell whether intents can be recorded. A nil *metrics counts nothing.
@@ -26,22 +28,15 @@ func newMetrics(reg prometheus.Registerer, j *Journal) *metrics {
 	}
 	m := &metrics{
 		reg: reg,
-		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "spillway_journal_commit_duration_seconds", Help: "Time that one synced write of the journal took; it may hold many records.",
+		commit: metric.JournalCommitDuration.NewHistogram(prometheus.HistogramOpts{
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .1, .5, 2.5}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
 		}),
-		size: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "spillway_journal_size_bytes", Help: "Bytes of the journal that hold records, when they were last counted.",
-		}),
+		size: metric.JournalSize.NewGauge(),
 	}
 	m.all = []prometheus.Collector{
 		m.commit, m.size,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "spillway_journal_writable", Help: "Whether the last write of the journal succeeded; while it is 0 no action runs.",
-		}, func() float64 { return flag(j.Writable()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "spillway_journal_durable", Help: "Whether the journal outlives the process; while it is 0 only dry runs are allowed.",
-		}, func() float64 { return flag(j.Durable()) }),
+		metric.JournalWritable.NewGaugeFunc(func() float64 { return flag(j.Writable()) }),
+		metric.JournalDurable.NewGaugeFunc(func() float64 { return flag(j.Durable()) }),
 	}
 	for _, c := range m.all {
 		reg.MustRegister(c)

@@ -365,13 +365,13 @@ func TestMetrics(t *testing.T) {
 	}
 	text := func(open, opens, failures int) string {
 		return fmt.Sprintf(`
-# HELP spillway_provider_failures_total Openings of providers of a kind that failed, and open ones that broke.
+# HELP spillway_provider_failures_total Providers that could not be opened, or that broke while open, by kind.
 # TYPE spillway_provider_failures_total counter
 spillway_provider_failures_total{provider="node_inspector"} %d
-# HELP spillway_provider_open Providers of a kind that are open at present; they open on first need and close when idle.
+# HELP spillway_provider_open Open providers, by kind; they open on first need and close when idle.
 # TYPE spillway_provider_open gauge
 spillway_provider_open{provider="node_inspector"} %d
-# HELP spillway_provider_opens_total Openings of providers of a kind that succeeded.
+# HELP spillway_provider_opens_total Providers opened successfully, by kind.
 # TYPE spillway_provider_opens_total counter
 spillway_provider_opens_total{provider="node_inspector"} %d
 `, failures, open, opens)

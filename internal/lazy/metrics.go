@@ -1,6 +1,10 @@
 package lazy
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+)
 
 // Metrics are the counters of all providers of a process, by kind. They are made once and outlive
 // reloads. A nil *Metrics counts nothing.
@@ -12,17 +16,10 @@ type Metrics struct {
 
 // NewMetrics makes and registers the metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
-	labels := []string{"provider"}
 	m := &Metrics{
-		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_provider_open", Help: "Providers of a kind that are open at present; they open on first need and close when idle.",
-		}, labels),
-		opens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "spillway_provider_opens_total", Help: "Openings of providers of a kind that succeeded.",
-		}, labels),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "spillway_provider_failures_total", Help: "Openings of providers of a kind that failed, and open ones that broke.",
-		}, labels),
+		open:     metric.ProviderOpen.NewGaugeVec(),
+		opens:    metric.ProviderOpens.NewCounterVec(),
+		failures: metric.ProviderFailures.NewCounterVec(),
 	}
 	reg.MustRegister(m.open, m.opens, m.failures)
 	return m

@@ -4,6 +4,6 @@ import "github.com/spillway-exporter/spillway_exporter/internal/series"
 
 // The series that a service tells about itself.
 var (
-	AppValue  = series.NewGauge("spillway_app_value", "Value that the service tells about itself, by the name that the config gives it.", "target", "name").Windowed()
-	AppEvents = series.NewCounter("spillway_app_events_total", "Counter that the service keeps, by the name that the config gives it; a restart of the service does not set it back.", "target", "name")
+	AppValue  = series.NewGauge("spillway_app_value", "Value reported by the service under its configured name.", "target", "name").Windowed()
+	AppEvents = series.NewCounter("spillway_app_events_total", "Counter reported by the service under its configured name; monotonic across restarts of the service.", "target", "name")
 )

@@ -4,7 +4,7 @@ import "github.com/spillway-exporter/spillway_exporter/internal/series"
 
 // The series of a runtime's own heap.
 var (
-	HeapUsed      = series.NewGauge("spillway_heap_used_bytes", "Heap used by objects of the target's runtime, garbage not collected yet included.", "target", "runtime").Windowed()
+	HeapUsed      = series.NewGauge("spillway_heap_used_bytes", "Heap used by objects of the target's runtime, including garbage that is not yet collected.", "target", "runtime").Windowed()
 	HeapCommitted = series.NewGauge("spillway_heap_committed_bytes", "Memory that the target's runtime holds for its heap.", "target", "runtime")
 	HeapLimit     = series.NewGauge("spillway_heap_limit_bytes", "Size at which the target's runtime runs out of heap.", "target", "runtime")
 	HeapUsedRatio = series.NewGauge("spillway_heap_used_ratio", "Used heap as a share of its limit.", "target", "runtime").Windowed()

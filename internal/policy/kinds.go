@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // The kinds of directory policies, as results, sources, metrics and subjects name them.
@@ -28,8 +30,10 @@ type Folders struct {
 type Kind struct {
 	Name   string // such as "temp"
 	Key    string // of the list of its policies in a target
-	Title  string // heading on the status page
 	Action string // what enforces it
+
+	Title string       // heading on the status page
+	Chart *series.Desc // what is drawn there
 
 	of    func(*Folders) []Policy
 	clone func(*Folders)
@@ -37,10 +41,10 @@ type Kind struct {
 
 // Kinds are all kinds, in the order of their keys in the documentation.
 var Kinds = []Kind{
-	row(Kind{Name: KindCache, Key: "caches", Title: "Caches", Action: "evict_cache"}, func(f *Folders) *[]Cache { return &f.Caches }),
-	row(Kind{Name: KindTemp, Key: "temp_dirs", Title: "Temporary files", Action: "clean_temp"}, func(f *Folders) *[]Temp { return &f.TempDirs }),
-	row(Kind{Name: KindUpload, Key: "uploads", Title: "Uploads", Action: "enforce_uploads"}, func(f *Folders) *[]Upload { return &f.Uploads }),
-	row(Kind{Name: KindLog, Key: "logs", Title: "Logs", Action: "rotate_logs"}, func(f *Folders) *[]Log { return &f.Logs }),
+	row(Kind{Name: KindCache, Key: "caches", Action: "evict_cache", Title: "Caches", Chart: metric.CacheSize}, func(f *Folders) *[]Cache { return &f.Caches }),
+	row(Kind{Name: KindTemp, Key: "temp_dirs", Action: "clean_temp", Title: "Temporary files", Chart: metric.TempFiles}, func(f *Folders) *[]Temp { return &f.TempDirs }),
+	row(Kind{Name: KindUpload, Key: "uploads", Action: "enforce_uploads", Title: "Uploads", Chart: metric.UploadSize}, func(f *Folders) *[]Upload { return &f.Uploads }),
+	row(Kind{Name: KindLog, Key: "logs", Action: "rotate_logs", Title: "Logs", Chart: metric.LogSize}, func(f *Folders) *[]Log { return &f.Logs }),
 }
 
 // Policy is what every directory policy can say, whatever its kind.
@@ -89,22 +93,20 @@ func Keys() []string {
 	return out
 }
 
-// TitleOf returns the heading of a kind on the status page.
-func TitleOf(kind string) string {
+// KindOf returns the row of a kind.
+func KindOf(name string) (k Kind, ok bool) {
 	for i := range Kinds {
-		if Kinds[i].Name == kind {
-			return Kinds[i].Title
+		if Kinds[i].Name == name {
+			return Kinds[i], true
 		}
 	}
-	return kind
+	return Kind{}, false
 }
 
 // Of returns the policies of a kind, in place: what is changed in one is changed in f.
 func (f *Folders) Of(kind string) []Policy {
-	for i := range Kinds {
-		if Kinds[i].Name == kind {
-			return Kinds[i].of(f)
-		}
+	if k, ok := KindOf(kind); ok {
+		return k.of(f)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestKinds(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for i, k := range Kinds {
-		if k.Name == "" || k.Title == "" || k.Action == "" || k.of == nil || k.clone == nil {
+		if k.Name == "" || k.Title == "" || k.Chart == nil || k.Action == "" || k.of == nil || k.clone == nil {
 			t.Errorf("%+v is not complete", k)
 		}
 		if key := fields.Field(i).Tag.Get("yaml"); key != k.Key {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
 const (
@@ -233,18 +234,10 @@ type Metrics struct {
 // NewMetrics returns the metrics and registers them; with nil they are not published.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "spillway_alertmanager_requests_total", Help: "Requests to the Alertmanagers that are polled, by how they ended: ok, error.",
-		}, []string{"outcome"}),
-		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_alertmanager_up", Help: "Whether an Alertmanager answered when it was last polled.",
-		}, []string{"address"}),
-		firing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_alertmanager_alerts", Help: "Alerts for this exporter that fired at the last poll.",
-		}, nil),
-		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spillway_alertmanager_last_success_timestamp_seconds", Help: "Unix time of the last poll that any Alertmanager answered.",
-		}, nil),
+		requests: metric.AlertmanagerRequests.NewCounterVec(),
+		up:       metric.AlertmanagerUp.NewGaugeVec(),
+		firing:   metric.AlertmanagerAlerts.NewGaugeVec(),
+		success:  metric.AlertmanagerLastSuccess.NewGaugeVec(),
 	}
 	if reg != nil {
 		reg.MustRegister(m.requests, m.up, m.firing, m.success)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -64,12 +65,8 @@ type watcher struct {
 func New(o Options) *Set {
 	s := &Set{
 		opts: o, post: action.NewHTTP(o.Logger), levels: make(map[string]series.Level),
-		told: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "spillway_watcher_notifications_total", Help: "Changes of a level that a watcher was told, by how that ended: done, failed, unknown, dry_run.",
-		}, []string{"kind", "outcome"}),
-		skipped: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "spillway_watcher_superseded_total", Help: "Changes of a level that a watcher was not told because a newer one of the same target came first.",
-		}),
+		told:    metric.WatcherNotifications.NewCounterVec(),
+		skipped: metric.WatcherSuperseded.NewCounter(),
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(s.told, s.skipped)

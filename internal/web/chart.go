@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -91,13 +90,20 @@ const (
 	leastSpan               = 0.1 // of the largest value, from the bottom to the top of a chart
 )
 
-// seriesKey identifies a series by its name and label values.
-func seriesKey(name string, values []string) string {
-	return name + "\x00" + strings.Join(values, "\x00")
+// seriesKey identifies a series by its family and label values.
+type seriesKey struct {
+	desc   *series.Desc
+	values [series.MaxLabels]string
 }
 
-func (s *server) chart(name string, format func(float64) string, tier series.Tier, find map[string]series.Sample, limit *float64, values ...string) *chart {
-	sample, ok := find[seriesKey(name, values)]
+func keyOf(desc *series.Desc, values []string) seriesKey {
+	k := seriesKey{desc: desc}
+	copy(k.values[:], values)
+	return k
+}
+
+func (s *server) chart(desc *series.Desc, format func(float64) string, tier series.Tier, find map[seriesKey]series.Sample, limit *float64, values ...string) *chart {
+	sample, ok := find[keyOf(desc, values)]
 	if !ok {
 		return nil
 	}

@@ -98,8 +98,6 @@ type fakeTemp struct {
 	bytes                      float64
 }
 
-var hitRatio = series.NewGauge("spillway_cache_hit_ratio", "Hits.", "target", "cache", "source")
-
 // observe publishes 100 samples of the targets that end at w.now.
 func (w *world) observe(fakes ...fake) {
 	var b series.Batch
@@ -156,7 +154,7 @@ func (f *fake) set(b *series.Batch, i int) {
 		b.Set(metric.CacheUsedRatio, c.bytes*grown/c.max, f.name, c.name)
 		b.Set(metric.CacheExpired, 12, f.name, c.name)
 		if c.hits > 0 {
-			b.Set(hitRatio, c.hits, f.name, c.name, "app")
+			b.Set(metric.CacheHitRatio, c.hits, f.name, c.name, "app")
 		}
 	}
 	for _, d := range f.temps {

@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -180,9 +181,9 @@ func (s *server) target(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) view(only string, tier series.Tier, actions int) *view {
 	snapshot := s.Store.Snapshot(nil)
-	find := make(map[string]series.Sample, len(snapshot))
+	find := make(map[seriesKey]series.Sample, len(snapshot))
 	for _, sample := range snapshot {
-		find[seriesKey(sample.Desc.Name, sample.Labels())] = sample
+		find[keyOf(sample.Desc, sample.Labels())] = sample
 	}
 	targets := s.shown(snapshot)
 	health.SortWorst(targets)
@@ -264,7 +265,7 @@ func count(cards []card) []levelCount {
 	return out
 }
 
-func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[string]series.Sample) card {
+func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[seriesKey]series.Sample) card {
 	c := card{Target: *t, ID: fmt.Sprintf("t-%d", len(v.Cards)), LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.LimitBytes, t.Thresholds)}
 	if t.Level != nil {
 		c.LevelName = t.Level.String()
@@ -278,22 +279,22 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[stri
 		c.Growing = g > 0 && ends
 	}
 	mib := func(f float64) string { return units.Bytes(f).Short() }
-	c.Memory = s.chart("spillway_memory_used_bytes", mib, tier, find, t.LimitBytes, t.Name)
+	c.Memory = s.chart(metric.MemoryUsed, mib, tier, find, t.LimitBytes, t.Name)
 	c.Memory.thresholds(t.LimitBytes, t.Thresholds)
 	for _, h := range t.Heaps {
-		used := s.chart("spillway_heap_used_bytes", mib, tier, find, h.LimitBytes, t.Name, h.Runtime)
+		used := s.chart(metric.HeapUsed, mib, tier, find, h.LimitBytes, t.Name, h.Runtime)
 		used.thresholds(h.LimitBytes, t.Thresholds)
 		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, h.LimitBytes, t.Thresholds), used})
 	}
 	for _, cache := range t.Caches {
-		c.CacheRows = append(c.CacheRows, cacheRow{cache, s.chart("spillway_cache_size_bytes", mib, tier, find, cache.MaxBytes, t.Name, cache.Name)})
+		c.CacheRows = append(c.CacheRows, cacheRow{cache, s.chart(metric.CacheSize, mib, tier, find, cache.MaxBytes, t.Name, cache.Name)})
 	}
 	for _, d := range t.Temps {
-		c.TempRows = append(c.TempRows, tempRow{d, s.chart("spillway_temp_files", func(f float64) string { return fmt.Sprintf("%.0f", f) }, tier, find, d.MaxFiles, t.Name, d.Name)})
+		c.TempRows = append(c.TempRows, tempRow{d, s.chart(metric.TempFiles, func(f float64) string { return fmt.Sprintf("%.0f", f) }, tier, find, d.MaxFiles, t.Name, d.Name)})
 	}
 	for _, f := range t.Folders {
-		row := folderRow{f, policy.TitleOf(f.Kind), s.chart("spillway_"+f.Kind+"_size_bytes", mib, tier, find, f.MaxBytes, t.Name, f.Name)}
-		c.Folders = append(c.Folders, row)
+		kind, _ := policy.KindOf(f.Kind)
+		c.Folders = append(c.Folders, folderRow{f, kind.Title, s.chart(kind.Chart, mib, tier, find, f.MaxBytes, t.Name, f.Name)})
 	}
 	c.ProbeRow = s.probeRow(t, tier, find)
 	return c

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -17,11 +18,11 @@ type probeRow struct {
 	Chart *chart
 }
 
-func (s *server) probeRow(t *health.Target, tier series.Tier, find map[string]series.Sample) *probeRow {
+func (s *server) probeRow(t *health.Target, tier series.Tier, find map[seriesKey]series.Sample) *probeRow {
 	if t.Probe == nil {
 		return nil
 	}
-	return &probeRow{*t.Probe, s.chart("spillway_probe_duration_seconds", shortTime, tier, find, t.Probe.MaxSeconds, t.Name)}
+	return &probeRow{*t.Probe, s.chart(metric.ProbeDuration, shortTime, tier, find, t.Probe.MaxSeconds, t.Name)}
 }
 
 // Text says how the last probe ended: "200 OK in 12ms, started in 2.5s".

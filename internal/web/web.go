@@ -18,6 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -149,9 +150,7 @@ func New(o Options) http.Handler {
 	s := &server{
 		Options: o, page: newPage(&o), limiter: rate.NewLimiter(changesPerSec, changesBurst),
 		bodies: make(chan struct{}, maxBodies), streams: make(chan struct{}, maxStreams),
-		webhook: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "spillway_webhook_requests_total", Help: "Requests to the webhook by the code of the answer.",
-		}, []string{"code"}),
+		webhook: metric.WebhookRequests.NewCounterVec(),
 	}
 	o.Registerer.MustRegister(s.webhook)
 	mux := http.NewServeMux()

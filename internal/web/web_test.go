@@ -23,19 +23,20 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	used    = series.NewGauge("spillway_memory_used_bytes", "x", "target").Windowed()
-	limit   = series.NewGauge("spillway_memory_limit_bytes", "x", "target")
-	ratio   = series.NewGauge("spillway_memory_used_ratio", "x", "target").Windowed()
-	level   = series.NewGauge("spillway_memory_level", "x", "target")
-	procs   = series.NewGauge("spillway_processes", "x", "target")
-	thr     = series.NewGauge("spillway_threshold_ratio", "x", "target", "level")
-	tmpDesc = series.NewGauge("spillway_temp_files", "x", "target", "dir")
+	used    = metric.MemoryUsed
+	limit   = metric.MemoryLimit
+	ratio   = metric.MemoryUsedRatio
+	level   = metric.MemoryLevel
+	procs   = metric.Processes
+	thr     = metric.ThresholdRatio
+	tmpDesc = metric.TempFiles
 )
 
 // fixture is a handler over a store that the test fills.

@@ -1,0 +1,16 @@
+package metric
+
+// Alerts that arrive, and the playbooks and actions that they start.
+var (
+	WebhookRequests    = &Own{"spillway_webhook_requests_total", "Requests to the webhook, by status code of the answer.", Counter, []string{"code"}}
+	WebhookAlerts      = &Own{"spillway_webhook_alerts_total", "Alerts received through the webhook, by disposition.", Counter, []string{"disposition"}}
+	QueueLength        = &Own{"spillway_dispatch_queue_length", "Runs that are recorded and have not started.", Gauge, nil}
+	PlaybookRuns       = &Own{"spillway_playbook_runs_total", "Completed playbook runs, by outcome.", Counter, []string{"target", "playbook", "trigger", "outcome"}}
+	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
+	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
+	ActionDuration     = &Own{"spillway_action_duration_seconds", "Duration of an action run.", Histogram, []string{"action"}}
+	ActionLastRun      = &Own{"spillway_action_last_run_timestamp_seconds", "Unix time at which an action last ended.", Gauge, []string{"target", "action"}}
+	ActionFreed        = &Own{"spillway_action_freed_bytes_total", "Disk space freed by an action, in allocated bytes.", Counter, []string{"target", "action"}}
+	ActionRemovedFiles = &Own{"spillway_action_removed_files_total", "Files removed by an action.", Counter, []string{"target", "action"}}
+	ActionSkippedFiles = &Own{"spillway_action_skipped_files_total", "Files due for removal that were left in place, by reason.", Counter, []string{"target", "action", "reason"}}
+)

@@ -1,0 +1,13 @@
+package metric
+
+// The evaluation of the rules by the exporter itself.
+var (
+	Evaluations          = &Own{"spillway_evaluator_evaluations_total", "Rule evaluations by the exporter itself.", Counter, nil}
+	EvaluationsMissed    = &Own{"spillway_evaluator_evaluations_missed_total", "Evaluations skipped because the previous one took longer than the interval.", Counter, nil}
+	EvaluationDuration   = &Own{"spillway_evaluator_evaluation_duration_seconds", "Duration of the last evaluation, including gathering.", Gauge, nil}
+	RuleFailures         = &Own{"spillway_evaluator_rule_failures_total", "Evaluations of single rules that failed.", Counter, nil}
+	Notifications        = &Own{"spillway_evaluator_notifications_total", "Alerts handed to the dispatcher, including repeats.", Counter, nil}
+	NotificationsRefused = &Own{"spillway_evaluator_notifications_refused_total", "Alerts that the dispatcher refused and that are sent again.", Counter, nil}
+	EvaluatorSeries      = &Own{"spillway_evaluator_series", "Series held for the rules.", Gauge, nil}
+	EvaluatorDropped     = &Own{"spillway_evaluator_series_dropped_total", "Samples dropped because the series limit was reached.", Counter, nil}
+)
