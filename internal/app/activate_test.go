@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -84,7 +85,7 @@ func TestCollectSteps(t *testing.T) {
 			t.Errorf("%+v, want %d levels and %s", s, when, cooldown)
 		}
 	}
-	f(dispatch.Step{Do: dispatch.ActionCollectGarbage}, 2, 15*time.Minute)
-	f(dispatch.Step{Do: dispatch.ActionCollectGarbage, When: []series.Level{series.LevelWarning}, Cooldown: units.Duration(time.Minute)}, 1, time.Minute)
-	f(dispatch.Step{Do: dispatch.ActionEvictCache}, 0, 0)
+	f(dispatch.Step{Do: action.NameCollectGarbage}, 2, 15*time.Minute)
+	f(dispatch.Step{Do: action.NameCollectGarbage, When: []series.Level{series.LevelWarning}, Cooldown: units.Duration(time.Minute)}, 1, time.Minute)
+	f(dispatch.Step{Do: action.NameEvictCache}, 0, 0)
 }

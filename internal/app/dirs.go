@@ -24,11 +24,9 @@ type dirAction struct {
 func dirActions(t *config.Target, o *Options, opts action.DirOptions) []dirAction {
 	folders := rootedFolders(o.RootFS, t)
 	var out []dirAction
-	for _, name := range dispatch.ActionNames() {
-		for _, k := range policy.Kinds {
-			if policies := folders.Of(k.Name); k.Action == name && len(policies) > 0 {
-				out = append(out, dirAction{name, action.NewDirs(opts, k.Name, folders), policyNames(policies)})
-			}
+	for _, spec := range action.Table {
+		if policies := folders.Of(spec.Kind); len(policies) > 0 {
+			out = append(out, dirAction{spec.Name, action.NewDirs(opts, spec.Kind, folders), policyNames(policies)})
 		}
 	}
 	return out

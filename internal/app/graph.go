@@ -249,15 +249,20 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	opts := dirOptions(t.Name, g.cfg, p.logger, p.now)
 	opts.ProcFS = o.ProcFS
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, membersOf(g.tracker, t.Name), g.roots
-	for _, a := range dirActions(t, o, opts) {
-		out.Actions[a.name] = notingAction{a.action, p.held}
+	means := t.Means()
+	means.Folders, means.Target, means.Dirs = rootedFolders(o.RootFS, t), t.Name, opts
+	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, o.SysFS, opts.Members
+	means.Logger, means.Now = p.logger, p.now
+	means.Cgroup = func() (string, error) {
+		u, err := g.tracker.Usage(t.Name)
+		return u.CgroupV2, err
 	}
-	if t.Heap.Collects() {
-		out.Actions[dispatch.ActionCollectGarbage] = action.NewCollectGarbage(action.CollectGarbageOptions{
-			Target: t.Name, Collector: client, MaxHeap: t.Heap.Collect.MaxHeap, Logger: p.logger, Now: p.now,
-		})
+	for name, a := range means.Make() {
+		if spec, _ := action.SpecOf(name); spec.Kind != "" {
+			a = notingAction{a, p.held}
+		}
+		out.Actions[name] = a
 	}
-	g.addOwnActions(&out, t, o, p)
 	out.Playbooks = t.Playbooks.Build(func(name string) bool { return out.Actions[name] != nil }, collectSteps(&t.Heap.Collect))
 	return out
 }
@@ -266,7 +271,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 // configuration, where a playbook does not say its own.
 func collectSteps(c *heap.Collect) func(*dispatch.Step) {
 	return func(s *dispatch.Step) {
-		if s.Do != dispatch.ActionCollectGarbage {
+		if s.Do != action.NameCollectGarbage {
 			return
 		}
 		if len(s.When) == 0 {

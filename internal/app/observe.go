@@ -9,27 +9,18 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // observer reads for the dispatcher what a playbook relieves.
 type observer struct{ a *App }
 
-// sources are the jobs that sample a subject.
-var sources = map[dispatch.Subject]string{
-	dispatch.SubjectMemory: sourceProcess,
-	dispatch.SubjectHeap:   sourceHeap,
-	dispatch.SubjectCache:  policy.KindCache,
-	dispatch.SubjectTemp:   policy.KindTemp,
-	dispatch.SubjectUpload: policy.KindUpload,
-	dispatch.SubjectLog:    policy.KindLog,
-}
-
 // jobsOf selects the jobs that a fresh reading of a subject needs.
 func jobsOf(target string, s dispatch.Subject) func(collector.Job) bool {
 	return func(j collector.Job) bool {
 		// The listing of processes comes before the sample of a target's memory.
-		return j.Target == target && j.Source == sources[s] || s == dispatch.SubjectMemory && j.Source == sourceDiscovery
+		return j.Target == target && j.Source == subject.Of(s).Source || s == subject.Memory && j.Source == sourceDiscovery
 	}
 }
 
@@ -48,9 +39,9 @@ func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
 	}
 	var r dispatch.Reading
 	switch s {
-	case dispatch.SubjectMemory:
+	case subject.Memory:
 		r = o.memory(target)
-	case dispatch.SubjectHeap:
+	case subject.Heap:
 		r = o.heap(target)
 	default:
 		r = o.directories(target, s)
@@ -111,11 +102,11 @@ func (o observer) directories(target string, s dispatch.Subject) dispatch.Readin
 			continue
 		}
 		switch s {
-		case dispatch.SubjectCache:
+		case subject.Cache:
 			for i := range t.Caches {
 				r = worse(r, cacheReading(&t.Caches[i]))
 			}
-		case dispatch.SubjectTemp:
+		case subject.Temp:
 			for i := range t.Temps {
 				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, policy.KindTemp, t.Temps[i].Name)))
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
@@ -17,7 +18,7 @@ import (
 // ended runs clean_temp on the target app and returns its record once it has ended.
 func ended(t *testing.T, a *App) journal.Record {
 	t.Helper()
-	id, err := a.dispatcher.RunNow(t.Context(), dispatch.ManualRequest{Target: "app", Action: dispatch.ActionCleanTemp})
+	id, err := a.dispatcher.RunNow(t.Context(), dispatch.ManualRequest{Target: "app", Action: action.NameCleanTemp})
 	if err != nil {
 		t.Fatal(err)
 	}

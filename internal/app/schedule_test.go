@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
@@ -35,7 +36,7 @@ func newScheduleBench(t *testing.T) *scheduleBench {
 }
 
 func (b *scheduleBench) runNow(_ context.Context, r dispatch.ManualRequest) (string, error) {
-	if r.Trigger != alert.TriggerSchedule || r.Target != "app" || r.Action != dispatch.ActionCleanTemp {
+	if r.Trigger != alert.TriggerSchedule || r.Target != "app" || r.Action != action.NameCleanTemp {
 		b.t.Errorf("asked to run %+v", r)
 	}
 	b.mu.Lock()
@@ -64,7 +65,7 @@ func (b *scheduleBench) start(list ...scheduled) (s *schedule, stop func()) {
 }
 
 func cleanEvery(name string, every time.Duration) scheduled {
-	return scheduled{target: "app", action: dispatch.ActionCleanTemp, policy: name, every: every}
+	return scheduled{target: "app", action: action.NameCleanTemp, policy: name, every: every}
 }
 
 func TestScheduleSurvivesReloads(t *testing.T) {

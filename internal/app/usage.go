@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
 // Usage is what --help says about a command beside its flags.
@@ -161,7 +161,7 @@ func Advise(message, command string, flags []string) string {
 	})
 	if flag, ok := strings.CutPrefix(message, "unknown long flag '--"); ok {
 		flag = strings.TrimPrefix(strings.TrimSuffix(flag, "'"), "no-")
-		if near := config.Nearest(flag, flags); near != "" {
+		if near := strictyaml.Nearest(flag, flags); near != "" {
 			return fmt.Sprintf("--%s is no flag: did you mean --%s?", flag, near)
 		}
 		return fmt.Sprintf("--%s is no flag of %s: '%s --help' lists them", flag, orSelf(command), helpOf(command))
@@ -179,7 +179,7 @@ func Advise(message, command string, flags []string) string {
 	case ok && command != "":
 		return fmt.Sprintf("%q is one argument too many: '%s --help' shows what %s takes", word, helpOf(command), command)
 	case ok:
-		if near := config.Nearest(word, commands); near != "" {
+		if near := strictyaml.Nearest(word, commands); near != "" {
 			return fmt.Sprintf("%q is no command: did you mean %s?", word, near)
 		}
 		return fmt.Sprintf("%q is no command: write one of %s", word, strings.Join(commands, ", "))

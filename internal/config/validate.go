@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
-	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -251,22 +251,15 @@ func checkEvery(key string, every time.Duration, report report.Func) {
 	}
 }
 
+// Means returns what the target says that its actions can work with.
+func (t *Target) Means() action.Means {
+	return action.Means{Folders: &t.Folders, Collects: t.Heap.Collects(), Processes: t.Processes != nil}
+}
+
 // Has reports whether a target has the means for an action.
-func (t *Target) Has(action string) bool {
-	for _, kind := range policy.Kinds {
-		if kind.Action == action {
-			return len(t.Of(kind.Name)) > 0
-		}
-	}
-	switch action {
-	case dispatch.ActionCollectGarbage:
-		return t.Heap.Collects()
-	case dispatch.ActionReclaimCgroup, dispatch.ActionSignal:
-		return t.Processes != nil
-	case dispatch.ActionCommand, dispatch.ActionHTTP:
-		return true
-	}
-	return false
+func (t *Target) Has(name string) bool {
+	means := t.Means()
+	return means.Has(name)
 }
 
 // dirKey is a folder that a policy names, and where it stands in the file. root is the policy's root
