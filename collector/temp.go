@@ -2,56 +2,40 @@ package collector
 
 import (
 	"context"
-	"fmt"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// TempSource is the Source "temp" of one folder of temporary files.
-type TempSource struct {
-	walkers
-	target string
-	policy policy.Temp
-	names  *policy.Names
+// tempMeter measures a folder of temporary files.
+type tempMeter struct{ *policy.Temp }
+
+func (m tempMeter) limits(set setFunc) {
+	if m.MaxFiles > 0 {
+		set(metric.TempMaxFiles, float64(m.MaxFiles))
+	}
 }
 
-// NewTemp returns the source; the policy has been validated.
-func NewTemp(target string, p policy.Temp) (*TempSource, error) {
-	names, err := p.Compile()
-	if err != nil {
-		return nil, fmt.Errorf("temp dir %q: %w", p.Name, err)
-	}
-	return &TempSource{target: target, policy: p, names: names}, nil
-}
-
-// Sample implements Source. The limit is there even where the folder is not.
-func (s *TempSource) Sample(ctx context.Context, b *series.Batch) error {
-	p := &s.policy
-	if p.MaxFiles > 0 {
-		b.Set(metric.TempMaxFiles, float64(p.MaxFiles), s.target, p.Name)
-	}
+func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
 	var expired int64
-	now := b.Time
-	res, err := s.scan(ctx, scanOptions(&p.Common, s.names, func(e *dirscan.Entry) error {
-		if p.Judge(e, now).Due() {
+	o.Visit = func(e *dirscan.Entry) error {
+		if m.Judge(e, now).Due() {
 			expired++
 		}
 		return nil
-	}))
-	if err != nil {
-		return scanError(err)
 	}
-	b.Set(metric.TempFiles, float64(res.Files), s.target, p.Name)
-	b.Set(metric.TempEmpty, float64(res.EmptyFiles), s.target, p.Name)
-	b.Set(metric.TempSize, float64(res.SizeBytes), s.target, p.Name)
-	if p.MaxAge > 0 || p.EmptyMaxAge > 0 {
-		b.Set(metric.TempExpired, float64(expired), s.target, p.Name)
+	return func(set setFunc, res *dirscan.Result) error {
+		set(metric.TempFiles, float64(res.Files))
+		set(metric.TempEmpty, float64(res.EmptyFiles))
+		set(metric.TempSize, float64(res.SizeBytes))
+		if m.MaxAge > 0 || m.EmptyMaxAge > 0 {
+			set(metric.TempExpired, float64(expired))
+		}
+		if res.Files > 0 {
+			set(metric.TempOldest, seconds(res.OldestNs))
+		}
+		return nil
 	}
-	if res.Files > 0 {
-		b.Set(metric.TempOldest, seconds(res.OldestNs), s.target, p.Name)
-	}
-	return unreadable(p.Dir, &res)
 }
