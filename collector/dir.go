@@ -44,18 +44,6 @@ type dirMeter interface {
 	begin(ctx context.Context, now time.Time, o *dirscan.Options) (end func(setFunc, *dirscan.Result) error)
 }
 
-// dirMeters make the meters of the kinds by their names in policy.Kinds.
-var dirMeters = map[string]func(o *DirOptions, names *policy.Names) dirMeter{
-	policy.KindCache: func(o *DirOptions, _ *policy.Names) dirMeter {
-		return &cacheMeter{Cache: o.Policy.(*policy.Cache), opens: o.Opens, hits: newHitWindow(o.Window)}
-	},
-	policy.KindTemp:   func(o *DirOptions, _ *policy.Names) dirMeter { return tempMeter{o.Policy.(*policy.Temp)} },
-	policy.KindUpload: func(o *DirOptions, _ *policy.Names) dirMeter { return uploadMeter{o.Policy.(*policy.Upload)} },
-	policy.KindLog: func(o *DirOptions, names *policy.Names) dirMeter {
-		return logMeter{o.Policy.(*policy.Log), names}
-	},
-}
-
 // NewDir returns the source of a policy's folder.
 func NewDir(o DirOptions) (*DirSource, error) {
 	c := o.Policy.CommonKeys()

@@ -6,29 +6,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-// dirKind is how the policies of one kind are enforced.
-type dirKind struct {
-	// work does it for one policy.
-	work func(*dirRun, policy.Policy) error
-	// said returns the message of the log for what was done, and what only this kind says in it.
-	said func(*PolicyResult) (msg string, args []any)
-	// detail, where it is set, says in the journal what was done, when nothing else has to be said there.
-	detail func(policies []PolicyResult, dry bool) string
-}
-
-// dirKinds are the kinds by their names in policy.Kinds.
-var dirKinds = map[string]dirKind{
-	policy.KindCache:  {work: on(evictCache), said: saidCache},
-	policy.KindTemp:   {work: on(cleanTemp), said: saidTemp},
-	policy.KindUpload: {work: on(enforceUploads), said: saidUploads},
-	policy.KindLog:    {work: on(rotateLogs), said: saidLogs, detail: detailLogs},
-}
-
-// on makes work on policies of one kind one on any policy.
-func on[P policy.Policy](work func(*dirRun, P) error) func(*dirRun, policy.Policy) error {
-	return func(r *dirRun, p policy.Policy) error { return work(r, p.(P)) }
-}
-
 // Dirs enforces the directory policies of one kind: clean_temp, evict_cache, enforce_uploads or
 // rotate_logs.
 type Dirs struct {

@@ -24,7 +24,8 @@ const (
 	NameSignal         = "signal"
 )
 
-// Spec is a row of the table of actions. A new action is a row here and a file of its own.
+// Spec is a row of the table of actions. A new action is a row here and a file of its own; one that
+// enforces directory policies has its row from policy.Kinds.
 type Spec struct {
 	Name    string
 	Subject subject.Name // what it relieves; "" = what its step says, which is unknown
@@ -40,9 +41,7 @@ type Spec struct {
 }
 
 // Table are all actions, in the order in which they are listed.
-var Table = []Spec{
-	dirs(policy.KindTemp),
-	dirs(policy.KindCache),
+var Table = append(dirSpecs(), []Spec{
 	{
 		Name: NameCollectGarbage, Subject: subject.Heap,
 		Needs: "a heap that can be collected, such as heap: {provider: node_inspector, address: 127.0.0.1:9229}",
@@ -51,8 +50,6 @@ var Table = []Spec{
 			return NewCollectGarbage(CollectGarbageOptions{Target: m.Target, Collector: m.Heap, MaxHeap: m.Collect.MaxHeap, Logger: m.Logger, Now: m.Now})
 		},
 	},
-	dirs(policy.KindUpload),
-	dirs(policy.KindLog),
 	{
 		Name: NameReclaim, Subject: subject.Memory, Needs: "processes", Settings: func() Settings { return new(ReclaimSettings) },
 		has: (*Means).hasProcesses,
@@ -75,7 +72,7 @@ var Table = []Spec{
 			return NewSignal(SignalOptions{Members: m.Members, Logger: m.Logger})
 		},
 	},
-}
+}...)
 
 // Means are what a target gives its actions to work with. Has needs Folders, Collects and Processes
 // alone.
@@ -99,14 +96,17 @@ func (m *Means) hasProcesses() bool { return m.Processes }
 
 func always(*Means) bool { return true }
 
-// dirs returns the row of the action that enforces the policies of a kind.
-func dirs(kind string) Spec {
-	k, _ := policy.KindOf(kind)
-	return Spec{
-		Name: k.Action, Subject: subject.Name(k.Name), Needs: k.Key, Kind: k.Name, Removes: true,
-		has:  func(m *Means) bool { return len(m.Folders.Of(kind)) > 0 },
-		make: func(m *Means) Action { return NewDirs(m.Dirs, kind, m.Folders) },
+// dirSpecs returns the rows of the actions that enforce directory policies.
+func dirSpecs() []Spec {
+	var out []Spec
+	for _, k := range policy.Kinds {
+		out = append(out, Spec{
+			Name: k.Action, Subject: subject.Name(k.Name), Needs: k.Key, Kind: k.Name, Removes: true,
+			has:  func(m *Means) bool { return len(m.Folders.Of(k.Name)) > 0 },
+			make: func(m *Means) Action { return NewDirs(m.Dirs, k.Name, m.Folders) },
+		})
 	}
+	return out
 }
 
 // SpecOf returns the row of an action.

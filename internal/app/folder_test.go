@@ -18,7 +18,7 @@ func TestFolderReading(t *testing.T) {
 	})
 	f := func(name string, d health.Folder, want series.Level, text string) {
 		t.Helper()
-		d.Kind, d.Name, d.Files = health.FolderUpload, "x", p(9)
+		d.Kind, d.Name, d.Files = policy.KindUpload, "x", p(9)
 		if r := folderReading(&d, h.of("a", policy.KindUpload, "x")); r.Level != want || !r.Known || r.Text != text {
 			t.Errorf("%s: %+v, want level %v and %q", name, r, want, text)
 		}

@@ -2,8 +2,10 @@ package dispatch
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
@@ -17,16 +19,19 @@ type defaultPlaybook struct {
 	steps   []string
 }
 
-// defaultPlaybooks are sorted by name.
-var defaultPlaybooks = []defaultPlaybook{
-	{"clean_temp", subject.Temp, []string{action.NameCleanTemp}},
-	{"enforce_uploads", subject.Upload, []string{action.NameEnforceUploads}},
-	{PlaybookOnExit, subject.Temp, []string{action.NameCleanTemp}},
-	{"relieve_heap", subject.Heap, []string{action.NameCollectGarbage}},
-	{"relieve_memory", subject.Memory, []string{action.NameCleanTemp, action.NameEvictCache, action.NameCollectGarbage}},
-	{"rotate_logs", subject.Log, []string{action.NameRotateLogs}},
-	{"trim_cache", subject.Cache, []string{action.NameEvictCache}},
-}
+// defaultPlaybooks are sorted by name. Each kind of directory policy has one.
+var defaultPlaybooks = func() []defaultPlaybook {
+	out := []defaultPlaybook{
+		{PlaybookOnExit, subject.Temp, []string{action.NameCleanTemp}},
+		{"relieve_heap", subject.Heap, []string{action.NameCollectGarbage}},
+		{"relieve_memory", subject.Memory, []string{action.NameCleanTemp, action.NameEvictCache, action.NameCollectGarbage}},
+	}
+	for _, k := range policy.Kinds {
+		out = append(out, defaultPlaybook{k.Playbook, Subject(k.Name), []string{k.Action}})
+	}
+	slices.SortFunc(out, func(a, b defaultPlaybook) int { return strings.Compare(a.name, b.name) })
+	return out
+}()
 
 // DefaultNames returns the names of the default playbooks, sorted.
 func DefaultNames() []string {

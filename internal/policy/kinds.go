@@ -28,9 +28,11 @@ type Folders struct {
 // Kind is a row of the table of kinds of directory policies. A new kind is a row here, its policy
 // next to it, its meter in collector and its work in action.
 type Kind struct {
-	Name   string // such as "temp"
-	Key    string // of the list of its policies in a target
-	Action string // what enforces it
+	Name     string // such as "temp"
+	Key      string // of the list of its policies in a target
+	Action   string // what enforces it
+	Playbook string // that every target with such a policy has; its one step is the action
+	Noun     string // what is spoken of, such as "uploads"
 
 	Title string       // heading on the status page
 	Chart *series.Desc // what is drawn there
@@ -41,10 +43,10 @@ type Kind struct {
 
 // Kinds are all kinds, in the order of their keys in the documentation.
 var Kinds = []Kind{
-	row(Kind{Name: KindCache, Key: "caches", Action: "evict_cache", Title: "Caches", Chart: metric.CacheSize}, func(f *Folders) *[]Cache { return &f.Caches }),
-	row(Kind{Name: KindTemp, Key: "temp_dirs", Action: "clean_temp", Title: "Temporary files", Chart: metric.TempFiles}, func(f *Folders) *[]Temp { return &f.TempDirs }),
-	row(Kind{Name: KindUpload, Key: "uploads", Action: "enforce_uploads", Title: "Uploads", Chart: metric.UploadSize}, func(f *Folders) *[]Upload { return &f.Uploads }),
-	row(Kind{Name: KindLog, Key: "logs", Action: "rotate_logs", Title: "Logs", Chart: metric.LogSize}, func(f *Folders) *[]Log { return &f.Logs }),
+	row(Kind{Name: KindCache, Key: "caches", Action: "evict_cache", Playbook: "trim_cache", Noun: "cache", Title: "Caches", Chart: metric.CacheSize}, func(f *Folders) *[]Cache { return &f.Caches }),
+	row(Kind{Name: KindTemp, Key: "temp_dirs", Action: "clean_temp", Playbook: "clean_temp", Noun: "temp", Title: "Temporary files", Chart: metric.TempFiles}, func(f *Folders) *[]Temp { return &f.TempDirs }),
+	row(Kind{Name: KindUpload, Key: "uploads", Action: "enforce_uploads", Playbook: "enforce_uploads", Noun: "uploads", Title: "Uploads", Chart: metric.UploadSize}, func(f *Folders) *[]Upload { return &f.Uploads }),
+	row(Kind{Name: KindLog, Key: "logs", Action: "rotate_logs", Playbook: "rotate_logs", Noun: "logs", Title: "Logs", Chart: metric.LogSize}, func(f *Folders) *[]Log { return &f.Logs }),
 }
 
 // Policy is what every directory policy can say, whatever its kind.

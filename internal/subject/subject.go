@@ -24,14 +24,18 @@ type Subject struct {
 	Relief   string // and when it has ended
 }
 
-// Table are all subjects.
-var Table = []Subject{
+// Table are all subjects: memory, the heap, and the kinds of directory policies.
+var Table = append([]Subject{
 	{Memory, "process", "memory pressure", "memory after relief"},
 	{Heap, "heap", "heap pressure", "heap after relief"},
-	{Cache, policy.KindCache, "cache pressure", "cache after relief"},
-	{Temp, policy.KindTemp, "temp pressure", "temp after relief"},
-	{Upload, policy.KindUpload, "upload pressure", "uploads after relief"},
-	{Log, policy.KindLog, "log pressure", "logs after relief"},
+}, kinds()...)
+
+func kinds() []Subject {
+	var out []Subject
+	for _, k := range policy.Kinds {
+		out = append(out, Subject{Name(k.Name), k.Name, k.Name + " pressure", k.Noun + " after relief"})
+	}
+	return out
 }
 
 // Of returns the row of a subject; that of memory for a name that is none.
