@@ -35,7 +35,7 @@ func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
 		results = append(results, res)
 		msg, args := kind.said(&res)
 		args = append([]any{"target", a.opts.Target}, args...)
-		a.opts.Logger.Info(msg, append(args, "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)...)
+		a.opts.Logger.Info(msg, append(args, "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)...) //nolint:sloglint // a constant of the table
 	}
 	res := combine(ctx, req, results)
 	if res.Detail == "" && kind.detail != nil {

@@ -167,7 +167,7 @@ func fieldOf(v reflect.Value, name string) reflect.Value {
 	if field, ok := strictyaml.FieldsOf(v)[name]; ok {
 		return field
 	}
-	if s, ok := v.Interface().(dispatch.Step); ok && s.With != nil {
+	if s, ok := reflect.TypeAssert[dispatch.Step](v); ok && s.With != nil {
 		return strictyaml.FieldsOf(reflect.ValueOf(s.With).Elem())[name]
 	}
 	return reflect.Value{}

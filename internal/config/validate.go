@@ -178,7 +178,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	if t.Processes != nil {
 		t.Processes.Validate(report.Under(key + ".processes"))
 	}
-	if t.Processes == nil && t.Folders.Empty() && t.Heap.Provider == "" && t.App == nil && t.Probe == nil {
+	if t.Processes == nil && t.Empty() && t.Heap.Provider == "" && t.App == nil && t.Probe == nil {
 		keys := policy.Keys()
 		last := len(keys) - 1
 		at("", "watches nothing: write processes, heap, app, probe, %s or %s", strings.Join(keys[:last], ", "), keys[last])

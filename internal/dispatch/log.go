@@ -19,7 +19,7 @@ func (d *Dispatcher) logBegin(r *run, now Reading, level series.Level) {
 		d.log.Info("playbook begins", args...)
 		return
 	}
-	d.log.Warn(subject.Of(r.subject).Pressure, args...)
+	d.log.Warn(subject.Of(r.subject).Pressure, args...) //nolint:sloglint // a constant of the table
 }
 
 // logEnd writes how it went.
@@ -40,5 +40,5 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 	if r.guarded {
 		msg = subject.Of(r.subject).Relief
 	}
-	d.log.Log(d.runCtx, severity, msg, args...)
+	d.log.Log(d.runCtx, severity, msg, args...) //nolint:sloglint // a constant of the table
 }

@@ -13,8 +13,8 @@ func one(t *testing.T) *Folders {
 	t.Helper()
 	var f Folders
 	v := reflect.ValueOf(&f).Elem()
-	for i := range v.NumField() {
-		v.Field(i).Set(reflect.MakeSlice(v.Field(i).Type(), 1, 1))
+	for _, list := range v.Fields() {
+		list.Set(reflect.MakeSlice(list.Type(), 1, 1))
 	}
 	for _, k := range Kinds {
 		for _, p := range f.Of(k.Name) {
