@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
@@ -90,8 +91,8 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 		"relieve_memory":  {"clean_temp, evict_cache to 50%", subject.Memory, 5 * m},
 		"relieve_heap":    {"collect_garbage", subject.Heap, 5 * m},
 		"clean_temp":      {"clean_temp", subject.Temp, 5 * m},
-		"enforce_uploads": {"enforce_uploads", subject.Upload, 5 * m},
-		"rotate_logs":     {"rotate_logs", subject.Log, 5 * m},
+		"enforce_uploads": {"enforce_uploads", Subject(policy.KindUpload), 5 * m},
+		"rotate_logs":     {"rotate_logs", Subject(policy.KindLog), 5 * m},
 		"on_exit":         {"clean_temp", subject.Temp, 5 * m},
 		"mine":            {"collect_garbage", subject.Heap, 5 * m},
 	}

@@ -12,8 +12,6 @@ const (
 	Heap   Name = "heap"
 	Cache  Name = policy.KindCache
 	Temp   Name = policy.KindTemp
-	Upload Name = policy.KindUpload
-	Log    Name = policy.KindLog
 )
 
 // Subject is a row of the table.
