@@ -62,6 +62,10 @@ func TestPlanText(t *testing.T) {
 		{Kind: "log", Policy: "l", Dir: "/srv/l", Scanned: 3, Rotated: 1, Error: "one\nerror", InUseIncomplete: true},
 	}
 	p := plan{Config: "x.yml", Rules: 3, Warnings: []string{"mind"}, Targets: []targetPlan{tp, {Name: "group"}}, thresholds: series.Thresholds{Warning: .5, Critical: .75, Emergency: .9}}
+	var rest strings.Builder
+	for pid := 3; pid <= checkMembers; pid++ {
+		fmt.Fprintf(&rest, "%11d  node                       1MiB\n", pid)
+	}
 	want := `x.yml: ok, 3 rules, evaluated by Prometheus
 warning: mind
 
@@ -69,8 +73,7 @@ app (enforce)
   12 processes, 3MiB resident
           1  node                       1MiB
           2  node                       1MiB  (child)
-` + strings.Join([]string{"3", "4", "5", "6", "7", "8", "9"}, "\x00") + `
-    and 2 more
+` + rest.String() + `    and 2 more
   memory limit 1000MiB (or the cgroup's or host's, if lower): warning at 500MiB, critical at 750MiB, emergency at 900MiB
   temp t: would remove 2 of 5 files in "/srv/a\nb", 2KiB; left alone: in_use 1, too_young 2
   upload u: would move to /srv/q 1 of 1 files in /srv/u, 0B
@@ -84,11 +87,6 @@ a clean-up now would take 3 files, 2KiB, and rotate 1 log; each by its name: spi
 ` + action.InUseIncomplete + `
 serve would act on 1 of 1 targets: those in mode enforce
 `
-	var middle strings.Builder
-	for pid := 3; pid <= checkMembers; pid++ {
-		fmt.Fprintf(&middle, "%11d  node                       1MiB\n", pid)
-	}
-	want = strings.Replace(want, strings.Join([]string{"3", "4", "5", "6", "7", "8", "9"}, "\x00")+"\n", middle.String(), 1)
 	if diff := cmp.Diff(want, printed(&p)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -162,7 +160,7 @@ func TestImportGroups(t *testing.T) {
 // TestQuote: what YAML would read as something else is quoted.
 func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
-		"node": "node", "/usr/bin/node": "/usr/bin/node", "it's": "'it''s'", "": "''", "8080": "'8080'", "No": "'No'", "null": "'null'", "a b": "'a b'", "a: b": "'a: b'", "#x": "'#x'", "-x": "'-x'", "true": "'true'", "truely": "truely",
+		"node": "node", "/usr/bin/node": "/usr/bin/node", "it's": "'it''s'", "": "''", "8080": "'8080'", "No": "'No'", "null": "'null'", "a b": "'a b'", "a: b": "'a: b'", "#x": "'#x'", "-x": "'-x'", "true": "'true'", "trues": "trues",
 	} {
 		if got := quote(in); got != want {
 			t.Errorf("quote(%q) = %s, want %s", in, got, want)
