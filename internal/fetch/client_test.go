@@ -80,7 +80,7 @@ func TestClientWithHostileAnswers(t *testing.T) {
 	f := func(path string, sentinel error, text string) {
 		t.Helper()
 		timeout := time.Minute
-		if sentinel == ErrLate {
+		if errors.Is(sentinel, ErrLate) {
 			timeout = 200 * time.Millisecond
 		}
 		got, err := newTestClient(t, s.URL+path, timeout).Values(t.Context(), JSON, []Want{{Name: "a", Path: "a"}})
