@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // table prints aligned columns.
@@ -28,9 +29,10 @@ func (t *table) row(cells ...string) {
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
-// printable keeps control characters away from terminals and from the columns.
+// printable keeps characters that no one sees away from terminals and from the columns: those that
+// control a terminal (of 7 and of 8 bits), end a line or turn the direction of writing.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
+	if !unicode.IsPrint(r) {
 		return ' '
 	}
 	return r

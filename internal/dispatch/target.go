@@ -5,6 +5,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 // The modes of a target.
@@ -14,17 +15,7 @@ const (
 )
 
 // Subject is what a playbook relieves, and what is read to see whether it helped.
-type Subject string
-
-// The subjects.
-const (
-	SubjectMemory Subject = "memory"
-	SubjectHeap   Subject = "heap"
-	SubjectCache  Subject = "cache"
-	SubjectTemp   Subject = "temp"
-	SubjectUpload Subject = "upload"
-	SubjectLog    Subject = "log"
-)
+type Subject = subject.Name
 
 // Target is one service and what can be done for it.
 type Target struct {

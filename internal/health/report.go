@@ -148,9 +148,9 @@ func finite(p *float64) *float64 {
 	return p
 }
 
-// add sums what is known; a sum of nothing is not known.
+// add sums what is known; a sum of nothing is not known, and neither is what JSON has no number for.
 func add(sum, v *float64) *float64 {
-	n, ok := known(v)
+	n, ok := known(finite(v))
 	if !ok {
 		return sum
 	}

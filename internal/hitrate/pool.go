@@ -3,6 +3,7 @@ package hitrate
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -115,14 +116,29 @@ func (h *Handle) watch() *Watch {
 	return h.shared.watch
 }
 
-// Follow is Watch.Follow, after Begin.
-func (h *Handle) Follow(fd int, path []byte) error { return h.watch().Follow(fd, path) }
+// Follow is Watch.Follow, after Begin. A scan that was given up may come here after the watch was
+// closed: the error is then os.ErrClosed, here and in Counts.
+func (h *Handle) Follow(fd int, path []byte) error {
+	if w := h.watch(); w != nil {
+		return w.Follow(fd, path)
+	}
+	return os.ErrClosed
+}
 
 // End is Watch.End, after Begin.
-func (h *Handle) End() { h.watch().End() }
+func (h *Handle) End() {
+	if w := h.watch(); w != nil {
+		w.End()
+	}
+}
 
 // Counts is Watch.Counts, after Begin.
-func (h *Handle) Counts() (Counts, error) { return h.watch().Counts() }
+func (h *Handle) Counts() (Counts, error) {
+	if w := h.watch(); w != nil {
+		return w.Counts()
+	}
+	return Counts{}, os.ErrClosed
+}
 
 // LastUseNs is Watch.LastUseNs, and 0 while nothing is watched.
 func (h *Handle) LastUseNs(path []byte) int64 {

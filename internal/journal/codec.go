@@ -82,23 +82,6 @@ func (r *Record) complete(id string) {
 	}
 }
 
-// clip bounds what a record can hold, whatever an action or an alert brought.
-func (r *Record) clip() {
-	for _, s := range []*string{
-		&r.RunID, &r.Target, &r.Playbook, &r.Action, &r.Trigger, &r.Alert, &r.Fingerprint, &r.Mode, &r.Intent,
-		&r.Level, &r.Before, &r.After, &r.Outcome, &r.Error, &r.Detail, &r.Output,
-	} {
-		*s = clipText(*s)
-	}
-	if len(r.Skipped) > maxReasons {
-		total := int64(0)
-		for _, n := range r.Skipped {
-			total += n
-		}
-		r.Skipped = map[string]int64{"too_many_reasons": total}
-	}
-}
-
 func clipText(s string) string {
 	if len(s) <= maxText {
 		return s

@@ -43,8 +43,9 @@ func (j *Journal) Query(f Filter) (records []Record, next string, err error) {
 	}
 	f.Limit = min(f.Limit, MaxLimit)
 	// An id is never before the time of its record, so older ids cannot match.
+	// Before 1970 there are none; before 1678 UnixNano is undefined.
 	oldest := ""
-	if !f.Since.IsZero() {
+	if f.Since.After(time.Unix(0, 0)) {
 		oldest = formatID(uint64(max(f.Since.UnixNano(), 0)))
 	}
 	type page struct {

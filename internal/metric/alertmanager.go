@@ -7,3 +7,7 @@ var (
 	AlertmanagerAlerts      = &Own{"spillway_alertmanager_alerts", "Alerts for this exporter that were firing at the last poll.", Gauge, nil}
 	AlertmanagerLastSuccess = &Own{"spillway_alertmanager_last_success_timestamp_seconds", "Unix time of the last poll that any Alertmanager answered.", Gauge, nil}
 )
+
+var alertmanagerOwns = []*Own{
+	AlertmanagerRequests, AlertmanagerUp, AlertmanagerAlerts, AlertmanagerLastSuccess,
+}

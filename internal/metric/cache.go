@@ -26,3 +26,9 @@ var (
 	CacheMinHitRatio    = series.NewGauge("spillway_cache_min_hit_ratio", "Configured minimum hit ratio.", "target", "cache")
 	CacheWatchOverflows = series.NewCounter("spillway_cache_watch_overflows_total", "Times that the kernel's queue of file opens overflowed; hits in such an interval are not counted.", "target", "cache")
 )
+
+var cacheDescs = []*series.Desc{
+	CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheFreeBytes,
+	CacheFreeInodes, CacheUsedRatio, CacheExpired, CacheOldest, CacheHits, CacheMisses, CacheHitRatio,
+	CacheMinHitRatio, CacheWatchOverflows,
+}

@@ -9,3 +9,7 @@ var (
 	CgroupWaiting  = series.NewCounter("spillway_cgroup_pressure_waiting_seconds_total", "Time during which at least one task of the target's cgroup waited for the resource (version 2).", "target", "resource")
 	CgroupStalled  = series.NewCounter("spillway_cgroup_pressure_stalled_seconds_total", "Time during which all tasks of the target's cgroup that had work waited for the resource (version 2).", "target", "resource")
 )
+
+var cgroupDescs = []*series.Desc{
+	CgroupOOMKills, CgroupEvents, CgroupWaiting, CgroupStalled,
+}

@@ -14,3 +14,8 @@ var (
 	ActionRemovedFiles = &Own{"spillway_action_removed_files_total", "Files removed by an action.", Counter, []string{"target", "action"}}
 	ActionSkippedFiles = &Own{"spillway_action_skipped_files_total", "Files due for removal that were left in place, by reason.", Counter, []string{"target", "action", "reason"}}
 )
+
+var dispatchOwns = []*Own{
+	WebhookRequests, WebhookAlerts, QueueLength, PlaybookRuns, ActionRuns, ActionSkips,
+	ActionDuration, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
+}

@@ -11,3 +11,8 @@ var (
 	EvaluatorSeries      = &Own{"spillway_evaluator_series", "Series held for the rules.", Gauge, nil}
 	EvaluatorDropped     = &Own{"spillway_evaluator_series_dropped_total", "Samples dropped because the series limit was reached.", Counter, nil}
 )
+
+var evaluatorOwns = []*Own{
+	Evaluations, EvaluationsMissed, EvaluationDuration, RuleFailures, Notifications,
+	NotificationsRefused, EvaluatorSeries, EvaluatorDropped,
+}

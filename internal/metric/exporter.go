@@ -10,3 +10,7 @@ var (
 	ConfigSuccess     = &Own{"spillway_config_last_reload_successful", "Whether the last load of the configuration succeeded.", Gauge, nil}
 	ConfigLastSuccess = &Own{"spillway_config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.", Gauge, nil}
 )
+
+var exporterOwns = []*Own{
+	BuildInfo, ConfigSuccess, ConfigLastSuccess,
+}

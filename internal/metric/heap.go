@@ -9,3 +9,7 @@ var (
 	HeapLimit     = series.NewGauge("spillway_heap_limit_bytes", "Size at which the target's runtime runs out of heap.", "target", "runtime")
 	HeapUsedRatio = series.NewGauge("spillway_heap_used_ratio", "Used heap as a share of its limit.", "target", "runtime").Windowed()
 )
+
+var heapDescs = []*series.Desc{
+	HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,
+}

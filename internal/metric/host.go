@@ -14,3 +14,8 @@ var (
 	HostOOMKills        = series.NewCounter("spillway_host_oom_kills_total", "Processes of the host killed by the kernel for lack of memory.")
 	HostStalled         = series.NewCounter("spillway_host_pressure_stalled_seconds_total", "Time during which all tasks of the host that had work waited for the resource.", "resource")
 )
+
+var hostDescs = []*series.Desc{
+	HostMemoryTotal, HostMemoryAvailable, HostMemoryHugetlb, HostMemoryARC, HostSwapTotal,
+	HostSwapFree, HostWaiting, HostStalled, HostOOMKills,
+}

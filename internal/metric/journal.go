@@ -7,3 +7,7 @@ var (
 	JournalWritable       = &Own{"spillway_journal_writable", "Whether the last write to the journal succeeded; while it is 0 no action runs.", Gauge, nil}
 	JournalDurable        = &Own{"spillway_journal_durable", "Whether the journal outlives the process; while it is 0 only dry runs are allowed.", Gauge, nil}
 )
+
+var journalOwns = []*Own{
+	JournalCommitDuration, JournalSize, JournalWritable, JournalDurable,
+}

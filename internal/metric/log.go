@@ -9,3 +9,7 @@ var (
 	LogOversize = series.NewGauge("spillway_log_oversize_files", "Logs that are large enough to be rotated.", "target", "dir")
 	LogExpired  = series.NewGauge("spillway_log_expired_files", "Rotated logs that are too old or exceed the number to keep.", "target", "dir")
 )
+
+var logDescs = []*series.Desc{
+	LogFiles, LogSize, LogOversize, LogExpired,
+}

@@ -22,3 +22,9 @@ var (
 	MemoryGrowth     = series.NewGauge("spillway_memory_growth_bytes_per_second", "Robust trend of the used memory; 0 when there is none.", "target")
 	MemoryExhaustion = series.NewGauge("spillway_memory_exhaustion_seconds", "Seconds until the used memory reaches the limit at its current growth; +Inf when it is not growing.", "target")
 )
+
+var memoryDescs = []*series.Desc{
+	MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryPeak, MemoryPSS, MemoryUSS,
+	MemoryWindowMax, MemoryWindowMin, MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLimitInfo,
+	MemoryLevel, MemoryGrowth, MemoryExhaustion,
+}

@@ -11,3 +11,7 @@ var (
 	StartupDuration    = series.NewGauge("spillway_startup_duration_seconds", "Time from the start of the target's oldest process to its first successful probe; absent if that start was not observed.", "target")
 	StartupMaxDuration = series.NewGauge("spillway_startup_max_duration_seconds", "Configured maximum time for the service to become ready after it starts.", "target")
 )
+
+var probeDescs = []*series.Desc{
+	ProbeSuccess, ProbeDuration, ProbeStatus, ProbeMaxDuration, StartupDuration, StartupMaxDuration,
+}

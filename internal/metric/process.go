@@ -33,3 +33,9 @@ var (
 	ProcessEndedPeak   = series.NewGauge("spillway_process_ended_peak_bytes", "Largest resident memory of any process of the target, or child of one, that exited within the window; needs procevents.", "target")
 	ProcessEventsLost  = series.NewCounter("spillway_process_events_lost_total", "Times that the kernel dropped process events because they arrived too fast.")
 )
+
+var processDescs = []*series.Desc{
+	Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, ProcessCPU,
+	ProcessMinorFaults, ProcessMajorFaults, ProcessThreads, ProcessFDs, ProcessExitReasons,
+	ProcessEndedPeak, ProcessEventsLost, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
+}

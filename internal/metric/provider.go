@@ -6,3 +6,7 @@ var (
 	ProviderOpens    = &Own{"spillway_provider_opens_total", "Providers opened successfully, by kind.", Counter, []string{"provider"}}
 	ProviderFailures = &Own{"spillway_provider_failures_total", "Providers that could not be opened, or that broke while open, by kind.", Counter, []string{"provider"}}
 )
+
+var providerOwns = []*Own{
+	ProviderOpen, ProviderOpens, ProviderFailures,
+}

@@ -9,3 +9,7 @@ var (
 	StoreSeries     = &Own{"spillway_series", "Series held in memory, including those that are currently absent.", Gauge, nil}
 	StoreDropped    = &Own{"spillway_series_dropped_total", "Values dropped because the series limit was reached.", Counter, nil}
 )
+
+var samplerOwns = []*Own{
+	SamplerTicks, SamplerMissed, SamplerDuration, SamplerInterval, StoreSeries, StoreDropped,
+}

@@ -9,3 +9,7 @@ var (
 	SourceLastSuccess = series.NewGauge("spillway_source_last_success_timestamp_seconds", "Unix time of the last successful sample of the source.", "source", "target", "name")
 	LaneStuck         = series.NewGauge("spillway_lane_stuck", "1 while a sample of the source does not return, such as from a folder whose file server is gone; absent otherwise.", "lane", "source", "target", "name")
 )
+
+var sourceDescs = []*series.Desc{
+	SourceSuccess, SourceDuration, SourceLastSuccess, LaneStuck,
+}

@@ -11,3 +11,7 @@ var (
 	TempMaxFiles = series.NewGauge("spillway_temp_max_files", "Configured maximum number of temporary files.", "target", "dir")
 	TempOldest   = series.NewGauge("spillway_temp_oldest_file_timestamp_seconds", "Unix time from which the oldest temporary file's age is measured.", "target", "dir")
 )
+
+var tempDescs = []*series.Desc{
+	TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempOldest,
+}

@@ -10,3 +10,7 @@ var (
 	UploadOversize = series.NewGauge("spillway_upload_oversize_files", "Uploaded files larger than the limit for a single file.", "target", "dir")
 	UploadExpired  = series.NewGauge("spillway_upload_expired_files", "Uploaded files older than the configured maximum age.", "target", "dir")
 )
+
+var uploadDescs = []*series.Desc{
+	UploadFiles, UploadSize, UploadMaxSize, UploadOversize, UploadExpired,
+}

@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/spillway-exporter/spillway_exporter/internal/units"
+import (
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
 
 // Common are the keys that every directory policy has.
 type Common struct {
@@ -66,5 +70,5 @@ type Temp struct {
 	Every       units.Duration `yaml:"every"`         // also clean on this schedule, without an alert
 }
 
-// CommonKeys returns the keys that every policy has.
-func (c *Common) CommonKeys() *Common { return c }
+// Schedule returns how often the folder is cleaned without an alert.
+func (t *Temp) Schedule() time.Duration { return t.Every.Std() }

@@ -89,11 +89,14 @@ func (c *Config) checkServers(report report.Func) {
 			report(key, "%q holds more than an address: write it as http://alertmanager:9093, with its route prefix if it has one", raw)
 		case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/api/v2/alerts"):
 			report(key, "%q is the path of the API, which is added here: write %s://%s", raw, u.Scheme, u.Host)
-		case slices.Contains(c.Pull[:i], raw):
+		case slices.ContainsFunc(c.Pull[:i], func(other string) bool { return serverAddress(other) == serverAddress(raw) }):
 			report(key, "%q stands twice: remove one", raw)
 		}
 	}
 }
+
+// serverAddress returns an address as it is polled: a slash at its end makes no other server.
+func serverAddress(configured string) string { return strings.TrimRight(configured, "/") }
 
 func (c *Config) checkSecrets(report report.Func) {
 	switch {

@@ -76,7 +76,7 @@ func New(o Options) (*Puller, error) {
 	}
 	p := &Puller{opts: o, active: make(map[string]*told)}
 	for _, address := range o.Config.Pull {
-		address = strings.TrimRight(address, "/")
+		address = serverAddress(address)
 		c, err := newClient(&o.Config, address, o.Instance)
 		if err != nil {
 			return nil, fmt.Errorf("alertmanager %s: %w", address, err)

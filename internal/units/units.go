@@ -21,10 +21,10 @@ type Ratio float64
 
 var byteUnits = map[string]float64{
 	"": 1, "b": 1,
-	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15,
-	"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50,
-	"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40, "pi": 1 << 50,
-	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50,
+	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15, "eb": 1e18,
+	"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50, "e": 1 << 60,
+	"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40, "pi": 1 << 50, "ei": 1 << 60,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50, "eib": 1 << 60,
 }
 
 // ParseBytes reads a size. Errors name the text and the accepted forms.
@@ -130,7 +130,8 @@ func ParseDuration(s string) (Duration, error) {
 		if rest[i] == 'w' {
 			n *= 7
 		}
-		total += n * 24 * float64(time.Hour)
+		// To the microsecond, which is what a float64 has left: 0.3 days are 7h12m, not a nanosecond less.
+		total += math.Round(n*float64(24*time.Hour/time.Microsecond)) * float64(time.Microsecond)
 		rest = rest[i+1:]
 		if rest == "" {
 			break
