@@ -144,7 +144,7 @@ func TestUnitRefusesBadConfiguration(t *testing.T) {
 func blocks(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	for _, paragraph := range strings.Split(read(t, shipped), "\n\n") {
+	for paragraph := range strings.SplitSeq(read(t, shipped), "\n\n") {
 		block := "[Service]\n"
 		for line := range strings.Lines(paragraph) {
 			setting := strings.TrimPrefix(line, "#")

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/vmtest"
@@ -24,11 +26,12 @@ func buildImage(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// buildPayload makes the second disk: the package, the tests, the agent and what it is to run.
-func buildPayload(ctx context.Context, o options, programs []vmtest.Program) (string, error) {
+// buildPayload makes the second disk: the package, the tests, the agent and the programs that it is
+// to run.
+func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, error) {
 	dir := filepath.Join(o.out, "payload")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	for _, args := range [][]string{
 		{"build", "-trimpath", "-o", filepath.Join(dir, "agent"), "./internal/vmtest/agent"},
@@ -37,22 +40,44 @@ func buildPayload(ctx context.Context, o options, programs []vmtest.Program) (st
 		cmd := command(ctx, "go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if err := cmd.Run(); err != nil {
-			return "", err
+			return "", nil, err
 		}
 	}
 	deb, err := os.ReadFile(o.deb)
 	if err != nil {
-		return "", err
+		return "", nil, err
+	}
+	programs := vmtest.Programs
+	if o.only != "" {
+		names, err := command(ctx, filepath.Join(dir, "guest.test"), "-test.list="+o.only).Output()
+		if err != nil {
+			return "", nil, err
+		}
+		programs = selected(strings.Fields(string(names)))
 	}
 	table, err := json.Marshal(programs)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			return "", err
+			return "", nil, err
 		}
 	}
 	disk := filepath.Join(o.out, "payload.img")
-	return disk, command(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", "payload", "-d", dir, disk, "256M").Run()
+	return disk, programs, command(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", "payload", "-d", dir, disk, "256M").Run()
+}
+
+// selected returns the programs that run the named tests, after the one that installs the package.
+func selected(names []string) []vmtest.Program {
+	out := slices.Clone(vmtest.Programs[:1])
+	for _, p := range vmtest.Programs[1:] {
+		of := regexp.MustCompile(p.Run)
+		mine := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !of.MatchString(name) })
+		if len(mine) > 0 {
+			p.Run = "^(" + strings.Join(mine, "|") + ")$"
+			out = append(out, p)
+		}
+	}
+	return out
 }

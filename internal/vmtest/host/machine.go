@@ -120,7 +120,7 @@ func (m *machine) boot(ctx context.Context, res *results, log io.Writer) (done b
 	done, err = m.follow(ctx, res, messages, heard, ended)
 	if done || errors.Is(err, errSilent) || ctx.Err() != nil {
 		cancel()
-		<-ended
+		fmt.Fprintln(log, "vmtest: the emulator was stopped:", <-ended)
 	}
 	return done, err
 }
@@ -157,7 +157,7 @@ func (m *machine) follow(ctx context.Context, res *results, messages <-chan vmte
 			if down {
 				return false, nil
 			}
-			return false, fmt.Errorf("%w (%v): see %s", errEnded, err, filepath.Join(m.out, "console.txt"))
+			return false, errors.Join(fmt.Errorf("%w: see %s", errEnded, filepath.Join(m.out, "console.txt")), err)
 		}
 	}
 }

@@ -10,11 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"time"
-
-	"github.com/spillway-exporter/spillway_exporter/internal/vmtest"
 )
 
 func main() {
@@ -51,11 +47,7 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	programs, err := selectPrograms(o.only)
-	if err != nil {
-		return err
-	}
-	payload, err := buildPayload(ctx, o, programs)
+	payload, programs, err := buildPayload(ctx, o)
 	if err != nil {
 		return fmt.Errorf("build the second disk: %w", err)
 	}
@@ -87,16 +79,4 @@ func run(ctx context.Context, o options) error {
 		return updateTable(o.docs, table)
 	}
 	return nil
-}
-
-// selectPrograms returns the table, or of it what installs the package and the tests that match.
-func selectPrograms(only string) ([]vmtest.Program, error) {
-	if only == "" {
-		return vmtest.Programs, nil
-	}
-	if _, err := regexp.Compile(only); err != nil {
-		return nil, err
-	}
-	out := slices.Clone(vmtest.Programs[:1])
-	return append(out, vmtest.Program{Name: "selected", User: "root", Boot: 1, Run: only}), nil
 }

@@ -25,7 +25,7 @@ func newResults(dir string) *results {
 	return &results{dir: dir, outputs: map[string]*strings.Builder{}, codes: map[string]int{}}
 }
 
-// take adds a message and writes the program's file when it ended.
+// take adds a message and writes the program's file.
 func (r *results) take(msg vmtest.Message) error {
 	if msg.Boot > 0 {
 		if msg.Boot != r.boots+1 {
@@ -48,8 +48,10 @@ func (r *results) take(msg vmtest.Message) error {
 		r.order = append(r.order, msg.Program)
 	}
 	out.WriteString(msg.Output)
-	if !msg.Ended {
-		return nil
+	// Written each time, so that it is there also when the machine falls.
+	err := os.WriteFile(filepath.Join(r.dir, msg.Program+".txt"), []byte(out.String()), 0o644)
+	if err != nil || !msg.Ended {
+		return err
 	}
 	r.codes[msg.Program] = msg.Code
 	if msg.Code != 0 {
@@ -57,7 +59,7 @@ func (r *results) take(msg vmtest.Message) error {
 	} else {
 		fmt.Printf("vmtest: %s passed\n", msg.Program)
 	}
-	return os.WriteFile(filepath.Join(r.dir, msg.Program+".txt"), []byte(out.String()), 0o644)
+	return nil
 }
 
 // failure says which programs failed or never ended.
