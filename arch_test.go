@@ -36,11 +36,12 @@ var house = map[string][]string{
 	"internal/policy":       {"internal/dirscan"},
 	"internal/proc":         {},
 	"internal/fetch":        {},
-	"internal/heap":         {"internal/fetch", "internal/proc", "internal/lazy"},
+	"internal/heap":         {"internal/dirscan", "internal/fetch", "internal/proc", "internal/lazy"},
 	"internal/lazy":         {},
 	"internal/hitrate":      {"internal/lazy"},
 	"internal/dirscan":      {},
 	"internal/safefs":       {"internal/dirscan"},
+	"internal/refuse":       {},
 	"internal/eval":         {},
 	"internal/action":       {"internal/dirscan", "internal/fetch", "internal/safefs", "internal/heap", "internal/proc"},
 	"internal/journal":      {},
@@ -55,7 +56,7 @@ var house = map[string][]string{
 	"internal/e2e":          {},
 	"examples/leaky":        {"examples/leaky/leak"},
 	"examples/leaky/leak":   {},
-	"examples/bench/scan":   {"internal/dirscan"},
+	"examples/bench/scan":   {"internal/dirscan", "internal/refuse"},
 	"examples/bench/hits":   {"internal/hitrate"},
 	"examples/bench/remove": {"*"},
 }
@@ -106,6 +107,11 @@ var powers = []struct {
 		allowed: []string{"internal/eval/"},
 	},
 	{
+		what:    "makes system calls fail",
+		calls:   []string{module + "/internal/refuse.*", "golang.org/x/sys/unix.SYS_SECCOMP"},
+		allowed: []string{"internal/refuse/", "examples/bench/"},
+	},
+	{
 		what:    "ends the process",
 		calls:   []string{"os.Exit", "log.Fatal", "log.Fatalf"},
 		allowed: []string{"main.go", "examples/"},
@@ -116,6 +122,11 @@ var powers = []struct {
 var exceptions = map[string]string{
 	// The journal's own file, moved aside as a whole when it is corrupt; never a watched folder.
 	"internal/journal/corrupt.go os.Rename": "a corrupt journal is moved aside",
+	// A test program runs itself, and is no part of the exporter.
+	"internal/refuse/again.go os/exec.*": "tests run themselves again",
+	// The numbers of calls that are refused, not made.
+	"internal/refuse/refuse.go golang.org/x/sys/unix.SYS_RENAMEAT2":         "its number",
+	"internal/refuse/refuse.go golang.org/x/sys/unix.SYS_PIDFD_SEND_SIGNAL": "its number",
 }
 
 // Bounds of every file and function, of 95 in 100 functions, and of half of the interfaces.

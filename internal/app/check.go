@@ -75,6 +75,7 @@ func check(ctx context.Context, o Options) error {
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}
+	p.Warnings = append(p.Warnings, hostNotes()...)
 	if note := accessNote(cfg, auth); note != "" {
 		p.Warnings = append(p.Warnings, note)
 	}

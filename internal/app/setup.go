@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 // loadConfig reads the configuration that the options name, or returns the embedded defaults.
@@ -37,9 +39,23 @@ func TargetNames(file string) []string {
 
 // warn logs what may become right later.
 func warn(cfg *config.Config, logger *slog.Logger) {
+	for _, note := range hostNotes() {
+		logger.Warn("a system call is refused", "hint", note)
+	}
 	for _, w := range cfg.Warnings {
 		logger.Warn("configuration", "file", w.File, "line", w.Line, "key", w.Key, "hint", w.Msg)
 	}
+}
+
+// hostNotes says what this host, or a filter on this process, refuses, and what stands in.
+func hostNotes() []string {
+	var out []string
+	for _, err := range []error{dirscan.Openat2(), proc.Signals()} {
+		if err != nil {
+			out = append(out, err.Error())
+		}
+	}
+	return out
 }
 
 // journalDirs returns where the journal may go: the configured folder alone, or else the default

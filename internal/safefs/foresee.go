@@ -55,7 +55,7 @@ func mayLease(uid uint32) bool {
 func (r *Remover) foreseeUnlink(dirfd int) Reason {
 	uid := r.st.Uid
 	var dir unix.Statx_t
-	if err := unix.Statx(dirfd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_UID, &dir); err != nil {
+	if err := statPath(dirfd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_UID, &dir); err != nil {
 		return errorReason(err)
 	}
 	if dir.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0 {

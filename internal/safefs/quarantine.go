@@ -48,7 +48,7 @@ func place(dir string) (st unix.Statx_t, err error) {
 		return st, err
 	}
 	defer unix.Close(fd)
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_MNT_ID, &st)
+	err = statPath(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_MNT_ID, &st)
 	return st, err
 }
 
@@ -100,7 +100,7 @@ func (r *Remover) foreseeMove() Reason {
 // meanwhile it stays there.
 func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
 	name := string(r.name[:len(r.name)-1])
-	err := unix.Renameat2(dirfd, name, into, held, unix.RENAME_NOREPLACE)
+	err := moveTo(dirfd, name, into, held)
 	switch err {
 	case nil:
 	case unix.ENOENT:
@@ -122,7 +122,7 @@ func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
 	if why == Removed {
 		return Removed
 	}
-	if err := unix.Renameat2(into, held, dirfd, name, unix.RENAME_NOREPLACE); err != nil {
+	if err := moveBack(into, held, dirfd, name); err != nil {
 		return errorReason(err)
 	}
 	return why
