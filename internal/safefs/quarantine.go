@@ -89,7 +89,7 @@ func (r *Remover) foreseeMove() Reason {
 	if err != nil {
 		return errorReason(err)
 	}
-	if err := unix.Faccessat(into, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+	if err := access(into, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return errorReason(err)
 	}
 	return Removed

@@ -176,7 +176,7 @@ func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
 		return errorReason(unix.EPERM)
 	}
-	if err := unix.Faccessat(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+	if err := access(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return errorReason(err)
 	}
 	return Removed

@@ -47,14 +47,37 @@ func unlinkAt(dirfd int, name []byte) unix.Errno {
 	}
 }
 
+// access is faccessat2(2), since Linux 5.8, or faccessat, which knows no flags: it asks with the real user,
+// who is the effective one here, and leaves out the capabilities of one who is not root. Unlike the
+// stand-in of x/sys it knows access lists, read-only mounts and immutable files.
+func access(dirfd int, name string, rights uint32, flags int) error {
+	err := unix.Faccessat2(dirfd, name, rights, flags)
+	if err != unix.ENOSYS && err != unix.EPERM {
+		return err
+	}
+	err = unix.Faccessat(dirfd, name, rights, 0)
+	reads := rights == unix.R_OK && capable(unix.CAP_DAC_READ_SEARCH)
+	if err == unix.EACCES && unix.Geteuid() != 0 && (reads || capable(unix.CAP_DAC_OVERRIDE)) {
+		return nil
+	}
+	return err
+}
+
 // moveTo gives a file a name that no file has (EEXIST), which is one of ours to make: a rotated name, or one
 // in a quarantine. Where RENAME_NOREPLACE is not to be had (EINVAL: some network and stacked file
-// systems; ENOSYS: filters) an empty file is made first, which fails where there is one, and is
-// replaced. Whoever could exchange that file in between could remove the other one himself.
+// systems; ENOSYS: filters) a folder that no one else may write is looked at first. In any other an
+// empty file is made, which fails where there is one, and is replaced. Whoever could exchange that file in
+// between could remove the other one himself. A kill in between leaves the empty file.
 func moveTo(fromDir int, from string, toDir int, to string) error {
 	err := unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE)
 	if !replacesOnly(err) {
 		return err
+	}
+	if isPrivate(toDir) {
+		if isTaken(toDir, to) {
+			return unix.EEXIST
+		}
+		return unix.Renameat(fromDir, from, toDir, to)
 	}
 	place, err := PlaceTrigger(toDir, to, unix.Geteuid())
 	if err != nil {
@@ -78,6 +101,12 @@ func moveBack(fromDir int, from string, toDir int, to string) error {
 		return err
 	}
 	return unix.Unlinkat(fromDir, from, 0)
+}
+
+// isPrivate reports whether only this user may write into a folder.
+func isPrivate(dirfd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(dirfd, &st) == nil && st.Mode&0o022 == 0 && int(st.Uid) == unix.Geteuid()
 }
 
 // replacesOnly reports whether a rename failed because it was not to replace a file.
