@@ -301,6 +301,7 @@ type record struct {
 	Skipped     map[string]int64 `json:"skipped"`
 	Outcome     string           `json:"outcome"`
 	Error       string           `json:"error"`
+	Detail      string           `json:"detail"`
 	Fingerprint string           `json:"fingerprint"`
 }
 
