@@ -30,7 +30,7 @@ var statxRefused = sync.OnceValue(func() bool {
 // not known, as Attributes_mask says. A descriptor's mount id that is asked for (STATX_MNT_ID, an
 // empty name) is read from /proc where the kernel, before 5.8, does not say it; Mask says whether.
 func Statx(dirfd int, name []byte, flags, mask int, st *unix.Statx_t) unix.Errno {
-	errno := unix.ENOSYS
+	var errno unix.Errno
 	if !statxRefused() {
 		errno = statxRaw(dirfd, name, flags, mask, st)
 	} else {

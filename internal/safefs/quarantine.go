@@ -101,14 +101,8 @@ func (r *Remover) foreseeMove() Reason {
 func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
 	name := string(r.name[:len(r.name)-1])
 	err := moveTo(dirfd, name, into, held)
-	switch err {
-	case nil:
-	case unix.ENOENT:
-		return Changed
-	case unix.EBUSY:
-		return Mount
-	default:
-		return errorReason(err)
+	if err != nil {
+		return moveReason(err)
 	}
 	var why Reason
 	switch err := statAt(into, append([]byte(held), 0), &r.st); err {

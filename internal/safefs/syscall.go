@@ -110,12 +110,11 @@ func isPrivate(dirfd int) bool {
 }
 
 // replacesOnly reports whether a rename failed because it was not to replace a file.
-func replacesOnly(err error) bool { return err == unix.ENOSYS || err == unix.EINVAL }
+func replacesOnly(err error) bool { return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) }
 
 // errnoOf returns what the kernel has said, which callers compare.
 func errnoOf(err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return errno
 	}
 	return err
