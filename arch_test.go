@@ -41,11 +41,12 @@ var house = map[string][]string{
 	"internal/policy":       {"internal/dirscan"},
 	"internal/proc":         {},
 	"internal/fetch":        {},
-	"internal/heap":         {"internal/fetch", "internal/proc", "internal/lazy"},
+	"internal/heap":         {"internal/dirscan", "internal/fetch", "internal/proc", "internal/lazy"},
 	"internal/lazy":         {},
 	"internal/hitrate":      {"internal/lazy"},
 	"internal/dirscan":      {},
 	"internal/safefs":       {"internal/dirscan"},
+	"internal/refuse":       {},
 	"internal/eval":         {},
 	"internal/action":       {"internal/dirscan", "internal/fetch", "internal/safefs", "internal/heap", "internal/proc"},
 	"internal/journal":      {},
@@ -60,7 +61,7 @@ var house = map[string][]string{
 	"internal/lifecycle":    {},
 	"internal/schedule":     {"internal/config", "internal/dispatch"},
 	"internal/hostfs":       {},
-	"internal/setup":        {"collector", "internal/action", "internal/config", "internal/dispatch", "internal/heap", "internal/journal", "internal/proc", "internal/safefs"},
+	"internal/setup":        {"collector", "internal/action", "internal/config", "internal/dirscan", "internal/dispatch", "internal/heap", "internal/journal", "internal/proc", "internal/safefs"},
 	"internal/app":          {"collector", "rules", "internal/action", "internal/config", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/watch", "internal/web"},
 	"internal/cli":          {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/dispatch", "internal/health", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":          {},
@@ -69,7 +70,7 @@ var house = map[string][]string{
 	"internal/vmtest/host":  {"internal/vmtest"},
 	"examples/leaky":        {"examples/leaky/leak"},
 	"examples/leaky/leak":   {},
-	"examples/bench/scan":   {"internal/dirscan"},
+	"examples/bench/scan":   {"internal/dirscan", "internal/refuse"},
 	"examples/bench/hits":   {"internal/hitrate"},
 	"examples/bench/remove": {"*"},
 }
@@ -120,6 +121,11 @@ var powers = []struct {
 		allowed: []string{"internal/eval/"},
 	},
 	{
+		what:    "makes system calls fail",
+		calls:   []string{module + "/internal/refuse.*", "golang.org/x/sys/unix.SYS_SECCOMP"},
+		allowed: []string{"internal/refuse/", "examples/bench/"},
+	},
+	{
 		what:    "ends the process",
 		calls:   []string{"os.Exit", "log.Fatal", "log.Fatalf"},
 		allowed: []string{"main.go", "examples/", "internal/vmtest/"},
@@ -130,6 +136,11 @@ var powers = []struct {
 var exceptions = map[string]string{
 	// The journal's own file, moved aside as a whole when it is corrupt; never a watched folder.
 	"internal/journal/corrupt.go os.Rename": "a corrupt journal is moved aside",
+	// A test program runs itself, and is no part of the exporter.
+	"internal/refuse/again.go os/exec.*": "tests run themselves again",
+	// The numbers of calls that are refused, not made.
+	"internal/refuse/refuse.go golang.org/x/sys/unix.SYS_RENAMEAT2":         "its number",
+	"internal/refuse/refuse.go golang.org/x/sys/unix.SYS_PIDFD_SEND_SIGNAL": "its number",
 }
 
 // Bounds of every file and function, of 95 in 100 functions, and of half of the interfaces.

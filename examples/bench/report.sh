@@ -45,7 +45,7 @@ EOF
     'After five minutes with `discover` of 20 groups, the evaluator on, and a scrape every 15 s.' \
     'examples/bench/idle/idle.sh 300'
   section scan100k 'Scan of 100,000 files' \
-    'One pass gives count, bytes, blocks, empty files, oldest and newest. The floor is a loop of getdents64 and statx in C. ours-two: two walkers. find runs `-printf "%s %A@"`.' \
+    'One pass gives count, bytes, blocks, empty files, oldest and newest. The floor is a loop of getdents64 and statx in C. ours-two: two walkers. no-openat2, no-statx: the calls are refused, as on older kernels ([what stands in](install.md#older-kernels-and-filters)). find runs `-printf "%s %A@"`.' \
     'examples/bench/scan/scan.sh 100000'
   section scan1m 'Scan of 1,000,000 files' \
     'Goals: processor time at most 1.3 times the floor, wall time with two walkers at most 0.8 times, memory within 1 MB.' \

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
@@ -32,9 +33,7 @@ func WakeJVM(ctx context.Context, w heap.Sleeper) (err error) {
 	if err := mayWake(h, w.Member.PID); err != nil {
 		return err
 	}
-	tmp, err := unix.Openat2(w.Root, "tmp", &unix.OpenHow{
-		Flags: unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	tmp, err := dirscan.OpenIn(w.Root, "tmp", unix.O_DIRECTORY)
 	if err != nil {
 		return fmt.Errorf("process %d: open its /tmp: %w", w.Member.PID, err)
 	}

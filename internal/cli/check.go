@@ -109,6 +109,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}
+	p.Warnings = append(p.Warnings, setup.HostNotes()...)
 	if note := setup.AccessNote(cfg, auth.Decided()); note != "" {
 		p.Warnings = append(p.Warnings, note)
 	}

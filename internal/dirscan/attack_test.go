@@ -157,19 +157,29 @@ func TestScanStopsAtMountedFiles(t *testing.T) {
 }
 
 func TestMounted(t *testing.T) {
-	w := &walker{device: fileID{dev: unix.Mkdev(8, 1)}}
-	f := func(mask, attributes uint64, minor uint32, want bool) {
+	w := &walker{device: fileID{dev: unix.Mkdev(8, 1)}, mounts: mounts{read: true, names: map[string]bool{}}}
+	dir := tempDir(t)
+	write(t, dir+"/file", 1)
+	fd, err := OpenRoot(dir)
+	must(t, err)
+	defer unix.Close(fd)
+	folder := &frame{Folder: Folder{fd: fd}}
+	f := func(name string, mask, attributes uint64, minor uint32, want bool) {
 		t.Helper()
 		w.st = unix.Statx_t{Attributes_mask: mask, Attributes: attributes, Dev_major: 8, Dev_minor: minor}
-		if got := w.mounted(); got != want {
-			t.Errorf("mask %x, attributes %x, device 8:%d: mounted is %v, want %v", mask, attributes, minor, got, want)
+		if got := w.mounted(folder, append([]byte(name), 0)[:len(name)]); got != want {
+			t.Errorf("%s, mask %x, attributes %x, device 8:%d: mounted is %v, want %v", name, mask, attributes, minor, got, want)
 		}
 	}
 	const root = unix.STATX_ATTR_MOUNT_ROOT
-	f(root, root, 1, true)
-	f(root, 0, 2, false)
-	f(0, 0, 1, false) // before 5.8
-	f(0, 0, 2, true)
+	f("file", root, root, 1, true)
+	f("file", root, 0, 2, false)
+	f("file", 0, 0, 1, false) // before 5.8
+	f("gone", 0, 0, 1, false) // the device is the root's and nothing of the name is a mount: not looked at
+	f("gone", 0, 0, 2, true)  // cannot be told
+	f("file", 0, 0, 2, false) // an overlay
+	w.mounts.names["file"] = true
+	f("file", 0, 0, 1, false) // there is a mount point of this name somewhere else
 }
 
 // In an overlay of two filesystems files have another device than their folder.

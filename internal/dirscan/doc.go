@@ -4,8 +4,9 @@
 //
 // The walk never leaves the root: every directory is opened relative to the one above it with
 // openat2(RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS|NO_XDEV), so that neither a link nor a mount
-// is ever followed, even one that appears while the walk is under way. Only directories are
-// opened; a fifo or a device cannot block it.
+// is ever followed, even one that appears while the walk is under way. Where openat2 is refused, each
+// step is made by openat, with the same refusals (steps.go). Only directories are opened; a fifo or a
+// device cannot block it.
 //
 // It runs close to the limit of the kernel: getdents64 into one 64 KiB buffer per level, one statx
 // with a minimal mask per entry, names as bytes, no allocation per entry. The file portable.go is

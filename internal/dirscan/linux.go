@@ -29,7 +29,7 @@ func OpenRoot(dir string) (fd int, err error) {
 	}
 	name, err := unix.ByteSliceFromString(dir)
 	if err == nil {
-		fd, err = openat2(unix.AT_FDCWD, name, how)
+		fd, err = open(unix.AT_FDCWD, name, how)
 	}
 	switch {
 	case err == nil:
@@ -99,7 +99,7 @@ func openBeneath(root int, path []byte) (int, error) {
 				path[cut], rest = 0, path[cut+1:]
 			}
 		}
-		next, err := openat2(dir, path, childHow)
+		next, err := open(dir, path, childHow)
 		if dir != root {
 			unix.Close(dir)
 		}

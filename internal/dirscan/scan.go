@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +34,7 @@ type walker struct {
 	ticks  int
 	path   []byte
 	device fileID // of the root
+	mounts mounts
 	share  *share // nil when there is one walker
 }
 
@@ -184,7 +184,7 @@ func (w *walker) reopen() bool {
 		if i == top {
 			return true
 		}
-		fd, err = openat2(fd, w.stack[i+1].name, childHow)
+		fd, err = open(fd, w.stack[i+1].name, childHow)
 	}
 	for _, f := range w.stack[w.held:] {
 		if f.fd >= 0 {
@@ -209,7 +209,7 @@ func (w *walker) descend(f *frame) {
 		w.res.Skipped[SkipDepth]++
 		return
 	}
-	fd, err := openat2(f.fd, name, childHow)
+	fd, err := open(f.fd, name, childHow)
 	switch {
 	case err == nil:
 		w.push(fd, &f.Folder, name)
@@ -331,7 +331,7 @@ func (w *walker) look(f *frame, d dirent) error {
 			return nil
 		}
 	}
-	if err := statxRaw(f.fd, d.name, &w.st); err != 0 {
+	if err := Statx(f.fd, d.name, statFlags, statMask, &w.st); err != 0 {
 		if err == unix.ENOENT {
 			w.res.Skipped[SkipVanished]++
 		} else {
@@ -348,7 +348,7 @@ func (w *walker) look(f *frame, d dirent) error {
 		w.res.Skipped[SkipSymlink]++
 	case kind != unix.S_IFREG:
 		w.res.Skipped[SkipNotRegular]++
-	case w.mounted():
+	case w.mounted(f, d.name):
 		w.res.Skipped[SkipMount]++
 	case w.o.CountOnly:
 		w.res.Files++
@@ -356,16 +356,6 @@ func (w *walker) look(f *frame, d dirent) error {
 		return w.file(f, d.name)
 	}
 	return nil
-}
-
-// mounted reports whether the file that was just looked at is a mount of its own. Kernels before
-// 5.8 do not say so; there the device tells, which alone would be wrong for an overlay of several
-// filesystems and for the subvolumes of btrfs: there files have other devices than their root.
-func (w *walker) mounted() bool {
-	if w.st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 {
-		return w.st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
-	}
-	return unix.Mkdev(w.st.Dev_major, w.st.Dev_minor) != w.device.dev
 }
 
 func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
@@ -408,12 +398,4 @@ func Nanoseconds(t *unix.StatxTimestamp) int64 {
 		return -farthest
 	}
 	return t.Sec*1e9 + int64(t.Nsec)
-}
-
-// statxRaw is statx(2) on a name inside a getdents buffer, which is followed by its NUL: the
-// wrapper of x/sys would copy every name to the heap.
-func statxRaw(dirfd int, name []byte, st *unix.Statx_t) unix.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
-		uintptr(statFlags), uintptr(statMask), uintptr(unsafe.Pointer(st)), 0)
-	return errno
 }

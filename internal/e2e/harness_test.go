@@ -157,6 +157,12 @@ func startExporter(t *testing.T, dir, config string, args ...string) *exporter {
 // startExporterAt is startExporter on another address.
 func startExporterAt(t *testing.T, listen, dir, config string, args ...string) *exporter {
 	t.Helper()
+	return startExporterAs(t, []string{binary(t)}, nil, listen, dir, config, args...)
+}
+
+// startExporterAs is startExporterAt by another command line and environment.
+func startExporterAs(t *testing.T, program, env []string, listen, dir, config string, args ...string) *exporter {
+	t.Helper()
 	file := filepath.Join(dir, "spillway.yml")
 	if config != "" {
 		config += "\njournal: {dir: " + filepath.Join(dir, "journal") + "}\n"
@@ -166,7 +172,7 @@ func startExporterAt(t *testing.T, listen, dir, config string, args ...string) *
 		args = append([]string{"--config.file=" + file}, args...)
 	}
 	args = append([]string{"--web.listen-address=" + listen, "--log.level=debug"}, args...)
-	e := &exporter{dir: dir, process: start(t, []string{"XDG_STATE_HOME=" + dir}, append([]string{binary(t)}, args...)...)}
+	e := &exporter{dir: dir, process: start(t, append(env, "XDG_STATE_HOME="+dir), append(program, args...)...)}
 	eventually(t, startLimit, "the exporter is ready", func() error {
 		select {
 		case <-e.done:
@@ -295,6 +301,7 @@ type record struct {
 	Skipped     map[string]int64 `json:"skipped"`
 	Outcome     string           `json:"outcome"`
 	Error       string           `json:"error"`
+	Detail      string           `json:"detail"`
 	Fingerprint string           `json:"fingerprint"`
 }
 

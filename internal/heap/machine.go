@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -163,10 +164,8 @@ func openRoot(procfs string, pid int) (int, error) {
 	return fd, nil
 }
 
-func openBelow(root int, name string, flags uint64) (int, error) {
-	return unix.Openat2(root, name, &unix.OpenHow{
-		Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
+func openBelow(root int, name string, flags int) (int, error) {
+	return dirscan.OpenIn(root, name, flags)
 }
 
 // identity reads the effective user of a process and its pid as it knows it.

@@ -75,7 +75,7 @@ func snapshot(path string) (*os.File, error) {
 	defer src.Close()
 	fd, err := unix.MemfdCreate("journal", unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
+		return nil, fmt.Errorf("memfd_create: %w: the journal is not copied anywhere else: let the system call pass, or ask the exporter itself, at /api/v1/journal", err)
 	}
 	dst := os.NewFile(uintptr(fd), "journal")
 	before, after := make([]byte, metaBytes), make([]byte, metaBytes)

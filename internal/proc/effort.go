@@ -1,9 +1,12 @@
 package proc
 
 import (
+	"errors"
 	"io"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -88,6 +91,7 @@ func advance(total *uint64, last *uint32, now uint64) {
 func (r *reader) countFDs(pid int32) int64 {
 	size, err := r.sizeOf(pid, "fd")
 	switch {
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM): // statx is refused
 	case err != nil:
 		return -1
 	case size > 0:

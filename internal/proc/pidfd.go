@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,9 +62,12 @@ type Handle struct {
 // namespace, whatever the Tracker reads, because that is where a pid means what the kernel
 // signals. The error is an ErrChanged when it is not the same process.
 func Hold(m Member) (*Handle, error) {
-	fd, err := unix.PidfdOpen(m.PID, 0)
+	if err := Signals(); err != nil {
+		return nil, fmt.Errorf("process %d: %w", m.PID, err)
+	}
+	fd, err := pidfdOf(m.PID)
 	if err != nil {
-		if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 			return nil, fmt.Errorf("process %d: %w: it has ended", m.PID, ErrChanged)
 		}
 		return nil, fmt.Errorf("process %d: open a pidfd: %w", m.PID, err)
@@ -79,6 +83,36 @@ func Hold(m Member) (*Handle, error) {
 	}
 	return h, nil
 }
+
+// pidfdOf returns a descriptor of a process that signals can be sent through: by pidfd_open(2), since
+// Linux 5.3, or of its folder in /proc, which pidfd_send_signal(2) takes as well and which follows
+// the process as a pidfd does.
+func pidfdOf(pid int) (int, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ENOSYS || err == unix.EPERM { // EPERM: the filter of a container
+		return unix.Open("/proc/"+strconv.Itoa(pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	return fd, err
+}
+
+// Signals returns nil where this process can send signals to processes that are held, else an error
+// that says what to do. Nothing stands in for pidfd_send_signal(2): kill(2) takes a number, which may be
+// another process' by then.
+func Signals() error { return signalsRefused() }
+
+// signalsRefused asks once, with the signal 0 to this process, which does nothing.
+var signalsRefused = sync.OnceValue(func() error {
+	fd, err := pidfdOf(os.Getpid())
+	if err != nil {
+		return nil //nolint:nilerr // Hold says it of the process that is meant
+	}
+	defer unix.Close(fd)
+	switch err := unix.PidfdSendSignal(fd, 0, nil, 0); err {
+	case unix.ENOSYS, unix.EPERM:
+		return fmt.Errorf("pidfd_send_signal: %w: no process is signalled, because a signal to a number may hit another one: use Linux 5.1, or let the call pass (a newer seccomp profile)", err)
+	}
+	return nil
+})
 
 // identify reads who the process is now and compares it with the member.
 func (h *Handle) identify() (exe string, err error) {

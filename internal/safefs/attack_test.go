@@ -15,6 +15,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/refuse"
 )
 
 // both makes a dry run and then a run, and wants the same of both.
@@ -51,7 +52,7 @@ func TestLeaseBroken(t *testing.T) {
 	path := dir + "/a"
 	aged(t, path)
 	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, 0, statMask, &st); err != nil {
+	if err := statPath(unix.AT_FDCWD, path, 0, statMask, &st); err != nil {
 		t.Fatal(err)
 	}
 	id := Identity{st.Ino, st.Dev_major, st.Dev_minor, int64(st.Size), dirscan.Nanoseconds(&st.Mtime), dirscan.Nanoseconds(&st.Ctime)}
@@ -175,7 +176,8 @@ func TestMounts(t *testing.T) {
 				mount(dir+"/mountpoint", dir+"/mountpoint", "", unix.MS_BIND) // it over itself
 			}
 		})
-		if got["mountpoint"] != Mount {
+		// Without statx only the kernel's answer to the removal would say it.
+		if got["mountpoint"] != Mount && !strings.Contains(os.Getenv(refuse.Variable), "statx") {
 			t.Errorf("mounted over itself: reasons %v, want a mount", got)
 		}
 		for _, dry := range []bool{true, false} {
@@ -396,7 +398,7 @@ func TestSweep(t *testing.T) {
 	hold := func(name string, change func(*Identity)) string {
 		aged(t, private+"/"+name)
 		var st unix.Statx_t
-		if err := unix.Statx(unix.AT_FDCWD, private+"/"+name, 0, statMask, &st); err != nil {
+		if err := statPath(unix.AT_FDCWD, private+"/"+name, 0, statMask, &st); err != nil {
 			t.Fatal(err)
 		}
 		id := Identity{Ino: st.Ino, SizeBytes: int64(st.Size), MtimeNs: dirscan.Nanoseconds(&st.Mtime)}

@@ -42,7 +42,7 @@ func (r *Remover) mapsElsewhere(dirfd int) bool {
 
 // mayOpen returns what the kernel would say to opening a name, which ends with a NUL, with these rights.
 func mayOpen(dirfd int, name []byte, rights uint32) error {
-	return unix.Faccessat(dirfd, string(name[:len(name)-1]), rights, unix.AT_EACCESS|unix.AT_SYMLINK_NOFOLLOW)
+	return access(dirfd, string(name[:len(name)-1]), rights, unix.AT_EACCESS|unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // mayLease reports whether this process may take a lease on a file of the user (fcntl(2)).
@@ -55,13 +55,13 @@ func mayLease(uid uint32) bool {
 func (r *Remover) foreseeUnlink(dirfd int) Reason {
 	uid := r.st.Uid
 	var dir unix.Statx_t
-	if err := unix.Statx(dirfd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_UID, &dir); err != nil {
+	if err := statPath(dirfd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_UID, &dir); err != nil {
 		return errorReason(err)
 	}
 	if dir.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0 {
 		return errorReason(unix.EPERM)
 	}
-	if err := unix.Faccessat(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+	if err := access(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return errorReason(err)
 	}
 	me := uint32(unix.Geteuid())

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/refuse"
 )
 
 // helperEnv makes the test binary do something else: another process for the tests.
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(refuse.Main(m))
 }
 
 // help does one thing with a path, says so, and goes on until its input ends.

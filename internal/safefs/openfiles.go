@@ -135,7 +135,7 @@ func scanDescriptors(dir string, into map[fileID]bool) error {
 	}
 	var st unix.Statx_t
 	for _, fd := range fds {
-		err := unix.Statx(unix.AT_FDCWD, filepath.Join(dir, fd.Name()), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
+		err := statPath(unix.AT_FDCWD, filepath.Join(dir, fd.Name()), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
 		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
 			into[fileID{st.Dev_major, st.Dev_minor, st.Ino}] = true
 		}

@@ -48,7 +48,7 @@ func place(dir string) (st unix.Statx_t, err error) {
 		return st, err
 	}
 	defer unix.Close(fd)
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_MNT_ID, &st)
+	err = statPath(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_MNT_ID, &st)
 	return st, err
 }
 
@@ -89,7 +89,7 @@ func (r *Remover) foreseeMove() Reason {
 	if err != nil {
 		return errorReason(err)
 	}
-	if err := unix.Faccessat(into, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+	if err := access(into, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return errorReason(err)
 	}
 	return Removed
@@ -100,15 +100,9 @@ func (r *Remover) foreseeMove() Reason {
 // meanwhile it stays there.
 func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
 	name := string(r.name[:len(r.name)-1])
-	err := unix.Renameat2(dirfd, name, into, held, unix.RENAME_NOREPLACE)
-	switch err {
-	case nil:
-	case unix.ENOENT:
-		return Changed
-	case unix.EBUSY:
-		return Mount
-	default:
-		return errorReason(err)
+	err := moveTo(dirfd, name, into, held)
+	if err != nil {
+		return moveReason(err)
 	}
 	var why Reason
 	switch err := statAt(into, append([]byte(held), 0), &r.st); err {
@@ -122,7 +116,7 @@ func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
 	if why == Removed {
 		return Removed
 	}
-	if err := unix.Renameat2(into, held, dirfd, name, unix.RENAME_NOREPLACE); err != nil {
+	if err := moveBack(into, held, dirfd, name); err != nil {
 		return errorReason(err)
 	}
 	return why

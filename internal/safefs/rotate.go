@@ -85,7 +85,11 @@ func (r *Rotator) hold(e *dirscan.Entry, flags int) (f *os.File, why Reason) {
 		return nil, errorReason(errno)
 	}
 	f = os.NewFile(uintptr(fd), string(e.Name))
-	if why := r.check(fd, thisFD, e.Ino, e.DevMajor, e.DevMinor); why != Removed {
+	why = r.check(fd, thisFD, e.Ino, e.DevMajor, e.DevMinor)
+	if why == Removed && r.st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT == 0 && !dirscan.SameMount(fd, e.Parent.FD()) {
+		why = Mount // before Linux 5.8 check does not see it
+	}
+	if why != Removed {
 		f.Close()
 		return nil, why
 	}
@@ -172,7 +176,7 @@ func (r *Rotator) foresee(dirfd int, copied bool) Reason {
 	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
 		return errorReason(unix.EPERM)
 	}
-	if err := unix.Faccessat(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+	if err := access(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return errorReason(err)
 	}
 	return Removed
@@ -198,7 +202,7 @@ func (r *Rotator) Rename(e *dirscan.Entry) (name string, why Reason) {
 		return "", moveReason(err)
 	}
 	if why := r.check(dirfd, append([]byte(name), 0), e.Ino, e.DevMajor, e.DevMinor); why != Removed {
-		if err := unix.Renameat2(dirfd, name, dirfd, string(e.Name), unix.RENAME_NOREPLACE); err != nil {
+		if err := moveBack(dirfd, name, dirfd, string(e.Name)); err != nil {
 			return "", errorReason(err)
 		}
 		return "", why
@@ -216,7 +220,7 @@ func (r *Rotator) take(dirfd int, from, log string, compressed bool) (name strin
 		if isTaken(dirfd, policy.RotatedName(log, r.opts.Now, serial, !compressed)) {
 			continue // one rotation is one number
 		}
-		err = unix.Renameat2(dirfd, from, dirfd, name, unix.RENAME_NOREPLACE)
+		err = moveTo(dirfd, from, dirfd, name)
 		if !errors.Is(err, unix.EEXIST) {
 			return name, err
 		}
@@ -293,7 +297,7 @@ func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Fo
 	}
 	final := policy.RotatedName(string(rotated.Log), rotated.At, rotated.Serial, true)
 	if err := c.publish(func(temp string) (string, error) {
-		return final, unix.Renameat2(dirfd, temp, dirfd, final, unix.RENAME_NOREPLACE)
+		return final, moveTo(dirfd, temp, dirfd, final)
 	}); err != nil {
 		c.withdraw()
 		return out, copyReason(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/refuse"
 )
 
 var rotatedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -565,6 +566,9 @@ func TestKilledRotation(t *testing.T) {
 		live := content(t, dir+"/app.log")
 		rotated := ""
 		for _, path := range glob(t, dir+"/app.log.*") {
+			if info, err := os.Stat(path); err == nil && info.Size() == 0 && strings.Contains(os.Getenv(refuse.Variable), "renameat2") {
+				continue // the file that moveTo had made for the name
+			}
 			rotated += content(t, path)
 		}
 		if live != text.String() && rotated+live != text.String() {

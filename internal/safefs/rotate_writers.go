@@ -55,7 +55,7 @@ func scanHolders(root string) *descriptors {
 
 // file returns the regular file that a descriptor means.
 func (d *descriptors) file(path string, st *unix.Statx_t) (id fileID, ok bool) {
-	err := unix.Statx(unix.AT_FDCWD, filepath.Join(d.root, path), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, st)
+	err := statPath(unix.AT_FDCWD, filepath.Join(d.root, path), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, st)
 	return fileID{st.Dev_major, st.Dev_minor, st.Ino}, err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 

@@ -1,9 +1,12 @@
 package safefs
 
 import (
+	"errors"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 )
 
 // The calls that are made for each file, on names that end with a NUL: the wrappers of x/sys would
@@ -11,9 +14,19 @@ import (
 
 func statAt(dirfd int, name []byte, st *unix.Statx_t) unix.Errno {
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_EMPTY_PATH
-	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
-		uintptr(flags), uintptr(statMask), uintptr(unsafe.Pointer(st)), 0)
-	return errno
+	return dirscan.Statx(dirfd, name, flags, statMask, st)
+}
+
+// statPath is statAt for a path that is not at hand with a NUL.
+func statPath(dirfd int, path string, flags, mask int, st *unix.Statx_t) error {
+	name, err := unix.ByteSliceFromString(path)
+	if err != nil {
+		return err
+	}
+	if errno := dirscan.Statx(dirfd, name, flags, mask, st); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func openAt(dirfd int, name []byte, flags int) (int, unix.Errno) {
@@ -32,4 +45,77 @@ func unlinkAt(dirfd int, name []byte) unix.Errno {
 			return errno
 		}
 	}
+}
+
+// access is faccessat2(2), since Linux 5.8, or faccessat, which knows no flags: it asks with the real user,
+// who is the effective one here, and leaves out the capabilities of one who is not root. Unlike the
+// stand-in of x/sys it knows access lists, read-only mounts and immutable files.
+func access(dirfd int, name string, rights uint32, flags int) error {
+	err := unix.Faccessat2(dirfd, name, rights, flags)
+	if err != unix.ENOSYS && err != unix.EPERM {
+		return err
+	}
+	err = unix.Faccessat(dirfd, name, rights, 0)
+	reads := rights == unix.R_OK && capable(unix.CAP_DAC_READ_SEARCH)
+	if err == unix.EACCES && unix.Geteuid() != 0 && (reads || capable(unix.CAP_DAC_OVERRIDE)) {
+		return nil
+	}
+	return err
+}
+
+// moveTo gives a file a name that no file has (EEXIST), which is one of ours to make: a rotated name, or one
+// in a quarantine. Where RENAME_NOREPLACE is not to be had (EINVAL: some network and stacked file
+// systems; ENOSYS: filters) a folder that no one else may write is looked at first. In any other an
+// empty file is made, which fails where there is one, and is replaced. Whoever could exchange that file in
+// between could remove the other one himself. A kill in between leaves the empty file.
+func moveTo(fromDir int, from string, toDir int, to string) error {
+	err := unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE)
+	if !replacesOnly(err) {
+		return err
+	}
+	if isPrivate(toDir) {
+		if isTaken(toDir, to) {
+			return unix.EEXIST
+		}
+		return unix.Renameat(fromDir, from, toDir, to)
+	}
+	place, err := PlaceTrigger(toDir, to, unix.Geteuid())
+	if err != nil {
+		return errnoOf(err)
+	}
+	if err := unix.Renameat(fromDir, from, toDir, to); err != nil {
+		return errnoOf(errors.Join(err, place.Remove()))
+	}
+	return nil
+}
+
+// moveBack gives a file that turned out to be another one its name back, unless a new file has that
+// name by now (EEXIST). Without RENAME_NOREPLACE the name is linked, and then the one that we had made is
+// removed: a program that makes its file anew in between keeps what it writes.
+func moveBack(fromDir int, from string, toDir int, to string) error {
+	err := unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE)
+	if !replacesOnly(err) {
+		return err
+	}
+	if err := unix.Linkat(fromDir, from, toDir, to, 0); err != nil {
+		return err
+	}
+	return unix.Unlinkat(fromDir, from, 0)
+}
+
+// isPrivate reports whether only this user may write into a folder.
+func isPrivate(dirfd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(dirfd, &st) == nil && st.Mode&0o022 == 0 && int(st.Uid) == unix.Geteuid()
+}
+
+// replacesOnly reports whether a rename failed because it was not to replace a file.
+func replacesOnly(err error) bool { return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) }
+
+// errnoOf returns what the kernel has said, which callers compare.
+func errnoOf(err error) error {
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
+		return errno
+	}
+	return err
 }

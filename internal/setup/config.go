@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 // LoadConfig reads a configuration file; "" is the embedded defaults. checks outlive the loads of an
@@ -15,11 +17,26 @@ func LoadConfig(file string, checks *config.Checks) (*config.Config, error) {
 	return checks.Load(file)
 }
 
-// Warn logs problems that may resolve themselves, such as a missing directory.
+// Warn logs what this host refuses, and problems that may resolve themselves, such as a missing
+// directory.
 func Warn(cfg *config.Config, logger *slog.Logger) {
+	for _, note := range HostNotes() {
+		logger.Warn("a system call is refused", "hint", note)
+	}
 	for _, w := range cfg.Warnings {
 		logger.Warn("configuration", "file", w.File, "line", w.Line, "key", w.Key, "hint", w.Msg)
 	}
+}
+
+// HostNotes says what this host, or a filter on this process, refuses, and what stands in.
+func HostNotes() []string {
+	var out []string
+	for _, err := range []error{dirscan.Openat2(), proc.Signals()} {
+		if err != nil {
+			out = append(out, err.Error())
+		}
+	}
+	return out
 }
 
 // AccessNote says what follows from a configuration for the callers of the changing endpoints where

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/refuse"
 )
 
 func main() {
@@ -22,7 +23,14 @@ func main() {
 	ages := flag.Bool("histogram", false, "fill the age histogram")
 	workers := flag.Int("workers", 1, "walkers")
 	rss := flag.Bool("rss", false, "print by how much the scan made this process grow")
+	without := flag.String("without", "", "system calls to refuse, such as openat2:ENOSYS")
 	flag.Parse()
+	if *without != "" {
+		if err := refuse.Install(*without); err != nil {
+			fmt.Fprintln(os.Stderr, "scan:", err)
+			os.Exit(1)
+		}
+	}
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "scan: give one folder")
 		os.Exit(2)

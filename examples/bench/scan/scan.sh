@@ -21,7 +21,7 @@ mkdir "$work/tree"
 (cd "$work/tree" && seq -f '%04.0f' "$folders" | xargs mkdir &&
 	seq "$files" | awk -v d="$folders" '{ printf "%04d/entry-%d.json\n", $1 % d + 1, $1 }' | xargs touch)
 
-names=(ours ours-two ours-histogram ours-count floor find du)
+names=(ours ours-two ours-histogram ours-count no-openat2 no-statx floor find du)
 command -v tmpreaper >/dev/null && names+=(tmpreaper)
 command -v gdu >/dev/null && names+=(gdu)
 run() { # NAME
@@ -30,6 +30,8 @@ run() { # NAME
 	ours-two) "$work/scan" -workers 2 "$work/tree" ;;
 	ours-count) "$work/scan" -count "$work/tree" ;;
 	ours-histogram) "$work/scan" -histogram "$work/tree" ;;
+	no-openat2) "$work/scan" -without openat2:ENOSYS "$work/tree" ;;
+	no-statx) "$work/scan" -without openat2:ENOSYS,statx:ENOSYS "$work/tree" ;;
 	floor) "$work/floor" "$work/tree" ;;
 	find) find "$work/tree" -type f -printf '%s %A@\n' ;;
 	du) du -s "$work/tree" ;;
@@ -41,7 +43,7 @@ TIMEFORMAT='%R %U %S'
 for name in "${names[@]}"; do # once to warm, and to see that it works
 	run "$name" >"$work/$name.out" 2>"$work/$name.err"
 done
-if ! cmp -s "$work/ours.out" "$work/floor.out" || ! cmp -s "$work/ours-two.out" "$work/floor.out" || [ "$(wc -l <"$work/find.out")" != "$files" ]; then
+if ! cmp -s "$work/ours.out" "$work/floor.out" || ! cmp -s "$work/ours-two.out" "$work/floor.out" || ! cmp -s "$work/no-openat2.out" "$work/floor.out" || ! cmp -s "$work/no-statx.out" "$work/floor.out" || [ "$(wc -l <"$work/find.out")" != "$files" ]; then
 	echo "ours and the floor do not agree:" >&2
 	cat "$work/ours.out" "$work/floor.out" >&2
 	exit 1
@@ -63,4 +65,6 @@ for name in "${names[@]}"; do
 		-v fw="$(median floor wall)" -v fc="$(median floor cpu)" -v gw="$(median find wall)" -v gc="$(median find cpu)" \
 		'BEGIN { printf "%-15s %8.0f %8.0f %10.2f %10.2f %10.2f %10.2f\n", n, w, c, w / fw, c / fc, w / gw, c / gc }'
 done
+awk -v a="$(median ours cpu)" -v b="$(median no-openat2 cpu)" -v c="$(median no-statx cpu)" \
+	'BEGIN { printf "ratios beside ours, processor time: without openat2 %.2f, without openat2 and statx %.2f\n", b / a, c / a }'
 "$work/scan" -rss "$work/tree" | tail -n 1
