@@ -80,7 +80,7 @@ type limit struct {
 	bytes  int64
 	source string
 	basis  string
-	cgroup cgroup // what is counted with basis cgroup
+	cgroup cgroupDir // what is counted with basis cgroup
 }
 
 // trendPoints is the number of points that a trend needs, as series.Growth has it.
@@ -164,7 +164,7 @@ type limitReader struct {
 	config MemoryConfig
 
 	last   limit
-	own    cgroup // that holds the target and counts its memory
+	own    cgroupDir // that holds the target and counts its memory
 	at     time.Time
 	v2, v1 string // the cgroups that it was read for
 }

@@ -79,7 +79,7 @@ func check(ctx context.Context, o Options) error {
 		p.Warnings = append(p.Warnings, note)
 	}
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
-	tracker, err := newTracker(cfg, &o, newLogger(o.Stderr, "warn", o.LogFormat))
+	tracker, err := newTracker(cfg, &o, newCgroups(&o), newLogger(o.Stderr, "warn", o.LogFormat))
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func logWriters(ctx context.Context, cfg *config.Config, targets []*config.Targe
 	}) {
 		return nil, nil
 	}
-	tracker, err := newTracker(cfg, o, newLogger(o.Stderr, "warn", o.LogFormat))
+	tracker, err := newTracker(cfg, o, newCgroups(o), newLogger(o.Stderr, "warn", o.LogFormat))
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ func explain(_ context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	tracker, err := newTracker(cfg, &o, newLogger(o.Stderr, o.LogLevel, o.LogFormat))
+	tracker, err := newTracker(cfg, &o, newCgroups(&o), newLogger(o.Stderr, o.LogLevel, o.LogFormat))
 	if err != nil {
 		return err
 	}

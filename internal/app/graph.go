@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
@@ -60,6 +61,7 @@ type graph struct {
 	rules   *eval.Ruleset
 	puller  *pull.Puller // nil: no Alertmanager is polled
 	roots   *safefs.Roots
+	cgroups *cgroup.Tree
 }
 
 // parts are what outlives a reload.
@@ -81,12 +83,12 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.logger)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: rootsOf(cfg, o, p.logger), cgroups: newCgroups(o)}
 	var err error
 	if g.rules, err = loadRules(cfg); err != nil {
 		return nil, err
 	}
-	if g.tracker, err = newTracker(cfg, o, p.logger); err != nil {
+	if g.tracker, err = newTracker(cfg, o, g.cgroups, p.logger); err != nil {
 		return nil, err
 	}
 	lanes := []collector.Lane{g.processLane(o, p)}
@@ -143,8 +145,12 @@ func (g *graph) release() error {
 	return errors.Join(errs...)
 }
 
-func newTracker(cfg *config.Config, o *Options, logger *slog.Logger) (*proc.Tracker, error) {
-	opts := proc.Options{Root: o.ProcFS, RootFS: o.RootFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
+func newCgroups(o *Options) *cgroup.Tree {
+	return cgroup.NewTree(cgroup.Options{Procfs: o.ProcFS, Sysfs: o.SysFS})
+}
+
+func newTracker(cfg *config.Config, o *Options, cgroups *cgroup.Tree, logger *slog.Logger) (*proc.Tracker, error) {
+	opts := proc.Options{Root: o.ProcFS, RootFS: o.RootFS, Cgroups: cgroups, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Processes != nil {
 			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes, Shares: t.Memory.Proportional})
@@ -161,7 +167,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	cfg := g.cfg
 	thresholds := cfg.Thresholds.Levels()
 	interval := cfg.SampleInterval.Std()
-	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS})
+	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS, Cgroups: g.cgroups})
 	known := map[string]series.Thresholds{collector.HostTarget: thresholds}
 	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
 	for i := range cfg.Targets {

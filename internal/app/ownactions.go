@@ -22,6 +22,6 @@ func (g *graph) addOwnActions(out *dispatch.Target, t *config.Target, o *Options
 			u, err := tracker.Usage(name)
 			return u.CgroupV2, err
 		},
-		Members: members, Sysfs: o.SysFS, Logger: p.logger,
+		Members: members, Sysfs: g.cgroups.Sysfs(p.now()), Logger: p.logger,
 	})
 }

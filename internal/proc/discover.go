@@ -48,7 +48,7 @@ func (t *Tracker) groupKey(p *process) (key string, ok bool) {
 		if err != nil {
 			return "", false
 		}
-		path := cmp.Or(strings.Trim(v2, "/"), strings.Trim(v1, "/"))
+		path := cmp.Or(cgroupName(v2), cgroupName(v1))
 		if t.opts.Discover.By == ByUnit {
 			path = cmp.Or(unitOf(v2), unitOf(v1))
 		}

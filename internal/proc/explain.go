@@ -6,7 +6,6 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -45,7 +44,7 @@ func (t *Tracker) Explain(pid int) (Explanation, error) {
 	}
 	e := Explanation{PID: pid}
 	boot := bootTime(t.opts.Root)
-	env := newEnvironment(t.opts.RootFS, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
+	env := newEnvironment(&t.opts, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
 	env.now = time.Now()
 	taken := make(map[*group]bool) // by an ancestor
 	for i, a := range slices.Backward(line) {
@@ -215,7 +214,7 @@ func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
 		case ByUnit:
 			group = cmp.Or(unitOf(v2), unitOf(v1), noUnit)
 		case ByCgroup:
-			group = cmp.Or(strings.Trim(v2, "/"), strings.Trim(v1, "/"), noUnit)
+			group = cmp.Or(cgroupName(v2), cgroupName(v1), noUnit)
 		}
 		e.Reason = fmt.Sprintf("no target matches it; discover counts it in the group %q", group)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 )
 
 // Overflow is the target that stands for all groups that discovery does not show.
@@ -29,6 +31,7 @@ type Options struct {
 	RootFS   string       // where the host's root is mounted, for pidfiles; default /
 	Targets  []Target     // in config order: the first that matches takes a process
 	Discover *Discover    // groups of what no target takes; nil = none
+	Cgroups  *cgroup.Tree // resolves the paths of cgroups from inside a container; nil: they stay as the kernel shows them
 	Reserved []string     // names that a discovered group may not have, such as host
 	MaxHeld  int          // statm descriptors held open; default half of RLIMIT_NOFILE, at most 8192; negative: none
 	Logger   *slog.Logger // default: discard
@@ -123,6 +126,7 @@ type Tracker struct {
 	free         []*process
 	members      []*process
 	facts        facts
+	cgroupBuf    [2][]byte // for a path that is resolved
 	self         int32
 	held         held
 	listed       bool // a listing was taken before
@@ -175,7 +179,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t.self = t.r.self()
 	t.lister = newLister(t.r)
-	t.facts.env = newEnvironment(o.RootFS, t.startOf)
+	t.facts.env = newEnvironment(&o, t.startOf)
 	return t, nil
 }
 
