@@ -35,7 +35,8 @@ var house = map[string][]string{
 	"internal/alert":        {},
 	"internal/policy":       {"internal/dirscan"},
 	"internal/cgroup":       {},
-	"internal/proc":         {"internal/cgroup"},
+	"internal/container":    {},
+	"internal/proc":         {"internal/cgroup", "internal/container"},
 	"internal/fetch":        {},
 	"internal/heap":         {"internal/fetch", "internal/proc", "internal/lazy"},
 	"internal/lazy":         {},
@@ -63,7 +64,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/dirscan", "internal/hitrate", "internal/proc", "internal/health", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/hitrate", "internal/proc", "internal/health", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch"}
 )
 

@@ -10,7 +10,7 @@ func Descs() []*series.Desc {
 		MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryPeak, MemoryPSS, MemoryUSS, MemoryWindowMax, MemoryWindowMin, MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLimitInfo, MemoryLevel, MemoryGrowth, MemoryExhaustion,
 		HostMemoryTotal, HostMemoryAvailable, HostMemoryHugetlb, HostMemoryARC, HostSwapTotal, HostSwapFree, HostWaiting, HostStalled, HostOOMKills,
 		CgroupOOMKills, CgroupEvents, CgroupWaiting, CgroupStalled,
-		ThresholdRatio,
+		ThresholdRatio, TargetInfo,
 		HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,
 		CacheEntries, CacheSize, CacheDisk, CacheMaxEntries, CacheMaxSize, CacheMaxAge, CacheFreeBytes, CacheFreeInodes, CacheUsedRatio, CacheExpired, CacheOldest,
 		CacheHits, CacheMisses, CacheHitRatio, CacheMinHitRatio, CacheWatchOverflows,

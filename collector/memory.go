@@ -170,8 +170,8 @@ type limitReader struct {
 }
 
 // read returns the smallest limit: the config's, a cgroup's, the host's. A discovered group is
-// always counted by its own RSS: a limit that it shares with the rest of a container says
-// nothing about this group. An error means that a smaller limit than those known may exist.
+// counted by its own RSS, unless it stands for a whole container: a limit that it shares with the
+// rest of one says nothing about this group. An error means that a smaller limit than those known may exist.
 func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
 	if r.v2 == u.CgroupV2 && r.v1 == u.CgroupV1 && !stale(r.at, now, limitsEvery) {
 		return r.last, nil
@@ -204,7 +204,7 @@ func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit
 		l = limit{bytes: host, source: sourceHost}
 	}
 	switch {
-	case discovered, r.config.Basis == BasisRSS:
+	case discovered && !u.Whole, r.config.Basis == BasisRSS:
 		l.basis = BasisRSS
 	case r.config.Basis == BasisCgroup:
 		l.basis = BasisCgroup

@@ -30,6 +30,13 @@ func explain(_ context.Context, o Options) error {
 	}
 	w := o.Stdout
 	fmt.Fprintf(w, "process  %d %s\nuser     %s\nexe      %s\ncmdline  %s\n", e.PID, quoteName(e.Comm), e.User, quoteName(e.Exe), quoteName(e.Cmdline))
+	if c := e.Container; c != nil {
+		fmt.Fprintf(w, "container %s", c.Path())
+		if c.Image != "" {
+			fmt.Fprintf(w, ", image %s", c.Image)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, r := range e.Refused {
 		fmt.Fprintf(w, "not      %s: %s\n", r.Target, r.Reason)
 	}
@@ -43,14 +50,18 @@ func explain(_ context.Context, o Options) error {
 
 // explanation is what explain --json prints. The target is null where none takes the process.
 type explanation struct {
-	PID     int       `json:"pid"`
-	Comm    string    `json:"comm"`
-	User    string    `json:"user"`
-	Exe     string    `json:"exe,omitempty"`
-	Cmdline string    `json:"cmdline"`
-	Target  *string   `json:"target"`
-	Reason  string    `json:"reason"`
-	Refused []refusal `json:"refused"`
+	PID       int       `json:"pid"`
+	Comm      string    `json:"comm"`
+	User      string    `json:"user"`
+	Exe       string    `json:"exe,omitempty"`
+	Cmdline   string    `json:"cmdline"`
+	Container string    `json:"container,omitempty"`
+	Pod       string    `json:"pod,omitempty"`
+	Namespace string    `json:"namespace,omitempty"`
+	Image     string    `json:"image,omitempty"`
+	Target    *string   `json:"target"`
+	Reason    string    `json:"reason"`
+	Refused   []refusal `json:"refused"`
 }
 
 type refusal struct {
@@ -60,6 +71,9 @@ type refusal struct {
 
 func newExplanation(e *proc.Explanation) explanation {
 	out := explanation{PID: e.PID, Comm: e.Comm, User: e.User, Exe: e.Exe, Cmdline: e.Cmdline, Reason: e.Reason, Refused: []refusal{}}
+	if c := e.Container; c != nil {
+		out.Container, out.Pod, out.Namespace, out.Image = c.Name, c.Pod, c.Namespace, c.Image
+	}
 	if e.Target != "" {
 		out.Target = &e.Target
 	}

@@ -35,6 +35,7 @@ const (
 	sourceHost       = "host"
 	sourceEvents     = "procevents"
 	sourceThresholds = "thresholds"
+	sourceInfo       = "info"
 	sourceHeap       = "heap"
 	sourceCache      = "cache"
 	sourceTemp       = "temp"
@@ -170,9 +171,11 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS, Cgroups: g.cgroups})
 	known := map[string]series.Thresholds{collector.HostTarget: thresholds}
 	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
+	var info []collector.InfoTarget
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		known[t.Name] = thresholds
+		info = append(info, collector.InfoTarget{Name: t.Name, Mode: t.Mode, Processes: t.Processes != nil})
 		if t.Processes == nil {
 			continue
 		}
@@ -194,6 +197,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 		collector.Job{Source: sourceHost, Target: collector.HostTarget, Impl: collector.NewHostSource(collector.HostOptions{
 			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval,
 		})},
+		collector.Job{Source: sourceInfo, Impl: collector.NewInfoSource(info, g.tracker)},
 		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known)})
 	return collector.Lane{
 		Name: "process", Interval: interval, Timeout: sweepTimeout, Jobs: jobs, After: p.swept,

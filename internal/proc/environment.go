@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
+	"github.com/spillway-exporter/spillway_exporter/internal/container"
 )
 
 // environment is what selectors ask about the host, read at most once a second each.
@@ -14,12 +15,14 @@ type environment struct {
 	now    time.Time
 	tree   *cgroup.Tree // nil: paths of cgroups stay as the kernel shows them
 
+	containers *container.Resolver
+
 	pidfiles map[string]*pidfile
 	sockets  map[string]*sockets // by network namespace
 }
 
 func newEnvironment(o *Options, boot func(ticks uint64) time.Time) *environment {
-	return &environment{rootfs: cmp.Or(o.RootFS, "/"), tree: o.Cgroups, boot: boot, pidfiles: make(map[string]*pidfile), sockets: make(map[string]*sockets)}
+	return &environment{rootfs: cmp.Or(o.RootFS, "/"), tree: o.Cgroups, containers: o.Containers, boot: boot, pidfiles: make(map[string]*pidfile), sockets: make(map[string]*sockets)}
 }
 
 // fresh reports whether something that was read at a time is still to be used.
