@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,37 +19,10 @@ import (
 
 // What a process in a container knows by other names, or under other addresses, than this host does.
 
-// insideUID returns a user of this host as a process knows it that may live in a user namespace, as that
-// of a rootless engine. It is the same where there is none, and where it cannot be told.
+// insideUID returns a user of this host as a process knows it, the same where that cannot be told.
 func insideUID(procfs string, pid int, uid uint32) uint32 {
-	own, err := os.Readlink("/proc/self/ns/user")
-	if err != nil {
-		return uid
-	}
-	dir := filepath.Join(procfs, strconv.Itoa(pid))
-	// Of its own namespace the kernel shows the map to the one above (user_namespaces(7)).
-	if space, err := os.Readlink(filepath.Join(dir, "ns/user")); err != nil || space == own {
-		return uid
-	}
-	f, err := os.Open(filepath.Join(dir, "uid_map"))
-	if err != nil {
-		return uid
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
-	if err != nil {
-		return uid
-	}
-	return mapUID(string(text), uid)
-}
-
-// mapUID looks a user up in a uid_map, whose lines are "first inside, first outside, how many".
-func mapUID(text string, uid uint32) uint32 {
-	for line := range strings.Lines(text) {
-		var inside, outside, n uint32
-		if _, err := fmt.Sscan(line, &inside, &outside, &n); err == nil && uid >= outside && uid-outside < n {
-			return inside + (uid - outside)
-		}
+	if inside, mapped, err := proc.InsideUID(procfs, pid, uid); err == nil && mapped {
+		return inside
 	}
 	return uid
 }

@@ -108,15 +108,3 @@ func TestInspectorInContainerWithoutTheRight(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
-
-func TestMapUID(t *testing.T) {
-	const rootless = "         0       1000          1\n         1     100000      65536\n"
-	for uid, want := range map[uint32]uint32{1000: 0, 100000: 1, 100999: 1000, 165535: 65536, 165536: 165536, 5: 5} {
-		if got := mapUID(rootless, uid); got != want {
-			t.Errorf("user %d is %d inside, want %d", uid, got, want)
-		}
-	}
-	if got := mapUID("no map\n", 7); got != 7 {
-		t.Errorf("%d", got)
-	}
-}
