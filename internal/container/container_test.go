@@ -97,26 +97,30 @@ func TestResolver(t *testing.T) {
 		{
 			"docker", func(h *host) { h.write("var/lib/docker/containers/"+idA+"/config.v2.json", dockerFile) },
 			"/system.slice/docker-" + idA + ".scope",
-			Container{Ref: Ref{Engine: Docker, ID: idA}, Name: "shop-web-1", Image: "ghcr.io/shop/web:1.4"}, "shop-web-1", "",
+			Container{Ref: Ref{Engine: Docker, ID: idA}, Name: "shop-web-1", Image: "ghcr.io/shop/web:1.4"},
+			"shop-web-1", "",
 		}, {
 			"docker's folder is a link that is absolute on the host", func(h *host) {
 				h.write("data/docker/containers/"+idA+"/config.v2.json", dockerFile)
 				h.link("/data/docker", "var/lib/docker")
 			}, "/docker/" + idA,
-			Container{Ref: Ref{Engine: Docker, ID: idA}, Name: "shop-web-1", Image: "ghcr.io/shop/web:1.4"}, "shop-web-1", "",
+			Container{Ref: Ref{Engine: Docker, ID: idA}, Name: "shop-web-1", Image: "ghcr.io/shop/web:1.4"},
+			"shop-web-1", "",
 		}, {
 			"docker in a pod", func(h *host) { h.write("var/lib/docker/containers/"+idA+"/config.v2.json", dockerPodFile) },
 			"/kubepods/burstable/pod" + uid + "/" + idA, inPod(Docker, "sha256:bb"), "shop/orchestrator/web", "",
 		}, {
 			"podman", func(h *host) { h.write("var/lib/containers/storage/overlay-containers/containers.json", podmanFile) },
 			"/machine.slice/libpod-" + idA + ".scope/container",
-			Container{Ref: Ref{Engine: Podman, ID: idA}, Name: "web", Image: "docker.io/library/nginx:1.25"}, "web", "",
+			Container{Ref: Ref{Engine: Podman, ID: idA}, Name: "web", Image: "docker.io/library/nginx:1.25"},
+			"web", "",
 		}, {
 			"podman run --rm", func(h *host) {
 				h.write("var/lib/containers/storage/overlay-containers/containers.json", "[]")
 				h.write("var/lib/containers/storage/overlay-containers/volatile-containers.json", podmanFile)
 			}, "/machine.slice/libpod-" + idA + ".scope",
-			Container{Ref: Ref{Engine: Podman, ID: idA}, Name: "web", Image: "docker.io/library/nginx:1.25"}, "web", "",
+			Container{Ref: Ref{Engine: Podman, ID: idA}, Name: "web", Image: "docker.io/library/nginx:1.25"},
+			"web", "",
 		}, {
 			"a user's podman", func(h *host) {
 				me := strconv.Itoa(os.Getuid())
@@ -126,27 +130,31 @@ func TestResolver(t *testing.T) {
 					h.t.Skip("a file of another user cannot be made here")
 				}
 			}, "/user.slice/user-4242.slice/user@4242.service/user.slice/libpod-" + idA + ".scope/container",
-			Container{Ref: Ref{Engine: Podman, ID: idA, UID: 4242}, Name: "web", Image: "docker.io/library/nginx:1.25"}, "web", "",
+			Container{Ref: Ref{Engine: Podman, ID: idA, UID: 4242}, Name: "web", Image: "docker.io/library/nginx:1.25"},
+			"web", "",
 		}, {
 			"a user's podman whose list belongs to another", func(h *host) {
 				h.write("etc/passwd", "video:x:4242:1000::/home/video:/bin/sh\n")
 				h.write("home/video/.local/share/containers/storage/overlay-containers/containers.json", podmanFile)
 			}, "/user.slice/user-4242.slice/libpod-" + idA + ".scope",
-			Container{Ref: Ref{Engine: Podman, ID: idA, UID: 4242}}, "unnamed-podman", "does not belong to user 4242",
+			Container{Ref: Ref{Engine: Podman, ID: idA, UID: 4242}},
+			"unnamed-podman", "does not belong to user 4242",
 		}, {
 			"a user's podman behind a link", func(h *host) {
 				h.write("etc/passwd", "video:x:4242:1000::/home/video:/bin/sh\n")
 				h.write("secret/overlay-containers/containers.json", podmanFile)
 				h.link(filepath.Join(h.dir, "secret"), "home/video/.local/share/containers/storage")
 			}, "/user.slice/user-4242.slice/libpod-" + idA + ".scope",
-			Container{Ref: Ref{Engine: Podman, ID: idA, UID: 4242}}, "unnamed-podman", "not a directory",
+			Container{Ref: Ref{Engine: Podman, ID: idA, UID: 4242}},
+			"unnamed-podman", "not a directory",
 		}, {
 			"cri-o", func(h *host) { h.write("var/lib/containers/storage/overlay-containers/containers.json", crioFile) },
 			kubepods + "crio-" + idA + ".scope", inPod(CRIO, "quay.io/shop/web:1.4"), "shop/orchestrator/web", "",
 		}, {
 			"cri-o's sandbox", func(h *host) { h.write("var/lib/containers/storage/overlay-containers/containers.json", crioFile) },
 			kubepods + "crio-" + idB + ".scope",
-			Container{Ref: Ref{Engine: CRIO, ID: idB, PodUID: uid}, Name: "pause", Pod: pod.Pod, Namespace: "shop", Sandbox: true}, "shop/orchestrator/pause", "",
+			Container{Ref: Ref{Engine: CRIO, ID: idB, PodUID: uid}, Name: "pause", Pod: pod.Pod, Namespace: "shop", Sandbox: true},
+			"shop/orchestrator/pause", "",
 		}, {
 			"containerd", func(h *host) { h.write(containerdState+idA+"/config.json", containerdFile) },
 			kubepods + "cri-containerd-" + idA + ".scope", inPod(Containerd, "ghcr.io/shop/web:1.4"), "shop/orchestrator/web", "",
@@ -157,7 +165,8 @@ func TestResolver(t *testing.T) {
 		}, {
 			"containerd's sandbox", func(h *host) { h.write(containerdState+idA+"/config.json", sandboxFile) },
 			kubepods + "cri-containerd-" + idA + ".scope",
-			Container{Ref: Ref{Engine: Containerd, ID: idA, PodUID: uid}, Name: "pause", Pod: pod.Pod, Namespace: "shop", Sandbox: true}, "shop/orchestrator/pause", "",
+			Container{Ref: Ref{Engine: Containerd, ID: idA, PodUID: uid}, Name: "pause", Pod: pod.Pod, Namespace: "shop", Sandbox: true},
+			"shop/orchestrator/pause", "",
 		}, {
 			"nerdctl", func(h *host) {
 				h.write("run/containerd/io.containerd.runtime.v2.task/default/"+idA+"/config.json", `{"annotations":{"nerdctl/name":"web"}}`)
@@ -166,11 +175,18 @@ func TestResolver(t *testing.T) {
 			"the kubelet's links alone", func(h *host) { h.link("/var/log/pods/x", logLink); h.write(logFolder, "") },
 			kubepods + "cri-containerd-" + idA + ".scope", inPod(Containerd, ""), "shop/orchestrator/web", "nothing on this host names its image",
 		}, {
+			"a neighbor in the pod of the exporter, whose path could not be resolved", func(h *host) { h.link("/var/log/pods/x", logLink) },
+			"/../cri-containerd-" + idA + ".scope",
+			Container{Ref: Ref{Engine: Containerd, ID: idA}, Name: "web", Pod: pod.Pod, Namespace: "shop"},
+			"shop/orchestrator/web", "names its image",
+		}, {
 			"a whole pod", func(h *host) { h.write(logFolder, "") }, strings.TrimSuffix(kubepods, "/"),
-			Container{Ref: Ref{PodUID: uid}, Pod: pod.Pod, Namespace: "shop"}, "shop/orchestrator", "",
+			Container{Ref: Ref{PodUID: uid}, Pod: pod.Pod, Namespace: "shop"},
+			"shop/orchestrator", "",
 		}, {
 			"a pod's container that nothing names", func(h *host) { h.write(logFolder, "") }, kubepods + "cri-containerd-" + idA + ".scope",
-			Container{Ref: Ref{Engine: Containerd, ID: idA, PodUID: uid}, Pod: pod.Pod, Namespace: "shop"}, "shop/orchestrator/unnamed", "nothing on this host names it and its image",
+			Container{Ref: Ref{Engine: Containerd, ID: idA, PodUID: uid}, Pod: pod.Pod, Namespace: "shop"},
+			"shop/orchestrator/unnamed", "nothing on this host names it and its image",
 		}, {
 			"a name that is none", func(h *host) {
 				h.write("var/lib/docker/containers/"+idA+"/config.v2.json", `{"Name":"/a b\n","Config":{"Image":"x"}}`)
@@ -181,7 +197,9 @@ func TestResolver(t *testing.T) {
 			}, "/docker/" + idA, Container{Ref: Ref{Engine: Docker, ID: idA}}, "unnamed-docker", "more than the 1048576 that are read",
 		}, {
 			"a file that is no JSON", func(h *host) { h.write("var/lib/docker/containers/"+idA+"/config.v2.json", "{") },
-			"/docker/" + idA, Container{Ref: Ref{Engine: Docker, ID: idA}}, "unnamed-docker", "unexpected end of JSON",
+			"/docker/" + idA,
+			Container{Ref: Ref{Engine: Docker, ID: idA}},
+			"unnamed-docker", "unexpected end of JSON",
 		}, {
 			"a link in place of the file", func(h *host) {
 				h.write("elsewhere", dockerFile)

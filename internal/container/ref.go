@@ -63,9 +63,9 @@ func Parse(path string) (ref Ref, ok bool) {
 func (r *Ref) parseID(part, above string) {
 	name := strings.TrimSuffix(part, ".scope")
 	if isID(name) {
-		switch {
-		case above == "libpod_parent": // a pod of Podman
-		case above == Docker:
+		switch above {
+		case "libpod_parent": // a pod of Podman
+		case Docker:
 			r.Engine, r.ID = Docker, name
 		default:
 			r.ID = name

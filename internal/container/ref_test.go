@@ -108,9 +108,18 @@ func TestMatch(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"web", "web", true}, {"web", "webs", false}, {"web*", "web", true}, {"*", "", true}, {"", "", true}, {"?", "", false},
-		{"*nginx:*", "docker.io/library/nginx:1.25", true}, {"docker.io/*:1.2?", "docker.io/library/nginx:1.25", true},
-		{"*a*b*c", "xaxbxbxc", true}, {"*a*b*c", "xaxcxb", false}, {"a?c*", "abcd", true}, {"web", "", false},
+		{"web", "web", true},
+		{"web", "webs", false},
+		{"web*", "web", true},
+		{"*", "", true},
+		{"", "", true},
+		{"?", "", false},
+		{"*nginx:*", "docker.io/library/nginx:1.25", true},
+		{"docker.io/*:1.2?", "docker.io/library/nginx:1.25", true},
+		{"*a*b*c", "xaxbxbxc", true},
+		{"*a*b*c", "xaxcxb", false},
+		{"a?c*", "abcd", true},
+		{"web", "", false},
 	} {
 		if got := Match(tt.pattern, tt.name); got != tt.want {
 			t.Errorf("Match(%q, %q) = %v", tt.pattern, tt.name, got)

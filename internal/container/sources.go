@@ -16,7 +16,10 @@ type source struct {
 
 // sources are asked in this order. A path that says no engine may be any engine's.
 var sources = []source{
-	{"/var/log/pods and /var/log/containers", func(ref Ref) bool { return ref.PodUID != "" || ref.Engine == "" }, readLogs},
+	{"/var/log/pods and /var/log/containers", func(ref Ref) bool {
+		// From inside a pod the path of a neighbor does not say that it is in one.
+		return ref.PodUID != "" || ref.Engine != Docker && ref.Engine != Podman
+	}, readLogs},
 	{"containerd", func(ref Ref) bool { return ref.ID != "" && (ref.Engine == Containerd || ref.Engine == "") }, readContainerd},
 	{"docker", func(ref Ref) bool { return ref.ID != "" && (ref.Engine == Docker || ref.Engine == "") }, readDocker},
 	{"containers/storage", func(ref Ref) bool {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 )
 
 const (
@@ -131,6 +133,41 @@ func TestContainerRestarts(t *testing.T) {
 	w.tick(5 * time.Second)
 	if got := discoveredNames(t, w); got != "shop/orchestrator/web_2" {
 		t.Errorf("after the next: %q", got)
+	}
+}
+
+// TestContainersSeenFromInside: the node's view from the exporter's own pod, with the host's hierarchy
+// mounted. The names are those that it would have on the host.
+func TestContainersSeenFromInside(t *testing.T) {
+	n := node{t, t.TempDir()}
+	n.pod("shop", replica+"x2x9z", podA, "web", idA, "shop/web:1")
+	own := strings.TrimSpace(strings.TrimPrefix(cgroupOf(podB, idB), "0::"))
+	host := filepath.Join(n.dir, "sys/fs/cgroup")
+	if err := os.MkdirAll(filepath.Join(host, own), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mine := filepath.Join(t.TempDir(), "own")
+	if err := os.Symlink(filepath.Join(host, own), mine); err != nil { // one inode, as two mounts of it have
+		t.Fatal(err)
+	}
+	f := newFake(t)
+	if err := os.Mkdir(f.path("self"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f.write("self/mountinfo", "30 29 0:26 / "+mine+" ro - cgroup2 cgroup rw\n31 29 0:26 /../../../.. "+host+" ro - cgroup2 cgroup rw\n")
+	beside := strings.TrimPrefix(strings.TrimPrefix(cgroupOf(podA, idA), "0::"), burst)
+	f.put(fakeProcess{pid: 10, comm: "node", cgroup: "0::/../.." + beside, resident: 10})
+	f.put(fakeProcess{pid: 11, comm: "containerd", cgroup: "0::/../../../../system.slice/containerd.service\n", resident: 10})
+	tree := cgroup.NewTree(cgroup.Options{Procfs: f.dir, Sysfs: filepath.Join(n.dir, "sys")})
+	w := watch(t, Options{Root: f.dir, RootFS: n.dir, Cgroups: tree, Discover: &Discover{By: ByContainer, Top: 10}, Targets: []Target{
+		target("a", Config{Match: Match{Cgroup: "/system.slice"}}),
+	}})
+	w.tick(0)
+	if got := discoveredNames(t, w); got != "shop/orchestrator/web" || w.pids("a") != "11" {
+		t.Errorf("%q, and %q in /system.slice", got, w.pids("a"))
+	}
+	if u := w.usage("a"); u.CgroupV2 != "/system.slice/containerd.service" || u.Unit != "containerd.service" {
+		t.Errorf("%q of %q", u.CgroupV2, u.Unit)
 	}
 }
 
