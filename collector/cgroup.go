@@ -6,40 +6,35 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 const (
 	limitsEvery = 15 * time.Second // how often limits are read; what is used is read with every sample
-	mountsEvery = 10 * time.Minute
-	noLimit     = 1 << 62 // version 1 writes the largest number of pages, 9223372036854771712, for none
+	noLimit     = 1 << 62          // version 1 writes the largest number of pages, 9223372036854771712, for none
 )
 
-// cgroup is one directory of a cgroup hierarchy; dir is "" for none.
-type cgroup struct {
+// cgroupDir is one directory of a cgroup hierarchy; dir is "" for none.
+type cgroupDir struct {
 	dir     string
 	unified bool // version 2
-}
-
-// hierarchy is a mounted cgroup hierarchy with the memory controller.
-type hierarchy struct {
-	dir     string // where it is mounted
-	root    string // which cgroup is mounted there
-	unified bool
 }
 
 // LimitsOptions configure Limits.
 type LimitsOptions struct {
 	Procfs string // default /proc
 	Sysfs  string // default /sys; cgroups are mounted below its fs/cgroup
+
+	// Cgroups is the tree that the paths of a Usage are of, the same that its Tracker resolves them
+	// by; default one of its own.
+	Cgroups *cgroup.Tree
 }
 
 // Limits reads the limits that the host and its cgroups set. The sources of all targets share
@@ -47,11 +42,9 @@ type LimitsOptions struct {
 type Limits struct {
 	opts LimitsOptions
 
-	mu          sync.Mutex
-	host        int64 // what hostLimit returned at hostAt
-	hostAt      time.Time
-	hierarchies []hierarchy
-	mountsAt    time.Time
+	mu     sync.Mutex
+	host   int64 // what hostLimit returned at hostAt
+	hostAt time.Time
 }
 
 // NewLimits returns a reader that has read nothing yet.
@@ -61,6 +54,9 @@ func NewLimits(o LimitsOptions) *Limits {
 	}
 	if o.Sysfs == "" {
 		o.Sysfs = "/sys"
+	}
+	if o.Cgroups == nil {
+		o.Cgroups = cgroup.NewTree(cgroup.Options{Procfs: o.Procfs, Sysfs: o.Sysfs})
 	}
 	return &Limits{opts: o}
 }
@@ -92,126 +88,29 @@ func (l *Limits) hostLimit(now time.Time) (int64, error) {
 	return sizeBytes, nil
 }
 
-// mounts returns the hierarchies of memory controllers below sysfs.
-func (l *Limits) mounts(now time.Time) []hierarchy {
-	l.mu.Lock()
-	found, at := l.hierarchies, l.mountsAt
-	l.mu.Unlock()
-	if !stale(at, now, mountsEvery) {
-		return found
-	}
-	base := filepath.Join(l.opts.Sysfs, "fs/cgroup")
-	if b, err := os.ReadFile(filepath.Join(l.opts.Procfs, "self/mountinfo")); err == nil {
-		found = parseMounts(b, base)
-	}
-	if len(found) == 0 {
-		found = guessMounts(base)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.hierarchies, l.mountsAt = found, now
-	return found
-}
-
-// parseMounts finds in /proc/PID/mountinfo the cgroup hierarchies at or below base.
-func parseMounts(b []byte, base string) []hierarchy {
-	var out []hierarchy
-	for line := range strings.Lines(string(b)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, super := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 5 || len(super) < 3 {
-			continue
-		}
-		h := hierarchy{root: unescape(fields[3]), dir: unescape(fields[4]), unified: super[0] == "cgroup2"}
-		if h.dir != base && !strings.HasPrefix(h.dir, base+"/") {
-			continue
-		}
-		if h.unified || super[0] == "cgroup" && hasWord(super[2], "memory") {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-func hasWord(list, word string) bool {
-	for one := range strings.SplitSeq(list, ",") {
-		if one == word {
-			return true
-		}
-	}
-	return false
-}
-
-// unescape undoes mountinfo's octal escapes of blanks and backslashes.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
-// guessMounts looks for the usual places where mountinfo cannot tell, as for a tree that was
-// mounted into a container.
-func guessMounts(base string) []hierarchy {
-	if exists(base, "cgroup.controllers") {
-		return []hierarchy{{dir: base, root: "/", unified: true}}
-	}
-	var out []hierarchy
-	if dir := filepath.Join(base, "unified"); exists(dir, "cgroup.controllers") {
-		out = append(out, hierarchy{dir: dir, root: "/", unified: true})
-	}
-	if dir := filepath.Join(base, "memory"); exists(dir, "memory.stat") {
-		out = append(out, hierarchy{dir: dir, root: "/"})
-	}
-	return out
-}
-
-// locate returns the directories from that of a cgroup up to the hierarchy's top. Paths in /proc
-// are relative to the reader's cgroup namespace.
-func (h hierarchy) locate(cg string) ([]string, error) {
-	if cg == "/.." || strings.HasPrefix(cg, "/../") {
-		return nil, fmt.Errorf("cgroup %q is outside this process's cgroup namespace: start the exporter in the host's, or write memory.limit", cg)
-	}
-	if h.root != "/" && (cg == h.root || strings.HasPrefix(cg, h.root+"/")) {
-		cg = cg[len(h.root):]
-	}
-	cg = path.Clean("/" + cg)
-	if _, err := os.Stat(filepath.Join(h.dir, cg)); err != nil {
-		return nil, fmt.Errorf("cgroup %q: %w: mount the cgroups of the host at %s, or write memory.limit", cg, err, h.dir)
-	}
-	var dirs []string
-	for ; cg != "/"; cg = path.Dir(cg) {
-		dirs = append(dirs, filepath.Join(h.dir, cg))
-	}
-	return append(dirs, h.dir), nil
-}
-
 // cgroups returns the smallest limit of the cgroups that hold a target and of all their
 // ancestors, 0 bytes when there is none. own is the target's own cgroup that counts memory.
-func (l *Limits) cgroups(now time.Time, u *proc.Usage) (smallest limit, own cgroup, err error) {
-	for _, h := range l.mounts(now) {
-		cg, source, files := u.CgroupV1, sourceCgroupV1, []string{"memory.limit_in_bytes"}
-		if h.unified {
-			cg, source, files = u.CgroupV2, sourceCgroupV2, []string{"memory.max", "memory.high"}
+func (l *Limits) cgroups(now time.Time, u *proc.Usage) (smallest limit, own cgroupDir, err error) {
+	groups, err := l.opts.Cgroups.Find(now, u.CgroupV2, u.CgroupV1)
+	if err != nil {
+		return limit{}, cgroupDir{}, err
+	}
+	for _, g := range groups {
+		source, files := sourceCgroupV1, []string{"memory.limit_in_bytes"}
+		if g.Unified {
+			source, files = sourceCgroupV2, []string{"memory.max", "memory.high"}
 		}
-		if cg == "" {
-			continue
-		}
-		dirs, err := h.locate(cg)
-		if err != nil {
-			return limit{}, cgroup{}, err
-		}
-		for i, dir := range dirs {
-			if i == 0 && exists(dir, usageFile(h.unified)) {
-				own = cgroup{dir, h.unified}
+		for i, dir := range g.Dirs {
+			if i == 0 && exists(dir, usageFile(g.Unified)) {
+				own = cgroupDir{dir, g.Unified}
 			}
 			for _, name := range files {
 				n, err := readLimit(filepath.Join(dir, name))
 				if err != nil {
-					return limit{}, cgroup{}, err
+					return limit{}, cgroupDir{}, err
 				}
 				if n > 0 && (smallest.bytes == 0 || n < smallest.bytes) {
-					smallest = limit{bytes: n, source: source, cgroup: cgroup{dir, h.unified}}
+					smallest = limit{bytes: n, source: source, cgroup: cgroupDir{dir, g.Unified}}
 				}
 			}
 		}
@@ -266,7 +165,7 @@ func parseLimit(b []byte) (int64, error) {
 // used returns what the cgroup uses and the kernel cannot simply drop: its usage without the
 // page cache and the reclaimable slab. (The "working set", which leaves out inactive pages only,
 // counts the cache of a service that reads files and stays near the limit for ever.)
-func (c cgroup) used() (int64, error) {
+func (c cgroupDir) used() (int64, error) {
 	b, err := os.ReadFile(filepath.Join(c.dir, usageFile(c.unified)))
 	if err != nil {
 		return 0, fmt.Errorf("read cgroup usage: %w", err)

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
@@ -64,7 +62,7 @@ func TestContainersNamespaces(t *testing.T) {
 		}, {
 			"v2, a sibling seen from a private namespace", strings.ReplaceAll(line2, "ROOT", "/"),
 			map[string]string{"memory.max": "5000000"},
-			"/../def", "", 0, "cgroup namespace",
+			"/../def", "", 0, "--path.sysfs=/host/sys",
 		}, {
 			"a limit that is no number", strings.ReplaceAll(line2, "ROOT", "/"),
 			map[string]string{"memory.max": "lots"},
@@ -110,44 +108,38 @@ func errorsUnwrapAll(err error) error {
 	}
 }
 
-func TestGuessMounts(t *testing.T) {
+// TestContainerWithHostTree: the kernel shows paths relative to the cgroup namespace of this process,
+// and the host's hierarchy is mounted beside its own.
+func TestContainerWithHostTree(t *testing.T) {
+	const own = "/kubepods.slice/kubepods-burstable.slice/pod1.slice/cri-containerd-aa.scope"
 	h := newFakeHost(t)
+	host := filepath.Join(h.dir, "host/sys/fs/cgroup")
+	for name, limit := range map[string]string{
+		own: "5000000", "/kubepods.slice/kubepods-burstable.slice/pod1.slice/cri-containerd-bb.scope": "4000000", "/system.slice/containerd.service": "3000000",
+	} {
+		h.write("host/sys/fs/cgroup"+name+"/memory.max", limit+"\n")
+		h.write("host/sys/fs/cgroup"+name+"/memory.current", "1\n")
+	}
 	base := filepath.Join(h.sys(), "fs/cgroup")
-	h.write("sys/fs/cgroup/memory/memory.stat", "")
-	h.write("sys/fs/cgroup/unified/cgroup.controllers", "")
-	opt := cmp.AllowUnexported(hierarchy{})
-	if diff := cmp.Diff([]hierarchy{{base + "/unified", "/", true}, {base + "/memory", "/", false}}, guessMounts(base), opt); diff != "" {
-		t.Errorf("both versions (-want +got):\n%s", diff)
+	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	h.write("sys/fs/cgroup/cgroup.controllers", "") // then memory is a cgroup that has this name
-	if diff := cmp.Diff([]hierarchy{{base, "/", true}}, guessMounts(base), opt); diff != "" {
-		t.Errorf("version 2 (-want +got):\n%s", diff)
+	if err := os.Symlink(filepath.Join(host, own), base); err != nil { // one inode, as two mounts of it have
+		t.Fatal(err)
 	}
-}
-
-func TestParseMounts(t *testing.T) {
-	got := parseMounts([]byte(`24 1 0:22 / /sys rw - sysfs sysfs rw
-30 24 0:26 / /sys/fs/cgroup/a\040b rw shared:4 master:7 - cgroup2 cgroup rw
-31 24 0:27 /x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-32 24 0:27 / /sys/fs/cgroup/oddmemory rw - cgroup cgroup rw,nomemory
-33 24 0:26 / /host/sys/fs/cgroup rw - cgroup2 cgroup rw
-34 24 broken
-`), "/sys/fs/cgroup")
-	want := []hierarchy{{"/sys/fs/cgroup/a b", "/", true}, {"/sys/fs/cgroup/memory", "/x", false}}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(hierarchy{})); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func FuzzParseMounts(f *testing.F) {
-	f.Add([]byte("30 24 0:26 /x /sys/fs/cgroup rw shared:4 - cgroup2 cgroup rw\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, h := range parseMounts(b, "/sys/fs/cgroup") {
-			if !strings.HasPrefix(h.dir, "/sys/fs/cgroup") {
-				t.Errorf("%q gives a mount at %q", b, h.dir)
-			}
+	h.write("proc/self/mountinfo", "30 29 0:26 / "+base+" ro - cgroup2 cgroup rw\n31 29 0:26 /../../../.. "+host+" ro - cgroup2 cgroup rw\n")
+	limits := NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: filepath.Join(h.dir, "host/sys")})
+	for raw, want := range map[string]int64{"/": 5000000, "/../cri-containerd-bb.scope": 4000000, "/../../../../system.slice/containerd.service": 3000000} {
+		got, _, err := limits.cgroups(testStart, resolved(limits, raw))
+		if err != nil || got.bytes != want {
+			t.Errorf("%s: limit %d, %v, want %d", raw, got.bytes, err, want)
 		}
-	})
+	}
+}
+
+// resolved is the usage of a process whose path in the unified hierarchy is shown as raw.
+func resolved(l *Limits, raw string) *proc.Usage {
+	return &proc.Usage{CgroupV2: string(l.opts.Cgroups.Resolve(testStart, nil, true, []byte(raw)))}
 }
 
 func FuzzParseReclaimable(f *testing.F) {

@@ -46,7 +46,7 @@ type told struct {
 }
 
 // set publishes the events, read every 15 seconds. The root of a hierarchy has none.
-func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, own cgroup) error {
+func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, own cgroupDir) error {
 	if own.dir == "" {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 }
 
 // follow notes the kills of a cgroup that was exchanged for another since the last reading.
-func (c *cgroupEvents) follow(own cgroup, kills float64) {
+func (c *cgroupEvents) follow(own cgroupDir, kills float64) {
 	var inode uint64
 	if info, err := os.Stat(own.dir); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -101,7 +101,7 @@ func (c *cgroupEvents) follow(own cgroup, kills float64) {
 	above := filepath.Dir(own.dir)
 	parent, hasParent := 0.0, false
 	if own.unified { // version 1 counts in each cgroup its own only
-		if events, err := (cgroup{above, true}).events(); err == nil {
+		if events, err := (cgroupDir{above, true}).events(); err == nil {
 			parent, hasParent = events[oomKill], true
 		}
 	}
@@ -116,7 +116,7 @@ func (c *cgroupEvents) follow(own cgroup, kills float64) {
 }
 
 // setCgroupPressure publishes the pressure stall information of a cgroup.
-func setCgroupPressure(put func(d *series.Desc, raw float64, values ...string), target string, own cgroup) error {
+func setCgroupPressure(put func(d *series.Desc, raw float64, values ...string), target string, own cgroupDir) error {
 	for _, resource := range resources {
 		raw, err := os.ReadFile(filepath.Join(own.dir, resource+".pressure"))
 		switch {
@@ -141,7 +141,7 @@ func setCgroupPressure(put func(d *series.Desc, raw float64, values ...string), 
 
 // events reads memory.events of version 2, or what version 1 has of it: oom_kill in
 // memory.oom_control (since Linux 4.13) and the count of failures.
-func (c cgroup) events() (map[string]float64, error) {
+func (c cgroupDir) events() (map[string]float64, error) {
 	if c.unified {
 		raw, err := os.ReadFile(filepath.Join(c.dir, "memory.events"))
 		if err != nil {

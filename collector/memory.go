@@ -60,7 +60,7 @@ type limit struct {
 	bytes  int64
 	source string
 	basis  string
-	cgroup cgroup // what is counted with basis cgroup
+	cgroup cgroupDir // what is counted with basis cgroup
 }
 
 // trendPoints is the number of points that a trend needs, as series.Growth has it.
@@ -144,14 +144,14 @@ type limitReader struct {
 	config MemoryConfig
 
 	last   limit
-	own    cgroup // that holds the target and counts its memory
+	own    cgroupDir // that holds the target and counts its memory
 	at     time.Time
 	v2, v1 string // the cgroups that it was read for
 }
 
 // read returns the smallest limit: the config's, a cgroup's, the host's. A discovered group is
-// always counted by its own RSS: a limit that it shares with the rest of a container says
-// nothing about this group. An error means that a smaller limit than those known may exist.
+// counted by its own RSS, unless it stands for a whole container: a limit that it shares with the
+// rest of one says nothing about this group. An error means that a smaller limit than those known may exist.
 func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
 	if r.v2 == u.CgroupV2 && r.v1 == u.CgroupV1 && !stale(r.at, now, limitsEvery) {
 		return r.last, nil
@@ -184,7 +184,7 @@ func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit
 		l = limit{bytes: host, source: sourceHost}
 	}
 	switch {
-	case discovered, r.config.Basis == BasisRSS:
+	case discovered && !u.Whole, r.config.Basis == BasisRSS:
 		l.basis = BasisRSS
 	case r.config.Basis == BasisCgroup:
 		l.basis = BasisCgroup

@@ -138,21 +138,21 @@ func TestSmallestLimit(t *testing.T) {
 		want       limit
 		err        string
 	}{
-		{"an ancestor's", MemoryConfig{}, "/svc/inner", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc", true}}, ""},
-		{"memory.high", MemoryConfig{}, "/tight", false, limit{gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/tight", true}}, ""},
-		{"the config's", MemoryConfig{Limit: 1 << 29}, "/svc", false, limit{1 << 29, sourceConfig, BasisRSS, cgroup{}}, ""},
-		{"the config's is larger", MemoryConfig{Limit: 8 << 30}, "/svc", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc", true}}, ""},
-		{"the host's", MemoryConfig{}, "/free", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, ""},
-		{"the host is smaller than the cgroup", MemoryConfig{}, "/huge", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, ""},
-		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceCgroupV2, BasisRSS, cgroup{h.sys() + "/fs/cgroup/tight", true}}, ""},
-		{"cgroup against the config", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/svc/inner", false, limit{1 << 29, sourceConfig, BasisCgroup, cgroup{h.sys() + "/fs/cgroup/svc/inner", true}}, ""},
+		{"an ancestor's", MemoryConfig{}, "/svc/inner", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc", true}}, ""},
+		{"memory.high", MemoryConfig{}, "/tight", false, limit{gib, sourceCgroupV2, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"the config's", MemoryConfig{Limit: 1 << 29}, "/svc", false, limit{1 << 29, sourceConfig, BasisRSS, cgroupDir{}}, ""},
+		{"the config's is larger", MemoryConfig{Limit: 8 << 30}, "/svc", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc", true}}, ""},
+		{"the host's", MemoryConfig{}, "/free", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},
+		{"the host is smaller than the cgroup", MemoryConfig{}, "/huge", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},
+		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceCgroupV2, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"cgroup against the config", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/svc/inner", false, limit{1 << 29, sourceConfig, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc/inner", true}}, ""},
 		{"cgroup in the root", MemoryConfig{Basis: BasisCgroup}, "/", false, limit{}, "memory.basis: rss"},
 		{"outside the namespace", MemoryConfig{}, "/../other", false, limit{}, "namespace"},
-		{"outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29}, "/../other", false, limit{1 << 29, sourceConfig, BasisRSS, cgroup{}}, ""},
+		{"outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29}, "/../other", false, limit{1 << 29, sourceConfig, BasisRSS, cgroupDir{}}, ""},
 		{"cgroup outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/../other", false, limit{}, "namespace"},
 		{"a cgroup that is not there", MemoryConfig{}, "/gone", false, limit{}, "memory.limit"},
-		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceCgroupV2, BasisRSS, cgroup{h.sys() + "/fs/cgroup/tight", true}}, ""},
-		{"a discovered group outside", MemoryConfig{}, "/../x", true, limit{8192000 << 10, sourceHost, BasisRSS, cgroup{}}, ""},
+		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceCgroupV2, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"a discovered group outside", MemoryConfig{}, "/../x", true, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -119,7 +119,7 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	if s.target != proc.Overflow { // many unrelated processes: no limit is theirs
 		err = s.setPressure(b, u)
 	}
-	if !s.discovered {
+	if !s.discovered || u.Whole {
 		err = errors.Join(err, s.cgroup.set(b, s.store, s.target, s.limits.own))
 	}
 	if s.cut && u.Err == nil {

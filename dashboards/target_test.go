@@ -147,6 +147,9 @@ func (b *board) uploadsAndLogs() []*jsonPanel {
 
 func (b *board) processes() []*jsonPanel {
 	return []*jsonPanel{
+		table("What the target is", "Its mode, and the systemd unit, container, pod and namespace that hold all its processes. The names of a pod change with each start, the target's does not.", 24, 5,
+			[]column{{"target", "Target"}, {"mode", "Mode"}, {"source", "By"}, {"unit", "Unit"}, {"container", "Container"}, {"pod", "Pod"}, {"namespace", "Namespace"}, {"instance", "Instance"}},
+			rowsOf("max by (target, mode, source, unit, container, pod, namespace, instance) ("+b.of("spillway_target_info")+")")).exclude("Value"),
 		graph("Processor time", "Cores in use, by mode.", "none", 8, q(rate(b.of("spillway_process_cpu_seconds_total")), "{{mode}} {{instance}}")).stacked(),
 		graph("Page faults", "Page faults per second. Major ones waited for the disk: the memory does not hold what the target uses.", "ops", 8,
 			q(rate(b.of("spillway_process_minor_page_faults_total")), "minor {{instance}}"), q(rate(b.of("spillway_process_major_page_faults_total")), "major {{instance}}")).right("/^major /", "ops"),

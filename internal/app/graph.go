@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
@@ -37,6 +38,7 @@ const (
 	sourceHost       = "host"
 	sourceEvents     = "procevents"
 	sourceThresholds = "thresholds"
+	sourceInfo       = "info"
 	sourceHeap       = "heap"
 )
 
@@ -60,6 +62,7 @@ type graph struct {
 	rules   *eval.Ruleset
 	puller  *pull.Puller // nil: no Alertmanager is polled
 	roots   *safefs.Roots
+	cgroups *cgroup.Tree
 }
 
 // parts are what outlives a reload.
@@ -84,12 +87,12 @@ type parts struct {
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
-	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: setup.Folders(cfg, o.Roots, p.checks, p.logger)}
+	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: setup.Folders(cfg, o.Roots, p.checks, p.logger), cgroups: setup.NewCgroups(o.Roots)}
 	var err error
 	if g.rules, err = LoadRules(cfg, p.checks); err != nil {
 		return nil, err
 	}
-	if g.tracker, err = setup.NewTracker(cfg, o.Roots, p.logger); err != nil {
+	if g.tracker, err = setup.NewTracker(cfg, o.Roots, g.cgroups, p.logger); err != nil {
 		return nil, err
 	}
 	lanes := []collector.Lane{g.processLane(o, p)}
@@ -147,12 +150,14 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	cfg := g.cfg
 	thresholds := cfg.Thresholds.Levels()
 	interval := cfg.SampleInterval.Std()
-	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS})
+	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS, Cgroups: g.cgroups})
 	known := map[string]series.Thresholds{collector.HostTarget: thresholds}
 	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
+	var info []collector.InfoTarget
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		known[t.Name] = thresholds
+		info = append(info, collector.InfoTarget{Name: t.Name, Mode: t.Mode, Processes: t.Processes != nil})
 		if t.Processes == nil {
 			continue
 		}
@@ -174,6 +179,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 		collector.Job{Source: sourceHost, Target: collector.HostTarget, Impl: collector.NewHostSource(collector.HostOptions{
 			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval,
 		})},
+		collector.Job{Source: sourceInfo, Impl: collector.NewInfoSource(info, g.tracker)},
 		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known)})
 	return collector.Lane{
 		Name: "process", Interval: interval, Timeout: sweepTimeout, Jobs: jobs, After: p.swept,
@@ -231,7 +237,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, setup.MembersOf(g.tracker, t.Name), g.roots
 	means := t.Means()
 	means.Folders, means.Target, means.Dirs = setup.Rooted(t, o.Roots), t.Name, opts
-	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, o.SysFS, opts.Members
+	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, g.cgroups.Sysfs(p.now()), opts.Members
 	means.Logger, means.Now = p.logger, p.now
 	means.Cgroup = func() (string, error) {
 		u, err := g.tracker.Usage(t.Name)

@@ -119,7 +119,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 // look adds what the targets match and what would be cleaned now.
 func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
-	tracker, err := setup.NewTracker(cfg, e.host, e.logger("warn"))
+	tracker, err := setup.NewTracker(cfg, e.host, nil, e.logger("warn"))
 	if err != nil {
 		return err
 	}

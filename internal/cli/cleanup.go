@@ -133,7 +133,7 @@ func logWriters(ctx context.Context, cfg *config.Config, targets []*config.Targe
 	}) {
 		return nil, nil
 	}
-	tracker, err := setup.NewTracker(cfg, e.host, e.logger("warn"))
+	tracker, err := setup.NewTracker(cfg, e.host, nil, e.logger("warn"))
 	if err != nil {
 		return nil, err
 	}

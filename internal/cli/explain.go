@@ -34,7 +34,7 @@ func explain(e *env, pid int, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	tracker, err := setup.NewTracker(cfg, e.host, e.logger(e.logLevel))
+	tracker, err := setup.NewTracker(cfg, e.host, nil, e.logger(e.logLevel))
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,13 @@ func explain(e *env, pid int, asJSON bool) error {
 	}
 	w := e.Stdout
 	fmt.Fprintf(w, "process  %d %s\nuser     %s\nexe      %s\ncmdline  %s\n", found.PID, quoteName(found.Comm), found.User, quoteName(found.Exe), quoteName(found.Cmdline))
+	if c := found.Container; c != nil {
+		fmt.Fprintf(w, "container %s", c.Path())
+		if c.Image != "" {
+			fmt.Fprintf(w, ", image %s", c.Image)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, r := range found.Refused {
 		fmt.Fprintf(w, "not      %s: %s\n", r.Target, r.Reason)
 	}
@@ -61,14 +68,18 @@ func explain(e *env, pid int, asJSON bool) error {
 
 // explanation is what explain --json prints. The target is null where none takes the process.
 type explanation struct {
-	PID     int       `json:"pid"`
-	Comm    string    `json:"comm"`
-	User    string    `json:"user"`
-	Exe     string    `json:"exe,omitempty"`
-	Cmdline string    `json:"cmdline"`
-	Target  *string   `json:"target"`
-	Reason  string    `json:"reason"`
-	Refused []refusal `json:"refused"`
+	PID       int       `json:"pid"`
+	Comm      string    `json:"comm"`
+	User      string    `json:"user"`
+	Exe       string    `json:"exe,omitempty"`
+	Cmdline   string    `json:"cmdline"`
+	Container string    `json:"container,omitempty"`
+	Pod       string    `json:"pod,omitempty"`
+	Namespace string    `json:"namespace,omitempty"`
+	Image     string    `json:"image,omitempty"`
+	Target    *string   `json:"target"`
+	Reason    string    `json:"reason"`
+	Refused   []refusal `json:"refused"`
 }
 
 type refusal struct {
@@ -78,6 +89,9 @@ type refusal struct {
 
 func newExplanation(e *proc.Explanation) explanation {
 	out := explanation{PID: e.PID, Comm: e.Comm, User: e.User, Exe: e.Exe, Cmdline: e.Cmdline, Reason: e.Reason, Refused: []refusal{}}
+	if c := e.Container; c != nil {
+		out.Container, out.Pod, out.Namespace, out.Image = c.Name, c.Pod, c.Namespace, c.Image
+	}
 	if e.Target != "" {
 		out.Target = &e.Target
 	}

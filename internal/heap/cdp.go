@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -180,6 +181,8 @@ func decodeLimit(result []byte) (Amount, error) {
 type debuggee struct {
 	id   string // made anew with each start of the target's inspector
 	path string // of the websocket, on the configured address
+
+	via *http.Client // that has found it and reaches it
 }
 
 // decodeList finds the Node.js target in the answer of /json/list. Of the websocket's URL only the

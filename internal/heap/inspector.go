@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 const (
@@ -61,7 +62,13 @@ func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
 		n.hint = "start node with --inspect=127.0.0.1:9229"
 		n.logger = p.opts.Logger.With("provider", ProviderNode, "target", of.name)
 		n.locator = newLocator(of, &p.opts, cfg.Activate != "")
-		n.locator.try = n.find
+		n.locator.try = func(ctx context.Context, m proc.Member, inside bool, address string) (debuggee, error) {
+			client := n.client
+			if inside {
+				client = newInsideClient(p.opts.ProcFS, m)
+			}
+			return n.find(ctx, client, address)
+		}
 	}
 	var err error
 	n.provider, err = lazy.Add(p.lazy, lazy.Options[*session]{
@@ -84,7 +91,7 @@ func (n *inspector) open(ctx context.Context) (*session, error) {
 	if err := n.mayAttach(target); err != nil {
 		return nil, err
 	}
-	s, err := attach(ctx, n.client, address, target)
+	s, err := attach(ctx, address, target)
 	if err != nil {
 		return nil, classify(err, address, n.hint)
 	}
@@ -98,7 +105,7 @@ func (n *inspector) whereabouts(ctx context.Context) (address string, found debu
 	if n.locator != nil {
 		return n.locator.locate(ctx)
 	}
-	found, err = n.find(ctx, n.address)
+	found, err = n.find(ctx, n.client, n.address)
 	return n.address, found, false, classify(err, n.address, n.hint)
 }
 
@@ -122,8 +129,8 @@ func (n *inspector) leave(s *session) {
 	s.close()
 }
 
-func (n *inspector) find(ctx context.Context, address string) (debuggee, error) {
-	body, err := get(ctx, n.client, address, "/json/list")
+func (n *inspector) find(ctx context.Context, c *http.Client, address string) (debuggee, error) {
+	body, err := get(ctx, c, address, "/json/list")
 	if status, ok := errors.AsType[*statusError](err); ok {
 		return debuggee{}, fmt.Errorf("not an inspector: %w", status)
 	}
@@ -138,7 +145,9 @@ func (n *inspector) find(ctx context.Context, address string) (debuggee, error) 
 	if len(data) > maxListBytes {
 		return debuggee{}, fmt.Errorf("not an inspector: /json/list is larger than %d bytes", maxListBytes)
 	}
-	return decodeList(data)
+	found, err := decodeList(data)
+	found.via = c
+	return found, err
 }
 
 // mayAttach refuses a target that must not be attached to again: each attach prints on its stderr,

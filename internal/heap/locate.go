@@ -44,9 +44,10 @@ type refusal struct {
 // Each port of each start of a process is asked until it has answered: one that is no inspector
 // belongs to the service itself. It is used by one opening at a time.
 type locator struct {
-	target  *target
-	ports   func(proc.Member) ([]netip.AddrPort, error)
-	try     func(ctx context.Context, address string) (debuggee, error)
+	target *target
+	ports  func(proc.Member) ([]netip.AddrPort, error)
+	// try asks one port, of a process whose loopback is another one from inside its namespace.
+	try     func(ctx context.Context, m proc.Member, inside bool, address string) (debuggee, error)
 	open    bool // a process that has no inspector is asked to open one
 	now     func() time.Time
 	refused map[place]refusal
@@ -91,8 +92,13 @@ func (l *locator) search(ctx context.Context, members []proc.Member) (string, de
 	var unread error
 	for _, m := range members[:min(len(members), maxAskedMembers)] {
 		ports, err := l.ports(m)
-		if err != nil {
-			unread = err
+		inside := errors.Is(err, proc.ErrOtherNetwork)
+		switch {
+		case inside && len(ports) == 0: // and it is not asked to open one, which might not be reached
+			unread = fmt.Errorf("%w and listens on no port there: start node with --inspect=127.0.0.1:%d, or with --require=/usr/share/spillway/spillway-agent.cjs and write provider: %s", err, defaultInspectorPort, ProviderAgent)
+			continue
+		case err != nil && !inside:
+			unread = fmt.Errorf("%w: write address: host:port", err)
 			continue
 		}
 		slices.SortStableFunc(ports, func(a, b netip.AddrPort) int { return usual(b) - usual(a) })
@@ -103,7 +109,7 @@ func (l *locator) search(ctx context.Context, members []proc.Member) (string, de
 			}
 			// An inspector answers from a thread of its own, however busy the target is.
 			asking, cancel := context.WithTimeout(ctx, askTimeout)
-			found, err := l.try(asking, port.String())
+			found, err := l.try(asking, m, inside, port.String())
 			cancel()
 			if err == nil {
 				return port.String(), found, nil
@@ -111,11 +117,15 @@ func (l *locator) search(ctx context.Context, members []proc.Member) (string, de
 			if ctx.Err() != nil {
 				return "", debuggee{}, classify(ctx.Err(), port.String(), "")
 			}
+			if errors.Is(err, proc.ErrOtherNetwork) {
+				unread = err
+				break
+			}
 			l.refuse(at, err)
 		}
 	}
 	if unread != nil {
-		return "", debuggee{}, fmt.Errorf("look for its inspector: %w: write address: host:port", unread)
+		return "", debuggee{}, fmt.Errorf("look for its inspector: %w", unread)
 	}
 	return "", debuggee{}, errNoInspector
 }

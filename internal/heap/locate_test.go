@@ -152,7 +152,7 @@ func TestLocateTellsWhatItCannotRead(t *testing.T) {
 		o.Ports = func(proc.Member) ([]netip.AddrPort, error) { return nil, proc.ErrOtherNetwork }
 	})
 	c := locatedClient(t, p, Config{Provider: ProviderNode}, Target{Members: func() []proc.Member { return []proc.Member{{PID: 1}} }})
-	if _, err := c.Read(t.Context()); !errors.Is(err, proc.ErrOtherNetwork) || !strings.Contains(err.Error(), "write address") {
+	if _, err := c.Read(t.Context()); !errors.Is(err, proc.ErrOtherNetwork) || !strings.Contains(err.Error(), "provider: node_agent") {
 		t.Errorf("%v, want the reason and what to write", err)
 	}
 }
@@ -246,7 +246,7 @@ func TestLocateAsksAgainWhoDidNotAnswer(t *testing.T) {
 	})
 	c := locatedClient(t, p, Config{Provider: ProviderNode}, Target{Members: func() []proc.Member { return []proc.Member{{PID: 7}} }})
 	l := c.shared.backend.(*inspector).locator
-	l.try = func(context.Context, string) (debuggee, error) {
+	l.try = func(context.Context, proc.Member, bool, string) (debuggee, error) {
 		tries++
 		if answer {
 			return debuggee{id: "x"}, nil

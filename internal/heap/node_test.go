@@ -383,11 +383,11 @@ func TestNodePausedInADebuggerIsRead(t *testing.T) {
 	c := newClient(t, newPool(t), nodeConfig(n.address))
 	readSoon(t, c)
 	client := c.shared.backend.(*inspector)
-	target, err := client.find(t.Context(), client.address)
+	target, err := client.find(t.Context(), client.client, client.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	debugger, err := attach(t.Context(), client.client, n.address, target)
+	debugger, err := attach(t.Context(), n.address, target)
 	if err != nil {
 		t.Fatal(err)
 	}

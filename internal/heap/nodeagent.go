@@ -257,7 +257,7 @@ func (a *agent) dial(procfs string) error {
 		return err
 	}
 	defer unix.Close(root)
-	name := fmt.Sprintf("tmp/spillway-agent-%d/%d.sock", uid, nspid)
+	name := fmt.Sprintf("tmp/spillway-agent-%d/%d.sock", insideUID(procfs, pid, uid), nspid)
 	conn, err := dialBelow(root, name, pid, uid)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):

@@ -43,8 +43,8 @@ type session struct {
 // attach opens the websocket of a target and sends the request to be told when it waits to exit.
 // It does not wait for an answer: those come from the target's main thread, which may be busy, and
 // to give up and attach again would print on its stderr each time.
-func attach(ctx context.Context, c *http.Client, address string, target debuggee) (*session, error) {
-	conn, _, err := websocket.Dial(ctx, "ws://"+address+target.path, &websocket.DialOptions{HTTPClient: c, HTTPHeader: http.Header{"User-Agent": {fetch.UserAgent()}}}) //nolint:bodyclose // the library's
+func attach(ctx context.Context, address string, target debuggee) (*session, error) {
+	conn, _, err := websocket.Dial(ctx, "ws://"+address+target.path, &websocket.DialOptions{HTTPClient: target.via, HTTPHeader: http.Header{"User-Agent": {fetch.UserAgent()}}}) //nolint:bodyclose // the library's
 	if err != nil {
 		return nil, err
 	}

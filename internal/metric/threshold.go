@@ -6,6 +6,11 @@ import "github.com/spillway-exporter/spillway_exporter/internal/series"
 // stands in one place, the config.
 var ThresholdRatio = series.NewGauge("spillway_threshold_ratio", "Share of the limit at which a level begins.", "target", "level")
 
+// TargetInfo is the only series that has the names of a target's container: others join on the target,
+// whose name stays while these change with each start of a pod.
+var TargetInfo = series.NewGauge("spillway_target_info", "What the target is: its mode, whether it was configured or discovered (source config or discover), and the systemd unit, container, pod and namespace that hold all its processes.",
+	"target", "mode", "source", "unit", "container", "pod", "namespace")
+
 var thresholdDescs = []*series.Desc{
-	ThresholdRatio,
+	ThresholdRatio, TargetInfo,
 }

@@ -3,6 +3,9 @@ package proc
 import (
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 )
 
 // cgroupPaths are paths in the unified hierarchy and in version 1's memory controller; "" where
@@ -18,7 +21,10 @@ func (f *facts) cgroups() (v2, v1 string, err error) {
 		if err != nil {
 			f.groupErr, f.lastErr = err, err
 		} else {
-			two, one := parseCgroup(b)
+			two, one := cgroup.Parse(b)
+			if tree := f.env.tree; tree != nil {
+				two, one = tree.Resolve(f.env.now, nil, true, two), tree.Resolve(f.env.now, nil, false, one)
+			}
 			f.v2, f.v1 = string(two), string(one)
 		}
 	}
@@ -65,6 +71,10 @@ func unitOf(path string) string {
 	return ""
 }
 
+// cgroupName returns a cgroup path as the key of a group: without the slashes at its ends, and without
+// the levels that it goes up where it could not be resolved.
+func cgroupName(path string) string { return strings.Trim(cgroup.Below(path), "/") }
+
 // unescapeUnit undoes what systemd does to names that a kernel file could have: a leading "_".
 func unescapeUnit(part string) string { return strings.TrimPrefix(part, "_") }
 
@@ -76,13 +86,25 @@ func (t *Tracker) readCgroup(p *process, ms int64) {
 	if err != nil {
 		b = nil
 	}
-	v2, v1 := parseCgroup(b)
+	v2, v1 := cgroup.Parse(b)
+	if tree := t.opts.Cgroups; tree != nil {
+		v2, v1 = t.resolveCgroup(0, ms, v2), t.resolveCgroup(1, ms, v1)
+	}
 	if string(v2) == c.v2 && string(v1) == c.v1 {
 		return
 	}
 	g := p.group
 	c.v2, c.v1 = shared(v2, g.v2), shared(v1, g.v1)
 	g.dirty = true
+}
+
+// resolveCgroup returns a path as the host has it, in a buffer of the Tracker's where it is another.
+func (t *Tracker) resolveCgroup(version int, ms int64, path []byte) []byte {
+	out := t.opts.Cgroups.Resolve(time.UnixMilli(ms), t.cgroupBuf[version], version == 0, path)
+	if len(out) > 0 && (len(path) == 0 || &out[0] != &path[0]) {
+		t.cgroupBuf[version] = out
+	}
+	return out
 }
 
 // shared returns the text as a string: s where that is the same.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/container"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
@@ -35,12 +36,17 @@ type Match struct {
 
 	Cgroup      string `yaml:"cgroup"`       // an absolute cgroup path, as /proc/PID/cgroup shows it; those below it too
 	SystemdUnit string `yaml:"systemd_unit"` // a unit of systemd, such as nginx.service; .service may be left out
-	Pidfile     string `yaml:"pidfile"`      // an absolute path of a file that holds the number of a process
-	ListenPort  int    `yaml:"listen_port"`  // a TCP port that the process listens on
+	Container   string `yaml:"container"`    // a glob on the name of the container that it runs in: in its pod, or as Docker, Podman or containerd know it
+	Pod         string `yaml:"pod"`          // a glob on the name of the Kubernetes pod, with or without what changes with each start
+	Namespace   string `yaml:"namespace"`    // a glob on the namespace of the pod
+	Image       string `yaml:"image"`        // a glob on the image of the container, as it was asked for
+
+	Pidfile    string `yaml:"pidfile"`     // an absolute path of a file that holds the number of a process
+	ListenPort int    `yaml:"listen_port"` // a TCP port that the process listens on
 }
 
 // conditions names the keys of Match for messages.
-const conditions = "comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and listen_port"
+const conditions = "comm, exe, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile and listen_port"
 
 // Discover asks for the largest groups of processes of the host as targets of their own.
 type Discover struct {
@@ -107,6 +113,11 @@ func (m *Match) validateService(key string, report report.Func) {
 	if strings.ContainsAny(m.SystemdUnit, "/ *") {
 		report(key+".systemd_unit", "%q is not the name of one unit: write it as systemctl status shows it, such as nginx.service", m.SystemdUnit)
 	}
+	for _, glob := range []struct{ key, pattern string }{{".container", m.Container}, {".pod", m.Pod}, {".namespace", m.Namespace}, {".image", m.Image}} {
+		if err := container.CheckGlob(glob.pattern); err != nil {
+			report(key+glob.key, "%q %v", glob.pattern, err)
+		}
+	}
 	if m.Pidfile != "" && !filepath.IsAbs(m.Pidfile) {
 		report(key+".pidfile", "%q is a relative path: write the absolute path of the file, such as /run/nginx.pid", m.Pidfile)
 	}
@@ -153,6 +164,9 @@ const (
 	ByUnit   = "systemd_unit"
 	ByCgroup = "cgroup"
 	ByUser   = "user"
+
+	ByContainer = "container" // and by unit what is in none
+	ByPod       = "pod"       // and by container what is in none
 )
 
 // Validate applies the defaults and reports every mistake.
@@ -160,8 +174,8 @@ func (d *Discover) Validate(report report.Func) {
 	switch {
 	case d.By == "":
 		d.By = ByComm
-	case !slices.Contains([]string{ByComm, ByUnit, ByCgroup, ByUser}, d.By):
-		report("by", "%q is nothing to group by: write comm, systemd_unit, cgroup or user", d.By)
+	case !slices.Contains([]string{ByComm, ByUnit, ByCgroup, ByContainer, ByPod, ByUser}, d.By):
+		report("by", "%q is nothing to group by: write comm, systemd_unit, container, pod, cgroup or user", d.By)
 	}
 	switch {
 	case d.Top == 0:

@@ -26,9 +26,9 @@ func TestConfigValidate(t *testing.T) {
 	f(Config{Match: Match{Comm: "node", Cmdline: `src/server\.js`, User: me.Username}, Children: true})
 	f(Config{Match: Match{Exe: "/usr/bin/node", User: "12345"}, Exclude: &Match{Exe: "node"}})
 	f(Config{},
-		"match: has no condition and would take every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and listen_port, such as {comm: node}")
+		"match: has no condition and would take every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile and listen_port, such as {comm: node}")
 	f(Config{Match: Match{Comm: "node"}, Exclude: &Match{}},
-		"exclude: has no condition and would refuse every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, pidfile and listen_port, or remove the key")
+		"exclude: has no condition and would refuse every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile and listen_port, or remove the key")
 	f(Config{Match: Match{Comm: "node"}, Exclude: &Match{Comm: "node"}},
 		"exclude: has the same conditions as match, so nothing would be left: write a narrower exclude or remove it")
 	f(Config{Match: Match{Comm: "video-orchestrator"}},
@@ -58,6 +58,8 @@ func TestMatchServiceValidate(t *testing.T) {
 	f(Match{SystemdUnit: "nginx"})
 	f(Match{Pidfile: "/run/nginx.pid"})
 	f(Match{ListenPort: 443})
+	f(Match{Container: "web", Pod: "orchestrator-*", Namespace: "sh?p", Image: "ghcr.io/*"})
+	f(Match{Pod: "web-[0-9]"}, `match.pod: "web-[0-9]" has a character that means nothing here: write a name with * for any characters and ? for one`)
 	f(Match{Cgroup: "/"}, `match.cgroup: "/" is the cgroup of every process: write the path of one below it, such as /system.slice`)
 	f(Match{Cgroup: "system.slice/"}, `match.cgroup: "system.slice/" is not the path of a cgroup: write "/system.slice", as the last field in /proc/PID/cgroup shows it`)
 	f(Match{SystemdUnit: "/system.slice/nginx.service"}, `match.systemd_unit: "/system.slice/nginx.service" is not the name of one unit: write it as systemctl status shows it, such as nginx.service`)
@@ -82,7 +84,7 @@ func TestDiscoverValidate(t *testing.T) {
 	f(Discover{By: "user", Top: 200}, Discover{By: ByUser, Top: 200}, "")
 	f(Discover{By: "cgroup"}, Discover{By: ByCgroup, Top: 20}, "")
 	f(Discover{By: "systemd_unit", Top: 3}, Discover{By: ByUnit, Top: 3}, "")
-	f(Discover{By: "pid"}, Discover{}, `by: "pid" is nothing to group by: write comm, systemd_unit, cgroup or user`)
+	f(Discover{By: "pid"}, Discover{}, `by: "pid" is nothing to group by: write comm, systemd_unit, container, pod, cgroup or user`)
 	f(Discover{Top: 201}, Discover{}, `top: 201 groups cannot be shown: write a number from 1 to 200`)
 	f(Discover{Top: -1}, Discover{}, `top: -1 groups cannot be shown: write a number from 1 to 200`)
 }

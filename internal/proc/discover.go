@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/container"
 )
 
 // keepShown is how many refreshes in a row a shown group may be outside the top before a larger one
@@ -15,46 +17,90 @@ const keepShown = 10
 // discovered returns the group of a process that no target takes, nil when its key cannot be
 // read.
 func (t *Tracker) discovered(p *process) *group {
-	key, ok := t.groupKey(p)
+	key, ok := t.keyOf(p)
 	if !ok {
 		return nil
 	}
-	if g := t.groups[key]; g != nil {
+	if g := t.groups[key.key]; g != nil {
 		return g
 	}
-	name := key
+	name := cmp.Or(key.name, key.key)
 	if t.opts.Discover.By == ByUser {
-		if u, err := user.LookupId(key); err == nil {
+		if u, err := user.LookupId(key.key); err == nil {
 			name = u.Username
 		}
 	}
-	g := &group{key: key, name: unusedName(t.names, targetName(name)), discovered: true}
+	base := targetName(name, key.path)
+	if g := t.predecessor(base, key); g != nil {
+		delete(t.groups, g.key)
+		g.key = key.key
+		t.groups[g.key] = g
+		return g
+	}
+	g := &group{key: key.key, base: base, name: unusedName(t.names, base), discovered: true}
 	t.names[g.name] = true
-	t.groups[key] = g
+	t.groups[g.key] = g
 	return g
+}
+
+// groupKey is what processes of one group have in common.
+type groupKey struct {
+	key, name string // name is "" where it is the key
+	path      bool   // the name is a path
+	succeeds  bool   // it takes over a group of its name that has no members any more
+}
+
+// predecessor returns the group that a container or pod succeeds to: one of the same name, all of whose
+// processes have ended. So a restart is one of the same target, and of two that run at a time, as
+// during a rolling update, each is a target.
+func (t *Tracker) predecessor(base string, key groupKey) *group {
+	if !key.succeeds {
+		return nil
+	}
+	var first *group
+	for _, g := range t.groups {
+		if g.base == base && g.members == 0 && isContainerKey(g.key) && (first == nil || g.name < first.name) {
+			first = g
+		}
+	}
+	return first
 }
 
 // noUnit is the group of processes that are in no unit, or in no cgroup but the root.
 const noUnit = "none"
 
-// groupKey returns what the process is grouped by; ok is false when it cannot be read.
-func (t *Tracker) groupKey(p *process) (key string, ok bool) {
-	switch t.opts.Discover.By {
+// keyOf returns what the process is grouped by; ok is false when it cannot be read.
+func (t *Tracker) keyOf(p *process) (key groupKey, ok bool) {
+	switch by := t.opts.Discover.By; by {
 	case ByUser:
 		euid, err := t.facts.euid()
-		return strconv.FormatUint(uint64(euid), 10), err == nil
-	case ByUnit, ByCgroup:
-		v2, v1, err := t.facts.cgroups()
-		if err != nil {
-			return "", false
-		}
-		path := cmp.Or(strings.Trim(v2, "/"), strings.Trim(v1, "/"))
-		if t.opts.Discover.By == ByUnit {
-			path = cmp.Or(unitOf(v2), unitOf(v1))
-		}
-		return cmp.Or(path, noUnit), true
+		return groupKey{key: strconv.FormatUint(uint64(euid), 10)}, err == nil
+	case ByUnit, ByCgroup, ByContainer, ByPod:
+		return t.facts.serviceKey(by)
 	}
-	return p.name, true
+	return groupKey{key: p.name}, true
+}
+
+// serviceKey groups by the container, whose scope has another name after each restart, and what is in
+// none by its cgroup or unit. A container of Podman that runs inside of a service is that service.
+func (f *facts) serviceKey(by string) (key groupKey, ok bool) {
+	v2, v1, err := f.cgroups()
+	if err != nil {
+		return groupKey{}, false
+	}
+	unit := cmp.Or(unitOf(v2), unitOf(v1))
+	if c, _ := f.container(); c != nil && (by != ByUnit || c.Engine != container.Podman || !isService(unit)) {
+		return containerKey(c, by), true
+	}
+	if by == ByCgroup {
+		return groupKey{key: cmp.Or(cgroupName(v2), cgroupName(v1), noUnit)}, true
+	}
+	return groupKey{key: cmp.Or(unit, noUnit)}, true
+}
+
+// isService reports whether a unit is a service of its own, not the manager of a user's.
+func isService(unit string) bool {
+	return strings.HasSuffix(unit, ".service") && !strings.HasPrefix(unit, "user@")
 }
 
 // rank decides which groups are shown. A group stays shown, even while its processes are being

@@ -6,8 +6,9 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/container"
 )
 
 // Explanation says which target takes a process and why.
@@ -18,6 +19,9 @@ type Explanation struct {
 	Exe     string // "" when it cannot be read
 	Cmdline string
 	User    string
+
+	Container *container.Container // nil when it is in none
+
 	Target  string // "" when no target takes it
 	Reason  string // why this target, or why none
 	Refused []Refusal
@@ -45,7 +49,7 @@ func (t *Tracker) Explain(pid int) (Explanation, error) {
 	}
 	e := Explanation{PID: pid}
 	boot := bootTime(t.opts.Root)
-	env := newEnvironment(t.opts.RootFS, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
+	env := newEnvironment(&t.opts, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
 	env.now = time.Now()
 	taken := make(map[*group]bool) // by an ancestor
 	for i, a := range slices.Backward(line) {
@@ -106,6 +110,7 @@ func (e *Explanation) describe(f *facts) {
 	if line, err := f.cmdline(); err == nil {
 		e.Cmdline = string(line)
 	}
+	e.Container, _ = f.container()
 	if euid, err := f.euid(); err == nil {
 		e.User = strconv.FormatUint(uint64(euid), 10)
 		if u, err := user.LookupId(e.User); err == nil {
@@ -167,6 +172,8 @@ func (s *selector) why(f *facts, v verdict) string {
 		return fmt.Sprintf("cgroup is %q, not %q or below it", cmp.Or(f.v2, f.v1), s.cgroup)
 	case "systemd_unit":
 		return fmt.Sprintf("cgroup is %q, which is not that of the unit %s", cmp.Or(f.v2, f.v1), s.unit)
+	case "container", "pod", "namespace", "image":
+		return s.contained.why(f, v.condition)
 	case "pidfile":
 		return s.whyNotPidfile(f)
 	case "listen_port":
@@ -209,13 +216,12 @@ func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
 	}
 	if t.opts.Discover != nil {
 		group := f.name
-		switch v2, v1, _ := f.cgroups(); t.opts.Discover.By {
+		switch by := t.opts.Discover.By; by {
 		case ByUser:
 			group = e.User
-		case ByUnit:
-			group = cmp.Or(unitOf(v2), unitOf(v1), noUnit)
-		case ByCgroup:
-			group = cmp.Or(strings.Trim(v2, "/"), strings.Trim(v1, "/"), noUnit)
+		case ByUnit, ByCgroup, ByContainer, ByPod:
+			key, _ := f.serviceKey(by)
+			group = cmp.Or(key.name, key.key)
 		}
 		e.Reason = fmt.Sprintf("no target matches it; discover counts it in the group %q", group)
 	}

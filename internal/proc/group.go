@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/container"
 )
 
 // group is a target or a discovered group while the Tracker works on it.
 type group struct {
 	name       string
 	key        string    // of a discovered group
+	base       string    // its name before a number made it another than all others
 	match      *selector // nil for a discovered group
 	exclude    *selector
 	children   bool
@@ -32,6 +36,11 @@ type group struct {
 	dirty       bool // the members or their cgroups changed since the pass that folded them
 	refold      bool // the present pass folds them
 	folding     bool // they are those of at least one member
+
+	unit       string               // of those cgroups
+	container  *container.Container // of those cgroups; nil when they are in none
+	described  cgroupPaths          // for which these two were found
+	describeAt time.Time            // when to look again; zero when everything is known
 }
 
 // sums are what one pass over the members adds up.
@@ -132,10 +141,13 @@ func (s *sums) merge(o *sums) {
 	}
 }
 
-// targetName turns the key of a discovered group into a label value that a config could have.
-func targetName(key string) string {
+// targetName turns the key of a discovered group into a label value that a config could have, or, of a
+// container, into one with the slashes of its path.
+func targetName(key string, path bool) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
+		case path && r == '/':
+			return r
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("_.:+@-", r):
 			return r
 		}

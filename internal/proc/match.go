@@ -17,6 +17,7 @@ type selector struct {
 	euid    uint32
 
 	cgroup, unit, pidfile string
+	contained             contained
 	port                  int
 }
 
@@ -24,6 +25,7 @@ func compile(m Match) (*selector, error) {
 	s := &selector{
 		comm: m.Comm, exe: m.Exe, user: m.User,
 		cgroup: m.Cgroup, unit: unitName(m.SystemdUnit), pidfile: m.Pidfile, port: m.ListenPort,
+		contained: contained{m.Container, m.Pod, m.Namespace, m.Image},
 	}
 	var err error
 	if m.Cmdline != "" {
@@ -42,7 +44,7 @@ func compile(m Match) (*selector, error) {
 // named reports whether the selector asks for a program or a service, not only for arguments or a
 // user.
 func (s *selector) named() bool {
-	return s.comm != "" || s.exe != "" || s.cgroup != "" || s.unit != "" || s.pidfile != "" || s.port != 0
+	return s.comm != "" || s.exe != "" || s.cgroup != "" || s.unit != "" || s.contained != (contained{}) || s.pidfile != "" || s.port != 0
 }
 
 // verdict is the answer of a selector: whether all conditions hold, else the first that does
@@ -67,6 +69,9 @@ func (s *selector) match(f *facts) verdict {
 		if v := s.inCgroup(f); !v.ok {
 			return v
 		}
+	}
+	if v := s.contained.match(f); !v.ok {
+		return v
 	}
 	if s.user != "" {
 		euid, err := f.euid()

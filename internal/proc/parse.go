@@ -174,34 +174,3 @@ func parseStat(b []byte) (s stat, err error) {
 	}
 	return s, nil
 }
-
-// parseCgroup finds in /proc/PID/cgroup the path in the unified hierarchy ("0::/path") and the
-// path of version 1's memory controller ("4:memory:/path"). Both alias b and are nil when there
-// is no such line.
-func parseCgroup(b []byte) (v2, v1 []byte) {
-	for len(b) > 0 {
-		line := b
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else {
-			b = nil
-		}
-		id, rest, ok1 := bytes.Cut(line, []byte(":"))
-		controllers, path, ok2 := bytes.Cut(rest, []byte(":"))
-		if !ok1 || !ok2 || len(path) == 0 || path[0] != '/' {
-			continue
-		}
-		if string(id) == "0" && len(controllers) == 0 {
-			v2 = path
-			continue
-		}
-		for len(controllers) > 0 {
-			var one []byte
-			one, controllers, _ = bytes.Cut(controllers, []byte(","))
-			if string(one) == "memory" {
-				v1 = path
-			}
-		}
-	}
-	return v2, v1
-}

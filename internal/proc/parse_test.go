@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"bytes"
 	"encoding/binary"
 	"os"
 	"strings"
@@ -72,21 +71,6 @@ func TestParseStat(t *testing.T) {
 	f("12 (node)", "", stat{}, false)
 	f("12 (node)"+strings.Replace(tail, "12345", "-1", 1), "", stat{}, false)
 	f("12 (node)"+strings.Replace(tail, " 7 ", " 99999999999 ", 1), "", stat{}, false)
-}
-
-func TestParseCgroup(t *testing.T) {
-	f := func(in, v2, v1 string) {
-		t.Helper()
-		got2, got1 := parseCgroup([]byte(in))
-		if string(got2) != v2 || string(got1) != v1 {
-			t.Errorf("parseCgroup(%q) = %q, %q, want %q, %q", in, got2, got1, v2, v1)
-		}
-	}
-	f("0::/system.slice/video.service\n", "/system.slice/video.service", "")
-	f("5:cpu,memory,x:/docker/a:b\n1:name=systemd:/y\n0::/\n", "/", "/docker/a:b")
-	f("4:cpu:/a\n", "", "")
-	f("0::relative\n", "", "")
-	f("0::\n\n:\n", "", "")
 }
 
 func TestParsersOnThisHost(t *testing.T) {
@@ -175,18 +159,6 @@ func FuzzParseStat(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if s, err := parseStat(b); s.ppid < 0 || err != nil && s.comm != nil {
 			t.Errorf("%q gives %+v, %v", b, s, err)
-		}
-	})
-}
-
-func FuzzParseCgroup(f *testing.F) {
-	f.Add([]byte("5:cpu,memory:/a\n0::/b\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		v2, v1 := parseCgroup(b)
-		for _, path := range [][]byte{v2, v1} {
-			if path != nil && (len(path) == 0 || path[0] != '/' || bytes.ContainsRune(path, '\n')) {
-				t.Errorf("%q gives %q", b, path)
-			}
 		}
 	})
 }

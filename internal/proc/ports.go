@@ -20,11 +20,11 @@ import (
 // is not its own.
 var ErrOtherNetwork = errors.New("it lives in another network namespace")
 
-// Ports returns the loopback addresses, sorted, at which a member is reached over TCP in the
-// network namespace of this process: where it listens, on loopback or on all addresses. On an
-// address that is not its own, another process may listen with the same port. It reads the
-// member's descriptors, which takes its own user or CAP_SYS_PTRACE. The error is an
-// ErrOtherNetwork or the kernel's.
+// Ports returns the loopback addresses, sorted, at which a member is reached over TCP in its own
+// network namespace: where it listens, on loopback or on all addresses. On an address that is not
+// its own, another process may listen with the same port. It reads the member's descriptors, which
+// takes its own user or CAP_SYS_PTRACE. The error is the kernel's, or an ErrOtherNetwork beside the
+// addresses where that is not the namespace of this process: they are to be reached from inside it.
 func Ports(procfs string, m Member) ([]netip.AddrPort, error) {
 	r, err := newReader(procfs)
 	if err != nil {
@@ -39,9 +39,6 @@ func Ports(procfs string, m Member) ([]netip.AddrPort, error) {
 	space, err := r.link(pid, "ns/net")
 	if err != nil {
 		return nil, fmt.Errorf("process %d: its network namespace: %w", pid, err)
-	}
-	if space != own {
-		return nil, fmt.Errorf("process %d: %w", pid, ErrOtherNetwork)
 	}
 	listeners := make(map[string]netip.AddrPort)
 	for _, name := range []string{"net/tcp", "net/tcp6"} {
@@ -64,9 +61,12 @@ func Ports(procfs string, m Member) ([]netip.AddrPort, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process %d: its descriptors: %w", pid, err)
 	}
+	if space != own {
+		err = fmt.Errorf("process %d: %w", pid, ErrOtherNetwork)
+	}
 	return slices.SortedFunc(maps.Keys(found), func(a, b netip.AddrPort) int {
 		return cmp.Or(cmp.Compare(a.Port(), b.Port()), a.Compare(b))
-	}), nil
+	}), err
 }
 
 // parseLoopback adds the sockets of a /proc/net/tcp or tcp6 that listen where loopback reaches

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
+	"github.com/spillway-exporter/spillway_exporter/internal/container"
 )
 
 // Overflow is the target that stands for all groups that discovery does not show.
@@ -25,13 +28,15 @@ type Target struct {
 
 // Options configure a Tracker.
 type Options struct {
-	Root     string       // the procfs mount; default /proc
-	RootFS   string       // where the host's root is mounted, for pidfiles; default /
-	Targets  []Target     // in config order: the first that matches takes a process
-	Discover *Discover    // groups of what no target takes; nil = none
-	Reserved []string     // names that a discovered group may not have, such as host
-	MaxHeld  int          // statm descriptors held open; default half of RLIMIT_NOFILE, at most 8192; negative: none
-	Logger   *slog.Logger // default: discard
+	Root       string              // the procfs mount; default /proc
+	RootFS     string              // where the host's root is mounted, for pidfiles; default /
+	Targets    []Target            // in config order: the first that matches takes a process
+	Discover   *Discover           // groups of what no target takes; nil = none
+	Containers *container.Resolver // names containers; default: by what is below RootFS
+	Cgroups    *cgroup.Tree        // resolves the paths of cgroups from inside a container; nil: they stay as the kernel shows them
+	Reserved   []string            // names that a discovered group may not have, such as host
+	MaxHeld    int                 // statm descriptors held open; default half of RLIMIT_NOFILE, at most 8192; negative: none
+	Logger     *slog.Logger        // default: discard
 }
 
 // Usage is what one target's processes use, as of the last Refresh.
@@ -78,6 +83,13 @@ type Usage struct {
 	// hierarchy and of version 1's memory controller; "" when there is none or it is not known.
 	CgroupV2, CgroupV1 string
 
+	// Unit is the systemd unit of that cgroup, "" when it is in none, and Container the container or
+	// pod, nil when it is in none; it is not to be changed. Whole says that a discovered group stands
+	// for that container or pod: what limits it limits the group.
+	Unit      string
+	Container *container.Container
+	Whole     bool
+
 	// Population changes when the members change so much that values before and after cannot be
 	// compared: a member that had lived for a minute left, one came to that age, or the first
 	// came.
@@ -123,6 +135,7 @@ type Tracker struct {
 	free         []*process
 	members      []*process
 	facts        facts
+	cgroupBuf    [2][]byte // for a path that is resolved
 	self         int32
 	held         held
 	listed       bool // a listing was taken before
@@ -146,6 +159,9 @@ func New(o Options) (*Tracker, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Containers == nil {
+		o.Containers = container.NewResolver(container.Options{RootFS: o.RootFS, Logger: o.Logger})
 	}
 	if o.MaxHeld == 0 {
 		o.MaxHeld = defaultHeld()
@@ -175,7 +191,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t.self = t.r.self()
 	t.lister = newLister(t.r)
-	t.facts.env = newEnvironment(o.RootFS, t.startOf)
+	t.facts.env = newEnvironment(&o, t.startOf)
 	return t, nil
 }
 

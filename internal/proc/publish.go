@@ -60,6 +60,7 @@ func (t *Tracker) publishUsages() {
 
 func (t *Tracker) publishGroup(g *group) {
 	g.usage = len(t.usages)
+	t.describe(g)
 	s := &g.sum
 	u := Usage{
 		Target: g.name, Discovered: g.discovered, Processes: g.members,
@@ -67,6 +68,7 @@ func (t *Tracker) publishGroup(g *group) {
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
 		File: s.file, Shmem: s.shmem, Swap: s.swap, Parts: !s.noParts && g.members > 0,
 		CgroupV2: g.v2, CgroupV1: g.v1, Peak: s.peak,
+		Unit: g.unit, Container: g.container, Whole: g.discovered && g.container != nil && isContainerKey(g.key),
 		Proportional: int64(s.pss), Unique: int64(s.unique), Shares: g.shares && !s.noShares && g.members > 0,
 		Effort: Effort{
 			CPUUser: ticks(g.totals.user), CPUSystem: ticks(g.totals.system), MinorFaults: g.totals.minor, MajorFaults: g.totals.major,

@@ -66,5 +66,11 @@ func (t *Tracker) restartable(g *group) bool {
 	if g.key == "" || g.key == noUnit { // Overflow, and what is in no unit
 		return false
 	}
-	return t.opts.Discover.By == ByUnit || t.opts.Discover.By == ByCgroup
+	switch t.opts.Discover.By {
+	case ByUnit, ByCgroup:
+		return true
+	case ByContainer, ByPod:
+		return isContainerKey(g.key) || unitOf(g.key) != ""
+	}
+	return false
 }

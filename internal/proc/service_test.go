@@ -134,3 +134,17 @@ func TestDiscoverByCgroup(t *testing.T) {
 		}
 	}
 }
+
+// TestDiscoverOutsideNamespace: in a container a cgroup beside it is shown by a path that goes up.
+func TestDiscoverOutsideNamespace(t *testing.T) {
+	for by, want := range map[string]string{ByUnit: "containerd.service", ByCgroup: "system.slice_containerd.service"} {
+		f := newFake(t)
+		f.put(fakeProcess{pid: 10, comm: "a", cgroup: "0::/../../../../system.slice/containerd.service\n", resident: 10})
+		w := watch(t, Options{Root: f.dir, Discover: &Discover{By: by, Top: 10}})
+		w.tick(0)
+		usages, err := w.Discovered(nil)
+		if err != nil || len(usages) != 2 || usages[0].Target != want {
+			t.Errorf("by %s: %+v, %v, want %s", by, usages, err, want)
+		}
+	}
+}

@@ -1,7 +1,7 @@
 package series
 
 // MaxLabels is the largest number of labels that a Desc may have.
-const MaxLabels = 4
+const MaxLabels = 7
 
 // Kind is the metric type of a series.
 type Kind uint8

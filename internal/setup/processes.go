@@ -5,15 +5,24 @@ import (
 	"log/slog"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
+// NewCgroups returns the tree of the host's cgroups as this process sees it.
+func NewCgroups(host hostfs.Roots) *cgroup.Tree {
+	return cgroup.NewTree(cgroup.Options{Procfs: host.ProcFS, Sysfs: host.SysFS})
+}
+
 // NewTracker returns the tracker of the processes that a configuration names or discovers. It lists
-// none before its first Refresh.
-func NewTracker(cfg *config.Config, host hostfs.Roots, logger *slog.Logger) (*proc.Tracker, error) {
-	opts := proc.Options{Root: host.ProcFS, RootFS: host.RootFS, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
+// none before its first Refresh. cgroups may be shared; nil is a tree of its own.
+func NewTracker(cfg *config.Config, host hostfs.Roots, cgroups *cgroup.Tree, logger *slog.Logger) (*proc.Tracker, error) {
+	if cgroups == nil {
+		cgroups = NewCgroups(host)
+	}
+	opts := proc.Options{Root: host.ProcFS, RootFS: host.RootFS, Cgroups: cgroups, Discover: cfg.Discover, Reserved: []string{collector.HostTarget}, Logger: logger}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Processes != nil {
 			opts.Targets = append(opts.Targets, proc.Target{Name: t.Name, Config: *t.Processes, Shares: t.Memory.Proportional})

@@ -108,7 +108,7 @@ func TestNewTracker(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := &config.Config{Targets: []config.Target{{Name: "bare"}, {Name: "own", Processes: &proc.Config{Match: proc.Match{Comm: strings.TrimSpace(string(comm))}}}}}
-	tracker, err := NewTracker(cfg, hostfs.Roots{ProcFS: "/proc"}, slog.New(slog.DiscardHandler))
+	tracker, err := NewTracker(cfg, hostfs.Roots{ProcFS: "/proc"}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -315,6 +315,26 @@ func TestPageStates(t *testing.T) {
 	}
 }
 
+// TestTargetWithSlashes: a discovered container is named by a path, and has a page, linked from the first.
+func TestTargetWithSlashes(t *testing.T) {
+	const name = "shop/orchestrator/web"
+	f := newFixture(t, nil)
+	f.batch.Reset(f.now)
+	f.batch.Set(procs, 1, name)
+	f.batch.Set(ratio, .5, name)
+	f.store.Commit(&f.batch)
+	link := "/target/shop%2Forchestrator%2Fweb"
+	if page := f.do("GET", "/", nil, "").Body.String(); !strings.Contains(page, `href="`+link+`"`) {
+		t.Errorf("the first page has no link to %s", link)
+	}
+	if w := f.do("GET", link, nil, ""); w.Code != 200 || !strings.Contains(w.Body.String(), name) {
+		t.Errorf("%s: %d", link, w.Code)
+	}
+	if w := f.do("GET", "/health/memory?target="+name, nil, ""); w.Code != 200 || !strings.Contains(w.Body.String(), name) {
+		t.Errorf("health: %d %s", w.Code, w.Body)
+	}
+}
+
 // TestWatch reads the stream of a real server: the level at once, and again when it changes.
 func TestWatch(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Now = time.Now })
