@@ -79,7 +79,7 @@ func TestClientWithHostileAnswers(t *testing.T) {
 
 	f := func(path string, sentinel error, text string) {
 		t.Helper()
-		timeout := time.Minute
+		timeout := 30 * time.Second
 		if errors.Is(sentinel, ErrLate) {
 			timeout = 200 * time.Millisecond
 		}
@@ -96,7 +96,7 @@ func TestClientWithHostileAnswers(t *testing.T) {
 	f("/slow", ErrLate, "no answer in time")
 	f("/away", nil, "it redirects to another host")
 	f("/loop", nil, "it redirects more than 3 times")
-	got, err := newTestClient(t, s.URL+"/here", time.Minute).Values(t.Context(), JSON, []Want{{Name: "a", Path: "a"}})
+	got, err := newTestClient(t, s.URL+"/here", 30*time.Second).Values(t.Context(), JSON, []Want{{Name: "a", Path: "a"}})
 	if err != nil || got[0].V != 1 {
 		t.Errorf("a redirect on the same host: %v, %v", got, err)
 	}
