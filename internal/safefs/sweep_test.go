@@ -36,11 +36,11 @@ func holdIn(t *testing.T, root, name string) (held string) {
 		t.Fatal(err)
 	}
 	aged(t, private+"/"+name)
-	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, private+"/"+name, 0, statMask, &st); err != nil {
+	var st unix.Stat_t
+	if err := unix.Stat(private+"/"+name, &st); err != nil {
 		t.Fatal(err)
 	}
-	id := Identity{Ino: st.Ino, SizeBytes: int64(st.Size), MtimeNs: dirscan.Nanoseconds(&st.Mtime)}
+	id := Identity{Ino: st.Ino, SizeBytes: st.Size, MtimeNs: st.Mtim.Nano()}
 	held = private + "/" + id.heldPrefix() + name
 	if err := os.Rename(private+"/"+name, held); err != nil {
 		t.Fatal(err)

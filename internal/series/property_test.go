@@ -214,8 +214,8 @@ func TestProgrammingErrors(t *testing.T) {
 		f()
 	}
 	panics("series: test_files: wrong number of label values", func() { new(Batch).Set(testPlain, 1, "a") })
-	panics("series: x has more labels than MaxLabels", func() { NewGauge("x", "X.", "a", "b", "c", "d", "e") })
-	if d := NewCounter("y", "Y.", "a", "b", "c", "d"); len(d.Labels) != MaxLabels || d.Kind != Counter || d.Window {
+	panics("series: x has more labels than MaxLabels", func() { NewGauge("x", "X.", "a", "b", "c", "d", "e", "f", "g", "h") })
+	if d := NewCounter("y", "Y.", "a", "b", "c", "d", "e", "f", "g"); len(d.Labels) != MaxLabels || d.Kind != Counter || d.Window {
 		t.Errorf("%+v", d)
 	}
 }
