@@ -18,7 +18,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "dist/vm", "folder for the output of each program, the console and the table")
 	flag.StringVar(&o.deb, "deb", "", "the package to test (required)")
 	flag.StringVar(&o.only, "run", "", "only tests that match, after those of the package")
-	flag.StringVar(&o.docs, "update", "", "file in which the table between the marks is replaced")
+	flag.StringVar(&o.docs, "update", "", "file in which the table between the marks is replaced, after a run of all tests")
 	flag.BoolVar(&o.shell, "shell", false, "no tests: the machine's console on this terminal, root without a password; poweroff ends it")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "the whole run, after the image is built")
 	flag.Parse()
@@ -75,7 +75,7 @@ func run(ctx context.Context, o options) error {
 	if err := results.failure(programs); err != nil {
 		return err
 	}
-	if o.docs != "" {
+	if o.docs != "" && o.only == "" {
 		return updateTable(o.docs, table)
 	}
 	return nil
