@@ -111,7 +111,7 @@ func TestCacheSource(t *testing.T) {
 	disk := b.file("a.json", 100, time.Hour) + b.file("sub/b.json", 5000, 72*time.Hour) + b.file("c.json", 0, 47*time.Hour)
 	b.file("index.json", 9000, 500*time.Hour)
 	b.file("other.txt", 9000, 500*time.Hour)
-	b.file(policy.QuarantineName+"/q.json", 9000, 500*time.Hour)
+	b.file(policy.HoldingName+"/q.json", 9000, 500*time.Hour)
 	src, err := newCache("svc", policy.Cache{
 		Common: b.common(), MaxEntries: 4, MaxBytes: units.Bytes(2 * disk), MaxAge: units.Duration(48 * time.Hour),
 	}, nil, 100)

@@ -33,7 +33,7 @@ type oldestFirst struct {
 	fixed  amount             // what skip leaves out and is still there
 	sum    amount             // of the last counting pass
 	ages   *dirscan.Histogram // of the last counting pass; made for the first file, since it is large
-	start  place              // everything before it has been dealt with in an earlier round
+	start  position           // everything before it has been dealt with in an earlier round
 	named  amount             // what earlier rounds of a dry run would have removed
 	path   []byte
 }
@@ -60,33 +60,33 @@ func (a amount) over(sum amount) (need amount) {
 	return need
 }
 
-// place is where a file stands in the order: by its key and, among files of one instant, by a
+// position is where a file stands in the order: by its key and, among files of one instant, by a
 // hash of its path, which is the same in every run.
-type place struct {
+type position struct {
 	key int64
 	tie uint64
 }
 
-func (p place) compare(q place) int {
+func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.key, q.key), cmp.Compare(p.tie, q.tie))
 }
 
-// next returns the place right behind p.
-func (p place) next() place {
+// next returns the position right behind p.
+func (p position) next() position {
 	if p.tie == math.MaxUint64 {
-		return place{key: p.key + 1}
+		return position{key: p.key + 1}
 	}
-	return place{p.key, p.tie + 1}
+	return position{p.key, p.tie + 1}
 }
 
 // first stands before every file and last behind.
 var (
-	first = place{key: math.MinInt64}
-	last  = place{key: math.MaxInt64}
+	first = position{key: math.MinInt64}
+	last  = position{key: math.MaxInt64}
 )
 
 // reach is a part of the order: from inclusive, to exclusive.
-type reach struct{ from, to place }
+type reach struct{ from, to position }
 
 // parts is into how many a reach is divided at once.
 const parts = 4096
@@ -104,8 +104,8 @@ func (r reach) width() uint64 {
 	return uint64(r.to.key-r.from.key-1)/parts + 1
 }
 
-// part returns the part that a place of the reach lies in.
-func (r reach) part(p place, width uint64) int {
+// part returns the part that a position of the reach lies in.
+func (r reach) part(p position, width uint64) int {
 	if r.instant() {
 		return int((p.tie - r.from.tie) / width)
 	}
@@ -116,14 +116,14 @@ func (r reach) part(p place, width uint64) int {
 func (r reach) cut(i int, width uint64) reach {
 	at := uint64(i) * width
 	if r.instant() {
-		out := reach{place{r.from.key, r.from.tie + at}, r.to}
+		out := reach{position{r.from.key, r.from.tie + at}, r.to}
 		if i < parts-1 && at+width-1 < r.to.tie-1-r.from.tie {
-			out.to = place{r.from.key, r.from.tie + at + width}
+			out.to = position{r.from.key, r.from.tie + at + width}
 		}
 		return out
 	}
 	from := r.from.key + int64(at)
-	return reach{place{key: from}, place{key: min(r.to.key, from+int64(width))}}
+	return reach{position{key: from}, position{key: min(r.to.key, from+int64(width))}}
 }
 
 // tie hashes the path of an entry (FNV-1a).
@@ -136,8 +136,8 @@ func (o *oldestFirst) tie(e *dirscan.Entry) uint64 {
 	return h
 }
 
-// before reports whether an entry stands before a place.
-func (o *oldestFirst) before(e *dirscan.Entry, p place) bool {
+// before reports whether an entry stands before a position.
+func (o *oldestFirst) before(e *dirscan.Entry, p position) bool {
 	k := o.key(e)
 	return k < p.key || k == p.key && p.tie > 0 && o.tie(e) < p.tie
 }
@@ -245,7 +245,7 @@ func (o *oldestFirst) refine(at reach, older, need amount) (reach, error) {
 			if o.skip(e) || o.before(e, o.start) || o.before(e, at.from) || !o.before(e, at.to) || o.remover.Allowed(e) != safefs.Removed {
 				return nil
 			}
-			p := place{key: o.key(e)}
+			p := position{key: o.key(e)}
 			if at.instant() {
 				p.tie = o.tie(e)
 			}
@@ -293,7 +293,7 @@ func (o *oldestFirst) round(need amount, why string) (missing amount, err error)
 				gone.add(o.size(e))
 			}
 		case o.before(e, edge.to):
-			edge.add(candidate{place{o.key(e), o.tie(e)}, o.size(e), o.remover.Find(e)})
+			edge.add(candidate{position{o.key(e), o.tie(e)}, o.size(e), o.remover.Find(e)})
 		}
 		return nil
 	})
@@ -330,7 +330,7 @@ func (o *oldestFirst) removeEdge(edge *edge, need amount, gone *amount, why stri
 
 // candidate is a file of the reach in which an eviction ends.
 type candidate struct {
-	place
+	position
 	size  int64 // as the limits count it
 	found safefs.Found
 }
@@ -338,12 +338,12 @@ type candidate struct {
 // edge holds the candidates, the oldest maxEdge at most.
 type edge struct {
 	list []candidate
-	to   place // what stands here or behind is not collected
+	to   position // what stands here or behind is not collected
 }
 
 func (g *edge) sort() {
 	slices.SortFunc(g.list, func(a, b candidate) int {
-		return cmp.Or(a.compare(b.place), cmp.Compare(a.found.Path, b.found.Path))
+		return cmp.Or(a.compare(b.position), cmp.Compare(a.found.Path, b.found.Path))
 	})
 }
 

@@ -350,7 +350,7 @@ func TestCleanTempCountsWhatIsHeld(t *testing.T) {
 // whatever is not it stays; a dry run leaves both.
 func TestLeftoversAreSwept(t *testing.T) {
 	dir := realDir(t)
-	private := filepath.Join(dir, policy.QuarantineName)
+	private := filepath.Join(dir, policy.HoldingName)
 	put(t, private+"/x", 5, time.Hour)
 	os.Chmod(private, 0o700)
 	var st unix.Stat_t

@@ -11,7 +11,7 @@ import (
 
 func TestFolderReading(t *testing.T) {
 	p := func(v float64) *float64 { return &v }
-	h := newHeldFiles()
+	h := newLeftFiles()
 	h.note([]action.PolicyResult{
 		{Target: "a", Kind: policy.KindUpload, Policy: "x", Skipped: map[string]int64{"in_use": 2}},
 		{Target: "a", Kind: policy.KindTemp, Policy: "x", Skipped: map[string]int64{"in_use": 7}}, // another folder of this name
@@ -25,7 +25,7 @@ func TestFolderReading(t *testing.T) {
 	}
 	f("within its limit", health.Folder{SizeBytes: p(1024), MaxBytes: p(1024)}, series.LevelNormal, "upload x: 9 files, 1KB")
 	f("over it", health.Folder{SizeBytes: p(2048), MaxBytes: p(1024)}, series.LevelWarning, "upload x: 9 files, 2KB")
-	f("only what is held is due", health.Folder{SizeBytes: p(0), Oversize: p(1), Expired: p(1)}, series.LevelNormal, "upload x: 9 files, 0B, 2 due")
+	f("only what was left is due", health.Folder{SizeBytes: p(0), Oversize: p(1), Expired: p(1)}, series.LevelNormal, "upload x: 9 files, 0B, 2 due")
 	f("one more is due", health.Folder{SizeBytes: p(0), Oversize: p(2), Expired: p(1)}, series.LevelWarning, "upload x: 9 files, 0B, 3 due")
 	if r := folderReading(&health.Folder{}, 0); r.Known {
 		t.Error("a folder that could not be read gives a reading")

@@ -77,7 +77,7 @@ type parts struct {
 	share   *collector.Share   // of the lanes that scan folders
 	blocked *collector.Blocked // what does not return
 	swept   func(whole bool)   // after each sweep of processes
-	held    *heldFiles
+	left    *leftFiles
 	clock   *action.Clock
 	exits   *exits
 	pulls   *pull.Metrics
@@ -245,7 +245,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	}
 	for name, a := range means.Make() {
 		if spec, _ := action.SpecOf(name); spec.Kind != "" {
-			a = notingAction{a, p.held}
+			a = notingAction{a, p.left}
 		}
 		out.Actions[name] = a
 	}

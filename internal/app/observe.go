@@ -108,12 +108,12 @@ func (o observer) directories(target string, s dispatch.Subject) dispatch.Readin
 			}
 		case subject.Temp:
 			for i := range t.Temps {
-				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, policy.KindTemp, t.Temps[i].Name)))
+				r = worse(r, tempReading(&t.Temps[i], o.a.parts.left.of(target, policy.KindTemp, t.Temps[i].Name)))
 			}
 		default:
 			for i := range t.Folders {
 				if f := &t.Folders[i]; f.Kind == string(s) {
-					r = worse(r, folderReading(f, o.a.parts.held.of(target, f.Kind, f.Name)))
+					r = worse(r, folderReading(f, o.a.parts.left.of(target, f.Kind, f.Name)))
 				}
 			}
 		}
@@ -143,8 +143,8 @@ func cacheReading(c *health.Cache) dispatch.Reading {
 	return r
 }
 
-// tempReading judges a folder; held are the due files that the last clean-up had to leave.
-func tempReading(d *health.Temp, held int64) dispatch.Reading {
+// tempReading judges a folder; left are the due files that the last clean-up had to leave.
+func tempReading(d *health.Temp, left int64) dispatch.Reading {
 	if d.Files == nil {
 		return dispatch.Reading{}
 	}
@@ -155,16 +155,16 @@ func tempReading(d *health.Temp, held int64) dispatch.Reading {
 	if d.Expired != nil {
 		r.Text += fmt.Sprintf(", %.0f due", *d.Expired)
 	}
-	if r.Ratio > 1 || d.Expired != nil && *d.Expired > float64(held) {
+	if r.Ratio > 1 || d.Expired != nil && *d.Expired > float64(left) {
 		r.Level = series.LevelWarning
 	}
 	r.Peak = r.Ratio
 	return r
 }
 
-// folderReading judges a folder of uploads or logs; held are the due files that the last run had
+// folderReading judges a folder of uploads or logs; left are the due files that the last run had
 // to leave.
-func folderReading(f *health.Folder, held int64) dispatch.Reading {
+func folderReading(f *health.Folder, left int64) dispatch.Reading {
 	if f.Files == nil || f.SizeBytes == nil {
 		return dispatch.Reading{}
 	}
@@ -176,7 +176,7 @@ func folderReading(f *health.Folder, held int64) dispatch.Reading {
 	if ok {
 		r.Text += fmt.Sprintf(", %.0f due", due)
 	}
-	if f.Over() || due > float64(held) {
+	if f.Over() || due > float64(left) {
 		r.Level = series.LevelWarning
 	}
 	r.Peak = r.Ratio

@@ -11,7 +11,7 @@ import (
 
 func TestTempReadingLeavesOutWhatIsHeld(t *testing.T) {
 	p := func(v float64) *float64 { return &v }
-	h := newHeldFiles()
+	h := newLeftFiles()
 	h.note([]action.PolicyResult{{Target: "a", Kind: policy.KindTemp, Policy: "tts", Skipped: map[string]int64{"in_use": 1, "hardlink": 1}}})
 	f := func(name string, d health.Temp, want series.Level) {
 		t.Helper()
@@ -19,7 +19,7 @@ func TestTempReadingLeavesOutWhatIsHeld(t *testing.T) {
 			t.Errorf("%s: level %v, known %v, want %v", name, r.Level, r.Known, want)
 		}
 	}
-	f("only what is held is due", health.Temp{Files: p(39), Expired: p(2), MaxFiles: p(100)}, series.LevelNormal)
+	f("only what was left is due", health.Temp{Files: p(39), Expired: p(2), MaxFiles: p(100)}, series.LevelNormal)
 	f("one more is due", health.Temp{Files: p(39), Expired: p(3), MaxFiles: p(100)}, series.LevelWarning)
 	f("too many files", health.Temp{Files: p(101), Expired: p(0), MaxFiles: p(100)}, series.LevelWarning)
 	if r := tempReading(&health.Temp{}, 0); r.Known {

@@ -37,8 +37,8 @@ const (
 	maxMinAge      = 365 * 24 * time.Hour
 )
 
-// QuarantineName is the private folder of strict removals below a root. It is never scanned.
-const QuarantineName = ".spillway-quarantine"
+// HoldingName is the name of the holding folder of strict removals below a root: private, and never scanned.
+const HoldingName = ".spillway-quarantine"
 
 // Names are the compiled include and keep globs of a policy.
 type Names struct{ include, keep Globs }
@@ -59,8 +59,8 @@ func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.ke
 // Kept reports whether a name would be included if it were not kept.
 func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
 
-// SkipFolder reports whether a folder is the quarantine of strict removals.
-func SkipFolder(name []byte) bool { return string(name) == QuarantineName }
+// SkipFolder reports whether a folder is the holding folder of strict removals.
+func SkipFolder(name []byte) bool { return string(name) == HoldingName }
 
 // IsRecursive reports whether sub-folders belong to the policy.
 func (c *Common) IsRecursive() bool { return c.Recursive == nil || *c.Recursive }

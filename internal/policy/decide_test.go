@@ -165,7 +165,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%+v compiled", bad)
 		}
 	}
-	if !SkipFolder([]byte(QuarantineName)) || SkipFolder([]byte("other")) {
+	if !SkipFolder([]byte(HoldingName)) || SkipFolder([]byte("other")) {
 		t.Error("only the quarantine is skipped")
 	}
 }

@@ -326,7 +326,7 @@ func TestNoLease(t *testing.T) {
 }
 
 // TestKilledStrictRun kills a strict run at random moments. Nothing that was not due is ever gone,
-// nothing is lost in the private folder, and the next run finishes.
+// nothing is lost in the holding folder, and the next run finishes.
 func TestKilledStrictRun(t *testing.T) {
 	dir := tempDir(t)
 	random := rand.New(rand.NewPCG(3, 4))
@@ -385,12 +385,12 @@ func TestKilledStrictRun(t *testing.T) {
 // TestSweep: what a killed run has moved away goes if it is what was judged, and stays if not.
 func TestSweep(t *testing.T) {
 	dir := tempDir(t)
-	private := filepath.Join(dir, policy.QuarantineName)
+	private := filepath.Join(dir, policy.HoldingName)
 	aged(t, dir+"/f")
 	r := NewRemover(Options{Dir: dir, Now: time.Now()})
 	defer r.Close()
 	if n, _, err := r.Sweep(t.Context()); n != 0 || err != nil {
-		t.Fatalf("no private folder: %d, %v", n, err)
+		t.Fatalf("no holding folder: %d, %v", n, err)
 	}
 	if err := os.Mkdir(private, 0o700); err != nil {
 		t.Fatal(err)
@@ -403,7 +403,7 @@ func TestSweep(t *testing.T) {
 		}
 		id := Identity{Ino: st.Ino, SizeBytes: int64(st.Size), MtimeNs: dirscan.Nanoseconds(&st.Mtime)}
 		change(&id)
-		held := private + "/" + id.heldPrefix() + name
+		held := private + "/" + id.holdingPrefix() + name
 		if err := os.Rename(private+"/"+name, held); err != nil {
 			t.Fatal(err)
 		}
@@ -432,6 +432,6 @@ func TestSweep(t *testing.T) {
 	}
 	os.Chmod(private, 0o755)
 	if _, _, err := r.Sweep(t.Context()); err == nil {
-		t.Error("a private folder that others may enter was swept")
+		t.Error("a holding folder that others may enter was swept")
 	}
 }

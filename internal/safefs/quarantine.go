@@ -24,14 +24,14 @@ func CheckQuarantine(dir, quarantine string, reserved ...string) error {
 	if quarantine == dir || inside(dir, quarantine) || inside(quarantine, dir) {
 		return fmt.Errorf("%q and %q share files: write a folder outside of the one that is watched", quarantine, dir)
 	}
-	to, err := place(quarantine)
+	to, err := statFolder(quarantine)
 	if err != nil {
 		return fmt.Errorf("look at the quarantine %q: %w", quarantine, err)
 	}
 	if to.Mode&0o002 != 0 {
 		return fmt.Errorf("%q can be written by everybody: chmod 0700 it", quarantine)
 	}
-	from, err := place(dir)
+	from, err := statFolder(dir)
 	if err != nil {
 		return nil //nolint:nilerr // dir is reported as what it is; the move would fail
 	}
@@ -42,7 +42,7 @@ func CheckQuarantine(dir, quarantine string, reserved ...string) error {
 }
 
 // place reads where a folder lies.
-func place(dir string) (st unix.Statx_t, err error) {
+func statFolder(dir string) (st unix.Statx_t, err error) {
 	fd, err := dirscan.OpenRoot(dir)
 	if err != nil {
 		return st, err
@@ -95,17 +95,17 @@ func (r *Remover) foreseeMove() Reason {
 	return Removed
 }
 
-// moveAside gives the file at work the name held in another folder, where nobody has one like it,
+// moveAside gives the file at work the name as in another folder, where nobody has one like it,
 // and looks again. What turns out to be another file is moved back; where its name is taken
 // meanwhile it stays there.
-func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
+func (r *Remover) moveAside(dirfd, into int, as string, id Identity) Reason {
 	name := string(r.name[:len(r.name)-1])
-	err := moveTo(dirfd, name, into, held)
+	err := moveTo(dirfd, name, into, as)
 	if err != nil {
 		return moveReason(err)
 	}
 	var why Reason
-	switch err := statAt(into, append([]byte(held), 0), &r.st); err {
+	switch err := statAt(into, append([]byte(as), 0), &r.st); err {
 	case 0:
 		why = r.compare(id, false) // the move itself has changed ctime
 	case unix.ENOENT: // another run has dealt with it
@@ -116,7 +116,7 @@ func (r *Remover) moveAside(dirfd, into int, held string, id Identity) Reason {
 	if why == Removed {
 		return Removed
 	}
-	if err := moveBack(into, held, dirfd, name); err != nil {
+	if err := moveBack(into, as, dirfd, name); err != nil {
 		return errorReason(err)
 	}
 	return why

@@ -59,7 +59,7 @@ type Options struct {
 	RemoveLinks bool                       // files with several hard links too
 	MinAge      time.Duration              // floor
 	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
-	Strict      bool                       // move into a private folder and look again first
+	Strict      bool                       // move into a holding folder and look again first
 	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
 	Now         time.Time
 	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
@@ -86,7 +86,7 @@ type Remover struct {
 	opts       Options
 	look       *OpenFiles
 	rootFD     int // descriptor of the root; -1 until it is needed
-	quarantine int // descriptor of the private folder; -1 until it is needed
+	holding    int // descriptor of the holding folder; -1 until it is needed
 	into       int // descriptor of Options.Quarantine; -1 until it is needed
 	serial     int
 	name       []byte // of the file at work, with its NUL
@@ -119,12 +119,12 @@ func NewRemover(o Options) *Remover {
 	if o.Open == nil {
 		o.Open = NewOpenFiles("")
 	}
-	return &Remover{opts: o, look: o.Open, rootFD: -1, quarantine: -1, into: -1}
+	return &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
 }
 
 // Close closes what the run held open.
 func (r *Remover) Close() {
-	for _, fd := range []int{r.rootFD, r.quarantine, r.into} {
+	for _, fd := range []int{r.rootFD, r.holding, r.into} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -250,12 +250,12 @@ func (r *Remover) remove(dirfd int, id Identity, how manner) Reason {
 	}
 	fd := -1
 	if !r.opts.NoInUse {
-		held, why := r.hold(dirfd, id)
+		leased, why := r.hold(dirfd, id)
 		if why != Removed {
 			return why
 		}
-		defer unix.Close(held) // also gives back lease and lock
-		fd = held
+		defer unix.Close(leased) // also gives back lease and lock
+		fd = leased
 	}
 	if why := r.same(dirfd, r.name, id); why != Removed {
 		return why

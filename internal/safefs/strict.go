@@ -15,46 +15,46 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-// removeStrictly moves the file into the private folder, where nobody else can exchange it, looks
+// removeStrictly moves the file into the holding folder, where nobody else can exchange it, looks
 // again, and removes it there. What turns out to be another file is moved back; where its name is
-// taken meanwhile it stays in the private folder and is reported by Leftovers.
+// taken meanwhile it stays in the holding folder and is reported by Leftovers.
 func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
-	if r.quarantine < 0 {
-		fd, err := r.openQuarantine()
+	if r.holding < 0 {
+		fd, err := r.openHolding()
 		if err != nil {
 			return errorReason(err)
 		}
-		r.quarantine = fd
+		r.holding = fd
 	}
 	r.serial++
-	held := fmt.Sprintf("%s%d-%d", id.heldPrefix(), os.Getpid(), r.serial)
-	if why := r.moveAside(dirfd, r.quarantine, held, id); why != Removed {
+	as := fmt.Sprintf("%s%d-%d", id.holdingPrefix(), os.Getpid(), r.serial)
+	if why := r.moveAside(dirfd, r.holding, as, id); why != Removed {
 		return why
 	}
-	return unlink(r.quarantine, append([]byte(held), 0))
+	return unlink(r.holding, append([]byte(as), 0))
 }
 
-// heldPrefix begins the name of a file in the private folder. It says what the file must be, so
+// holdingPrefix begins the name of a file in the holding folder. It says what the file must be, so
 // that a later run can make the second look in place of one that was killed before it.
-func (id Identity) heldPrefix() string {
+func (id Identity) holdingPrefix() string {
 	return fmt.Sprintf("%d-%d-%d-", id.Ino, id.SizeBytes, id.MtimeNs)
 }
 
-// isHeld reports whether a file in the private folder is the one that was judged when it was moved
+// isHeld reports whether a file in the holding folder is the one that was judged when it was moved
 // there.
 func isHeld(e *dirscan.Entry) bool {
-	return strings.HasPrefix(string(e.Name), IdentityOf(e).heldPrefix())
+	return strings.HasPrefix(string(e.Name), IdentityOf(e).holdingPrefix())
 }
 
-// Sweep finishes what strict runs that were killed have begun: a file in the private folder that
+// Sweep finishes what strict runs that were killed have begun: a file in the holding folder that
 // is what was judged before it was moved is removed, with the checks that come after the
 // judgement. Any other stays for a person to look at: it was exchanged in the last moment, and its
-// place is not known. Nothing is done in a dry run, or where the root has no private folder.
+// place is not known. Nothing is done in a dry run, or where the root has no holding folder.
 func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	if r.opts.DryRun {
 		return 0, 0, nil
 	}
-	fd, err := r.findQuarantine()
+	fd, err := r.findHolding()
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -63,7 +63,7 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	}
 	how := r.manner()
 	how.strict = false // it is aside already
-	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.QuarantineName), Visit: func(e *dirscan.Entry) error {
+	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.HoldingName), Visit: func(e *dirscan.Entry) error {
 		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
 			return nil
 		}
@@ -78,9 +78,9 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	return removed, freed, err
 }
 
-// openQuarantine opens the private folder of a root and makes it where it does not exist.
-func (r *Remover) openQuarantine() (int, error) {
-	fd, err := r.findQuarantine()
+// openHolding opens the holding folder of a root and makes it where it does not exist.
+func (r *Remover) openHolding() (int, error) {
+	fd, err := r.findHolding()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fd, err
 	}
@@ -88,20 +88,20 @@ func (r *Remover) openQuarantine() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	err = unix.Mkdirat(root, policy.QuarantineName, 0o700)
+	err = unix.Mkdirat(root, policy.HoldingName, 0o700)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err
 	}
-	return r.findQuarantine()
+	return r.findHolding()
 }
 
-// findQuarantine opens the private folder of a root. One that others own or may enter is refused.
-func (r *Remover) findQuarantine() (int, error) {
+// findHolding opens the holding folder of a root. One that others own or may enter is refused.
+func (r *Remover) findHolding() (int, error) {
 	root, err := r.root()
 	if err != nil {
 		return -1, err
 	}
-	fd, err := dirscan.OpenBeneath(root, policy.QuarantineName)
+	fd, err := dirscan.OpenBeneath(root, policy.HoldingName)
 	if err != nil {
 		return -1, err
 	}
@@ -117,10 +117,10 @@ func (r *Remover) findQuarantine() (int, error) {
 	return fd, nil
 }
 
-// Leftovers counts the files in the private folder of a root. After Sweep they are those that a
+// Leftovers counts the files in the holding folder of a root. After Sweep they are those that a
 // killed strict run had moved there although they were not what it had judged.
 func Leftovers(dir string) (n int, err error) {
-	entries, err := os.ReadDir(filepath.Join(dir, policy.QuarantineName))
+	entries, err := os.ReadDir(filepath.Join(dir, policy.HoldingName))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}

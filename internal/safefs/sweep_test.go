@@ -28,10 +28,10 @@ func descriptorsOf(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// holdIn puts an old file into the private folder of root as a strict run that was killed left it.
+// holdIn puts an old file into the holding folder of root as a strict run that was killed left it.
 func holdIn(t *testing.T, root, name string) (held string) {
 	t.Helper()
-	private := filepath.Join(root, policy.QuarantineName)
+	private := filepath.Join(root, policy.HoldingName)
 	if err := os.MkdirAll(private, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func holdIn(t *testing.T, root, name string) (held string) {
 		t.Fatal(err)
 	}
 	id := Identity{Ino: st.Ino, SizeBytes: st.Size, MtimeNs: st.Mtim.Nano()}
-	held = private + "/" + id.heldPrefix() + name
+	held = private + "/" + id.holdingPrefix() + name
 	if err := os.Rename(private+"/"+name, held); err != nil {
 		t.Fatal(err)
 	}

@@ -7,17 +7,17 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 )
 
-// heldFiles remembers how many files each clean-up had to leave although they were due: in use,
+// leftFiles remembers how many files each clean-up had to leave although they were due: in use,
 // linked, changed. They count as due for the observer, which cannot know; the reading after a run
 // must not call a clean-up ineffective for them.
-type heldFiles struct {
+type leftFiles struct {
 	mu   sync.Mutex
 	left map[[3]string]int64 // by target, kind and policy
 }
 
-func newHeldFiles() *heldFiles { return &heldFiles{left: make(map[[3]string]int64)} }
+func newLeftFiles() *leftFiles { return &leftFiles{left: make(map[[3]string]int64)} }
 
-func (h *heldFiles) note(results []action.PolicyResult) {
+func (h *leftFiles) note(results []action.PolicyResult) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range results {
@@ -30,7 +30,7 @@ func (h *heldFiles) note(results []action.PolicyResult) {
 	}
 }
 
-func (h *heldFiles) of(target, kind, policy string) int64 {
+func (h *leftFiles) of(target, kind, policy string) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.left[[3]string{target, kind, policy}]
@@ -39,14 +39,14 @@ func (h *heldFiles) of(target, kind, policy string) int64 {
 // notingAction is an action whose results are noted.
 type notingAction struct {
 	action.Action
-	held *heldFiles
+	left *leftFiles
 }
 
 // Run implements action.Action.
 func (n notingAction) Run(ctx context.Context, req action.Request) (action.Result, error) {
 	res, err := n.Action.Run(ctx, req)
 	if !req.DryRun {
-		n.held.note(res.Policies)
+		n.left.note(res.Policies)
 	}
 	return res, err
 }
