@@ -60,6 +60,7 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 			o.weigh(e)
 		case v == policy.TooYoung: // it goes with a later run, and pushes nothing out
 			r.res.Skipped[v.Reason()]++
+			r.owes(safefs.TooYoung, r.dueNs(e))
 		case !v.Due():
 			r.res.Skipped[v.Reason()]++
 			o.fixed.add(p.Size(e))
@@ -74,6 +75,7 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 	}
 	missing, err := o.evict(overLimit)
 	if err == nil && missing != (amount{}) {
+		r.lacks(missing, o.young)
 		r.opts.Logger.Warn("the uploads are not down to max_bytes: the rest is in use, too young or was touched meanwhile",
 			"target", r.opts.Target, "dir", p.Name, "missing", units.Bytes(missing.bytes).Short())
 	}
