@@ -202,6 +202,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 		k := fmt.Sprintf("%s.caches[%d]", key, j)
 		policyName(k, "cache", t.Caches[j].Name)
 		t.Caches[j].Validate(report.Under(k))
+		checkEvery(k, t.Caches[j].Every, report)
 	}
 	for j := range t.TempDirs {
 		k := fmt.Sprintf("%s.temp_dirs[%d]", key, j)

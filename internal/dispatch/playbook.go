@@ -41,6 +41,8 @@ const (
 	maxStepTimeout     = 24 * time.Hour
 	defaultAfter       = 2
 	maxAfter           = 100
+	defaultSettle      = units.Duration(15 * time.Second) // V8 and glibc give memory back for some seconds after a collection
+	maxSettle          = 10 * time.Minute
 	maxSteps           = 20
 	maxPlaybooks       = 50
 )
@@ -49,7 +51,7 @@ var (
 	ownActions       = []string{ActionHTTP, ActionCommand, ActionSignal, ActionReclaimCgroup}
 	actionNames      = []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage, ActionEnforceUploads, ActionRotateLogs, ActionReclaimCgroup, ActionHTTP, ActionCommand, ActionSignal}
 	stepKeys         = append([]string{"do", "to", "when", "cooldown", "timeout", "verify"}, action.SettingKeys()...)
-	verifyKeys       = []string{"after", "below"}
+	verifyKeys       = []string{"after", "below", "settle"}
 	playbookForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 	defaultPlaybooks = map[string][]string{
 		"relieve_memory":  {ActionCleanTemp, ActionEvictCache, ActionCollectGarbage},
@@ -100,6 +102,10 @@ type Step struct {
 type Verify struct {
 	After int          `yaml:"after"` // fresh samples to wait for
 	Below series.Level `yaml:"below"` // relieved when the level is below this one
+
+	// How long a value that still falls is followed; else 15s after collect_garbage, and not at all after
+	// other actions.
+	Settle *units.Duration `yaml:"settle"`
 
 	Written bool `yaml:"-"` // the step says it: even an action that relieves nothing known is verified
 }
@@ -165,9 +171,13 @@ func (v *Verify) unmarshal(n *yaml.Node) error {
 	var errs []error
 	eachKey(n, verifyKeys, &errs, func(key string, value *yaml.Node) error {
 		return scalar(value, func(text string) (err error) {
-			if key == "below" {
+			switch key {
+			case "below":
 				v.Below, err = parseLevel(text)
 				return err
+			case "settle":
+				v.Settle = new(units.Duration)
+				return v.Settle.UnmarshalText([]byte(text))
 			}
 			if v.After, err = strconv.Atoi(text); err != nil || v.After < 1 || v.After > maxAfter {
 				return fmt.Errorf("%q is not a number of samples: write 1 to %d", text, maxAfter)
@@ -273,6 +283,9 @@ func (s *Step) validate(known []string, report report.Func) {
 	if s.Timeout.Std() < time.Second || s.Timeout.Std() > maxStepTimeout {
 		report("timeout", "%s is out of range: write 1s to %s", s.Timeout, units.Duration(maxStepTimeout))
 	}
+	if settle := s.Verify.Settle.Std(); settle < 0 || settle > maxSettle {
+		report("verify.settle", "%s is out of range: write 0s to %s", units.Duration(settle), units.Duration(maxSettle))
+	}
 	if s.Cooldown < 0 || s.Cooldown.Std() > 7*24*time.Hour {
 		report("cooldown", "%s is out of range: write up to 7d", s.Cooldown)
 	}
@@ -287,6 +300,12 @@ func (s *Step) applyDefaults() {
 	}
 	if s.Verify.Below == series.LevelNormal {
 		s.Verify.Below = series.LevelWarning
+	}
+	if s.Verify.Settle == nil {
+		s.Verify.Settle = new(units.Duration)
+		if s.Do == ActionCollectGarbage {
+			*s.Verify.Settle = defaultSettle
+		}
 	}
 }
 

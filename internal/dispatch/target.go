@@ -26,6 +26,11 @@ const (
 	SubjectLog    Subject = "log"
 )
 
+// isFolder reports whether what is read says directly what the actions have left.
+func (s Subject) isFolder() bool {
+	return s == SubjectCache || s == SubjectTemp || s == SubjectUpload || s == SubjectLog
+}
+
 // Target is one service and what can be done for it.
 type Target struct {
 	Name      string

@@ -31,7 +31,7 @@ func Descs() []*series.Desc {
 func Owns() []*Own {
 	return []*Own{
 		AlertmanagerRequests, AlertmanagerUp, AlertmanagerAlerts, AlertmanagerLastSuccess,
-		WebhookRequests, WebhookAlerts, QueueLength, PlaybookRuns, ActionRuns, ActionSkips, ActionDuration, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
+		WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, PlaybookRuns, ActionRuns, ActionSkips, ActionDuration, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
 		Evaluations, EvaluationsMissed, EvaluationDuration, RuleFailures, Notifications, NotificationsRefused, EvaluatorSeries, EvaluatorDropped,
 		BuildInfo, ConfigSuccess, ConfigLastSuccess,
 		JournalCommitDuration, JournalSize, JournalWritable, JournalDurable,

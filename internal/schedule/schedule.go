@@ -40,6 +40,9 @@ func Of(cfg *config.Config) []Policy {
 				out = append(out, Policy{t.Name, action, policy, every})
 			}
 		}
+		for j := range t.Caches {
+			add(dispatch.ActionEvictCache, t.Caches[j].Name, t.Caches[j].Schedule())
+		}
 		for j := range t.TempDirs {
 			add(dispatch.ActionCleanTemp, t.TempDirs[j].Name, t.TempDirs[j].Every.Std())
 		}
