@@ -19,7 +19,7 @@ import (
 const module = "github.com/spillway-exporter/spillway_exporter"
 
 // vocabulary are packages of types and pure functions that every room may use.
-var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs"}
+var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs", "internal/strictyaml", "internal/subject"}
 
 // house is the table of who may import what of ours, beside the vocabulary. A folder that is not
 // listed here is an error, so that a new room is a decision.
@@ -32,6 +32,8 @@ var house = map[string][]string{
 	"internal/units":        {},
 	"internal/report":       {},
 	"internal/loopback":     {},
+	"internal/strictyaml":   {},
+	"internal/subject":      {},
 	"internal/series":       {},
 	"internal/metric":       {},
 	"internal/alert":        {},
@@ -52,7 +54,7 @@ var house = map[string][]string{
 	"internal/watch":        {"internal/action"},
 	"internal/pull":         {"internal/fetch"},
 	"internal/sdnotify":     {},
-	"internal/config":       {"collector", "internal/proc", "internal/heap", "internal/dirscan", "internal/safefs", "internal/dispatch", "internal/journal", "internal/eval", "internal/watch", "internal/pull"},
+	"internal/config":       {"collector", "internal/action", "internal/proc", "internal/heap", "internal/dirscan", "internal/safefs", "internal/dispatch", "internal/journal", "internal/eval", "internal/watch", "internal/pull"},
 	"internal/listen":       {},
 	"internal/lifecycle":    {},
 	"internal/schedule":     {"internal/config", "internal/dispatch"},

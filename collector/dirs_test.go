@@ -112,7 +112,7 @@ func TestCacheSource(t *testing.T) {
 	b.file("index.json", 9000, 500*time.Hour)
 	b.file("other.txt", 9000, 500*time.Hour)
 	b.file(policy.QuarantineName+"/q.json", 9000, 500*time.Hour)
-	src, err := NewCache("svc", policy.Cache{
+	src, err := newCache("svc", policy.Cache{
 		Common: b.common(), MaxEntries: 4, MaxBytes: units.Bytes(2 * disk), MaxAge: units.Duration(48 * time.Hour),
 	}, nil, 100)
 	if err != nil {
@@ -187,10 +187,10 @@ func TestDirSourcesWithoutLimits(t *testing.T) {
 		}
 	}
 	cache := func(p policy.Cache) func(policy.Common) (Source, error) {
-		return func(c policy.Common) (Source, error) { p.Common = c; return NewCache("svc", p, nil, 100) }
+		return func(c policy.Common) (Source, error) { p.Common = c; return newCache("svc", p, nil, 100) }
 	}
 	temp := func(p policy.Temp) func(policy.Common) (Source, error) {
-		return func(c policy.Common) (Source, error) { p.Common = c; return NewTemp("svc", p) }
+		return func(c policy.Common) (Source, error) { p.Common = c; return newTemp("svc", p) }
 	}
 	f(cache(policy.Cache{MaxAge: units.Duration(time.Hour)}), "cache_expired_entries 1, cache_max_age_seconds 3600")
 	f(cache(policy.Cache{MaxEntries: 2}), "cache_max_entries 2, cache_used_ratio 0.5")
@@ -209,7 +209,7 @@ func TestTempSource(t *testing.T) {
 	b.file("young-empty.json", 0, time.Minute)
 	b.file("future.json", 1, -24*time.Hour)
 	b.file("index.json", 9000, 500*time.Hour)
-	src, err := NewTemp("svc", policy.Temp{
+	src, err := newTemp("svc", policy.Temp{
 		Common: b.common(), MaxAge: units.Duration(time.Hour), EmptyMaxAge: units.Duration(5 * time.Minute), MaxFiles: 100,
 	})
 	if err != nil {
@@ -243,11 +243,11 @@ spillway_temp_size_bytes{dir="media",target="svc"} 301
 // sources returns both sources over the folder, with every limit.
 func (b *dirBench) sources() map[string]Source {
 	b.t.Helper()
-	cache, err := NewCache("svc", policy.Cache{Common: b.common(), MaxEntries: 4, MaxBytes: 8192, MaxAge: units.Duration(time.Hour)}, nil, 100)
+	cache, err := newCache("svc", policy.Cache{Common: b.common(), MaxEntries: 4, MaxBytes: 8192, MaxAge: units.Duration(time.Hour)}, nil, 100)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	temp, err := NewTemp("svc", policy.Temp{Common: b.common(), MaxFiles: 7, MaxAge: units.Duration(time.Hour)})
+	temp, err := newTemp("svc", policy.Temp{Common: b.common(), MaxFiles: 7, MaxAge: units.Duration(time.Hour)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestUnreadable(t *testing.T) {
 func TestCacheGivesWay(t *testing.T) {
 	b := newDirBench(t)
 	b.file("a.json", 5000, time.Hour)
-	src, err := NewCache("svc", policy.Cache{Common: b.common(), MinFreeBytes: 1 << 60}, nil, 100)
+	src, err := newCache("svc", policy.Cache{Common: b.common(), MinFreeBytes: 1 << 60}, nil, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

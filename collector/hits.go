@@ -7,7 +7,6 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // The values of the label source of CacheHits.
@@ -18,13 +17,13 @@ const (
 
 // watchOpens makes the scan keep the watch of the cache's folders up to date. The function that it
 // returns is called after a scan that succeeded and publishes what the watch counted.
-func (s *CacheSource) watchOpens(ctx context.Context, scan *dirscan.Options) func(*series.Batch) error {
-	if s.opens == nil {
-		return func(*series.Batch) error { return nil }
+func (m *cacheMeter) watchOpens(ctx context.Context, scan *dirscan.Options) func(setFunc) error {
+	if m.opens == nil {
+		return func(setFunc) error { return nil }
 	}
-	err := s.opens.Begin(ctx)
+	err := m.opens.Begin(ctx)
 	if err != nil {
-		return func(*series.Batch) error { return fmt.Errorf("infer the hits of cache %q: %w", s.policy.Name, err) }
+		return func(setFunc) error { return fmt.Errorf("infer the hits of cache %q: %w", m.Name, err) }
 	}
 	var (
 		mu   sync.Mutex // walkers enter folders beside each other
@@ -34,26 +33,26 @@ func (s *CacheSource) watchOpens(ctx context.Context, scan *dirscan.Options) fun
 		mu.Lock()
 		defer mu.Unlock()
 		path = f.AppendPath(path[:0])
-		if e := s.opens.Follow(f.FD(), path); e != nil && err == nil {
+		if e := m.opens.Follow(f.FD(), path); e != nil && err == nil {
 			err = e
 		}
 	}
-	return func(b *series.Batch) error {
-		s.opens.End()
-		counts, full := s.opens.Counts()
-		b.Set(metric.CacheWatchOverflows, float64(counts.Overflows), s.target, s.policy.Name)
+	return func(set setFunc) error {
+		m.opens.End()
+		counts, full := m.opens.Counts()
+		set(metric.CacheWatchOverflows, float64(counts.Overflows))
 		if err == nil {
 			err = full
 		}
 		if err != nil { // what the folders that are not watched would add is not known
-			s.hits.clear()
-			return fmt.Errorf("infer the hits of cache %q: %w", s.policy.Name, err)
+			m.hits.clear()
+			return fmt.Errorf("infer the hits of cache %q: %w", m.Name, err)
 		}
 		hits, misses := float64(counts.Hits), float64(counts.Misses)
-		b.Set(metric.CacheHits, hits, s.target, s.policy.Name, HitsInferred)
-		b.Set(metric.CacheMisses, misses, s.target, s.policy.Name, HitsInferred)
-		if ratio, ok := s.hits.add(hits, misses); ok {
-			b.Set(metric.CacheHitRatio, ratio, s.target, s.policy.Name, HitsInferred)
+		set(metric.CacheHits, hits, HitsInferred)
+		set(metric.CacheMisses, misses, HitsInferred)
+		if ratio, ok := m.hits.add(hits, misses); ok {
+			set(metric.CacheHitRatio, ratio, HitsInferred)
 		}
 		return nil
 	}

@@ -31,7 +31,7 @@ func TestInferredHits(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	src, err := NewCache("svc", p, h, 3)
+	src, err := newCache("svc", p, h, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

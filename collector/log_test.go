@@ -14,7 +14,7 @@ func TestLogSource(t *testing.T) {
 	keep := int64(2)
 	p := policy.Log{Common: b.common(), MaxBytes: 1000, KeepFiles: &keep, MaxAge: units.Duration(48 * time.Hour)}
 	p.Include, p.Keep, p.SizeBy = []string{"*.log"}, []string{"audit.log"}, policy.SizeApparent
-	src, err := NewLog("svc", p)
+	src, err := newLog("svc", p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ spillway_log_oversize_files{dir="media",target="svc"} 1
 # TYPE spillway_log_size_bytes gauge
 spillway_log_size_bytes{dir="media",target="svc"} 2051
 `)
-	if _, err := NewLog("svc", policy.Log{Common: policy.Common{Include: []string{"["}}}); err == nil {
+	if _, err := newLog("svc", policy.Log{Common: policy.Common{Include: []string{"["}}}); err == nil {
 		t.Error("a glob that does not compile was taken")
 	}
 }

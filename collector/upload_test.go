@@ -14,7 +14,7 @@ func TestUploadSource(t *testing.T) {
 	b := newDirBench(t)
 	p := policy.Upload{Common: b.common(), MaxFileBytes: 1000, MaxBytes: 5000, MaxAge: units.Duration(time.Hour)}
 	p.SizeBy = policy.SizeApparent
-	src, err := NewUpload("svc", p)
+	src, err := newUpload("svc", p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +61,14 @@ func TestUploadSourceWithoutLimits(t *testing.T) {
 	b.file("a.json", 10, time.Hour)
 	p := policy.Upload{Common: b.common(), MaxFileBytes: 1 << 20}
 	p.SizeBy = policy.SizeApparent
-	src, err := NewUpload("svc", p)
+	src, err := newUpload("svc", p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.sample(t.Context(), src); err != nil || b.published() != "upload_files 1, upload_oversize_files 0, upload_size_bytes 10" {
 		t.Errorf("%v, %s", err, b.published())
 	}
-	if _, err := NewUpload("svc", policy.Upload{Common: policy.Common{Include: []string{"["}}}); err == nil {
+	if _, err := newUpload("svc", policy.Upload{Common: policy.Common{Include: []string{"["}}}); err == nil {
 		t.Error("a glob that does not compile was taken")
 	}
 }

@@ -10,8 +10,8 @@ import (
 // manyFiles is from when on two walkers share a folder: half the time for the same processor time.
 const manyFiles = 100_000
 
-// walkers scans one folder again and again, with as many walkers as its size at the last scan asks
-// for. The sources of folders embed it.
+// walkers scans one folder again and again, with as many walkers as the options say, or else as its
+// size at the last scan asks for. The source of a folder embeds it.
 type walkers struct {
 	progress
 	files int64
@@ -19,8 +19,10 @@ type walkers struct {
 }
 
 func (w *walkers) scan(ctx context.Context, o dirscan.Options) (dirscan.Result, error) {
-	w.n = 1
-	if w.files > manyFiles {
+	switch w.n = 1; {
+	case o.Workers > 0:
+		w.n = o.Workers
+	case w.files > manyFiles:
 		w.n = 2
 	}
 	o.Workers = w.n

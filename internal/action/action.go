@@ -44,7 +44,7 @@ type Request struct {
 	// which began the run, nil when none did.
 	Playbook string
 	Alert    *alert.Alert
-	Settings Settings
+	Settings Settings // nil for an action that takes none
 
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.

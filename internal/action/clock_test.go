@@ -84,8 +84,8 @@ func TestClockJumpRemovesNothing(t *testing.T) {
 	put(t, dir+"/young.bin", 10, 10*time.Minute)
 	common := common(dir)
 	common.AgeBy = policy.AgeMtime
-	temp := NewCleanTemp(o, []policy.Temp{{Common: common, MaxAge: units.Duration(time.Hour)}})
-	cache := NewEvictCache(o, []policy.Cache{{Common: common, MaxEntries: 1, MaxAge: units.Duration(time.Hour)}})
+	temp := newCleanTemp(o, []policy.Temp{{Common: common, MaxAge: units.Duration(time.Hour)}})
+	cache := newEvictCache(o, []policy.Cache{{Common: common, MaxEntries: 1, MaxAge: units.Duration(time.Hour)}})
 	run := func(a Action, req Request) Result {
 		t.Helper()
 		res, err := a.Run(t.Context(), req)

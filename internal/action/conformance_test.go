@@ -15,8 +15,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// subject is an action with a world of its own.
-type subject struct {
+// contender is an action with a world of its own.
+type contender struct {
 	action  Action
 	req     Request
 	effects func() int // how often the world was changed
@@ -25,47 +25,47 @@ type subject struct {
 	gone    Outcome    // of a run after that
 }
 
-// subjects makes one of each action.
-var subjects = map[string]func(t *testing.T) subject{
-	"clean_temp": func(t *testing.T) subject {
+// contenders makes one of each action.
+var contenders = map[string]func(t *testing.T) contender{
+	"clean_temp": func(t *testing.T) contender {
 		dir := realDir(t)
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := NewCleanTemp(dirOptions(nil), []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
-		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
+		a := newCleanTemp(dirOptions(nil), []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
+		return contender{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
-	"evict_cache": func(t *testing.T) subject {
+	"evict_cache": func(t *testing.T) contender {
 		dir := realDir(t)
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := NewEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
-		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
+		a := newEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
+		return contender{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
-	"enforce_uploads": func(t *testing.T) subject {
+	"enforce_uploads": func(t *testing.T) contender {
 		dir := realDir(t)
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := NewEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
-		return subject{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
+		a := newEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
+		return contender{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
-	"rotate_logs": func(t *testing.T) subject {
+	"rotate_logs": func(t *testing.T) contender {
 		dir, p, o := logPolicy(t)
 		put(t, dir+"/app.log", 5000, 0)
-		a := NewRotateLogs(o, []policy.Log{p})
-		return subject{action: a, effects: func() int { return len(left(t, dir)) - 1 }, twice: 1, remove: func() { os.RemoveAll(dir) }, gone: Done}
+		a := newRotateLogs(o, []policy.Log{p})
+		return contender{action: a, effects: func() int { return len(left(t, dir)) - 1 }, twice: 1, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
-	"collect_garbage": func(*testing.T) subject {
+	"collect_garbage": func(*testing.T) contender {
 		h := &fakeHeap{}
 		a := NewCollectGarbage(CollectGarbageOptions{Target: "svc", Collector: h, Logger: quiet})
-		return subject{action: a, effects: func() int { return h.collections }, twice: 2, remove: func() { h.readErr = os.ErrNotExist }, gone: Failed}
+		return contender{action: a, effects: func() int { return h.collections }, twice: 2, remove: func() { h.readErr = os.ErrNotExist }, gone: Failed}
 	},
-	"command": func(t *testing.T) subject {
+	"command": func(t *testing.T) contender {
 		log := filepath.Join(realDir(t), "log")
 		path := program(t, "echo ran >>"+log)
-		return subject{
+		return contender{
 			action: NewCommand(quiet), req: commandRequest(path), twice: 2, gone: Failed,
 			effects: func() int {
 				raw, _ := os.ReadFile(log)
@@ -74,13 +74,13 @@ var subjects = map[string]func(t *testing.T) subject{
 			remove: func() { os.Remove(path) },
 		}
 	},
-	"http": func(t *testing.T) subject {
+	"http": func(t *testing.T) contender {
 		var calls atomic.Int64
 		srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 		t.Cleanup(srv.Close)
-		return subject{action: NewHTTP(quiet), req: httpRequest(srv.URL), effects: func() int { return int(calls.Load()) }, twice: 2, remove: srv.Close, gone: Failed}
+		return contender{action: NewHTTP(quiet), req: httpRequest(srv.URL), effects: func() int { return int(calls.Load()) }, twice: 2, remove: srv.Close, gone: Failed}
 	},
-	"signal": func(t *testing.T) subject {
+	"signal": func(t *testing.T) contender {
 		log := filepath.Join(realDir(t), "log")
 		h, members := startHandler(t, "trap 'echo got >>"+log+"' USR2")
 		count := func() int {
@@ -89,7 +89,7 @@ var subjects = map[string]func(t *testing.T) subject{
 		}
 		sent := 0
 		a := NewSignal(SignalOptions{Members: members, Logger: quiet})
-		return subject{
+		return contender{
 			action: actionFunc(func(ctx context.Context, req Request) (Result, error) {
 				res, err := a.Run(ctx, req)
 				if res.Outcome == Done { // the handler runs when its process does
@@ -107,10 +107,10 @@ var subjects = map[string]func(t *testing.T) subject{
 			},
 		}
 	},
-	"reclaim_cgroup": func(t *testing.T) subject {
+	"reclaim_cgroup": func(t *testing.T) contender {
 		sysfs, dir := fakeCgroup(t)
 		file := filepath.Join(dir, "memory.reclaim")
-		return subject{
+		return contender{
 			action: reclaimAction(sysfs, "/system.slice/app.service", 10, 11), req: reclaimRequest(8 << 20), gone: Failed,
 			effects: func() int {
 				raw, _ := os.ReadFile(file)
@@ -127,7 +127,12 @@ func (f actionFunc) Run(ctx context.Context, req Request) (Result, error) { retu
 
 // TestConformance runs every action through what the dispatcher relies on.
 func TestConformance(t *testing.T) {
-	for name, build := range subjects {
+	for _, spec := range Table {
+		if contenders[spec.Name] == nil {
+			t.Errorf("%s is not tested: write a contender of it", spec.Name)
+		}
+	}
+	for name, build := range contenders {
 		t.Run(name, func(t *testing.T) {
 			t.Run("a dry run changes nothing and says so", func(t *testing.T) {
 				s := build(t)

@@ -19,19 +19,19 @@ func TestDueAt(t *testing.T) {
 	temp := func(p policy.Temp) func(dir string, o DirOptions) Action {
 		return func(dir string, o DirOptions) Action {
 			p.Common = base(dir)
-			return NewCleanTemp(o, []policy.Temp{p})
+			return newCleanTemp(o, []policy.Temp{p})
 		}
 	}
 	cache := func(p policy.Cache) func(dir string, o DirOptions) Action {
 		return func(dir string, o DirOptions) Action {
 			p.Common, p.LRUBy = base(dir), policy.AgeMtime
-			return NewEvictCache(o, []policy.Cache{p})
+			return newEvictCache(o, []policy.Cache{p})
 		}
 	}
 	upload := func(p policy.Upload) func(dir string, o DirOptions) Action {
 		return func(dir string, o DirOptions) Action {
 			p.Common = base(dir)
-			return NewEnforceUploads(o, []policy.Upload{p})
+			return newEnforceUploads(o, []policy.Upload{p})
 		}
 	}
 	tests := []struct {

@@ -2,7 +2,6 @@ package action
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,37 +13,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// EvictCache removes cache entries that are over age, and then, until the cache is down to the share
+// evictCache removes cache entries that have expired, and then, until the cache is down to the share
 // of its limits that is asked for, entries without content and the least recently used ones.
-type EvictCache struct {
-	opts     DirOptions
-	policies []policy.Cache
-}
-
-// NewEvictCache returns the action evict_cache over the given policies, which have been validated.
-func NewEvictCache(o DirOptions, policies []policy.Cache) *EvictCache {
-	return &EvictCache{opts: o.complete(), policies: policies}
-}
-
-// Run implements Action.
-func (a *EvictCache) Run(ctx context.Context, req Request) (Result, error) {
-	var results []PolicyResult
-	for i := range a.policies {
-		p := &a.policies[i]
-		if req.Only != "" && req.Only != p.Name {
-			continue
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		res := runPolicy(ctx, req, &a.opts, KindCache, &p.Common, "", func(r *dirRun) error { return evictCache(r, p) })
-		results = append(results, res)
-		a.opts.Logger.Info("cache evicted", "target", a.opts.Target, "cache", p.Name, "entries", res.Files,
-			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)
-	}
-	return combine(ctx, req, results), ctx.Err()
-}
-
 func evictCache(r *dirRun, p *policy.Cache) error {
 	used := p.UsedNs
 	if opens := r.opts.Opens[p.Name]; opens != nil {
@@ -62,7 +32,7 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	}
 	due := func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() }
 	target := func(sum amount, soon int64) (amount, error) { return evictTarget(r, p, sum, soon) }
-	k := newRanks(r, used, p.Size, due)
+	k := r.emptyFirst(used, p.Size, due)
 	// One pass counts by last use what is not over age. What is over age goes at once, or is
 	// counted too where the whole has to be known before the first file goes.
 	guarded := p.MaxRemoveFraction != nil && !r.req.Force
@@ -112,6 +82,10 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).Short(), "skipped", skippedText(r.res.Skipped))
 	}
 	return err
+}
+
+func saidCache(res *PolicyResult) (msg string, args []any) {
+	return "cache evicted", []any{"cache", res.Policy, "entries", res.Files, "freed", units.Bytes(res.FreedBytes).Short()}
 }
 
 // evictTarget returns what may stay of sum: the share of the limits that the request, or else the

@@ -66,7 +66,7 @@ func TestEvictPassesOverWhatStays(t *testing.T) {
 	p.EvictTo = &all
 	floor := units.Duration(time.Minute)
 	p.MinAge = &floor
-	action := func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) }
+	action := func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) }
 	for _, dry := range []bool{true, false} {
 		got, res := named(t, dry, Request{}, action)
 		if diff := gocmp.Diff(want, got); diff != "" {
@@ -104,7 +104,7 @@ func TestEvictBehindManyThatStay(t *testing.T) {
 		all := units.Ratio(1)
 		p := policy.Cache{Common: common(dir), MaxEntries: n - 2, EvictTo: &all}
 		for _, dry := range []bool{true, false} {
-			got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) })
+			got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) })
 			if !slices.Equal(got, []string{"over_limit f200", "over_limit f201"}) {
 				t.Errorf("held %v, dry run %v: evicted %v, skipped %v; want the two behind those that stay", held, dry, got, res.Skipped)
 			}
@@ -123,7 +123,7 @@ func TestEvictCountsWhatIsAdded(t *testing.T) {
 	p := policy.Cache{Common: common(dir), MaxEntries: keep, EvictTo: &all, MaxAge: units.Duration(99*time.Hour + time.Minute)}
 	p.MaxRemoveFraction = &all // so that there is a pass that counts before the first file goes
 	added := false
-	a := NewEvictCache(dirOptions(func(string, string) {
+	a := newEvictCache(dirOptions(func(string, string) {
 		if !added {
 			added = true
 			for i := range 5 {
@@ -159,7 +159,7 @@ func TestEvictRounds(t *testing.T) {
 	all := units.Ratio(1)
 	p.EvictTo = &all
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) })
 		if len(got) != 2 || res.Skipped["in_use"] < 16 {
 			t.Errorf("dry run %v: evicted %v, skipped %v; want two of the third burst", dry, got, res.Skipped)
 		}
@@ -219,7 +219,7 @@ func TestEvictDryRunNamesWhatGoes(t *testing.T) {
 		if rapid.Bool().Draw(rt, "links") {
 			p.Links = policy.LinksRemove
 		}
-		action := func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) }
+		action := func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) }
 		req := Request{Relief: rapid.Bool().Draw(rt, "relief")}
 		before := left(t, dir)
 		planned, plan := named(t, true, req, action)
@@ -271,7 +271,7 @@ func TestEvictMany(t *testing.T) {
 			p := policy.Cache{Common: common(dir), MaxEntries: keep}
 			all := units.Ratio(1)
 			p.EvictTo = &all
-			action := func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) }
+			action := func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) }
 			planned, _ := named(t, true, Request{}, action)
 			removed, _ := named(t, false, Request{}, action)
 			if !slices.Equal(planned, removed) {
@@ -309,7 +309,7 @@ func TestMaxRemoveFractionOfACache(t *testing.T) {
 		p.MaxRemoveFraction = &share
 		before := len(left(t, dir))
 		for _, dry := range []bool{true, false} {
-			res, err := NewEvictCache(dirOptions(nil), []policy.Cache{p}).Run(t.Context(), Request{DryRun: dry})
+			res, err := newEvictCache(dirOptions(nil), []policy.Cache{p}).Run(t.Context(), Request{DryRun: dry})
 			if err != nil || (res.Outcome == Failed) != (want == Failed) {
 				t.Errorf("%d bytes, age %s, %v: dry run %v is %s, %v; want %s", maxBytes, maxAge, fraction, dry, res.Outcome, err, want)
 			}
@@ -339,7 +339,7 @@ func TestCleanTempCountsWhatIsHeld(t *testing.T) {
 	}
 	p := policy.Temp{Common: common(dir), MaxFiles: 7, MaxAge: units.Duration(15*time.Hour + time.Minute)}
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newCleanTemp(o, []policy.Temp{p}) })
 		if diff := gocmp.Diff([]string{"over_limit f5", "over_limit f6", "over_limit f7"}, got); diff != "" || res.Skipped["in_use"] != 5 {
 			t.Errorf("dry run %v: skipped %v (-want +got):\n%s", dry, res.Skipped, diff)
 		}
@@ -364,7 +364,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	put(t, private+"/1-2-3-77-2", 5, time.Hour)
 	for _, dry := range []bool{true, false} {
 		p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)}
-		got, _ := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		got, _ := named(t, dry, Request{}, func(o DirOptions) Action { return newCleanTemp(o, []policy.Temp{p}) })
 		if _, err := os.Lstat(held); (err == nil) != dry || len(got) > 0 {
 			t.Errorf("dry run %v: the leftover: %v, named %v", dry, err, got)
 		}
@@ -391,7 +391,7 @@ func TestEvictCountsWhatIsHeld(t *testing.T) {
 	all := units.Ratio(1)
 	p := policy.Cache{Common: common(dir), MaxEntries: 7, MaxAge: units.Duration(15*time.Hour + time.Minute), EvictTo: &all}
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) })
 		if diff := gocmp.Diff([]string{"over_limit f5", "over_limit f6", "over_limit f7"}, got); diff != "" || res.Skipped["in_use"] != 5 {
 			t.Errorf("dry run %v: skipped %v (-want +got):\n%s", dry, res.Skipped, diff)
 		}

@@ -46,7 +46,7 @@ func TestEvictForFreeSpace(t *testing.T) {
 					gone := int64(files - len(left(t, dir)))
 					return policy.Free{Bytes: tt.free.Bytes + gone*size, Inodes: tt.free.Inodes + gone}, nil
 				}
-				res, err := NewEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{DryRun: dry})
+				res, err := newEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{DryRun: dry})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -63,7 +63,7 @@ func TestEvictForFreeSpace(t *testing.T) {
 	p := policy.Cache{Common: common(realDir(t)), MinFreeBytes: 1}
 	o := dirOptions(nil)
 	o.Free = func(string) (policy.Free, error) { return policy.Free{}, errors.New("stale handle") }
-	if res, err := NewEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{}); err != nil || res.Outcome != Failed || res.Files != 0 {
+	if res, err := newEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{}); err != nil || res.Outcome != Failed || res.Files != 0 {
 		t.Errorf("free space that cannot be read: %+v, %v", res, err)
 	}
 }

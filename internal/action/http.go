@@ -26,11 +26,24 @@ import (
 
 const (
 	maxHTTPBody   = 64 << 10
+	maxHosts      = 1000
 	httpDial      = 2 * time.Second
 	maxTokenBytes = 4096
 )
 
-func (s *Settings) checkHTTP(report report.Func) {
+// HTTPSettings are what a step tells the action http.
+type HTTPSettings struct {
+	URL       string   `yaml:"url"`        // where to POST, on loopback or a host of hosts
+	Hosts     []string `yaml:"hosts"`      // hosts beside loopback that the URL may name
+	Body      string   `yaml:"body"`       // the body; else the alert and the run as JSON
+	TokenFile string   `yaml:"token_file"` // a file with a bearer token
+}
+
+// String implements Settings.
+func (s *HTTPSettings) String() string { return "http POST " + s.URL }
+
+// Validate implements Settings.
+func (s *HTTPSettings) Validate(report report.Func) {
 	u, err := url.Parse(s.URL)
 	switch {
 	case s.URL == "":
@@ -43,6 +56,9 @@ func (s *Settings) checkHTTP(report report.Func) {
 		report("url", "%q holds a fragment, which is never sent: remove it", s.URL)
 	case !loopback.Host(u.Hostname()) && !slices.Contains(s.Hosts, u.Hostname()):
 		report("url", "%q is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [%s] beside it to allow that host", s.URL, u.Hostname())
+	}
+	if len(s.Hosts) > maxHosts {
+		report("hosts", "%d hosts are too many: write at most %d", len(s.Hosts), maxHosts)
 	}
 	for i, h := range s.Hosts {
 		if h == "" || strings.ContainsAny(h, "/: \t") && net.ParseIP(h) == nil {
@@ -89,8 +105,8 @@ func NewHTTP(logger *slog.Logger) *HTTP { return &HTTP{logger} }
 // Run implements Action. Done is an answer of 2xx, Failed another one or a request that never went
 // out, Unknown one that went out and was not answered in time.
 func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
-	s := &req.Settings
-	if s.URL == "" {
+	s, ok := req.Settings.(*HTTPSettings)
+	if !ok || s.URL == "" {
 		return Result{Outcome: Failed}, fmt.Errorf("http: %w: write url in the step", ErrNotConfigured)
 	}
 	if err := ctx.Err(); err != nil {
@@ -100,7 +116,7 @@ func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
 		return Result{Outcome: DryRun, Detail: "would POST to " + s.URL}, nil
 	}
 	wrote := &atomic.Bool{} // the transport may still be at it when the request is given up
-	r, err := newPost(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}), &req)
+	r, err := newPost(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}), &req, s)
 	if err != nil {
 		return Result{Outcome: Failed}, err
 	}
@@ -118,8 +134,7 @@ func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
 	return res, err
 }
 
-func newPost(ctx context.Context, req *Request) (*http.Request, error) {
-	s := &req.Settings
+func newPost(ctx context.Context, req *Request, s *HTTPSettings) (*http.Request, error) {
 	body, kind := s.Body, "text/plain; charset=utf-8"
 	if body == "" || json.Valid([]byte(body)) {
 		kind = "application/json"
@@ -149,7 +164,7 @@ func newPost(ctx context.Context, req *Request) (*http.Request, error) {
 	return r, nil
 }
 
-func newHTTPTransport(s *Settings) *http.Transport {
+func newHTTPTransport(s *HTTPSettings) *http.Transport {
 	var listed bool
 	if u, err := url.Parse(s.URL); err == nil {
 		listed = slices.Contains(s.Hosts, u.Hostname())

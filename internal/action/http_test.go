@@ -16,7 +16,7 @@ import (
 
 func httpRequest(url string) Request {
 	req := commandRequest()
-	req.Settings = Settings{URL: url}
+	req.Settings = &HTTPSettings{URL: url}
 	return req
 }
 
@@ -34,7 +34,7 @@ func TestHTTPPosts(t *testing.T) {
 	}))
 	defer srv.Close()
 	req := httpRequest(srv.URL + "/internal/trim?x=1")
-	req.Alert, req.Settings.TokenFile = someAlert(), token
+	req.Alert, req.Settings.(*HTTPSettings).TokenFile = someAlert(), token
 	res, err := NewHTTP(quiet).Run(t.Context(), req)
 	if err != nil || res.Outcome != Done || res.Output != "trimmed 12 entries" || !strings.Contains(res.Detail, "answered 200 OK") {
 		t.Fatalf("%+v, %v", res, err)
@@ -46,7 +46,7 @@ func TestHTTPPosts(t *testing.T) {
 	if !strings.Contains(body, `"alertname":"Full"`) || !strings.Contains(body, `"run":{"id":"r1"`) {
 		t.Errorf("body %s", body)
 	}
-	req.Settings.Body = "gc now"
+	req.Settings.(*HTTPSettings).Body = "gc now"
 	if _, err := NewHTTP(quiet).Run(t.Context(), req); err != nil || body != "gc now" || !strings.HasPrefix(seen.Header.Get("Content-Type"), "text/plain") {
 		t.Errorf("own body %q as %s, %v", body, seen.Header.Get("Content-Type"), err)
 	}
@@ -128,7 +128,7 @@ func TestHTTPStaysOnLoopback(t *testing.T) {
 	if res.Outcome != Failed || err == nil || !strings.Contains(err.Error(), "is not a loopback address") || calls.Load() != 0 {
 		t.Errorf("%+v, %v, %d calls", res, err, calls.Load())
 	}
-	req.Settings.Hosts = []string{outside.String()}
+	req.Settings.(*HTTPSettings).Hosts = []string{outside.String()}
 	if res, err := NewHTTP(quiet).Run(t.Context(), req); res.Outcome != Done || err != nil || calls.Load() != 1 {
 		t.Errorf("listed: %+v, %v, %d calls", res, err, calls.Load())
 	}

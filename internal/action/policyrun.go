@@ -1,11 +1,13 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,14 +17,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
-)
-
-// The kinds of directory policies, as results name them.
-const (
-	KindCache  = "cache"
-	KindTemp   = "temp"
-	KindUpload = "upload"
-	KindLog    = "log"
 )
 
 const (
@@ -97,9 +91,10 @@ type dirRun struct {
 	kept     int64    // names that the last scan passed over because of keep
 }
 
-// runPolicy checks the root again, as it is now, and runs work on it. Files are moved into
-// quarantine unless that is "".
-func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *policy.Common, quarantine string, work func(*dirRun) error) PolicyResult {
+// runPolicy checks the root again, as it is now, and runs work on it. Files are moved into the
+// policy's quarantine where it names one.
+func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p policy.Policy, work func(*dirRun) error) PolicyResult {
+	c, quarantine := p.CommonKeys(), quarantineOf(p)
 	res := PolicyResult{Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantine, Skipped: make(map[string]int64), Outcome: Done}
 	if req.DryRun {
 		res.Outcome = DryRun
@@ -152,6 +147,17 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, c *
 	return r.res
 }
 
+// quarantineOf returns the folder that a policy's files are moved into in place of being removed; "" for
+// one whose files are removed.
+func quarantineOf(p policy.Policy) string {
+	for _, place := range p.Places() {
+		if place.Key == policy.KeyQuarantine {
+			return *place.Dir
+		}
+	}
+	return ""
+}
+
 func checkQuarantine(dir, quarantine string, reserved []string) error {
 	err := safefs.CheckQuarantine(dir, quarantine, reserved...)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,20 +195,31 @@ func (r *dirRun) finish(err error) {
 	if r.req.DryRun {
 		return
 	}
-	if len(r.faults) > 0 {
-		r.res.Outcome, r.res.Error = Partial, strings.Join(r.faults, "; ")
+	if faults := append(r.faults, refusals(r.res.Skipped)...); len(faults) > 0 {
+		r.res.Outcome, r.res.Error = Partial, strings.Join(faults, "; ")
 	}
-	for reason, n := range r.res.Skipped {
-		switch {
-		case reason == string(safefs.NoLease):
-			r.res.Outcome = Partial
-			r.res.Error = fmt.Sprintf("%d files stay because nobody can tell whether they are open: run as their owner or with CAP_LEASE", n)
-			return
-		case strings.HasPrefix(reason, "error_"):
-			r.res.Outcome = Partial
-			r.res.Error = "some files could not be removed: " + reason
+}
+
+// refusals says what could not be removed although it was due: first what a person can change, then
+// the errors of the system with their counts, the most frequent first.
+func refusals(skipped map[string]int64) []string {
+	var out, errnos []string
+	if n := skipped[string(safefs.NoLease)]; n > 0 {
+		out = append(out, fmt.Sprintf("%d files stay because nobody can tell whether they are open: run as their owner or with CAP_LEASE", n))
+	}
+	for reason, n := range skipped {
+		if n > 0 && strings.HasPrefix(reason, "error_") && reason != string(safefs.NoLease) {
+			errnos = append(errnos, reason)
 		}
 	}
+	slices.SortFunc(errnos, func(a, b string) int { return cmp.Or(cmp.Compare(skipped[b], skipped[a]), cmp.Compare(a, b)) })
+	for i, reason := range errnos {
+		errnos[i] = fmt.Sprintf("%s=%d", reason, skipped[reason])
+	}
+	if len(errnos) > 0 {
+		out = append(out, "some files could not be removed: "+strings.Join(errnos, " "))
+	}
+	return out
 }
 
 // scan walks the policy's files once. Cancelled, it stops before the next file.

@@ -11,31 +11,34 @@ const overLimit = "over_limit"
 // limiter returns how much of sum may stay. soon is how many files other than those in sum go before.
 type limiter func(sum amount, soon int64) (amount, error)
 
-// ranks are the two orders in which a limit on the number of files takes them: first those without
-// content, which are worth nothing, and then those with content, each the oldest first. A file
-// without content never pushes out one with content: where it cannot go yet it is passed over and
-// counted as missing, and the next run takes it.
+// ranks are the two orders in which a limit takes files. By emptyFirst these are those without content,
+// which are worth nothing, and then those with content, each the oldest first. A file without content
+// never pushes out one with content: where it cannot go yet it is passed over and counted as missing,
+// and the next run takes it. By oldestFirst all files are of the second order.
 type ranks struct {
 	empty, full *oldestFirst
+	apart       bool // files without content are of an order of their own
 }
 
-// newRanks returns the orders of a policy's files by key. due says which entries another rule deals
+// emptyFirst returns the orders of a policy's files by key. due says which entries another rule deals
 // with; in a dry run they are still there afterwards.
-func newRanks(r *dirRun, key, size func(*dirscan.Entry) int64, due func(*dirscan.Entry) bool) *ranks {
-	return &ranks{
-		empty: &oldestFirst{
-			dirRun: r, key: key, size: size, start: first, target: amount{unlimited, unlimited},
-			skip: func(e *dirscan.Entry) bool { return e.SizeBytes > 0 || due(e) },
-		},
-		full: &oldestFirst{
-			dirRun: r, key: key, size: size, start: first, target: amount{unlimited, unlimited},
-			skip: func(e *dirscan.Entry) bool { return e.SizeBytes == 0 || due(e) },
-		},
+func (r *dirRun) emptyFirst(key, size func(*dirscan.Entry) int64, due func(*dirscan.Entry) bool) *ranks {
+	k := r.oldestFirst(key, size, func(e *dirscan.Entry) bool { return e.SizeBytes == 0 || due(e) })
+	k.apart = true
+	k.empty.skip = func(e *dirscan.Entry) bool { return e.SizeBytes > 0 || due(e) }
+	return k
+}
+
+// oldestFirst is emptyFirst for a policy to which a file without content is one like any other.
+func (r *dirRun) oldestFirst(key, size func(*dirscan.Entry) int64, due func(*dirscan.Entry) bool) *ranks {
+	order := func() *oldestFirst {
+		return &oldestFirst{dirRun: r, key: key, size: size, start: first, target: amount{unlimited, unlimited}, skip: due}
 	}
+	return &ranks{empty: order(), full: order()}
 }
 
 func (k *ranks) of(e *dirscan.Entry) *oldestFirst {
-	if e.SizeBytes == 0 {
+	if k.apart && e.SizeBytes == 0 {
 		return k.empty
 	}
 	return k.full

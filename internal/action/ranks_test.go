@@ -54,7 +54,7 @@ func TestCleanTempEmptyFilesGoFirst(t *testing.T) {
 	p.MinAge = new(units.Duration(time.Minute))
 	var planned []string
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newCleanTemp(o, []policy.Temp{p}) })
 		if n := countPrefix(got, "over_limit empty"); n != 558 || len(got) != 558 {
 			t.Errorf("dry run %v: %d files go, %d of them empty (skipped %v); want 558 empty ones", dry, len(got), n, res.Skipped)
 		}
@@ -76,12 +76,12 @@ func TestCleanTempYoungEmptyFilesPushNothingOut(t *testing.T) {
 	p := policy.Temp{Common: common(dir), MaxFiles: 100, EmptyMaxAge: units.Duration(5 * time.Minute)}
 	p.MinAge = new(units.Duration(time.Minute))
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newCleanTemp(o, []policy.Temp{p}) })
 		if len(got) != 0 || res.Skipped["too_young"] != 592 {
 			t.Errorf("dry run %v: %d files go, skipped %v; want none, and 592 too young", dry, len(got), res.Skipped)
 		}
 	}
-	res, err := NewCleanTemp(later(nil, time.Minute), []policy.Temp{p}).Run(t.Context(), Request{})
+	res, err := newCleanTemp(later(nil, time.Minute), []policy.Temp{p}).Run(t.Context(), Request{})
 	if l := left(t, dir); err != nil || res.Files != 558 || countPrefix(l, "good") != 66 {
 		t.Errorf("a minute later %d files go, %v; %d good ones are left, want 558 and 66", res.Files, err, countPrefix(l, "good"))
 	}
@@ -96,7 +96,7 @@ func TestCleanTempFractionCountsWhatGoes(t *testing.T) {
 		dir := firstUser(t, 40, 100, 3*time.Minute, emptyAge)
 		p := policy.Temp{Common: common(dir), MaxFiles: 30, EmptyMaxAge: units.Duration(5 * time.Minute)}
 		p.MinAge, p.MaxRemoveFraction = new(units.Duration(time.Minute)), &half
-		res, err := NewCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+		res, err := newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
 		if err != nil || res.Outcome != want {
 			t.Errorf("%s: %s, %v, %d removed; want %s", name, res.Outcome, err, res.Files, want)
 		}
@@ -127,7 +127,7 @@ func TestEvictEmptyEntriesGoFirst(t *testing.T) {
 			p := policy.Cache{Common: common(dir), MaxEntries: tt.maxEntries, MaxBytes: tt.maxBytes}
 			p.MinAge, p.SizeBy = new(units.Duration(time.Minute)), policy.SizeApparent
 			for _, dry := range []bool{true, false} {
-				got, res := named(t, dry, tt.req, func(o DirOptions) Action { return NewEvictCache(o, []policy.Cache{p}) })
+				got, res := named(t, dry, tt.req, func(o DirOptions) Action { return newEvictCache(o, []policy.Cache{p}) })
 				if e, g := countPrefix(got, "over_limit empty"), countPrefix(got, "over_limit good"); e != tt.empty || g != tt.good {
 					t.Errorf("dry run %v: %d empty and %d good ones go, skipped %v; want %d and %d", dry, e, g, res.Skipped, tt.empty, tt.good)
 				}
@@ -150,12 +150,12 @@ func TestUploadsThatGoByThemselves(t *testing.T) {
 	p := policy.Upload{Common: common(dir), MaxFileBytes: 1000, MaxBytes: 2000}
 	p.MinAge, p.SizeBy = new(units.Duration(time.Minute)), policy.SizeApparent
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewEnforceUploads(o, []policy.Upload{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newEnforceUploads(o, []policy.Upload{p}) })
 		if len(got) != 0 || res.Skipped["too_young"] != 1 {
 			t.Errorf("dry run %v: %v go, skipped %v; want none, and one too young", dry, got, res.Skipped)
 		}
 	}
-	res, err := NewEnforceUploads(later(nil, time.Minute), []policy.Upload{p}).Run(t.Context(), Request{})
+	res, err := newEnforceUploads(later(nil, time.Minute), []policy.Upload{p}).Run(t.Context(), Request{})
 	if diff := gocmp.Diff(1, int(res.Files)); err != nil || diff != "" || countPrefix(left(t, dir), "good") != 10 {
 		t.Errorf("a minute later %d go, %v; left %v", res.Files, err, left(t, dir))
 	}
@@ -264,7 +264,7 @@ func TestCleanTempEqualsOracle(t *testing.T) {
 		for _, dry := range []bool{true, false} {
 			got, _ := named(t, dry, Request{}, func(o DirOptions) Action {
 				o.Now = func() time.Time { return now }
-				return NewCleanTemp(o, []policy.Temp{p})
+				return newCleanTemp(o, []policy.Temp{p})
 			})
 			for i, name := range got {
 				_, got[i], _ = strings.Cut(name, " ")

@@ -52,7 +52,7 @@ func TestEvictionByObservedOpens(t *testing.T) {
 			o.Opens = map[string]Opens{"test": seen}
 			p := policy.Cache{Common: common(dir), MaxEntries: 3, LRUBy: tt.lru, EvictTo: new(units.Ratio(2. / 3))}
 			p.Name, p.AgeBy = "test", policy.AgeMtime
-			if _, err := NewEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{}); err != nil {
+			if _, err := newEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := gocmp.Diff(tt.want, left(t, dir)); diff != "" {

@@ -29,7 +29,16 @@ const (
 	maxCgroupFile = 1 << 20
 )
 
-func (s *Settings) checkReclaim(report report.Func) {
+// ReclaimSettings are what a step tells the action reclaim_cgroup.
+type ReclaimSettings struct {
+	Amount units.Bytes `yaml:"amount"` // how much the kernel is asked to reclaim
+}
+
+// String implements Settings.
+func (s *ReclaimSettings) String() string { return "reclaim_cgroup " + s.Amount.String() }
+
+// Validate implements Settings.
+func (s *ReclaimSettings) Validate(report report.Func) {
 	switch {
 	case s.Amount == 0:
 		report("amount", "is missing: write how much the kernel is to take back, such as 256MiB")
@@ -63,6 +72,10 @@ func NewReclaimCgroup(o ReclaimOptions) *ReclaimCgroup {
 // meanwhile is in their difference too. Done says that the kernel took back all that was asked
 // for, Partial a part of it.
 func (a *ReclaimCgroup) Run(ctx context.Context, req Request) (Result, error) {
+	settings, ok := req.Settings.(*ReclaimSettings)
+	if !ok || settings.Amount <= 0 {
+		return Result{Outcome: Failed}, fmt.Errorf("reclaim_cgroup: %w: write amount in the step", ErrNotConfigured)
+	}
 	dir, err := a.find()
 	if err != nil {
 		return Result{Outcome: Failed}, fmt.Errorf("reclaim_cgroup: %w", err)
@@ -73,24 +86,24 @@ func (a *ReclaimCgroup) Run(ctx context.Context, req Request) (Result, error) {
 	}
 	res := Result{Before: before.String()}
 	if req.DryRun {
-		res.Outcome, res.Detail = DryRun, fmt.Sprintf("would ask for %s of %s", req.Settings.Amount, dir)
+		res.Outcome, res.Detail = DryRun, fmt.Sprintf("would ask for %s of %s", settings.Amount, dir)
 		return res, nil
 	}
-	took, err := reclaim(ctx, filepath.Join(dir, "memory.reclaim"), int64(req.Settings.Amount))
+	took, err := reclaim(ctx, filepath.Join(dir, "memory.reclaim"), int64(settings.Amount))
 	if after, readErr := currentBytes(dir); readErr == nil {
 		res.After = after.String()
 	}
-	res.Detail = fmt.Sprintf("the kernel took back at least %s of %s asked for", units.Bytes(took), req.Settings.Amount)
+	res.Detail = fmt.Sprintf("the kernel took back at least %s of %s asked for", units.Bytes(took), settings.Amount)
 	switch {
 	case err != nil && took == 0:
 		res.Outcome = Failed
-	case took < int64(req.Settings.Amount):
+	case took < int64(settings.Amount):
 		res.Outcome = Partial
 	default:
 		res.Outcome = Done
 	}
 	a.opts.Logger.Info("asked the kernel to reclaim memory", "target", req.Target, "run", req.RunID, "outcome", string(res.Outcome),
-		"before", res.Before, "after", res.After, "asked", req.Settings.Amount.String())
+		"before", res.Before, "after", res.After, "asked", settings.Amount.String())
 	if err != nil {
 		return res, fmt.Errorf("reclaim_cgroup: %w", err)
 	}

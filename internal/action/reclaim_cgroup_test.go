@@ -42,7 +42,7 @@ func reclaimAction(sysfs, group string, pids ...int) *ReclaimCgroup {
 
 func reclaimRequest(amount units.Bytes) Request {
 	req := commandRequest()
-	req.Settings = Settings{Amount: amount}
+	req.Settings = &ReclaimSettings{Amount: amount}
 	return req
 }
 

@@ -28,18 +28,18 @@ func swap(t *testing.T, a, b string) {
 func TestExchangedRootIsRefused(t *testing.T) {
 	actions := map[string]func(o DirOptions, dir string) Action{
 		"clean_temp": func(o DirOptions, dir string) Action {
-			return NewCleanTemp(o, []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
+			return newCleanTemp(o, []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
 		},
 		"evict_cache": func(o DirOptions, dir string) Action {
-			return NewEvictCache(o, []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
+			return newEvictCache(o, []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
 		},
 		"enforce_uploads": func(o DirOptions, dir string) Action {
-			return NewEnforceUploads(o, []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
+			return newEnforceUploads(o, []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
 		},
 		"rotate_logs": func(o DirOptions, dir string) Action {
 			c := common(dir)
 			c.Include = []string{"*.log"}
-			return NewRotateLogs(o, []policy.Log{{Common: c, MaxBytes: 1, KeepFiles: new(int64)}})
+			return newRotateLogs(o, []policy.Log{{Common: c, MaxBytes: 1, KeepFiles: new(int64)}})
 		},
 	}
 	for name, build := range actions {
@@ -85,7 +85,7 @@ func TestExchangedWhileItRuns(t *testing.T) {
 		}
 	})
 	o.Roots = safefs.NewRoots([]string{root}, nil)
-	res, err := NewCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{})
+	res, err := newCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{})
 	if err != nil || res.Files != 3 || len(left(t, root)) != 3 || len(left(t, sibling)) != 1 {
 		t.Errorf("%+v, %v; the sibling has %v, the root %v", res, err, left(t, root), left(t, sibling))
 	}

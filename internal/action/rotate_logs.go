@@ -1,7 +1,6 @@
 package action
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -11,49 +10,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
-
-// RotateLogs rotates logs that are over their size, compresses what has been rotated, and removes
-// what is over age or more than is to be kept. A log is copied and cut while its writer keeps it
-// open, or renamed and its writers signalled.
-type RotateLogs struct {
-	opts     DirOptions
-	policies []policy.Log
-}
-
-// NewRotateLogs returns the action rotate_logs over the given policies, which have been validated.
-// DirOptions.Members is required where one of them renames.
-func NewRotateLogs(o DirOptions, policies []policy.Log) *RotateLogs {
-	return &RotateLogs{opts: o.complete(), policies: policies}
-}
-
-// Run implements Action.
-func (a *RotateLogs) Run(ctx context.Context, req Request) (Result, error) {
-	var results []PolicyResult
-	var rotated int64
-	for i := range a.policies {
-		p := &a.policies[i]
-		if req.Only != "" && req.Only != p.Name {
-			continue
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		res := runPolicy(ctx, req, &a.opts, KindLog, &p.Common, "", func(r *dirRun) error { return rotateLogs(r, p) })
-		results = append(results, res)
-		rotated += res.Rotated
-		a.opts.Logger.Info("rotated logs", "target", a.opts.Target, "dir", p.Name, "logs", res.Rotated, "removed", res.Files, "lost_bytes", res.LostBytes,
-			"freed", units.Bytes(res.FreedBytes).Short(), "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)
-	}
-	res := combine(ctx, req, results)
-	if res.Detail == "" && rotated > 0 {
-		verb := "rotated"
-		if req.DryRun {
-			verb = "would rotate"
-		}
-		res.Detail = fmt.Sprintf("%s %d logs", verb, rotated)
-	}
-	return res, ctx.Err()
-}
 
 // logRun is one run over one policy.
 type logRun struct {
@@ -65,6 +21,9 @@ type logRun struct {
 	planned  []string      // in a dry run: folder and name of the logs that would be rotated
 }
 
+// rotateLogs rotates logs that are over their size, compresses what has been rotated, and removes
+// what has expired or is more than is to be kept. A log is copied and cut while its writer keeps it
+// open, or renamed and its writers signalled.
 func rotateLogs(r *dirRun, p *policy.Log) error {
 	l := &logRun{dirRun: r, p: p}
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
@@ -77,6 +36,27 @@ func rotateLogs(r *dirRun, p *policy.Log) error {
 	}
 	l.report()
 	return err
+}
+
+func saidLogs(res *PolicyResult) (msg string, args []any) {
+	return "rotated logs", []any{
+		"dir", res.Policy, "logs", res.Rotated, "removed", res.Files, "lost_bytes", res.LostBytes,
+		"freed", units.Bytes(res.FreedBytes).Short(),
+	}
+}
+
+func detailLogs(policies []PolicyResult, dry bool) string {
+	var rotated int64
+	for i := range policies {
+		rotated += policies[i].Rotated
+	}
+	switch {
+	case rotated == 0:
+		return ""
+	case dry:
+		return fmt.Sprintf("would rotate %d logs", rotated)
+	}
+	return fmt.Sprintf("rotated %d logs", rotated)
 }
 
 // report says what makes the run partial although nothing failed.

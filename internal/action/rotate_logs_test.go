@@ -61,12 +61,12 @@ func TestRotateLogs(t *testing.T) {
 	for _, dry := range []bool{true, false} {
 		var did []string
 		o.OnFile = func(_ PolicyResult, path []byte, why string) { did = append(did, why+" "+string(path)) }
-		res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := PolicyResult{
-			Target: "svc", Policy: "p", Kind: KindLog, Dir: dir, Files: 3, Bytes: 119, Rotated: 1, Scanned: 7,
+			Target: "svc", Policy: "p", Kind: policy.KindLog, Dir: dir, Files: 3, Bytes: 119, Rotated: 1, Scanned: 7,
 			FreedBytes: res.FreedBytes, Skipped: map[string]int64{"kept": 1}, Outcome: Done,
 			InUseIncomplete: dry && res.Policies[0].InUseIncomplete, // as this user may see
 		}
@@ -95,7 +95,7 @@ func TestRotateLogs(t *testing.T) {
 		}
 	}
 	// Again: nothing is over its limit any more.
-	res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{})
+	res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{})
 	if err != nil || res.Outcome != Done || res.Files != 0 || res.Policies[0].Rotated != 0 || res.Detail != "" {
 		t.Errorf("a second run: %+v, %v", res, err)
 	}
@@ -109,7 +109,7 @@ func TestRotateLogsByAge(t *testing.T) {
 	// A name that lies: the file was written just now.
 	liar := policy.RotatedName("lie.log", o.Now().Add(-90*24*time.Hour), 1, true)
 	put(t, filepath.Join(dir, liar), 10, 0)
-	res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{})
+	res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{})
 	if err != nil || res.Files != 1 || res.Skipped["too_young"] != 1 {
 		t.Errorf("%+v, %v", res, err)
 	}
@@ -138,7 +138,7 @@ func TestRotateLogsCompresses(t *testing.T) {
 	defer f.Close()
 	before := left(t, dir)
 	for _, dry := range []bool{true, false} {
-		res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
 		if err != nil || res.Files != 0 || res.Policies[0].Rotated != 1 || res.Skipped["in_use"] != 1 {
 			t.Errorf("dry run %v: %+v, %v", dry, res, err)
 		}
@@ -175,7 +175,7 @@ func TestRotateByRename(t *testing.T) {
 	h, members := startHandler(t, "trap '"+open+"; echo next >&3; echo told' USR1; "+open)
 	o.Members = members
 	for _, dry := range []bool{true, false} {
-		res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
 		if err != nil || res.Policies[0].Rotated != 1 || res.Policies[0].Error != "" {
 			t.Fatalf("dry run %v: %+v, %v", dry, res, err)
 		}
@@ -211,7 +211,7 @@ func TestRotateByRenameTellsNobody(t *testing.T) {
 			rotated(t, &o, dir, "a.log", time.Duration(i+1)*time.Hour, false)
 		}
 		for _, dry := range []bool{true, false} {
-			res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+			res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
 			if err != nil || !strings.Contains(res.Detail, want) || res.Skipped["not_handled"] != 2 || res.Files != 1 || res.Policies[0].Rotated != 0 || res.Outcome == Done {
 				t.Errorf("%s, dry run %v: %+v, %v", name, dry, res, err)
 			}
@@ -229,11 +229,11 @@ func TestMaxRemoveFractionOfLogs(t *testing.T) {
 	}
 	share := units.Ratio(.5)
 	p.MaxRemoveFraction = &share
-	res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{})
+	res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{})
 	if err != nil || !strings.Contains(res.Detail, ErrTooMany.Error()) || len(left(t, dir)) != 10 {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{Force: true}); err != nil || res.Files != 8 {
+	if res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{Force: true}); err != nil || res.Files != 8 {
 		t.Errorf("forced: %+v, %v", res, err)
 	}
 }
@@ -249,7 +249,7 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 	done := make(chan int64)
 	for range 2 {
 		go func() {
-			res, err := NewRotateLogs(o, []policy.Log{p}).Run(context.Background(), Request{})
+			res, err := newRotateLogs(o, []policy.Log{p}).Run(context.Background(), Request{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -283,7 +283,7 @@ func TestRotateLogsOfAWriterThatDoesNotAppend(t *testing.T) {
 	}
 	defer f.Close()
 	for _, dry := range []bool{true, false} {
-		res, err := NewRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
 		if err != nil || res.Skipped["not_appending"] != 1 || res.Policies[0].Rotated != 1 {
 			t.Errorf("dry run %v: %+v, %v", dry, res, err)
 		}

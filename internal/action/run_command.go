@@ -60,7 +60,17 @@ func reasonOf(err error) error {
 	return err
 }
 
-func (s *Settings) checkCommand(report report.Func) {
+// CommandSettings are what a step tells the action command.
+type CommandSettings struct {
+	Argv []string `yaml:"argv"` // the program, absolute, and its arguments
+	Env  []string `yaml:"env"`  // names of variables that are passed on
+}
+
+// String implements Settings.
+func (s *CommandSettings) String() string { return fmt.Sprintf("command %q", s.Argv) }
+
+// Validate implements Settings.
+func (s *CommandSettings) Validate(report report.Func) {
 	switch {
 	case len(s.Argv) == 0:
 		report("argv", "is missing: write the program and its arguments, such as [/usr/bin/systemctl, restart, app]")
@@ -75,6 +85,9 @@ func (s *Settings) checkCommand(report report.Func) {
 		if strings.ContainsRune(arg, 0) {
 			report(fmt.Sprintf("argv[%d]", i), "holds a NUL, which no argument can: remove it")
 		}
+	}
+	if len(s.Env) > maxArgs {
+		report("env", "%d variables are too many: write at most %d", len(s.Env), maxArgs)
 	}
 	if s.Env == nil {
 		s.Env = slices.Clone(DefaultEnv)
@@ -99,10 +112,11 @@ func NewCommand(logger *slog.Logger) *Command { return &Command{logger} }
 // Run implements Action. Done is an exit status of 0, Failed another one or a program that could
 // not be started, Unknown one that was killed at its timeout or whose end was not seen.
 func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
-	argv := req.Settings.Argv
-	if len(argv) == 0 {
+	settings, ok := req.Settings.(*CommandSettings)
+	if !ok || len(settings.Argv) == 0 {
 		return Result{Outcome: Failed}, fmt.Errorf("command: %w: write argv in the step", ErrNotConfigured)
 	}
+	argv := settings.Argv
 	if err := CheckProgram(argv[0]); err != nil { // it may have changed since the configuration was read
 		return Result{Outcome: Failed}, fmt.Errorf("command: %w", err)
 	}
@@ -118,7 +132,7 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 	}
 	out := &capped{}
 	start := time.Now()
-	end := execute(ctx, execution{argv: argv, env: environment(&req, os.Getenv), stdin: append(stdin, '\n'), out: out})
+	end := execute(ctx, execution{argv: argv, env: environment(&req, settings.Env, os.Getenv), stdin: append(stdin, '\n'), out: out})
 	res := Result{Output: out.text()}
 	took := time.Since(start).Round(time.Millisecond)
 	switch {
@@ -150,9 +164,9 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 }
 
 // environment is what the program sees: the variables of the list, and what the exporter tells.
-func environment(req *Request, getenv func(string) string) []string {
+func environment(req *Request, names []string, getenv func(string) string) []string {
 	var out []string
-	for _, name := range req.Settings.Env {
+	for _, name := range names {
 		if v := getenv(name); v != "" {
 			out = append(out, name+"="+v)
 		}

@@ -54,7 +54,7 @@ func someAlert() *alert.Alert {
 func commandRequest(argv ...string) Request {
 	return Request{
 		RunID: "r1", Target: "svc", Playbook: "mine", Trigger: "webhook", Level: series.LevelCritical,
-		Settings: Settings{Argv: argv, Env: []string{"PATH", "SPILLWAY_TEST_ABSENT"}},
+		Settings: &CommandSettings{Argv: argv, Env: []string{"PATH", "SPILLWAY_TEST_ABSENT"}},
 	}
 }
 
@@ -208,10 +208,10 @@ func TestCommandMistakes(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	f := func(s Settings, name string, want ...string) {
+	f := func(s Settings, want ...string) {
 		t.Helper()
 		var got []string
-		s.CheckSettings(name, func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
+		s.Validate(func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
 		if len(got) != len(want) {
 			t.Fatalf("%q, want %q", got, want)
 		}
@@ -221,32 +221,29 @@ func TestCommandMistakes(t *testing.T) {
 			}
 		}
 	}
-	f(Settings{}, NameCommand, "argv: is missing: write the program and its arguments")
-	f(Settings{Argv: []string{"true"}}, NameCommand, `argv[0]: "true" is not absolute: write the whole path`)
-	f(Settings{Argv: []string{"/bin"}}, NameCommand, `argv[0]: "/bin" is not a file`)
-	f(Settings{Argv: []string{plain}}, NameCommand, `argv[0]: "`+plain+`" is not executable`)
-	f(Settings{Argv: []string{open}}, NameCommand, `argv[0]: "`+open+`" can be changed by everybody`)
-	f(Settings{Argv: []string{"/bin/true", "a\x00b"}, Env: []string{"A=b", "SPILLWAY_X", "HOME"}}, NameCommand,
+	f(&CommandSettings{}, "argv: is missing: write the program and its arguments")
+	f(&CommandSettings{Argv: []string{"true"}}, `argv[0]: "true" is not absolute: write the whole path`)
+	f(&CommandSettings{Argv: []string{"/bin"}}, `argv[0]: "/bin" is not a file`)
+	f(&CommandSettings{Argv: []string{plain}}, `argv[0]: "`+plain+`" is not executable`)
+	f(&CommandSettings{Argv: []string{open}}, `argv[0]: "`+open+`" can be changed by everybody`)
+	f(&CommandSettings{Argv: []string{"/bin/true", "a\x00b"}, Env: []string{"A=b", "SPILLWAY_X", "HOME"}},
 		"argv[1]: holds a NUL", `env[0]: "A=b" is not the name of a variable`, `env[1]: "SPILLWAY_X" is given by the exporter`)
-	f(Settings{Argv: make([]string, maxArgs+1)}, NameCommand, "argv: 257 arguments are too many")
-	f(Settings{Argv: []string{"/bin/true"}, URL: "http://127.0.0.1/", Signal: "SIGHUP"}, "clean_temp",
-		"argv: is for command: remove the key", "signal: is for signal: remove the key", "url: is for http: remove the key")
+	f(&CommandSettings{Argv: make([]string, maxArgs+1)}, "argv: 257 arguments are too many")
 
-	f(Settings{}, NameHTTP, "url: is missing")
-	f(Settings{URL: "ftp://127.0.0.1/"}, NameHTTP, `url: "ftp://127.0.0.1/" is not a URL of a server`)
-	f(Settings{URL: "http://app.example/gc"}, NameHTTP, `url: "http://app.example/gc" is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [app.example]`)
-	f(Settings{URL: "http://me:pw@127.0.0.1/"}, NameHTTP, "url: holds a user")
-	f(Settings{URL: "http://127.0.0.1/#a"}, NameHTTP, `url: "http://127.0.0.1/#a" holds a fragment`)
-	f(Settings{URL: "http://app.example/", Hosts: []string{"app.example", "http://b"}, TokenFile: plain, Body: strings.Repeat("x", maxHTTPBody+1)}, NameHTTP,
+	f(&HTTPSettings{}, "url: is missing")
+	f(&HTTPSettings{URL: "ftp://127.0.0.1/"}, `url: "ftp://127.0.0.1/" is not a URL of a server`)
+	f(&HTTPSettings{URL: "http://app.example/gc"}, `url: "http://app.example/gc" is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [app.example]`)
+	f(&HTTPSettings{URL: "http://me:pw@127.0.0.1/"}, "url: holds a user")
+	f(&HTTPSettings{URL: "http://127.0.0.1/#a"}, `url: "http://127.0.0.1/#a" holds a fragment`)
+	f(&HTTPSettings{URL: "http://app.example/", Hosts: []string{"app.example", "http://b"}, TokenFile: plain, Body: strings.Repeat("x", maxHTTPBody+1)},
 		`hosts[1]: "http://b" is not a host`, "body: has 65537 bytes", `token_file: "`+plain+`" does not hold one line`)
-	f(Settings{URL: "http://[::1]:80/", TokenFile: "token"}, NameHTTP, `token_file: "token" is not absolute`)
+	f(&HTTPSettings{URL: "http://[::1]:80/", TokenFile: "token"}, `token_file: "token" is not absolute`)
 
-	f(Settings{}, NameSignal, "signal: is missing")
+	f(&SignalSettings{}, "signal: is missing")
 	for _, name := range []string{"SIGKILL", "SIGSTOP", "SIGSEGV", "9", "usr1"} {
-		f(Settings{Signal: name}, NameSignal, fmt.Sprintf("signal: %q is not a signal that may be sent: write one of SIGHUP, SIGINT,", name))
+		f(&SignalSettings{Signal: name}, fmt.Sprintf("signal: %q is not a signal that may be sent: write one of SIGHUP, SIGINT,", name))
 	}
-	f(Settings{}, NameReclaim, "amount: is missing")
-	f(Settings{Amount: 4096}, NameReclaim, "amount: 4KiB is too little")
-	good := Settings{Argv: []string{"/bin/true"}}
-	f(good, NameCommand)
+	f(&ReclaimSettings{}, "amount: is missing")
+	f(&ReclaimSettings{Amount: 4096}, "amount: 4KiB is too little")
+	f(&CommandSettings{Argv: []string{"/bin/true"}})
 }

@@ -2,105 +2,40 @@ package action
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
-	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
-// The actions that a step has to tell what to do. They have no settings of the target.
-const (
-	NameCommand = "command"
-	NameHTTP    = "http"
-	NameSignal  = "signal"
-	NameReclaim = "reclaim_cgroup"
-)
-
-// Settings are what a step of a playbook tells its action. Each field belongs to one action.
-type Settings struct {
-	Argv      []string    `yaml:"argv"`       // command: the program, absolute, and its arguments
-	Env       []string    `yaml:"env"`        // command: names of variables that are passed on
-	URL       string      `yaml:"url"`        // http: where to POST, on loopback or a host of hosts
-	Hosts     []string    `yaml:"hosts"`      // http: hosts beside loopback that the URL may name
-	Body      string      `yaml:"body"`       // http: the body; else the alert and the run as JSON
-	TokenFile string      `yaml:"token_file"` // http: a file with a bearer token
-	Signal    string      `yaml:"signal"`     // signal: its name, such as SIGUSR2
-	All       bool        `yaml:"all"`        // signal: every matched process, not only the oldest
-	Amount    units.Bytes `yaml:"amount"`     // reclaim_cgroup: how much the kernel is asked to reclaim
+// Settings are what a step of a playbook tells its action. Each action has a struct of its own, whose
+// yaml keys are keys of the step.
+type Settings interface {
+	// Validate applies the defaults and reports every mistake.
+	Validate(report report.Func)
+	// String says what the step does, for the journal: "command /bin/true".
+	String() string
 }
 
-// settingOf says which action a key of a step belongs to.
-var settingOf = map[string]string{
-	"argv": NameCommand, "env": NameCommand,
-	"url": NameHTTP, "hosts": NameHTTP, "body": NameHTTP, "token_file": NameHTTP,
-	"signal": NameSignal, "all": NameSignal,
-	"amount": NameReclaim,
-}
-
-// SettingKeys returns the keys of a step that are settings of an action, sorted.
-func SettingKeys() []string {
-	out := make([]string, 0, len(settingOf))
-	for key := range settingOf {
-		out = append(out, key)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// present returns the keys that are set, sorted.
-func (s *Settings) present() []string {
-	var out []string
-	for key, set := range map[string]bool{
-		"argv": len(s.Argv) > 0, "env": s.Env != nil,
-		"url": s.URL != "", "hosts": s.Hosts != nil, "body": s.Body != "", "token_file": s.TokenFile != "",
-		"signal": s.Signal != "", "all": s.All, "amount": s.Amount != 0,
-	} {
-		if set {
-			out = append(out, key)
+// ownerOf returns the action whose step has a key among its settings, "" when none has.
+func ownerOf(key string) string {
+	for i := range Table {
+		if s := Table[i].Settings; s != nil && slices.Contains(strictyaml.FieldNames(reflect.TypeOf(s()).Elem()), key) {
+			return Table[i].Name
 		}
 	}
-	slices.Sort(out)
-	return out
+	return ""
 }
 
-// CheckSettings applies the defaults and reports every mistake of the settings of a step that does the
-// named action.
-func (s *Settings) CheckSettings(name string, report report.Func) {
-	for _, key := range s.present() {
-		if owner := settingOf[key]; owner != name {
-			report(key, "is for %s: remove the key", owner)
-		}
+// Misplaced says what is wrong with a key of a step that is a setting of another action; "" when it
+// is none of any.
+func Misplaced(key string) string {
+	if owner := ownerOf(key); owner != "" {
+		return fmt.Sprintf("is for %s: remove the key", owner)
 	}
-	switch name {
-	case NameCommand:
-		s.checkCommand(report)
-	case NameHTTP:
-		s.checkHTTP(report)
-	case NameSignal:
-		s.checkSignal(report)
-	case NameReclaim:
-		s.checkReclaim(report)
-	}
-}
-
-// Describe returns what a step does with these settings, for the journal: "command /bin/true".
-func (s *Settings) Describe(name string) string {
-	switch name {
-	case NameCommand:
-		return fmt.Sprintf("command %q", s.Argv)
-	case NameHTTP:
-		return "http POST " + s.URL
-	case NameSignal:
-		whom := "the oldest process"
-		if s.All {
-			whom = "all processes"
-		}
-		return fmt.Sprintf("signal %s to %s", s.Signal, whom)
-	case NameReclaim:
-		return "reclaim_cgroup " + s.Amount.String()
-	}
-	return name
+	return ""
 }
 
 // message is what a command finds on its standard input and an http step sends: the alert as

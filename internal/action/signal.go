@@ -10,7 +10,23 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
-func (s *Settings) checkSignal(report report.Func) {
+// SignalSettings are what a step tells the action signal.
+type SignalSettings struct {
+	Signal string `yaml:"signal"` // its name, such as SIGUSR2
+	All    bool   `yaml:"all"`    // every matched process, not only the oldest
+}
+
+// String implements Settings.
+func (s *SignalSettings) String() string {
+	whom := "the oldest process"
+	if s.All {
+		whom = "all processes"
+	}
+	return fmt.Sprintf("signal %s to %s", s.Signal, whom)
+}
+
+// Validate implements Settings.
+func (s *SignalSettings) Validate(report report.Func) {
 	if s.Signal == "" {
 		report("signal", "is missing: write the signal that the program handles, such as SIGUSR2")
 		return
@@ -37,12 +53,16 @@ func NewSignal(o SignalOptions) *Signal { return &Signal{o} }
 // target's match takes, not their children; of these the oldest unless the step says all. Done
 // says that the signal was delivered to all of them, not what they made of it.
 func (a *Signal) Run(ctx context.Context, req Request) (Result, error) {
-	name := req.Settings.Signal
+	settings, ok := req.Settings.(*SignalSettings)
+	if !ok {
+		return Result{Outcome: Failed}, fmt.Errorf("signal: %w: write signal in the step", ErrNotConfigured)
+	}
+	name := settings.Signal
 	number, err := proc.SignalNumber(name)
 	if err != nil {
 		return Result{Outcome: Failed}, fmt.Errorf("signal: %w", err)
 	}
-	whom := recipients(a.opts.Members(), req.Settings.All)
+	whom := recipients(a.opts.Members(), settings.All)
 	if len(whom) == 0 {
 		return Result{Outcome: Failed}, errors.New("signal: the target has no process now")
 	}

@@ -66,7 +66,7 @@ func (h *handler) next(t *testing.T) string {
 
 func signalRequest(name string) Request {
 	req := commandRequest()
-	req.Settings = Settings{Signal: name}
+	req.Settings = &SignalSettings{Signal: name}
 	return req
 }
 

@@ -65,12 +65,12 @@ func dryRuns(dir string) map[string]Action {
 	strictTemp := temp
 	strictTemp.Common = strict
 	return map[string]Action{
-		"clean_temp":          NewCleanTemp(dirOptions(nil), []policy.Temp{temp}),
-		"clean_temp, strict":  NewCleanTemp(dirOptions(nil), []policy.Temp{strictTemp}),
-		"evict_cache":         NewEvictCache(dirOptions(nil), []policy.Cache{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxEntries: 8, EvictTo: &half}}),
-		"enforce_uploads":     NewEnforceUploads(dirOptions(nil), []policy.Upload{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxFileBytes: 3000, MaxBytes: 4000}}),
-		"rotate_logs":         NewRotateLogs(dirOptions(nil), []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true}}),
-		"rotate_logs, rename": NewRotateLogs(members, []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true, Rotate: policy.RotateRename, Signal: "SIGHUP"}}),
+		"clean_temp":          newCleanTemp(dirOptions(nil), []policy.Temp{temp}),
+		"clean_temp, strict":  newCleanTemp(dirOptions(nil), []policy.Temp{strictTemp}),
+		"evict_cache":         newEvictCache(dirOptions(nil), []policy.Cache{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxEntries: 8, EvictTo: &half}}),
+		"enforce_uploads":     newEnforceUploads(dirOptions(nil), []policy.Upload{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxFileBytes: 3000, MaxBytes: 4000}}),
+		"rotate_logs":         newRotateLogs(dirOptions(nil), []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true}}),
+		"rotate_logs, rename": newRotateLogs(members, []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true, Rotate: policy.RotateRename, Signal: "SIGHUP"}}),
 	}
 }
 
@@ -146,7 +146,7 @@ func TestDryRunKeepsTheOrder(t *testing.T) {
 		t.Fatalf("%d hits, want %d", c.Hits, len(hot))
 	}
 	cold := policy.Cache{Common: common(dir), MaxEntries: 10, EvictTo: new(units.Ratio(.5))}
-	other := NewEvictCache(dirOptions(nil), []policy.Cache{cold}) // knows nothing of the watch
+	other := newEvictCache(dirOptions(nil), []policy.Cache{cold}) // knows nothing of the watch
 	for range 2 {
 		if res, err := other.Run(t.Context(), Request{DryRun: true}); err != nil || res.Files != 15 {
 			t.Fatal(res, err)
@@ -157,7 +157,7 @@ func TestDryRunKeepsTheOrder(t *testing.T) {
 	}
 	o := dirOptions(nil)
 	o.Opens = map[string]Opens{"p": watch}
-	if _, err := NewEvictCache(o, []policy.Cache{cold}).Run(t.Context(), Request{}); err != nil {
+	if _, err := newEvictCache(o, []policy.Cache{cold}).Run(t.Context(), Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(hot, left(t, dir)); diff != "" {
@@ -193,7 +193,7 @@ func TestDryRunSeesWhatIsOpen(t *testing.T) {
 	f.Close()
 	p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)}
 	for _, dry := range []bool{true, false} {
-		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return NewCleanTemp(o, []policy.Temp{p}) })
+		got, res := named(t, dry, Request{}, func(o DirOptions) Action { return newCleanTemp(o, []policy.Temp{p}) })
 		if !slices.Equal(got, []string{"expired free"}) || res.Skipped["in_use"] != 3 {
 			t.Errorf("dry run %v: %v, skipped %v; want only the free one and 3 in use", dry, got, res.Skipped)
 		}

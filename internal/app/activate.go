@@ -42,7 +42,7 @@ func (g *graph) activator(t *config.Target, p *parts) func(context.Context, proc
 			return fmt.Errorf("%w: it runs %s, which is not node: nobody knows what it does on %s", heap.ErrNotSent, h.Exe(), signalActivate)
 		}
 		id, err := j.Begin(ctx, journal.Record{
-			Time: p.now(), Target: target, Step: 1, Action: dispatch.ActionSignal, Trigger: sourceHeap, Mode: dispatch.ModeEnforce,
+			Time: p.now(), Target: target, Step: 1, Action: action.NameSignal, Trigger: sourceHeap, Mode: dispatch.ModeEnforce,
 			Intent: fmt.Sprintf("send %s to process %d (%s), so that it opens its inspector", signalActivate, m.PID, h.Exe()),
 		})
 		if err != nil {

@@ -132,7 +132,7 @@ func clients(t *testing.T) map[string]func(ctx context.Context, base string) {
 		"heap json": heaps(heap.ProviderJSON), "heap prometheus": heaps(heap.ProviderPrometheus),
 		"heap go_pprof": heaps(heap.ProviderGo), "heap node_inspector": heaps(heap.ProviderNode),
 		"http action": func(ctx context.Context, base string) {
-			_, _ = action.NewHTTP(slog.New(slog.DiscardHandler)).Run(ctx, action.Request{Target: "svc", Settings: action.Settings{URL: base + "/svc"}})
+			_, _ = action.NewHTTP(slog.New(slog.DiscardHandler)).Run(ctx, action.Request{Target: "svc", Settings: &action.HTTPSettings{URL: base + "/svc"}})
 		},
 		"watcher": func(ctx context.Context, base string) {
 			s := watch.New(watch.Options{Report: func(string) ([]byte, error) { return []byte("{}"), nil }, Logger: slog.New(slog.DiscardHandler)})

@@ -38,10 +38,6 @@ const (
 	sourceEvents     = "procevents"
 	sourceThresholds = "thresholds"
 	sourceHeap       = "heap"
-	sourceCache      = "cache"
-	sourceTemp       = "temp"
-	sourceUpload     = "upload"
-	sourceLog        = "log"
 )
 
 const (
@@ -233,15 +229,20 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	opts := setup.DirOptions(t.Name, g.cfg, p.logger, p.now)
 	opts.ProcFS = o.ProcFS
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, setup.MembersOf(g.tracker, t.Name), g.roots
-	for _, a := range setup.DirActions(t, o.Roots, opts) {
-		out.Actions[a.Name] = notingAction{a.Action, p.held}
+	means := t.Means()
+	means.Folders, means.Target, means.Dirs = setup.Rooted(t, o.Roots), t.Name, opts
+	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, o.SysFS, opts.Members
+	means.Logger, means.Now = p.logger, p.now
+	means.Cgroup = func() (string, error) {
+		u, err := g.tracker.Usage(t.Name)
+		return u.CgroupV2, err
 	}
-	if t.Heap.Collects() {
-		out.Actions[dispatch.ActionCollectGarbage] = action.NewCollectGarbage(action.CollectGarbageOptions{
-			Target: t.Name, Collector: client, MaxHeap: t.Heap.Collect.MaxHeap, Logger: p.logger, Now: p.now,
-		})
+	for name, a := range means.Make() {
+		if spec, _ := action.SpecOf(name); spec.Kind != "" {
+			a = notingAction{a, p.held}
+		}
+		out.Actions[name] = a
 	}
-	g.addOwnActions(&out, t, o, p)
 	out.Playbooks = setup.Playbooks(t, func(name string) bool { return out.Actions[name] != nil })
 	return out
 }

@@ -28,11 +28,11 @@ func (g *graph) dirLanes(o *Options, p *parts) ([]collector.Lane, error) {
 	}
 	if g.cfg.Defaults {
 		tmp := hostTemp(o.Roots)
-		src, err := collector.NewTemp(collector.HostTarget, tmp)
+		src, err := collector.NewDir(collector.DirOptions{Target: collector.HostTarget, Kind: policy.KindTemp, Policy: &tmp})
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, dirJob(sourceTemp, collector.HostTarget, &tmp.Common, src))
+		jobs = append(jobs, dirJob(policy.KindTemp, collector.HostTarget, &tmp.Common, src))
 	}
 	interval := g.cfg.ScanInterval.Std()
 	lanes := make([]collector.Lane, len(jobs))
@@ -52,35 +52,19 @@ func stall(interval time.Duration) time.Duration {
 
 // dirJobs returns the sources of a target's folders.
 func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
-	t = setup.Rooted(t, o.Roots)
+	folders := setup.Rooted(t, o.Roots)
 	var out []collector.Job
-	for _, c := range t.Caches {
-		src, err := collector.NewCache(t.Name, c, g.opens[opensKey{t.Name, c.Name}], g.cfg.Window)
-		if err != nil {
-			return nil, err
+	for _, k := range policy.Kinds {
+		for _, p := range folders.Of(k.Name) {
+			c := p.CommonKeys()
+			src, err := collector.NewDir(collector.DirOptions{
+				Target: t.Name, Kind: k.Name, Policy: p, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window,
+			})
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, g.verified(dirJob(k.Name, t.Name, c, src)))
 		}
-		out = append(out, g.verified(dirJob(sourceCache, t.Name, &c.Common, src)))
-	}
-	for _, d := range t.TempDirs {
-		src, err := collector.NewTemp(t.Name, d)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, g.verified(dirJob(sourceTemp, t.Name, &d.Common, src)))
-	}
-	for _, u := range t.Uploads {
-		src, err := collector.NewUpload(t.Name, u)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, g.verified(dirJob(sourceUpload, t.Name, &u.Common, src)))
-	}
-	for _, l := range t.Logs {
-		src, err := collector.NewLog(t.Name, l)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, g.verified(dirJob(sourceLog, t.Name, &l.Common, src)))
 	}
 	return out, nil
 }

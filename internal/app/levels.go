@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
@@ -44,7 +45,7 @@ func (a *App) reportOf(target string) ([]byte, error) {
 func (a *App) runWatcher(ctx context.Context, i int, c watch.Config, change watch.Change) error {
 	_, err := a.dispatcher.RunNow(ctx, dispatch.ManualRequest{
 		Target: change.Target, Playbook: fmt.Sprintf("watcher_%d_%s", i, change.To), Trigger: alert.TriggerWatch, Level: change.To,
-		Steps: []dispatch.Step{{Do: dispatch.ActionCommand, Timeout: c.Timeout, Settings: c.Settings()}},
+		Steps: []dispatch.Step{{Do: action.NameCommand, Timeout: c.Timeout, With: c.Settings()}},
 	})
 	return err
 }

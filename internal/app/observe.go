@@ -4,32 +4,23 @@ import (
 	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
-	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // observer reads for the dispatcher what a playbook relieves.
 type observer struct{ a *App }
 
-// sources are the jobs that sample a subject.
-var sources = map[dispatch.Subject]string{
-	dispatch.SubjectMemory: sourceProcess,
-	dispatch.SubjectHeap:   sourceHeap,
-	dispatch.SubjectCache:  sourceCache,
-	dispatch.SubjectTemp:   sourceTemp,
-	dispatch.SubjectUpload: sourceUpload,
-	dispatch.SubjectLog:    sourceLog,
-}
-
 // jobsOf selects the jobs that a fresh reading of a subject needs.
 func jobsOf(target string, s dispatch.Subject) func(collector.Job) bool {
 	return func(j collector.Job) bool {
 		// The listing of processes comes before the sample of a target's memory.
-		return j.Target == target && j.Source == sources[s] || s == dispatch.SubjectMemory && j.Source == sourceDiscovery
+		return j.Target == target && j.Source == subject.Of(s).Source || s == subject.Memory && j.Source == sourceDiscovery
 	}
 }
 
@@ -48,11 +39,11 @@ func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
 	}
 	var r dispatch.Reading
 	switch s {
-	case dispatch.SubjectMemory:
+	case subject.Memory:
 		r = o.memory(target)
-	case dispatch.SubjectHeap:
+	case subject.Heap:
 		r = o.heap(target)
-	case dispatch.SubjectCache, dispatch.SubjectTemp, dispatch.SubjectUpload, dispatch.SubjectLog:
+	default:
 		r = o.directories(target, s)
 	}
 	if r.Known {
@@ -111,13 +102,13 @@ func (o observer) directories(target string, s dispatch.Subject) dispatch.Readin
 			continue
 		}
 		switch s {
-		case dispatch.SubjectCache:
+		case subject.Cache:
 			for i := range t.Caches {
 				r = worse(r, cacheReading(&t.Caches[i]))
 			}
-		case dispatch.SubjectTemp:
+		case subject.Temp:
 			for i := range t.Temps {
-				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, action.KindTemp, t.Temps[i].Name)))
+				r = worse(r, tempReading(&t.Temps[i], o.a.parts.held.of(target, policy.KindTemp, t.Temps[i].Name)))
 			}
 		default:
 			for i := range t.Folders {

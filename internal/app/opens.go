@@ -47,3 +47,11 @@ func (g *graph) opensOf(t *config.Target) map[string]action.Opens {
 	}
 	return out
 }
+
+// opensFor returns the watch of one policy's folder: of a cache whose hits are inferred.
+func (g *graph) opensFor(t *config.Target, kind, name string) *hitrate.Handle {
+	if kind != policy.KindCache {
+		return nil
+	}
+	return g.opens[opensKey{t.Name, name}]
+}

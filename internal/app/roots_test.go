@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 )
@@ -13,7 +14,7 @@ import (
 // ended runs clean_temp on the target app and returns its record once it has ended.
 func ended(t *testing.T, a *App) journal.Record {
 	t.Helper()
-	id, err := a.dispatcher.RunNow(t.Context(), dispatch.ManualRequest{Target: "app", Action: dispatch.ActionCleanTemp})
+	id, err := a.dispatcher.RunNow(t.Context(), dispatch.ManualRequest{Target: "app", Action: action.NameCleanTemp})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
 // usage is what --help says about a command in addition to its flags.
@@ -114,7 +114,7 @@ func adviceOn(message, command string, flags []string) string {
 	if flag, ok := strings.CutPrefix(message, "unknown long flag '--"); ok {
 		flag = strings.TrimPrefix(strings.TrimSuffix(flag, "'"), "no-")
 		name := cmp.Or(command, commands()[0].name)
-		if near := config.Nearest(flag, flags); near != "" {
+		if near := strictyaml.Nearest(flag, flags); near != "" {
 			return fmt.Sprintf("unknown flag --%s for %s: did you mean --%s?", flag, name, near)
 		}
 		return fmt.Sprintf("unknown flag --%s for %s: 'spillway_exporter %s --help' lists them", flag, name, name)
@@ -133,7 +133,7 @@ func adviceOn(message, command string, flags []string) string {
 		return fmt.Sprintf("unexpected argument %q: '%s' shows what %s takes", word, help, command)
 	case ok:
 		names := commandNames()
-		if near := config.Nearest(word, names); near != "" {
+		if near := strictyaml.Nearest(word, names); near != "" {
 			return fmt.Sprintf("unknown command %q: did you mean %s?", word, near)
 		}
 		return fmt.Sprintf("unknown command %q: write one of %s", word, strings.Join(names, ", "))

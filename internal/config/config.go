@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 )
@@ -79,11 +79,10 @@ type Target struct {
 	Heap      heap.Config            `yaml:"heap"`      // where the runtime tells of its heap
 	App       *collector.AppConfig   `yaml:"app"`       // counters that the service itself tells
 	Probe     *collector.ProbeConfig `yaml:"probe"`     // a URL that tells whether the service is well
-	Caches    []policy.Cache         `yaml:"caches"`    // file caches, trimmed to their limits
-	TempDirs  []policy.Temp          `yaml:"temp_dirs"` // folders of temporary files
-	Uploads   []policy.Upload        `yaml:"uploads"`   // folders that users send files to
-	Logs      []policy.Log           `yaml:"logs"`      // folders of logs, rotated
-	Playbooks dispatch.Playbooks     `yaml:"playbooks"` // steps by the name of a playbook: a default one changed, or one of your own
+
+	policy.Folders `yaml:",inline"`
+
+	Playbooks dispatch.Playbooks `yaml:"playbooks"` // steps by the name of a playbook: a default one changed, or one of your own
 }
 
 // Webhook is how callers of the changing endpoints prove who they are.
@@ -112,23 +111,23 @@ func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 		return nil, Errors{{File: file, Line: more.Line, Msg: "holds a second document: write everything in one, without '---'"}}
 	}
 	c := &Config{}
-	d := &decoder{file: file}
-	if root.Kind == yaml.DocumentNode {
-		d.decode(root.Content[0], reflect.ValueOf(c).Elem(), "", 0)
-	}
+	var errs Errors
 	misread := make(map[string]bool)
-	for _, e := range d.errs {
-		misread[e.Key] = true
+	if root.Kind == yaml.DocumentNode {
+		for _, e := range strictyaml.Decode(root.Content[0], c, dispatch.Texts()) {
+			errs = append(errs, Error{File: file, Line: e.Line, Key: e.Key, Msg: e.Msg})
+			misread[e.Key] = true
+		}
 	}
 	c.applyDefaults()
 	c.validate(func(key, format string, args ...any) {
 		if !misread[key] { // the decoder has said why already
-			d.errs = append(d.errs, Error{File: file, Line: lineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
+			errs = append(errs, Error{File: file, Line: strictyaml.LineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
 		}
 	}, func(key, format string, args ...any) {
-		c.Warnings = append(c.Warnings, Error{File: file, Line: lineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
+		c.Warnings = append(c.Warnings, Error{File: file, Line: strictyaml.LineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
 	}, checks)
-	return c, d.errs
+	return c, errs
 }
 
 // Default returns the configuration that holds without a file: the 20 largest process groups and

@@ -15,6 +15,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -151,13 +153,24 @@ func (p *prober) value(t testing.TB, path string, others ...with) reflect.Value 
 		if v.Kind() == reflect.Map {
 			v = v.MapIndex(reflect.ValueOf(name))
 		} else {
-			v = fieldsOf(v)[name]
+			v = fieldOf(v, name)
 		}
 		if list {
 			v = v.Index(0)
 		}
 	}
 	return v
+}
+
+// fieldOf returns the field of a key, which may be one of the settings of a step.
+func fieldOf(v reflect.Value, name string) reflect.Value {
+	if field, ok := strictyaml.FieldsOf(v)[name]; ok {
+		return field
+	}
+	if s, ok := reflect.TypeAssert[dispatch.Step](v); ok && s.With != nil {
+		return strictyaml.FieldsOf(reflect.ValueOf(s.With).Elem())[name]
+	}
+	return reflect.Value{}
 }
 
 // required reports whether the key is missed when it is not written, be there others beside it or
@@ -215,10 +228,11 @@ func (p *prober) choices(t testing.TB, path string, list bool) []string {
 
 // ladders are the values from which the bounds of a key are searched.
 var ladders = map[reflect.Type][]int64{
-	reflect.TypeFor[units.Duration](): {int64(time.Millisecond), int64(time.Second), int64(30 * time.Second), int64(10 * time.Minute), int64(2 * time.Hour), int64(3 * 24 * time.Hour), int64(300 * 24 * time.Hour), int64(10 * 365 * 24 * time.Hour)},
-	reflect.TypeFor[units.Bytes]():    {1, 1 << 10, 1 << 21, 1 << 28, 1 << 31, 1 << 40, 1 << 50},
-	reflect.TypeFor[int]():            {0, 1, 5, 15, 50, 200, 2000, 20000, 1 << 20, 1 << 30},
-	reflect.TypeFor[int64]():          {0, 1, 5, 15, 50, 200, 2000, 20000, 1 << 20, 1 << 30},
+	reflect.TypeFor[units.Duration]():   {int64(time.Millisecond), int64(time.Second), int64(30 * time.Second), int64(10 * time.Minute), int64(2 * time.Hour), int64(3 * 24 * time.Hour), int64(300 * 24 * time.Hour), int64(10 * 365 * 24 * time.Hour)},
+	reflect.TypeFor[units.Bytes]():      {1, 1 << 10, 1 << 21, 1 << 28, 1 << 31, 1 << 40, 1 << 50},
+	reflect.TypeFor[dispatch.Samples](): {0, 1, 5, 15, 50, 200, 2000},
+	reflect.TypeFor[int]():              {0, 1, 5, 15, 50, 200, 2000, 20000, 1 << 20, 1 << 30},
+	reflect.TypeFor[int64]():            {0, 1, 5, 15, 50, 200, 2000, 20000, 1 << 20, 1 << 30},
 }
 
 // grain is the smallest difference between two bounds that is told.
@@ -369,4 +383,12 @@ func (p *prober) changed(t testing.TB, changes ...with) string {
 		t.Fatal(err)
 	}
 	return string(raw)
+}
+
+// join is the path of a key below another.
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
 }

@@ -14,7 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -63,7 +66,7 @@ func (b *builder) walk(path string, typ reflect.Type, beside []string) {
 	}
 	var later []nested
 	for f := range typ.Fields() {
-		key, inline := yamlKey(f)
+		key, inline := strictyaml.KeyOf(f)
 		switch {
 		case inline:
 			later = append(later, nested{path, f.Type, siblings})
@@ -75,9 +78,25 @@ func (b *builder) walk(path string, typ reflect.Type, beside []string) {
 			}
 		}
 	}
+	for _, part := range partsOf(typ) {
+		later = append(later, nested{path, part, siblings})
+	}
 	for _, n := range later {
 		b.walk(n.path, n.typ, n.beside)
 	}
+}
+
+// partsOf returns the structs one of which gives a table further keys, by the value of one of its own.
+func partsOf(typ reflect.Type) []reflect.Type {
+	var out []reflect.Type
+	if typ == reflect.TypeFor[dispatch.Step]() {
+		for _, spec := range action.Table {
+			if spec.Settings != nil {
+				out = append(out, reflect.TypeOf(spec.Settings()).Elem())
+			}
+		}
+	}
+	return out
 }
 
 // listMark is what makes the path of a key that of the elements below it.
@@ -95,7 +114,7 @@ func listMark(typ reflect.Type) string {
 func (b *builder) choicesOf(path string, typ reflect.Type) []string {
 	var out []string
 	for f := range typ.Fields() {
-		key, inline := yamlKey(f)
+		key, inline := strictyaml.KeyOf(f)
 		if inline {
 			out = append(out, b.choicesOf(path, f.Type)...)
 		} else if key != "" {
@@ -108,7 +127,7 @@ func (b *builder) choicesOf(path string, typ reflect.Type) []string {
 }
 
 func (b *builder) row(owner reflect.Type, f reflect.StructField, path string, siblings []string) row {
-	key, _ := yamlKey(f)
+	key, _ := strictyaml.KeyOf(f)
 	r := row{key: key, meaning: b.comments.of(b.t, owner, f.Name)}
 	if r.meaning == "" {
 		b.t.Errorf("%s: the field %s.%s has no comment: say there what the key means", path, owner, f.Name)
@@ -331,7 +350,7 @@ func TestReferenceIsWhatIsRead(t *testing.T) {
 	all = func(typ reflect.Type) []string {
 		out := slices.Clone(rows[typ])
 		for f := range typ.Fields() {
-			if _, inline := yamlKey(f); inline {
+			if _, inline := strictyaml.KeyOf(f); inline {
 				part[f.Type] = true
 				out = append(out, all(f.Type)...)
 			}
@@ -339,6 +358,11 @@ func TestReferenceIsWhatIsRead(t *testing.T) {
 		return out
 	}
 	p := newProber(t)
+	for _, s := range sections {
+		for _, typ := range partsOf(s.typ) {
+			part[typ] = true
+		}
+	}
 	for _, s := range sections {
 		want := all(s.typ)
 		if part[s.typ] {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
-	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -178,8 +178,10 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	if t.Processes != nil {
 		t.Processes.Validate(report.Under(key + ".processes"))
 	}
-	if t.Processes == nil && len(t.Caches) == 0 && len(t.TempDirs) == 0 && len(t.Uploads) == 0 && len(t.Logs) == 0 && t.Heap.Provider == "" && t.App == nil && t.Probe == nil {
-		at("", "watches nothing: write processes, heap, app, probe, caches, temp_dirs, uploads or logs")
+	if t.Processes == nil && t.Empty() && t.Heap.Provider == "" && t.App == nil && t.Probe == nil {
+		keys := policy.Keys()
+		last := len(keys) - 1
+		at("", "watches nothing: write processes, heap, app, probe, %s or %s", strings.Join(keys[:last], ", "), keys[last])
 	}
 	t.Memory.Validate(report.Under(key + ".memory"))
 	t.Heap.Validate(t.Processes != nil, report.Under(key+".heap"))
@@ -198,30 +200,16 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 		}
 		seen[kind+name] = true
 	}
-	for j := range t.Caches {
-		k := fmt.Sprintf("%s.caches[%d]", key, j)
-		policyName(k, "cache", t.Caches[j].Name)
-		t.Caches[j].Validate(report.Under(k))
-		checkEvery(k, t.Caches[j].Every, report)
-	}
-	for j := range t.TempDirs {
-		k := fmt.Sprintf("%s.temp_dirs[%d]", key, j)
-		policyName(k, "temp", t.TempDirs[j].Name)
-		t.TempDirs[j].Validate(report.Under(k))
-		checkEvery(k, t.TempDirs[j].Every, report)
-	}
-	for j := range t.Uploads {
-		k := fmt.Sprintf("%s.uploads[%d]", key, j)
-		policyName(k, "upload", t.Uploads[j].Name)
-		t.Uploads[j].Validate(report.Under(k))
-		checkEvery(k, t.Uploads[j].Every, report)
+	for _, kind := range policy.Kinds {
+		for j, p := range t.Of(kind.Name) {
+			k := fmt.Sprintf("%s.%s[%d]", key, kind.Key, j)
+			policyName(k, kind.Name, p.CommonKeys().Name)
+			p.Validate(report.Under(k))
+			checkEvery(k, p.Schedule(), report)
+		}
 	}
 	for j := range t.Logs {
-		k := fmt.Sprintf("%s.logs[%d]", key, j)
-		policyName(k, "log", t.Logs[j].Name)
-		t.Logs[j].Validate(report.Under(k))
-		checkEvery(k, t.Logs[j].Every, report)
-		checkLogSignal(k, t, &t.Logs[j], report)
+		checkLogSignal(fmt.Sprintf("%s.logs[%d]", key, j), t, &t.Logs[j], report)
 	}
 }
 
@@ -257,63 +245,51 @@ func checkLogSignal(key string, t *Target, l *policy.Log, report report.Func) {
 	}
 }
 
-func checkEvery(key string, every units.Duration, report report.Func) {
-	if every > 0 && every.Std() < minEvery {
-		report(key+".every", "%s is too often: write at least %s", every.Std(), minEvery)
+func checkEvery(key string, every time.Duration, report report.Func) {
+	if every > 0 && every < minEvery {
+		report(key+".every", "%s is too often: write at least %s", every, minEvery)
 	}
+}
+
+// Means returns what the target says that its actions can work with.
+func (t *Target) Means() action.Means {
+	return action.Means{Folders: &t.Folders, Collects: t.Heap.Collects(), Processes: t.Processes != nil}
 }
 
 // Has reports whether a target has the means for an action.
-func (t *Target) Has(action string) bool {
-	switch action {
-	case dispatch.ActionCleanTemp:
-		return len(t.TempDirs) > 0
-	case dispatch.ActionEvictCache:
-		return len(t.Caches) > 0
-	case dispatch.ActionEnforceUploads:
-		return len(t.Uploads) > 0
-	case dispatch.ActionRotateLogs:
-		return len(t.Logs) > 0
-	case dispatch.ActionCollectGarbage:
-		return t.Heap.Collects()
-	case dispatch.ActionReclaimCgroup, dispatch.ActionSignal:
-		return t.Processes != nil
-	case dispatch.ActionCommand, dispatch.ActionHTTP:
-		return true
-	}
-	return false
+func (t *Target) Has(name string) bool {
+	means := t.Means()
+	return means.Has(name)
 }
 
-// dirKey is one policy's directory and where it stands in the file.
-type dirKey struct{ dir, key string }
+// dirKey is a folder that a policy names, and where it stands in the file. root is the policy's root
+// where the folder is another one.
+type dirKey struct{ dir, key, root string }
 
-func (c *Config) dirs() []dirKey {
-	var out []dirKey
-	add := func(p *policy.Common, key string) {
-		if filepath.IsAbs(p.Dir) && filepath.Clean(p.Dir) == p.Dir { // else the policy has said so itself
-			out = append(out, dirKey{p.Dir, key + ".dir"})
-		}
-	}
+// dirs returns the roots of all policies, and the other folders that they name.
+func (c *Config) dirs() (roots, others []dirKey) {
 	for i := range c.Targets {
-		for j := range c.Targets[i].Caches {
-			add(&c.Targets[i].Caches[j].Common, fmt.Sprintf("targets[%d].caches[%d]", i, j))
-		}
-		for j := range c.Targets[i].TempDirs {
-			add(&c.Targets[i].TempDirs[j].Common, fmt.Sprintf("targets[%d].temp_dirs[%d]", i, j))
-		}
-		for j := range c.Targets[i].Uploads {
-			add(&c.Targets[i].Uploads[j].Common, fmt.Sprintf("targets[%d].uploads[%d]", i, j))
-		}
-		for j := range c.Targets[i].Logs {
-			add(&c.Targets[i].Logs[j].Common, fmt.Sprintf("targets[%d].logs[%d]", i, j))
+		for _, kind := range policy.Kinds {
+			for j, p := range c.Targets[i].Of(kind.Name) {
+				for k, place := range p.Places() {
+					dir, key := *place.Dir, fmt.Sprintf("targets[%d].%s[%d].%s", i, kind.Key, j, place.Key)
+					switch {
+					case !filepath.IsAbs(dir) || filepath.Clean(dir) != dir: // the policy has said so itself
+					case k == 0:
+						roots = append(roots, dirKey{dir: dir, key: key})
+					default:
+						others = append(others, dirKey{dir, key, p.CommonKeys().Dir})
+					}
+				}
+			}
 		}
 	}
-	return out
+	return roots, others
 }
 
 // checkDirs refuses roots on which a clean-up could do harm, and policies that share files.
 func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
-	dirs := c.dirs()
+	dirs, _ := c.dirs()
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
 	reserved := c.Journal.Dirs()
@@ -338,26 +314,19 @@ func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 	}
 }
 
-// checkQuarantines refuses folders into which uploads cannot be moved, or which a policy would clean.
+// checkQuarantines refuses folders into which files cannot be moved, or which a policy would clean.
 func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {
-	dirs := c.dirs()
+	dirs, quarantines := c.dirs()
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
 	reserved := c.Journal.Dirs()
 	asked := make(map[string]question[error])
-	for i := range c.Targets {
-		for j := range c.Targets[i].Uploads {
-			u, key := &c.Targets[i].Uploads[j], fmt.Sprintf("targets[%d].uploads[%d].quarantine", i, j)
-			if u.Quarantine == "" || !filepath.IsAbs(u.Quarantine) || filepath.Clean(u.Quarantine) != u.Quarantine {
-				continue
-			}
-			if k := slices.IndexFunc(dirs, func(d dirKey) bool { return policy.Overlap(d.dir, u.Quarantine) }); k >= 0 {
-				report(key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", u.Quarantine, dirs[k].dir, dirs[k].key)
-				continue
-			}
-			dir, quarantine := u.Dir, u.Quarantine
-			asked[key] = ask(checks, quarantine, func() error { return safefs.CheckQuarantine(dir, quarantine, reserved...) })
+	for _, q := range quarantines {
+		if k := slices.IndexFunc(dirs, func(d dirKey) bool { return policy.Overlap(d.dir, q.dir) }); k >= 0 {
+			report(q.key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", q.dir, dirs[k].dir, dirs[k].key)
+			continue
 		}
+		asked[q.key] = ask(checks, q.dir, func() error { return safefs.CheckQuarantine(q.root, q.dir, reserved...) })
 	}
 	for _, key := range slices.Sorted(maps.Keys(asked)) {
 		q := asked[key]

@@ -120,7 +120,7 @@ func (d *Dispatcher) startAgain(key playbookKey, s *playbookState, reading Readi
 	}
 	if w := s.wait; w != nil {
 		s.wait = nil
-		if !p.Subject.isFolder() && reading.Known && reading.Level < w.level {
+		if !isFolder(p.Subject) && reading.Known && reading.Level < w.level {
 			d.log.Debug("a run that waited is not needed", "run", w.run.id, "target", key.target, "playbook", key.playbook)
 			return out
 		}

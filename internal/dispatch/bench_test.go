@@ -13,6 +13,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 // instant is an action that does nothing, as the /bin/true of other executors.
@@ -38,13 +39,13 @@ func benchDispatcher(b *testing.B, n int, o Options) *Dispatcher {
 	o.Journal, o.Observer, o.Logger = j, blind{}, logger
 	d := New(o)
 	targets := make(map[string]Target, n)
-	step := Step{Do: ActionCleanTemp}
+	step := Step{Do: action.NameCleanTemp}
 	step.applyDefaults()
 	for i := range n {
 		name := fmt.Sprintf("t%d", i)
 		targets[name] = Target{
-			Name: name, Mode: ModeEnforce, Actions: map[string]action.Action{ActionCleanTemp: instant{}},
-			Playbooks: map[string]Playbook{"clean_temp": {Name: "clean_temp", Steps: []Step{step}, Subject: SubjectTemp, Cooldown: time.Nanosecond}},
+			Name: name, Mode: ModeEnforce, Actions: map[string]action.Action{action.NameCleanTemp: instant{}},
+			Playbooks: map[string]Playbook{"clean_temp": {Name: "clean_temp", Steps: []Step{step}, Subject: subject.Temp, Cooldown: time.Nanosecond}},
 		}
 	}
 	d.Apply(targets)
@@ -137,7 +138,7 @@ func BenchmarkSubmitDuplicates(b *testing.B) {
 	targets := make(map[string]Target)
 	d.mu.Lock()
 	for name, t := range d.targets {
-		t.Actions = map[string]action.Action{ActionCleanTemp: block}
+		t.Actions = map[string]action.Action{action.NameCleanTemp: block}
 		targets[name] = t
 	}
 	d.mu.Unlock()

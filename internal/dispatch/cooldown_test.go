@@ -14,6 +14,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -48,8 +49,8 @@ func TestRunThatDidNothingKeepsTheCooldown(t *testing.T) {
 		run  func(t *testing.T, w *world)
 	}{
 		{"falling", func(t *testing.T, w *world) {
-			w.observer.set("svc", SubjectMemory, .98)
-			w.observer.set("svc", SubjectMemory, .75)
+			w.observer.set("svc", subject.Memory, .98)
+			w.observer.set("svc", subject.Memory, .75)
 			breakIt(t, w, OutcomeFalling)
 		}},
 		{"interrupted before its first step", func(t *testing.T, w *world) {
@@ -112,7 +113,7 @@ func TestRunThatDidNothingKeepsTheCooldown(t *testing.T) {
 			w.journal.failSteps(nil)
 		}},
 		{"its target has gone", func(t *testing.T, w *world) {
-			w.observer.set("svc", SubjectMemory, .96)
+			w.observer.set("svc", subject.Memory, .96)
 			w.d.Apply(map[string]Target{"svc": {Name: "svc", Mode: ModeEnforce, Playbooks: w.targets["svc"].Playbooks}})
 			breakIt(t, w, string(action.Failed))
 			w.d.Apply(w.targets)
@@ -123,7 +124,7 @@ func TestRunThatDidNothingKeepsTheCooldown(t *testing.T) {
 			w.journal.failSteps(nil)
 		}},
 		{"a person's run that found nothing to do", func(t *testing.T, w *world) {
-			w.observer.set("svc", SubjectMemory, .50) // no pressure: it is not verified
+			w.observer.set("svc", subject.Memory, .50) // no pressure: it is not verified
 			w.temp.do, w.cache.do, w.gc.do = nothingToDo, nothingToDo, nothingToDo
 			manual(t, w)
 			w.temp.do, w.cache.do, w.gc.do = nil, nil, nil
@@ -149,7 +150,7 @@ func TestRunThatDidNothingKeepsTheCooldown(t *testing.T) {
 				if got := w.cooldownUntil("relieve_memory"); !got.Equal(until) {
 					t.Errorf("the cooldown holds until %s, want %s as before", got, until)
 				}
-				w.observer.set("svc", SubjectMemory, .96)
+				w.observer.set("svc", subject.Memory, .96)
 				if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown || d.RunID != first.RunID {
 					t.Errorf("another alert: %+v, want it held by the cooldown of run %s", d, first.RunID)
 				}
@@ -173,12 +174,12 @@ func TestRunThatDidNothingKeepsTheCooldown(t *testing.T) {
 func TestSkippedRunKeepsTheDoubling(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {
-			{Do: ActionCleanTemp, Cooldown: units.Duration(time.Minute), When: levels(critical)}, {Do: ActionCollectGarbage, Cooldown: units.Duration(time.Hour)},
+			{Do: action.NameCleanTemp, Cooldown: units.Duration(time.Minute), When: levels(critical)}, {Do: action.NameCollectGarbage, Cooldown: units.Duration(time.Hour)},
 		}})
 		w.d.Apply(w.targets)
 		f := func(ratio float64, outcome string, rest time.Duration) {
 			t.Helper()
-			w.observer.set("svc", SubjectMemory, ratio)
+			w.observer.set("svc", subject.Memory, ratio)
 			level := warning
 			if ratio > .85 {
 				level = critical
@@ -204,7 +205,7 @@ func TestSkippedRunKeepsTheDoubling(t *testing.T) {
 // playbook nor a step with a cooldown of its own.
 func TestDryRunHoldsOnlyDryRuns(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		p := Playbooks{"clean_temp": {{Do: ActionCleanTemp, Cooldown: units.Duration(time.Hour)}}}
+		p := Playbooks{"clean_temp": {{Do: action.NameCleanTemp, Cooldown: units.Duration(time.Hour)}}}
 		w.d.Apply(map[string]Target{"svc": w.target("svc", ModeDryRun, p)})
 		a := w.firing("svc", "clean_temp", warning)
 		w.one(a)
@@ -256,7 +257,7 @@ func TestIneffectiveDoublesTheCooldown(t *testing.T) {
 		w.gc.do = relieves(w, .5)
 		w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
-		w.observer.set("svc", SubjectMemory, .9)
+		w.observer.set("svc", subject.Memory, .9)
 		time.Sleep(5*time.Minute + time.Second)
 		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Accepted {
 			t.Errorf("5 minutes after a run that helped: %+v", d)
@@ -290,7 +291,7 @@ func TestEmergencyBreaksACooldownOnce(t *testing.T) {
 func TestStepCooldown(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {
-			{Do: ActionCleanTemp, Cooldown: units.Duration(time.Minute)}, {Do: ActionCollectGarbage, Cooldown: units.Duration(time.Hour)},
+			{Do: action.NameCleanTemp, Cooldown: units.Duration(time.Minute)}, {Do: action.NameCollectGarbage, Cooldown: units.Duration(time.Hour)},
 		}})
 		w.d.Apply(w.targets)
 		first := w.one(w.firing("svc", "relieve_memory", critical))
@@ -379,7 +380,7 @@ func TestInterruptedByTheLastStart(t *testing.T) {
 		w.end()
 		w.journal.interrupted = []journal.Record{
 			{RunID: "1", Target: "svc", Playbook: "clean_temp", Trigger: "webhook"},
-			{RunID: "1", Target: "svc", Playbook: "clean_temp", Trigger: "webhook", Step: 1, Action: ActionCleanTemp},
+			{RunID: "1", Target: "svc", Playbook: "clean_temp", Trigger: "webhook", Step: 1, Action: action.NameCleanTemp},
 		}
 		w.start(Options{})
 		if got := w.counter("spillway_playbook_runs_total", map[string]string{"outcome": "interrupted"}); got != 1 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -203,7 +204,7 @@ func levelOf(a *alert.Alert) series.Level {
 // falling reports whether a value falls by itself: it is of memory or heap, below critical, and
 // below 85 % of its own recent peak.
 func falling(s Subject, r Reading) bool {
-	return (s == SubjectMemory || s == SubjectHeap) && r.Known && r.Level < series.LevelCritical && r.Ratio < fallingShare*r.Peak
+	return (s == subject.Memory || s == subject.Heap) && r.Known && r.Level < series.LevelCritical && r.Ratio < fallingShare*r.Peak
 }
 
 // applies reports whether the step runs at a level.

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 func TestDecide(t *testing.T) {
@@ -100,20 +102,20 @@ func TestFalling(t *testing.T) {
 			t.Errorf("%s %v of a peak of %v at %s: %v, want %v", s, ratio, peak, level, got, want)
 		}
 	}
-	f(SubjectMemory, .76, .90, series.LevelWarning, true)
-	f(SubjectMemory, .77, .90, series.LevelWarning, false) // 85 % of the peak is 0.765
-	f(SubjectHeap, .60, .90, series.LevelNormal, true)
-	f(SubjectMemory, .86, 1.2, series.LevelCritical, false) // critical is never left alone
-	f(SubjectCache, .50, 1, series.LevelNormal, false)      // a folder does not empty itself
-	f(SubjectTemp, .50, 1, series.LevelNormal, false)
-	if falling(SubjectMemory, Reading{Peak: 1}) {
+	f(subject.Memory, .76, .90, series.LevelWarning, true)
+	f(subject.Memory, .77, .90, series.LevelWarning, false) // 85 % of the peak is 0.765
+	f(subject.Heap, .60, .90, series.LevelNormal, true)
+	f(subject.Memory, .86, 1.2, series.LevelCritical, false) // critical is never left alone
+	f(subject.Cache, .50, 1, series.LevelNormal, false)      // a folder does not empty itself
+	f(subject.Temp, .50, 1, series.LevelNormal, false)
+	if falling(subject.Memory, Reading{Peak: 1}) {
 		t.Error("a reading that failed is falling")
 	}
 }
 
 func TestSkipStep(t *testing.T) {
 	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	s := Step{Do: ActionEvictCache, When: []series.Level{series.LevelCritical, series.LevelEmergency}}
+	s := Step{Do: action.NameEvictCache, When: []series.Level{series.LevelCritical, series.LevelEmergency}}
 	f := func(level series.Level, until time.Time, want string) {
 		t.Helper()
 		reason, text := skipStep(s, level, until, now)

@@ -2,13 +2,14 @@ package dispatch
 
 import (
 	"os"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
 // TestDocumented: every word that a sender, a metric or the journal can show is explained.
@@ -38,12 +39,18 @@ func TestDocumented(t *testing.T) {
 		f("webhook.md", string(o))
 		f("actions.md", string(o))
 	}
-	f("actions.md", actionNames...)
+	f("actions.md", action.Names()...)
 	raw, err := os.ReadFile("../../docs/actions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range slices.Concat(action.SettingKeys(), []string{"timeout"}) {
+	keys := []string{"timeout"}
+	for _, spec := range action.Table {
+		if spec.Settings != nil {
+			keys = append(keys, strictyaml.FieldNames(reflect.TypeOf(spec.Settings()).Elem())...)
+		}
+	}
+	for _, key := range keys {
 		if !strings.Contains(string(raw), "`"+key+"`") {
 			t.Errorf("docs/actions.md does not explain the key %s", key)
 		}

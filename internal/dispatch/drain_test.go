@@ -51,7 +51,7 @@ func TestDrain(t *testing.T) {
 		if diff := cmp.Diff([]string{"1 clean_temp done"}, w.steps(running.RunID)); diff != "" {
 			t.Errorf("its step was not let to its end (-want +got):\n%s", diff)
 		}
-		if got := w.counter("spillway_action_skips_total", map[string]string{"reason": "draining", "action": ActionCollectGarbage}); got != 2 {
+		if got := w.counter("spillway_action_skips_total", map[string]string{"reason": "draining", "action": action.NameCollectGarbage}); got != 2 {
 			t.Errorf("skips for draining: %v", got)
 		}
 	})

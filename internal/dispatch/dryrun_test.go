@@ -45,7 +45,7 @@ func TestVolatileJournalNeverEnforces(t *testing.T) {
 		if r := w.run(d.RunID); r.Mode != ModeDryRun || !w.temp.calls()[0].DryRun {
 			t.Errorf("the run is %+v", r)
 		}
-		if _, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: ActionCleanTemp, DryRun: new(bool)}); !errors.Is(err, ErrNotEnforced) {
+		if _, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: action.NameCleanTemp, DryRun: new(bool)}); !errors.Is(err, ErrNotEnforced) {
 			t.Errorf("a manual run for real: %v", err)
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 const (
@@ -199,7 +200,7 @@ func bubble(t *testing.T, o Options, f func(t *testing.T, w *world)) {
 			journal:  &durable{Journal: journal.OpenMemory(journal.Options{Logger: slog.New(slog.DiscardHandler)})},
 		}
 		w.targets = map[string]Target{"svc": w.target("svc", ModeEnforce, nil)}
-		w.observer.set("svc", SubjectMemory, .90)
+		w.observer.set("svc", subject.Memory, .90)
 		w.start(o)
 		defer w.end()
 		f(t, w)
@@ -207,7 +208,7 @@ func bubble(t *testing.T, o Options, f func(t *testing.T, w *world)) {
 }
 
 func (w *world) target(name, mode string, p Playbooks) Target {
-	actions := map[string]action.Action{ActionCleanTemp: w.temp, ActionEvictCache: w.cache, ActionCollectGarbage: w.gc}
+	actions := map[string]action.Action{action.NameCleanTemp: w.temp, action.NameEvictCache: w.cache, action.NameCollectGarbage: w.gc}
 	return Target{Name: name, Mode: mode, Actions: actions, Playbooks: p.Build(func(a string) bool { return actions[a] != nil }, nil)}
 }
 

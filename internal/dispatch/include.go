@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
@@ -15,13 +16,16 @@ const (
 
 // names reports whether a step stands for the steps of another playbook. An action comes before a
 // playbook of the same name.
-func (s *Step) names() bool { return s.Do != "" && !slices.Contains(actionNames, s.Do) }
+func (s *Step) names() bool {
+	_, isAction := action.SpecOf(s.Do)
+	return s.Do != "" && !isAction
+}
 
 // known returns the names of all playbooks that a step can name, sorted: those that are written, and
 // the defaults.
 func (p Playbooks) known() []string {
 	all := make(map[string]bool)
-	for name := range defaultPlaybooks {
+	for _, name := range DefaultNames() {
 		all[name] = true
 	}
 	for name := range p {
@@ -36,7 +40,8 @@ func (p Playbooks) of(name string) []Step {
 		return steps
 	}
 	var steps []Step
-	for _, do := range defaultPlaybooks[name] {
+	d, _ := defaultOf(name)
+	for _, do := range d.steps {
 		steps = append(steps, Step{Do: do})
 	}
 	return steps
@@ -108,7 +113,7 @@ func (p Playbooks) checkIncludes(report report.Func) {
 func (s *Step) checkName(known []string, report report.Func) {
 	if !slices.Contains(known, s.Do) {
 		report("do", "%q is neither an action nor a playbook: write one of %s, or a playbook, one of %s",
-			s.Do, strings.Join(actionNames, ", "), strings.Join(known, ", "))
+			s.Do, strings.Join(action.Names(), ", "), strings.Join(known, ", "))
 		return
 	}
 	if s.To != nil || len(s.When) > 0 || s.Cooldown != 0 || s.Timeout != 0 || s.Verify.Written {

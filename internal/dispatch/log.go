@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -18,20 +19,7 @@ func (d *Dispatcher) logBegin(r *run, now Reading, level series.Level) {
 		d.log.Info("playbook begins", args...)
 		return
 	}
-	switch r.subject {
-	case SubjectHeap:
-		d.log.Warn("heap pressure", args...)
-	case SubjectCache:
-		d.log.Warn("cache pressure", args...)
-	case SubjectTemp:
-		d.log.Warn("temp pressure", args...)
-	case SubjectUpload:
-		d.log.Warn("upload pressure", args...)
-	case SubjectLog:
-		d.log.Warn("log pressure", args...)
-	default:
-		d.log.Warn("memory pressure", args...)
-	}
+	d.log.Warn(subject.Of(r.subject).Pressure, args...) //nolint:sloglint // a constant of the table
 }
 
 // logEnd writes how it went.
@@ -48,21 +36,9 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 	if res.outcome != OutcomeRelieved && res.err != nil || res.outcome == OutcomeIneffective {
 		severity = slog.LevelWarn
 	}
-	ctx := d.runCtx
-	switch {
-	case !r.guarded:
-		d.log.Log(ctx, severity, "playbook ended", args...)
-	case r.subject == SubjectHeap:
-		d.log.Log(ctx, severity, "heap after relief", args...)
-	case r.subject == SubjectCache:
-		d.log.Log(ctx, severity, "cache after relief", args...)
-	case r.subject == SubjectTemp:
-		d.log.Log(ctx, severity, "temp after relief", args...)
-	case r.subject == SubjectUpload:
-		d.log.Log(ctx, severity, "uploads after relief", args...)
-	case r.subject == SubjectLog:
-		d.log.Log(ctx, severity, "logs after relief", args...)
-	default:
-		d.log.Log(ctx, severity, "memory after relief", args...)
+	msg := "playbook ended"
+	if r.guarded {
+		msg = subject.Of(r.subject).Relief
 	}
+	d.log.Log(d.runCtx, severity, msg, args...) //nolint:sloglint // a constant of the table
 }

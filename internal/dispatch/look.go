@@ -56,11 +56,11 @@ func (d *Dispatcher) worthwhile(r *run) bool {
 // lookAgain looks at the folders of a run that removed all that it had to and did not get below the
 // limit: what is there now came meanwhile, and mostly it is young.
 func (d *Dispatcher) lookAgain(r *run, res *result) {
-	if res.verified != verifiedStill || res.effect != effectActed || !r.subject.isFolder() || !res.dueAt.IsZero() || res.inUse {
+	if res.verified != verifiedStill || res.effect != effectActed || !isFolder(r.subject) || !res.dueAt.IsZero() || res.inUse {
 		return
 	}
 	for i := range r.steps {
-		if actionSubjects[r.steps[i].Do] != r.subject {
+		if spec, _ := action.SpecOf(r.steps[i].Do); spec.Subject != r.subject {
 			continue
 		}
 		out, err := d.look(r, i)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -165,7 +166,7 @@ func manualPlaybook(t *Target, req ManualRequest) (Playbook, error) {
 	if _, ok := t.Actions[req.Action]; !ok {
 		return Playbook{}, fmt.Errorf("action %.100q of target %q is %w here: write one of %s", req.Action, t.Name, ErrUnknown, list(slices.Sorted(maps.Keys(t.Actions))))
 	}
-	if slices.Contains(ownActions, req.Action) {
+	if action.NewSettings(req.Action) != nil {
 		return Playbook{}, fmt.Errorf("%w: action %q does what a step says: name a playbook that has it, one of %s",
 			ErrBadRequest, req.Action, list(slices.Sorted(maps.Keys(t.Playbooks))))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 func TestRunNow(t *testing.T) {
@@ -21,7 +22,7 @@ func TestRunNow(t *testing.T) {
 			w.finished()
 			return id
 		}
-		w.observer.set("svc", SubjectMemory, .5)
+		w.observer.set("svc", subject.Memory, .5)
 		id := run(ManualRequest{Target: "svc", Playbook: "relieve_memory", Force: true})
 		if r := w.run(id); r.Trigger != "manual" || r.Outcome != "done" || len(w.steps(id)) != 3 {
 			t.Errorf("without pressure every step runs: %+v", r)
@@ -47,13 +48,13 @@ func TestRunNow(t *testing.T) {
 		}
 		w.finished()
 
-		id = run(ManualRequest{Target: "svc", Action: ActionCleanTemp, Only: "tts", Trigger: alert.TriggerSchedule})
+		id = run(ManualRequest{Target: "svc", Action: action.NameCleanTemp, Only: "tts", Trigger: alert.TriggerSchedule})
 		calls := w.temp.calls()
 		look, last := calls[len(calls)-2], calls[len(calls)-1]
 		if id != "" || !look.DryRun || last.DryRun {
 			t.Errorf("a schedule looks before it acts, and has no id before: %q, %+v, %+v", id, look, last)
 		}
-		if r := w.run(last.RunID); r.Trigger != "schedule" || last.Only != "tts" || last.Relief || r.Playbook != ActionCleanTemp {
+		if r := w.run(last.RunID); r.Trigger != "schedule" || last.Only != "tts" || last.Relief || r.Playbook != action.NameCleanTemp {
 			t.Errorf("an action alone: %+v, request %+v", r, last)
 		}
 		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {
@@ -93,7 +94,7 @@ func TestRunNowJoinsTheSame(t *testing.T) {
 			{Target: "svc", Playbook: "clean_temp", DryRun: &yes},
 			{Target: "svc", Playbook: "clean_temp", Force: true},
 			{Target: "svc", Playbook: "clean_temp", Only: "tts"},
-			{Target: "svc", Action: ActionCleanTemp},
+			{Target: "svc", Action: action.NameCleanTemp},
 		} {
 			id, err := w.d.RunNow(t.Context(), req)
 			if err != nil {

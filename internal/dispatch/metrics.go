@@ -60,9 +60,6 @@ func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metr
 	return m
 }
 
-// removers are the actions that free files or space.
-var removers = []string{ActionCleanTemp, ActionEvictCache, ActionEnforceUploads, ActionRotateLogs}
-
 // expect creates the counters of what the targets' actions may free, at 0, so that Prometheus sees
 // the first run as an increase. Counters of targets that are gone are deleted if they are still 0. It
 // must not be called concurrently.
@@ -70,8 +67,9 @@ func (m *metrics) expect(targets map[string]Target) {
 	before := m.expected
 	m.expected = make(map[[2]string]bool)
 	for _, t := range targets {
-		for _, name := range removers {
-			if t.Actions[name] == nil {
+		for _, spec := range action.Table {
+			name := spec.Name
+			if !spec.Removes || t.Actions[name] == nil {
 				continue
 			}
 			m.expected[[2]string{t.Name, name}] = true

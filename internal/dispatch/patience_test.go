@@ -17,6 +17,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -78,16 +79,16 @@ func (f *folder) common() policy.Common {
 
 // watched makes the observer count a folder whenever it takes a sample.
 func (w *world) watched(s Subject, ratio func() float64) {
-	w.observer.refresh = func(o *fakeObserver, target string, subject Subject) {
-		r := o.readings[target+"/"+string(subject)]
-		if subject == s {
+	w.observer.refresh = func(o *fakeObserver, target string, sub Subject) {
+		r := o.readings[target+"/"+string(sub)]
+		if sub == s {
 			r.Known, r.Ratio, r.Level, r.Text = true, ratio(), 0, "a folder"
 			if r.Ratio > 1 {
 				r.Level = warning
 			}
 		}
 		r.Samples++
-		o.readings[target+"/"+string(subject)] = r
+		o.readings[target+"/"+string(sub)] = r
 	}
 	w.observer.Refresh("svc", s)
 }
@@ -131,14 +132,14 @@ func TestBurstOfYoungFiles(t *testing.T) {
 		const limit = 60
 		f := newFolder(t)
 		files := func() int64 { n, _ := f.count(); return n }
-		w.watched(SubjectTemp, func() float64 { return float64(files()) / limit })
+		w.watched(subject.Temp, func() float64 { return float64(files()) / limit })
 		target := w.target("svc", ModeEnforce, nil)
-		target.Actions[ActionCleanTemp] = action.NewCleanTemp(w.dirOptions(), []policy.Temp{{Common: f.common(), MaxFiles: limit}})
+		target.Actions[action.NameCleanTemp] = action.NewDirs(w.dirOptions(), policy.KindTemp, &policy.Folders{TempDirs: []policy.Temp{{Common: f.common(), MaxFiles: limit}}})
 		w.targets["svc"] = target
 		w.d.Apply(w.targets)
 
 		f.put(80, 10, 0)
-		w.observer.Refresh("svc", SubjectTemp)
+		w.observer.Refresh("svc", subject.Temp)
 		go w.repeat(w.firing("svc", "clean_temp", warning), 10*time.Minute, func() bool { return files() > limit })
 		time.Sleep(500 * time.Millisecond) // the run at the crossing has looked
 		f.put(70, 10, 0)
@@ -166,13 +167,13 @@ func TestCacheOfYoungFiles(t *testing.T) {
 		const limit = 100_000
 		f := newFolder(t)
 		size := func() int64 { _, n := f.count(); return n }
-		w.watched(SubjectCache, func() float64 { return float64(size()) / limit })
+		w.watched(subject.Cache, func() float64 { return float64(size()) / limit })
 		target := w.target("svc", ModeEnforce, nil)
-		target.Actions[ActionEvictCache] = action.NewEvictCache(w.dirOptions(), []policy.Cache{{Common: f.common(), LRUBy: policy.AgeMtime, MaxBytes: limit}})
+		target.Actions[action.NameEvictCache] = action.NewDirs(w.dirOptions(), policy.KindCache, &policy.Folders{Caches: []policy.Cache{{Common: f.common(), LRUBy: policy.AgeMtime, MaxBytes: limit}}})
 		w.targets["svc"] = target
 		w.d.Apply(w.targets)
 		f.put(26, 10_000, 5*time.Second)
-		w.observer.Refresh("svc", SubjectCache)
+		w.observer.Refresh("svc", subject.Cache)
 		begin := time.Now()
 		go w.repeat(w.firing("svc", "trim_cache", warning), 10*time.Minute, func() bool { return size() > limit })
 		for size() > limit && time.Since(begin) < 15*time.Minute {
@@ -193,7 +194,7 @@ func TestCacheOfYoungFiles(t *testing.T) {
 // Another run has done the work: this one found nothing to do, and takes no credit.
 func TestNothingToDoIsNotRelief(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.watched(SubjectCache, func() float64 { return .70 })
+		w.watched(subject.Cache, func() float64 { return .70 })
 		w.cache.do = nothingToDo
 		d := w.one(w.firing("svc", "trim_cache", warning))
 		w.finished()
@@ -206,18 +207,18 @@ func TestNothingToDoIsNotRelief(t *testing.T) {
 // A cooldown shorter than the repetition of the alert is kept as written.
 func TestShortCooldown(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"mine": {{Do: ActionHTTP, Cooldown: units.Duration(20 * time.Second)}}})
+		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"mine": {{Do: action.NameHTTP, Cooldown: units.Duration(20 * time.Second)}}})
 		target := w.targets["svc"]
 		var began []time.Duration
 		begin := time.Now()
 		w.temp.do = func(context.Context, action.Request) (action.Result, error) {
 			began = append(began, time.Since(begin))
-			w.observer.set("svc", SubjectMemory, .60) // it helps, for a moment
-			time.AfterFunc(5*time.Second, func() { w.observer.set("svc", SubjectMemory, .90) })
+			w.observer.set("svc", subject.Memory, .60) // it helps, for a moment
+			time.AfterFunc(5*time.Second, func() { w.observer.set("svc", subject.Memory, .90) })
 			return action.Result{Outcome: action.Done, Files: 1}, nil
 		}
-		target.Playbooks["relieve_memory"] = Playbook{Name: "relieve_memory", Subject: SubjectMemory, Cooldown: 20 * time.Second, Steps: []Step{{
-			Do: ActionCleanTemp, Timeout: units.Duration(time.Minute), Verify: Verify{After: 2, Below: warning},
+		target.Playbooks["relieve_memory"] = Playbook{Name: "relieve_memory", Subject: subject.Memory, Cooldown: 20 * time.Second, Steps: []Step{{
+			Do: action.NameCleanTemp, Timeout: units.Duration(time.Minute), Verify: Verify{After: 2, Below: warning},
 		}}}
 		w.targets["svc"] = target
 		w.d.Apply(w.targets)
@@ -247,11 +248,11 @@ func TestShortCooldown(t *testing.T) {
 // A service that gives its memory back within 13 s of a collection was relieved by it.
 func TestVerificationFollowsTheSeries(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {{Do: ActionCollectGarbage}}})
+		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {{Do: action.NameCollectGarbage}}})
 		w.d.Apply(w.targets)
 		w.gc.do = func(context.Context, action.Request) (action.Result, error) {
 			for s := range 13 {
-				time.AfterFunc(time.Duration(s+1)*time.Second, func() { w.observer.set("svc", SubjectMemory, .90-float64(s+1)*.021) })
+				time.AfterFunc(time.Duration(s+1)*time.Second, func() { w.observer.set("svc", subject.Memory, .90-float64(s+1)*.021) })
 			}
 			return action.Result{Outcome: action.Done}, nil
 		}
@@ -268,14 +269,14 @@ func TestScheduledRunThatRemovesNothing(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		schedule := func() {
 			t.Helper()
-			req := ManualRequest{Target: "svc", Action: ActionCleanTemp, Only: "p", Trigger: alert.TriggerSchedule}
+			req := ManualRequest{Target: "svc", Action: action.NameCleanTemp, Only: "p", Trigger: alert.TriggerSchedule}
 			if _, err := w.d.RunNow(t.Context(), req); err != nil {
 				t.Fatal(err)
 			}
 			w.finished()
 		}
 		f := newFolder(t)
-		clean := action.NewCleanTemp(w.dirOptions(), []policy.Temp{{Common: f.common(), MaxAge: units.Duration(time.Hour)}})
+		clean := action.NewDirs(w.dirOptions(), policy.KindTemp, &policy.Folders{TempDirs: []policy.Temp{{Common: f.common(), MaxAge: units.Duration(time.Hour)}}})
 		w.temp.do = clean.Run
 		f.put(3, 10, time.Minute)
 		schedule()
@@ -283,7 +284,7 @@ func TestScheduledRunThatRemovesNothing(t *testing.T) {
 		if records := w.records(journal.Filter{}); len(records) != 0 {
 			t.Errorf("%d records of runs that removed nothing: %+v", len(records), records)
 		}
-		if got := w.counter("spillway_playbook_runs_total", map[string]string{"playbook": ActionCleanTemp, "trigger": "schedule", "outcome": "nothing_to_do"}); got != 2 {
+		if got := w.counter("spillway_playbook_runs_total", map[string]string{"playbook": action.NameCleanTemp, "trigger": "schedule", "outcome": "nothing_to_do"}); got != 2 {
 			t.Errorf("%v runs that found nothing to do were counted, want 2", got)
 		}
 		f.put(2, 10, 2*time.Hour)

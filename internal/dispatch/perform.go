@@ -139,7 +139,7 @@ func (r *run) mayWait(res *result) bool {
 	switch {
 	case r.state == nil || res.dueAt.IsZero() && !res.inUse || res.effect == effectDry:
 		return false
-	case r.subject.isFolder():
+	case isFolder(r.subject):
 		return r.guarded || res.verified != verifiedNot
 	}
 	return res.effect == effectEmpty && (res.verified == verifiedStill || r.guarded && res.verified == verifiedNot)

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -9,18 +10,31 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 func readPlaybooks(t *testing.T, text string) Playbooks {
 	t.Helper()
-	var p Playbooks
-	if err := yaml.Unmarshal([]byte(text), &p); err != nil {
-		t.Fatal(err)
+	p, mistakes := decodePlaybooks(t, text)
+	if len(mistakes) > 0 {
+		t.Fatal(mistakes)
 	}
 	return p
+}
+
+func decodePlaybooks(t *testing.T, text string) (p Playbooks, mistakes []strictyaml.Mistake) {
+	t.Helper()
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		t.Fatal(err)
+	}
+	mistakes = strictyaml.Decode(root.Content[0], &p, Texts())
+	return p, mistakes
 }
 
 func mistakes(check func(report report.Func)) []string {
@@ -74,13 +88,13 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 	}
 	const m = time.Minute
 	wantShapes := map[string]shape{
-		"relieve_memory":  {"clean_temp, evict_cache to 50%", SubjectMemory, 5 * m},
-		"relieve_heap":    {"collect_garbage", SubjectHeap, 5 * m},
-		"clean_temp":      {"clean_temp", SubjectTemp, 5 * m},
-		"enforce_uploads": {"enforce_uploads", SubjectUpload, 5 * m},
-		"rotate_logs":     {"rotate_logs", SubjectLog, 5 * m},
-		"on_exit":         {"clean_temp", SubjectTemp, 5 * m},
-		"mine":            {"collect_garbage", SubjectHeap, 5 * m},
+		"relieve_memory":  {"clean_temp, evict_cache to 50%", subject.Memory, 5 * m},
+		"relieve_heap":    {"collect_garbage", subject.Heap, 5 * m},
+		"clean_temp":      {"clean_temp", subject.Temp, 5 * m},
+		"enforce_uploads": {"enforce_uploads", subject.Upload, 5 * m},
+		"rotate_logs":     {"rotate_logs", subject.Log, 5 * m},
+		"on_exit":         {"clean_temp", subject.Temp, 5 * m},
+		"mine":            {"collect_garbage", subject.Heap, 5 * m},
 	}
 	if diff := cmp.Diff(wantShapes, got); diff != "" {
 		t.Errorf("built (-want +got):\n%s", diff)
@@ -107,8 +121,8 @@ func TestDefaultsWithoutMeans(t *testing.T) {
 		}
 	}
 	f(only(), map[string]string{})
-	f(only(ActionCleanTemp), map[string]string{"relieve_memory": "clean_temp", "clean_temp": "clean_temp", "on_exit": "clean_temp"})
-	f(only(ActionEvictCache, ActionCollectGarbage), map[string]string{
+	f(only(action.NameCleanTemp), map[string]string{"relieve_memory": "clean_temp", "clean_temp": "clean_temp", "on_exit": "clean_temp"})
+	f(only(action.NameEvictCache, action.NameCollectGarbage), map[string]string{
 		"relieve_memory": "evict_cache, collect_garbage", "trim_cache": "evict_cache", "relieve_heap": "collect_garbage",
 	})
 }
@@ -127,10 +141,10 @@ d: [{do: evict_cache, cooldown: 1h}, evict_cache]
 			t.Errorf("%s: subject %s, cooldown %s, want %s and %s", name, b.Subject, b.Cooldown, subject, cooldown)
 		}
 	}
-	f("a", SubjectTemp, 5*time.Minute)
-	f("b", SubjectMemory, 5*time.Minute)
-	f("c", SubjectCache, 30*time.Second)
-	f("d", SubjectCache, 5*time.Minute)
+	f("a", subject.Temp, 5*time.Minute)
+	f("b", subject.Memory, 5*time.Minute)
+	f("c", subject.Cache, 30*time.Second)
+	f("d", subject.Cache, 5*time.Minute)
 }
 
 func TestPlaybookMistakes(t *testing.T) {
@@ -142,9 +156,9 @@ b: [{do: clean_temp, timeout: 100ms, cooldown: 8d}]
 c: [clean_temp, evict_cache, collect_garbage]
 `)
 	want := []string{
-		`a[0].do: "format_disk" is neither an action nor a playbook: write one of ` + strings.Join(actionNames, ", ") +
+		`a[0].do: "format_disk" is neither an action nor a playbook: write one of ` + strings.Join(action.Names(), ", ") +
 			", or a playbook, one of a, b, c, clean_temp, enforce_uploads, mine, on_exit, relieve_heap, relieve_memory, rotate_logs, trim_cache, with space",
-		`a[1].do: is missing: write an action, one of ` + strings.Join(actionNames, ", "),
+		`a[1].do: is missing: write an action, one of ` + strings.Join(action.Names(), ", "),
 		`a[1].to: is for evict_cache: remove the key`,
 		`a[2].to: is for evict_cache: remove the key`,
 		`a[3].to: 0% would empty the cache: write a share above 0%, such as 50%`,
@@ -157,7 +171,7 @@ c: [clean_temp, evict_cache, collect_garbage]
 		t.Errorf("mistakes (-want +got):\n%s", diff)
 	}
 	got := mistakes(func(report report.Func) {
-		p.CheckActions(func(a string) bool { return a == ActionCleanTemp }, report)
+		p.CheckActions(func(a string) bool { return a == action.NameCleanTemp }, report)
 	})
 	want = []string{
 		`a[3].do: "evict_cache" has nothing to work on: write caches for this target, or remove the step`,
@@ -169,7 +183,7 @@ c: [clean_temp, evict_cache, collect_garbage]
 	}
 	many := Playbooks{"a": make([]Step, maxSteps+1)}
 	for i := range maxPlaybooks {
-		many[fmt.Sprint("p", i)] = []Step{{Do: ActionCleanTemp}}
+		many[fmt.Sprint("p", i)] = []Step{{Do: action.NameCleanTemp}}
 	}
 	text := strings.Join(mistakes(many.Validate), "\n")
 	for _, says := range []string{": 51 playbooks are too many: write at most 50", "a: 21 steps are too many: write at most 20"} {
@@ -182,31 +196,68 @@ c: [clean_temp, evict_cache, collect_garbage]
 func TestStepYAMLMistakes(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
-		var s Step
-		err := yaml.Unmarshal([]byte(text), &s)
-		if err == nil {
-			t.Errorf("%s: no error", text)
-			return
+		_, errs := decodePlaybooks(t, "p:\n  - "+text)
+		var got []string
+		for _, e := range errs {
+			if e.Line != 2 {
+				t.Errorf("%s: line %d, want 2", text, e.Line)
+			}
+			got = append(got, strings.TrimPrefix(e.Key, "p[0]")+": "+e.Msg)
 		}
-		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
 	}
-	f("[clean_temp]", "is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
-	f("7", "is not a step: write the name of an action, or {do: evict_cache, to: 50%}")
-	f("{do: clean_temp, colldown: 5m, do: x}", "colldown: unknown key: write one of "+strings.Join(stepKeys, ", "), "do: stands twice: remove one")
+	f("[clean_temp]", ": is a list: write keys and values, such as {do: ...}")
+	f("7", ": is a single value: write keys and values, such as {do: ...}")
+	f("{do: clean_temp, colldown: 5m, do: x}", `.colldown: unknown key: did you mean "cooldown"?`, ".do: stands twice, first in line 2: remove one")
+	f("{do: clean_temp, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify")
+	f("{do: command, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, argv, env")
 	f("{do: [a], to: half, cooldown: , timeout: soon}",
-		"do: is not a single value: write one",
-		`to: "half" is not a ratio: write 70% or 0.7`,
-		"cooldown: is not a single value: write one",
-		`timeout: "soon" is not a duration: write a number with a unit, such as 30s, 5m, 48h, 2d or 1w`)
-	f("{do: clean_temp, when: critical}", "when: is not a list: write levels, such as [critical, emergency]")
-	f("{do: clean_temp, when: [normal]}", `when: "normal" is not a level: write warning, critical or emergency`)
-	f("{do: clean_temp, verify: 2}", "verify: is not a table: write {after: 2, below: warning}")
+		".do: is a list: write a single value",
+		`.to: "half" is not a ratio: write 70% or 0.7`,
+		".cooldown: has no value: write one or remove the key",
+		`.timeout: "soon" is not a duration: write a number with a unit, such as 30s, 5m, 48h, 2d or 1w`)
+	f("{do: clean_temp, when: critical}", ".when: is a single value: write a list, such as [a, b] or lines that begin with '- '")
+	f("{do: clean_temp, when: [normal]}", `.when[0]: "normal" is not a level: write warning, critical or emergency`)
+	f("{do: clean_temp, verify: 2}", ".verify: is a single value: write keys and values, such as {after: ...}")
 	f("{do: clean_temp, verify: {after: 0, below: high, until: 3}}",
-		`verify: after: "0" is not a number of samples: write 1 to 100`,
-		`verify: below: "high" is not a level: write warning, critical or emergency`,
-		"verify: until: unknown key: write one of after, below, settle")
+		`.verify.after: "0" is not a number of samples: write 1 to 100`,
+		`.verify.below: "high" is not a level: write warning, critical or emergency`,
+		".verify.until: unknown key: write one of after, below, settle")
+}
+
+// TestSettingsOfEveryAction: each setting of each action is read below its action, and refused below
+// any other with the name of its own.
+func TestSettingsOfEveryAction(t *testing.T) {
+	for _, spec := range action.Table {
+		if spec.Settings == nil {
+			continue
+		}
+		typ := reflect.TypeOf(spec.Settings()).Elem()
+		for f := range typ.Fields() {
+			key, _ := strictyaml.KeyOf(f)
+			value := map[reflect.Kind]string{reflect.Slice: "[a]", reflect.Bool: "true", reflect.Int64: "64MiB"}[f.Type.Kind()]
+			if value == "" {
+				value = "text"
+			}
+			p, errs := decodePlaybooks(t, "p: [{"+key+": "+value+", do: "+spec.Name+"}]")
+			if len(errs) > 0 || reflect.ValueOf(p["p"][0].With).Elem().FieldByIndex(f.Index).IsZero() {
+				t.Errorf("%s: %s is not read: %v", spec.Name, key, errs)
+			}
+			for _, other := range action.Names() {
+				_, errs := decodePlaybooks(t, "p:\n- {do: "+other+", "+key+": "+value+"}")
+				if other != spec.Name && (len(errs) != 1 || errs[0].Line != 2 || errs[0].Msg != "is for "+spec.Name+": remove the key") {
+					t.Errorf("%s below %s: %v", key, other, errs)
+				}
+			}
+			if f.Type.Kind() == reflect.String {
+				if _, errs := decodePlaybooks(t, "p: [{do: "+spec.Name+", "+key+": ''}]"); len(errs) != 1 || !strings.HasPrefix(errs[0].Msg, "is empty") {
+					t.Errorf("%s without text: %v", key, errs)
+				}
+			}
+		}
+	}
 }
 
 func TestStepAlias(t *testing.T) {

@@ -40,7 +40,7 @@ func TestOneRunPerTargetHighestLevelFirst(t *testing.T) {
 		other := w.one(w.firing("other", "clean_temp", warning))
 		w.settled()
 		s := w.d.Status()
-		if s.Queued != 2 || len(s.Open) != 3 || s.Open[0].State != StateRunning || s.Open[0].Action != ActionCleanTemp || s.Open[1].State != StateQueued {
+		if s.Queued != 2 || len(s.Open) != 3 || s.Open[0].State != StateRunning || s.Open[0].Action != action.NameCleanTemp || s.Open[1].State != StateQueued {
 			t.Errorf("status %+v", s)
 		}
 		if got := w.counter("spillway_dispatch_queue_length", nil); got != 2 {

@@ -13,6 +13,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 // The whole way: the second of three steps helps, so that the third does not run.
@@ -38,7 +39,7 @@ func TestRelief(t *testing.T) {
 			t.Errorf("the run is %+v", r)
 		}
 		step := w.records(journal.Filter{RunID: d.RunID})[0]
-		if step.Action != ActionEvictCache || step.Files != 45 || step.Before != "b" || step.After != "a" || step.Detail != "45 files" || step.Trigger != "webhook" || step.Fingerprint == "" {
+		if step.Action != action.NameEvictCache || step.Files != 45 || step.Before != "b" || step.After != "a" || step.Detail != "45 files" || step.Trigger != "webhook" || step.Fingerprint == "" {
 			t.Errorf("the step is %+v", step)
 		}
 		req := w.cache.calls()[0]
@@ -90,7 +91,7 @@ func TestCountersStandBeforeTheFirstRun(t *testing.T) {
 			t.Errorf("%d counters of removed files, want those of the 2 actions that remove: %v", n, err)
 		}
 		// What was given back is told for as long as the process runs; what was not goes with its target.
-		w.d.metrics.freed.WithLabelValues("svc", ActionEvictCache).Add(5)
+		w.d.metrics.freed.WithLabelValues("svc", action.NameEvictCache).Add(5)
 		w.d.Apply(map[string]Target{"other": w.target("other", ModeEnforce, nil)})
 		want = strings.NewReplacer(`action="clean_temp",target="svc"} 0`, `action="evict_cache",target="svc"} 5`, `action="evict_cache",target="svc"} 0`, `action="clean_temp",target="other"} 0`).Replace(want) +
 			name + "{action=\"evict_cache\",target=\"other\"} 0\n"
@@ -104,14 +105,14 @@ func TestVerificationWaitsForFreshSamples(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		// Samples come each 5 s whatever is asked for; the effect shows in the third.
 		w.observer.refresh = func(*fakeObserver, string, Subject) {}
-		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {{Do: ActionCleanTemp, Verify: Verify{After: 3}}, {Do: ActionCollectGarbage}}})
+		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {{Do: action.NameCleanTemp, Verify: Verify{After: 3}}, {Do: action.NameCollectGarbage}}})
 		w.d.Apply(w.targets)
 		begin := time.Now()
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		for n := range 3 {
 			time.Sleep(5 * time.Second)
 			if n == 2 {
-				w.observer.set("svc", SubjectMemory, .50)
+				w.observer.set("svc", subject.Memory, .50)
 			}
 			w.settled()
 			if state := w.d.Status().Open[0].State; state != StateVerifying {
@@ -136,7 +137,7 @@ func TestVerificationWaitsForFreshSamples(t *testing.T) {
 func TestLostReadingIsUnknown(t *testing.T) {
 	bubble(t, Options{VerifyTimeout: 30 * time.Second}, func(t *testing.T, w *world) {
 		w.temp.do = func(context.Context, action.Request) (action.Result, error) {
-			w.observer.lose("svc", SubjectMemory)
+			w.observer.lose("svc", subject.Memory)
 			return action.Result{Outcome: action.Done, Files: 1}, nil
 		}
 		d := w.one(w.firing("svc", "relieve_memory", critical))
@@ -152,7 +153,7 @@ func TestLostReadingIsUnknown(t *testing.T) {
 
 func TestWithoutAReadingAllStepsRun(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.observer.lose("svc", SubjectMemory)
+		w.observer.lose("svc", subject.Memory)
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
 		if r := w.run(d.RunID); r.Outcome != "done" {
@@ -166,21 +167,21 @@ func TestWithoutAReadingAllStepsRun(t *testing.T) {
 
 func TestFallingIsLeftAlone(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.observer.set("svc", SubjectMemory, .98)
-		w.observer.set("svc", SubjectMemory, .75)
+		w.observer.set("svc", subject.Memory, .98)
+		w.observer.set("svc", subject.Memory, .75)
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
 		r := w.run(d.RunID)
 		if r.Outcome != OutcomeFalling || !strings.Contains(r.Detail, "75% is below 85% of its recent peak of 98%") || len(w.temp.calls()) != 0 {
 			t.Errorf("the run is %+v, %d calls", r, len(w.temp.calls()))
 		}
-		for _, a := range []string{ActionCleanTemp, ActionEvictCache, ActionCollectGarbage} {
+		for _, a := range []string{action.NameCleanTemp, action.NameEvictCache, action.NameCollectGarbage} {
 			if got := w.counter("spillway_action_skips_total", map[string]string{"action": a, "reason": "falling"}); got != 1 {
 				t.Errorf("skips of %s: %v", a, got)
 			}
 		}
 		// It has done nothing, so it does not rest; when the value rises again it acts.
-		w.observer.set("svc", SubjectMemory, .95)
+		w.observer.set("svc", subject.Memory, .95)
 		if d := w.one(w.firing("svc", "relieve_memory", emergency)); d.Disposition != alert.Accepted {
 			t.Errorf("the next alert: %+v", d)
 		}
@@ -194,7 +195,7 @@ func TestFallingIsLeftAlone(t *testing.T) {
 // A step that starts the fall ends the escalation.
 func TestFallingAfterAStepEndsTheEscalation(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.observer.set("svc", SubjectMemory, .96)
+		w.observer.set("svc", subject.Memory, .96)
 		w.temp.do = relieves(w, .75) // still a warning
 		d := w.one(w.firing("svc", "relieve_memory", emergency))
 		w.finished()
@@ -227,7 +228,7 @@ func TestNothingToDoIsNotVerified(t *testing.T) {
 // relieves makes an action bring the memory of svc down to a ratio.
 func relieves(w *world, ratio float64) func(context.Context, action.Request) (action.Result, error) {
 	return func(_ context.Context, req action.Request) (action.Result, error) {
-		w.observer.set(req.Target, SubjectMemory, ratio)
+		w.observer.set(req.Target, subject.Memory, ratio)
 		return action.Result{Outcome: action.Done, Files: 45, Bytes: 100, FreedBytes: 123 << 20, Skipped: map[string]int64{"in_use": 2}, Before: "b", After: "a", Detail: "45 files"}, nil
 	}
 }

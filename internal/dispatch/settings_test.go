@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 const ownSteps = `
@@ -32,22 +33,22 @@ func TestOwnSteps(t *testing.T) {
 		t.Fatal(got)
 	}
 	want := []action.Settings{
-		{Argv: []string{"/bin/true", "--flag", ""}, Env: []string{"HOME"}},
-		{URL: "http://127.0.0.1:1/gc", Body: "now"},
-		{URL: "http://app.example/gc", Hosts: []string{"app.example"}},
-		{Signal: "SIGUSR2", All: true},
-		{Amount: 64 << 20},
+		&action.CommandSettings{Argv: []string{"/bin/true", "--flag", ""}, Env: []string{"HOME"}},
+		&action.HTTPSettings{URL: "http://127.0.0.1:1/gc", Body: "now"},
+		&action.HTTPSettings{URL: "http://app.example/gc", Hosts: []string{"app.example"}},
+		&action.SignalSettings{Signal: "SIGUSR2", All: true},
+		&action.ReclaimSettings{Amount: 64 << 20},
 	}
 	for i := range want {
-		if diff := cmp.Diff(want[i], p["mine"][i].Settings); diff != "" {
+		if diff := cmp.Diff(want[i], p["mine"][i].With); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)
 		}
 	}
-	if got := p["only"][0].Env; !cmp.Equal(got, action.DefaultEnv) {
+	if got := p["only"][0].With.(*action.CommandSettings).Env; !cmp.Equal(got, action.DefaultEnv) {
 		t.Errorf("default env %v", got)
 	}
 	built := p.Build(func(string) bool { return true }, nil)
-	for name, subject := range map[string]Subject{"mine": SubjectMemory, "only": "", "checked": SubjectMemory, "mixed": SubjectTemp} {
+	for name, subject := range map[string]Subject{"mine": subject.Memory, "only": "", "checked": subject.Memory, "mixed": subject.Temp} {
 		if got := built[name].Subject; got != subject {
 			t.Errorf("%s relieves %q, want %q", name, got, subject)
 		}
@@ -59,10 +60,10 @@ func TestOwnSteps(t *testing.T) {
 
 func TestOwnStepMistakes(t *testing.T) {
 	p := readPlaybooks(t, `
-a: [{do: command}, {do: command, argv: [true-ish]}, {do: http}, {do: signal, signal: SIGKILL}, {do: reclaim_cgroup}, {do: clean_temp, argv: [/bin/true]}]
+a: [{do: command}, {do: command, argv: [true-ish]}, {do: http}, {do: signal, signal: SIGKILL}, {do: reclaim_cgroup}]
 `)
 	got := strings.Join(mistakes(p.Validate), "\n")
-	for _, says := range []string{"a[0].argv: is missing", `a[1].argv[0]: "true-ish" is not absolute`, "a[2].url: is missing", "a[3].signal: \"SIGKILL\" is not a signal", "a[4].amount: is missing", "a[5].argv: is for command"} {
+	for _, says := range []string{"a[0].argv: is missing", `a[1].argv[0]: "true-ish" is not absolute`, "a[2].url: is missing", "a[3].signal: \"SIGKILL\" is not a signal", "a[4].amount: is missing"} {
 		if !strings.Contains(got, says) {
 			t.Errorf("no %q in\n%s", says, got)
 		}
@@ -83,15 +84,15 @@ func TestOwnStepsGetTheAlert(t *testing.T) {
 			return action.Result{Outcome: action.Done, Output: "did it"}, nil
 		}}
 		steps := readPlaybooks(t, ownSteps)
-		target := Target{Name: "svc", Mode: ModeEnforce, Actions: map[string]action.Action{ActionCommand: act}}
-		target.Playbooks = Playbooks{"only": steps["only"]}.Build(func(name string) bool { return name == ActionCommand }, nil)
+		target := Target{Name: "svc", Mode: ModeEnforce, Actions: map[string]action.Action{action.NameCommand: act}}
+		target.Playbooks = Playbooks{"only": steps["only"]}.Build(func(name string) bool { return name == action.NameCommand }, nil)
 		w.d.Apply(map[string]Target{"svc": target})
 		a := w.firing("svc", "only", series.LevelCritical)
 		got := w.one(a)
 		w.finished()
 		calls := act.calls()
 		if len(calls) != 1 || calls[0].DryRun || calls[0].Alert == nil || calls[0].Alert.Fingerprint != a.Fingerprint ||
-			calls[0].Playbook != "only" || calls[0].Settings.Argv[0] != "/bin/true" {
+			calls[0].Playbook != "only" || calls[0].Settings.(*action.CommandSettings).Argv[0] != "/bin/true" {
 			t.Fatalf("asked for %+v", calls)
 		}
 		steps2 := w.records(journal.Filter{RunID: got.RunID})
@@ -99,7 +100,7 @@ func TestOwnStepsGetTheAlert(t *testing.T) {
 			t.Errorf("recorded %+v", steps2)
 		}
 		// Alone it has nothing to do.
-		if _, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: ActionCommand}); err == nil || !strings.Contains(err.Error(), "does what a step says") {
+		if _, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: action.NameCommand}); err == nil || !strings.Contains(err.Error(), "does what a step says") {
 			t.Errorf("run of the action alone: %v", err)
 		}
 	})
@@ -108,8 +109,8 @@ func TestOwnStepsGetTheAlert(t *testing.T) {
 func TestStepsOfOneActionRestApart(t *testing.T) {
 	s := &playbookState{}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	one := Step{Do: ActionCommand, Cooldown: 60e9, Settings: action.Settings{Argv: []string{"/bin/one"}}}
-	two := Step{Do: ActionCommand, Cooldown: 60e9, Settings: action.Settings{Argv: []string{"/bin/two"}}}
+	one := Step{Do: action.NameCommand, Cooldown: 60e9, With: &action.CommandSettings{Argv: []string{"/bin/one"}}}
+	two := Step{Do: action.NameCommand, Cooldown: 60e9, With: &action.CommandSettings{Argv: []string{"/bin/two"}}}
 	s.stepRan(&one, enforce, now)
 	if s.stepUntil(&one, enforce).IsZero() || !s.stepUntil(&two, enforce).IsZero() {
 		t.Errorf("the steps rest until %v", s.acted.Steps)

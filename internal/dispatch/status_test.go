@@ -30,7 +30,7 @@ func TestStatusOfOpenRuns(t *testing.T) {
 		want := []OpenRun{
 			{
 				ID: first.RunID, Target: "svc", Playbook: "relieve_memory", Mode: ModeEnforce, Trigger: "webhook", Alert: "A", Alerts: 2,
-				Level: "emergency", State: StateRunning, Step: 1, Steps: 3, Action: ActionCleanTemp, Files: 7, Bytes: 4096, Since: begin,
+				Level: "emergency", State: StateRunning, Step: 1, Steps: 3, Action: action.NameCleanTemp, Files: 7, Bytes: 4096, Since: begin,
 			},
 			{
 				ID: second, Target: "svc", Playbook: "trim_cache", Mode: ModeDryRun, Trigger: "manual", Level: "normal",

@@ -179,7 +179,7 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: a.mode == dryRun, Level: a.level,
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
-		Playbook: r.playbook, Alert: r.first, Settings: step.Settings,
+		Playbook: r.playbook, Alert: r.first, Settings: step.With,
 	}
 	if step.To != nil {
 		req.EvictTo = float64(*step.To)

@@ -42,7 +42,7 @@ func TestJournalFailsAtTheIntentOfAStep(t *testing.T) {
 
 func TestStepTimesOut(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"clean_temp": {{Do: ActionCleanTemp, Timeout: units.Duration(7 * time.Second)}}})
+		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"clean_temp": {{Do: action.NameCleanTemp, Timeout: units.Duration(7 * time.Second)}}})
 		w.d.Apply(w.targets)
 		w.temp.do = func(ctx context.Context, _ action.Request) (action.Result, error) {
 			<-ctx.Done()

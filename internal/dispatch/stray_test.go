@@ -31,7 +31,7 @@ func TestActionThatDoesNotReturn(t *testing.T) {
 			return r.Outcome, r.Error
 		}
 		start := time.Now()
-		id, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: ActionCleanTemp})
+		id, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: action.NameCleanTemp})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,10 +42,10 @@ func TestActionThatDoesNotReturn(t *testing.T) {
 		if r := w.run(id); r.Outcome != "unknown" || len(w.steps(id)) != 1 || w.steps(id)[0] != "1 clean_temp unknown" {
 			t.Errorf("the run is %s, its steps %v, want unknown", r.Outcome, w.steps(id))
 		}
-		if outcome, text := run(ActionEvictCache); outcome != "done" {
+		if outcome, text := run(action.NameEvictCache); outcome != "done" {
 			t.Errorf("another action of the target: %s %s, want done", outcome, text)
 		}
-		if outcome, text := run(ActionCleanTemp); outcome != "failed" || !strings.Contains(text, "has not returned") {
+		if outcome, text := run(action.NameCleanTemp); outcome != "failed" || !strings.Contains(text, "has not returned") {
 			t.Errorf("the same action again: %s %q, want failed, and why", outcome, text)
 		}
 		if n := len(w.temp.calls()); n != 1 {
@@ -56,7 +56,7 @@ func TestActionThatDoesNotReturn(t *testing.T) {
 		if r := w.run(id); r.Outcome != "unknown" {
 			t.Errorf("the run became %s when it came back", r.Outcome)
 		}
-		if outcome, text := run(ActionCleanTemp); outcome != "done" {
+		if outcome, text := run(action.NameCleanTemp); outcome != "done" {
 			t.Errorf("once it has returned: %s %s, want done", outcome, text)
 		}
 	})
@@ -70,7 +70,7 @@ func TestDrainNamesActionsThatNeverReturned(t *testing.T) {
 			<-gate
 			return action.Result{}, nil
 		}
-		if _, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: ActionCleanTemp}); err != nil {
+		if _, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: action.NameCleanTemp}); err != nil {
 			t.Fatal(err)
 		}
 		w.finished()
@@ -88,7 +88,7 @@ func TestActionThatPanics(t *testing.T) {
 			<-time.After(defaultStepTimeout + time.Hour)
 			panic("late")
 		}
-		id, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: ActionCleanTemp})
+		id, err := w.d.RunNow(t.Context(), ManualRequest{Target: "svc", Action: action.NameCleanTemp})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -216,11 +217,11 @@ func TestBothEntrancesAreOneCleanup(t *testing.T) {
 
 func TestJoiningRaisesTheLevel(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.observer.set("svc", SubjectMemory, .78) // not so low that it counts as falling
+		w.observer.set("svc", subject.Memory, .78) // not so low that it counts as falling
 		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {
-			{Do: ActionCleanTemp},
-			{Do: ActionEvictCache, When: []series.Level{critical, emergency}, To: ratio(.5)},
-			{Do: ActionCollectGarbage, When: []series.Level{emergency}},
+			{Do: action.NameCleanTemp},
+			{Do: action.NameEvictCache, When: []series.Level{critical, emergency}, To: ratio(.5)},
+			{Do: action.NameCollectGarbage, When: []series.Level{emergency}},
 		}})
 		w.d.Apply(w.targets)
 		release := make(chan struct{})

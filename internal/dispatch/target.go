@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 // The modes of a target.
@@ -14,21 +16,12 @@ const (
 )
 
 // Subject is what a playbook relieves, and what is read to see whether it helped.
-type Subject string
-
-// The subjects.
-const (
-	SubjectMemory Subject = "memory"
-	SubjectHeap   Subject = "heap"
-	SubjectCache  Subject = "cache"
-	SubjectTemp   Subject = "temp"
-	SubjectUpload Subject = "upload"
-	SubjectLog    Subject = "log"
-)
+type Subject = subject.Name
 
 // isFolder reports whether what is read says directly what the actions have left.
-func (s Subject) isFolder() bool {
-	return s == SubjectCache || s == SubjectTemp || s == SubjectUpload || s == SubjectLog
+func isFolder(s Subject) bool {
+	_, ok := policy.KindOf(string(s))
+	return ok
 }
 
 // Target is one service and what can be done for it.

@@ -161,7 +161,7 @@ func presses(s Subject, now Reading, level series.Level) bool {
 		return true
 	case !now.Known:
 		return false
-	case s.isFolder():
+	case isFolder(s):
 		return now.Level >= series.LevelWarning
 	}
 	return now.Level >= level

@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
 // blocked is an action on a folder that may remove nothing before a time; with inUse it never may.
@@ -32,7 +33,7 @@ func blocked(due time.Time, inUse bool) func(context.Context, action.Request) (a
 func full(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		w.observer.set("svc", SubjectCache, .80) // a warning
+		w.observer.set("svc", subject.Cache, .80) // a warning
 		w.cache.will(blocked(time.Now().Add(time.Minute), false))
 		f(t, w)
 	})
@@ -77,7 +78,7 @@ func TestWaitingRun(t *testing.T) {
 		}
 		w.d.Apply(w.targets) // a reload
 		w.cache.will(func(context.Context, action.Request) (action.Result, error) {
-			w.observer.set("svc", SubjectCache, .60)
+			w.observer.set("svc", subject.Cache, .60)
 			return action.Result{Outcome: action.Done, Files: 5, Policies: []action.PolicyResult{{Policy: "tts", Files: 5}}}, nil
 		})
 		time.Sleep(time.Until(due) + time.Second)
@@ -200,7 +201,7 @@ func TestLeakIsIneffectiveWhateverIsYoung(t *testing.T) {
 		if r := w.run(d.RunID); r.Outcome != OutcomeWaiting {
 			t.Errorf("the run is %+v, want waiting: nothing could be done yet", r)
 		}
-		w.observer.set("svc", SubjectMemory, .50)
+		w.observer.set("svc", subject.Memory, .50)
 		time.Sleep(10 * time.Minute)
 		w.finished()
 		if got := w.outcomes(); len(got) != 2 {
@@ -212,7 +213,7 @@ func TestLeakIsIneffectiveWhateverIsYoung(t *testing.T) {
 // The own cooldown of a step holds back what it did, not what it could not do yet.
 func TestWaitingStepHasNoCooldown(t *testing.T) {
 	full(t, func(t *testing.T, w *world) {
-		w.d.Apply(map[string]Target{"svc": w.target("svc", ModeEnforce, Playbooks{"trim_cache": {{Do: ActionEvictCache, Cooldown: 3600e9}}})})
+		w.d.Apply(map[string]Target{"svc": w.target("svc", ModeEnforce, Playbooks{"trim_cache": {{Do: action.NameEvictCache, Cooldown: 3600e9}}})})
 		w.one(w.firing("svc", "trim_cache", warning))
 		time.Sleep(2 * time.Minute)
 		w.finished()
@@ -254,7 +255,7 @@ func TestCooldownOfTheEvaluator(t *testing.T) {
 			w.finished()
 			time.Sleep(4 * time.Minute)
 			if still {
-				w.observer.set("svc", SubjectMemory, .90)
+				w.observer.set("svc", subject.Memory, .90)
 			}
 			if d := submit(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown {
 				t.Fatalf("during the cooldown: %+v", d)

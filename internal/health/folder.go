@@ -1,13 +1,8 @@
 package health
 
 import (
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
-)
-
-// The kinds of folders.
-const (
-	FolderUpload = "upload"
-	FolderLog    = "log"
 )
 
 // Folder is the state of one folder of uploaded files or of logs.
@@ -35,13 +30,13 @@ func recommendFolder(f *Folder, add func(priority, format string, args ...any)) 
 	oversize, _ := known(f.Oversize)
 	expired, _ := known(f.Expired)
 	switch {
-	case f.Kind == FolderLog && oversize > 0:
+	case f.Kind == policy.KindLog && oversize > 0:
 		add(medium, "Rotate %.0f logs in %s that are over their size: what is rotated can be compressed and removed", oversize, f.Name)
 	case oversize > 0:
 		add(medium, "Remove %.0f files in %s that are larger than one may be: frees %.0f inodes and their space", oversize, f.Name, oversize)
 	}
 	switch {
-	case f.Kind == FolderLog && expired > 0:
+	case f.Kind == policy.KindLog && expired > 0:
 		add(low, "Remove %.0f rotated logs in %s that are more than are kept: frees %.0f inodes and their space", expired, f.Name, expired)
 	case expired > 0:
 		add(medium, "Remove %.0f files in %s that are over age: frees %.0f inodes and their space", expired, f.Name, expired)

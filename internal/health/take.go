@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -40,16 +41,16 @@ var fields = map[*series.Desc]func(t *Target, s *series.Sample) **float64{
 	metric.TempSize:     func(t *Target, s *series.Sample) **float64 { return &t.temp(s).SizeBytes },
 	metric.TempMaxFiles: func(t *Target, s *series.Sample) **float64 { return &t.temp(s).MaxFiles },
 
-	metric.UploadFiles:    func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderUpload, s).Files },
-	metric.UploadSize:     func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderUpload, s).SizeBytes },
-	metric.UploadMaxSize:  func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderUpload, s).MaxBytes },
-	metric.UploadOversize: func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderUpload, s).Oversize },
-	metric.UploadExpired:  func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderUpload, s).Expired },
+	metric.UploadFiles:    func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).Files },
+	metric.UploadSize:     func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).SizeBytes },
+	metric.UploadMaxSize:  func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).MaxBytes },
+	metric.UploadOversize: func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).Oversize },
+	metric.UploadExpired:  func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).Expired },
 
-	metric.LogFiles:    func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderLog, s).Files },
-	metric.LogSize:     func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderLog, s).SizeBytes },
-	metric.LogOversize: func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderLog, s).Oversize },
-	metric.LogExpired:  func(t *Target, s *series.Sample) **float64 { return &t.folder(FolderLog, s).Expired },
+	metric.LogFiles:    func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindLog, s).Files },
+	metric.LogSize:     func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindLog, s).SizeBytes },
+	metric.LogOversize: func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindLog, s).Oversize },
+	metric.LogExpired:  func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindLog, s).Expired },
 
 	metric.ProbeStatus:        func(t *Target, _ *series.Sample) **float64 { return &t.probe.Status },
 	metric.ProbeDuration:      func(t *Target, _ *series.Sample) **float64 { return &t.probe.DurationSeconds },

@@ -14,18 +14,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// The providers.
-const (
-	ProviderNode       = "node_inspector" // V8 inspector of Node.js
-	ProviderAgent      = "node_agent"     // preload script of a Node.js service
-	ProviderGo         = "go_pprof"       // net/http/pprof of a Go program
-	ProviderJVM        = "jvm"            // counters and attach socket of a Java virtual machine
-	ProviderPrometheus = "prometheus"     // the service's own metrics
-	ProviderJSON       = "json"           // a JSON document of the service
-	ProviderAnon       = "rss_anon"       // anonymous resident memory, for runtimes that tell nothing
-	ProviderNone       = "none"           // the heap is not read
-)
-
 // The ways to hold an inspector session.
 const (
 	SessionHeld      = "held"       // one session, which leaves when the target waits to exit

@@ -3,6 +3,8 @@ package heap
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,4 +82,25 @@ func TestUsage(t *testing.T) {
 	f(Usage{Used: Some(64 << 20), Committed: Some(128 << 20)}, "heap 64MiB", 0, false)
 	f(Usage{Used: Some(0), Limit: Some(256 << 20)}, "heap 0B of 256MiB", 0, true)
 	f(Usage{Used: Some(1), Limit: Some(0)}, "heap 1B of 0B", 0, false)
+}
+
+// TestProviders: each row of the table is complete, and names keys of Config alone.
+func TestProviders(t *testing.T) {
+	var keys []string
+	for f := range reflect.TypeFor[Config]().Fields() {
+		keys = append(keys, f.Tag.Get("yaml"))
+	}
+	for name, p := range providers {
+		if p.runtime == "" || p.check == nil || p.open == nil || p.hint != "" && p.example == "" {
+			t.Errorf("%s is not complete: %+v", name, p)
+		}
+		if p.collects != slices.Contains(p.keys, "collect") {
+			t.Errorf("%s: collects is %t, and its keys are %q", name, p.collects, p.keys)
+		}
+		for _, key := range p.keys {
+			if !slices.Contains(keys, key) || key == "provider" {
+				t.Errorf("%s: %q is not a key of its own", name, key)
+			}
+		}
+	}
 }

@@ -11,48 +11,8 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
-	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
-
-// factory makes the client of a provider; nothing is opened before the first reading.
-type factory struct {
-	runtime  string   // label of the metrics
-	example  string   // an address, or a place of a value, as it stands in a config
-	hint     string   // how to start a target so that it listens there
-	keys     []string // of the config, that mean something to it
-	collects bool     // it can ask for a collection
-	check    func(c *Config, p factory, processes bool, report report.Func)
-	open     func(p *Pool, cfg Config, of *target) (backend, error)
-}
-
-var providers = map[string]factory{
-	ProviderNode: {
-		runtime: "node", example: "127.0.0.1:9229", hint: "start node with --inspect=127.0.0.1:9229",
-		keys: []string{"address", "session", "activate", "collect"}, collects: true, check: checkInspector, open: newInspector,
-	},
-	ProviderGo: {
-		runtime: "go", example: "127.0.0.1:6060", hint: "serve net/http/pprof there",
-		keys: []string{"address", "limit", "collect"}, collects: true, check: checkListener, open: newPprof,
-	},
-	ProviderPrometheus: {
-		runtime: "prometheus", example: "nodejs_heap_size_used_bytes",
-		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
-	},
-	ProviderJSON: {
-		runtime: "json", example: "memory.heapUsed",
-		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
-	},
-	ProviderAgent: {
-		runtime: "node", keys: []string{"collect"}, collects: true, check: checkNodeAgent, open: newNodeAgent,
-	},
-	ProviderJVM: {
-		runtime: "jvm", keys: []string{"collect"}, collects: true, check: checkJVM, open: newJVM,
-	},
-	ProviderAnon: {
-		runtime: "rss_anon", keys: []string{"limit"}, check: checkAnon, open: newAnon,
-	},
-}
 
 // backend is one client of one address.
 type backend interface {

@@ -44,6 +44,9 @@ func (l *Log) Keeps() int {
 	return int(*l.KeepFiles)
 }
 
+// Schedule returns how often logs are rotated without an alert.
+func (l *Log) Schedule() time.Duration { return l.Every.Std() }
+
 // Renames reports whether logs are renamed and their writers signalled.
 func (l *Log) Renames() bool { return l.Rotate == RotateRename }
 

@@ -75,5 +75,5 @@ type Temp struct {
 	Every       units.Duration `yaml:"every"`         // also clean on this schedule, without an alert
 }
 
-// CommonKeys returns the keys that every policy has.
-func (c *Common) CommonKeys() *Common { return c }
+// Schedule returns how often the folder is cleaned without an alert.
+func (t *Temp) Schedule() time.Duration { return t.Every.Std() }

@@ -23,6 +23,14 @@ type Upload struct {
 	Every units.Duration `yaml:"every"` // also enforce on this schedule, without an alert
 }
 
+// Schedule returns how often the policy is enforced without an alert.
+func (u *Upload) Schedule() time.Duration { return u.Every.Std() }
+
+// Places returns the root and the quarantine.
+func (u *Upload) Places() []Place {
+	return append(u.Common.Places(), Place{Key: KeyQuarantine, Dir: &u.Quarantine})
+}
+
 // Oversize reports whether a file is larger than one may be.
 func (u *Upload) Oversize(e *dirscan.Entry) bool {
 	return u.MaxFileBytes > 0 && u.Size(e) > int64(u.MaxFileBytes)

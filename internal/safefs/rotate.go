@@ -246,9 +246,9 @@ func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why R
 	if err != nil {
 		return out, errorReason(err)
 	}
-	probe := *r.opts.Remover
-	probe.opts.DryRun, probe.probing = true, !r.opts.DryRun
-	_, why = probe.RemoveFound(found) // which it has to be in the end
+	how := r.opts.Remover.manner()
+	how.dry, how.opens = true, !r.opts.DryRun
+	_, why = r.opts.Remover.removeFound(found, how) // which it has to be in the end
 	if why == Removed && isSparse(found.Identity.SizeBytes, found.AllocatedBytes) {
 		why = Sparse
 	}

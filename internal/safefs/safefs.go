@@ -79,8 +79,10 @@ func IdentityOf(e *dirscan.Entry) Identity {
 	return Identity{e.Ino, e.DevMajor, e.DevMinor, e.SizeBytes, e.MtimeNs, e.CtimeNs}
 }
 
-// Remover removes files below one root, one at a time, for one run.
+// Remover removes files below one root, one at a time, for one run. It owns the descriptors that it
+// opens on the way, so that it must not be copied: what a copy opens, Close does not see.
 type Remover struct {
+	_          noCopy
 	opts       Options
 	look       *OpenFiles
 	rootFD     int // descriptor of the root; -1 until it is needed
@@ -89,10 +91,25 @@ type Remover struct {
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
-	probing    bool   // in a dry run that belongs to a real one: files are opened
 	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
+
+// noCopy lets go vet (copylocks) report a copy of what holds it.
+type noCopy struct{}
+
+// Lock and Unlock are what go vet looks for.
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// manner is how one file is dealt with: as the options say, unless a part of the run says otherwise.
+type manner struct {
+	dry    bool // everything but the effect
+	opens  bool // in a dry run too, files are opened to see whether they are in use
+	strict bool // moved aside and looked at again first
+}
+
+func (r *Remover) manner() manner { return manner{dry: r.opts.DryRun, strict: r.opts.Strict} }
 
 // NewRemover returns a Remover for one run. Close it.
 func NewRemover(o Options) *Remover {
@@ -137,7 +154,7 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 		return 0, why
 	}
 	r.name = append(append(r.name[:0], e.Name...), 0)
-	if why := r.remove(e.Parent.FD(), IdentityOf(e)); why != Removed {
+	if why := r.remove(e.Parent.FD(), IdentityOf(e), r.manner()); why != Removed {
 		return 0, why
 	}
 	return r.freed(e.Nlink, e.AllocatedBytes), Removed
@@ -188,7 +205,9 @@ func (r *Remover) Find(e *dirscan.Entry) Found {
 
 // RemoveFound is Remove for a file that was found earlier. The folders on the way are opened as
 // the walk opened them.
-func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
+func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) { return r.removeFound(f, r.manner()) }
+
+func (r *Remover) removeFound(f Found, how manner) (freed int64, why Reason) {
 	if f.why != Removed {
 		return 0, f.why
 	}
@@ -205,7 +224,7 @@ func (r *Remover) RemoveFound(f Found) (freed int64, why Reason) {
 		defer unix.Close(dir)
 	}
 	r.name = append(append(r.name[:0], name...), 0)
-	if why := r.remove(dir, f.Identity); why != Removed {
+	if why := r.remove(dir, f.Identity, how); why != Removed {
 		return 0, why
 	}
 	return r.freed(f.Nlink, f.AllocatedBytes), Removed
@@ -225,8 +244,8 @@ func pathReason(err error) Reason {
 
 // remove makes the checks on the file itself and, outside a dry run, removes it. dirfd is the
 // folder that r.name lies in.
-func (r *Remover) remove(dirfd int, id Identity) Reason {
-	if r.opts.DryRun && !r.probing {
+func (r *Remover) remove(dirfd int, id Identity, how manner) Reason {
+	if how.dry && !how.opens {
 		return r.foresee(dirfd, id)
 	}
 	fd := -1
@@ -241,7 +260,7 @@ func (r *Remover) remove(dirfd int, id Identity) Reason {
 	if why := r.same(dirfd, r.name, id); why != Removed {
 		return why
 	}
-	if r.opts.DryRun {
+	if how.dry {
 		return r.foreseeUnlink(dirfd)
 	}
 	if fd >= 0 && r.broken(fd) {
@@ -250,7 +269,7 @@ func (r *Remover) remove(dirfd int, id Identity) Reason {
 	if r.opts.Quarantine != "" {
 		return r.moveOut(dirfd, id)
 	}
-	if r.opts.Strict {
+	if how.strict {
 		return r.removeStrictly(dirfd, id)
 	}
 	return unlink(dirfd, r.name)

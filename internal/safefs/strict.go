@@ -61,21 +61,18 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 		}
 		return 0, 0, err
 	}
-	once := *r
-	once.opts.Strict = false
-	defer func() { r.name = once.name }()
+	how := r.manner()
+	how.strict = false // it is aside already
 	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.QuarantineName), Visit: func(e *dirscan.Entry) error {
 		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
 			return nil
 		}
-		once.name = append(append(once.name[:0], e.Name...), 0)
-		if once.remove(e.Parent.FD(), IdentityOf(e)) != Removed {
+		r.name = append(append(r.name[:0], e.Name...), 0)
+		if r.remove(e.Parent.FD(), IdentityOf(e), how) != Removed {
 			return nil
 		}
 		removed++
-		if e.Nlink == 1 {
-			freed += e.AllocatedBytes
-		}
+		freed += r.freed(e.Nlink, e.AllocatedBytes)
 		return nil
 	}})
 	return removed, freed, err

@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
 const (
@@ -35,22 +36,12 @@ func Of(cfg *config.Config) []Policy {
 	var out []Policy
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		add := func(action, policy string, every time.Duration) {
-			if every > 0 {
-				out = append(out, Policy{t.Name, action, policy, every})
+		for _, k := range policy.Kinds {
+			for _, p := range t.Of(k.Name) {
+				if every := p.Schedule(); every > 0 {
+					out = append(out, Policy{t.Name, k.Action, p.CommonKeys().Name, every})
+				}
 			}
-		}
-		for j := range t.Caches {
-			add(dispatch.ActionEvictCache, t.Caches[j].Name, t.Caches[j].Schedule())
-		}
-		for j := range t.TempDirs {
-			add(dispatch.ActionCleanTemp, t.TempDirs[j].Name, t.TempDirs[j].Every.Std())
-		}
-		for j := range t.Uploads {
-			add(dispatch.ActionEnforceUploads, t.Uploads[j].Name, t.Uploads[j].Every.Std())
-		}
-		for j := range t.Logs {
-			add(dispatch.ActionRotateLogs, t.Logs[j].Name, t.Logs[j].Every.Std())
 		}
 	}
 	return out

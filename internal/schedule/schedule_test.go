@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
@@ -35,7 +36,7 @@ func newBench(t *testing.T) *bench {
 }
 
 func (b *bench) runNow(_ context.Context, r dispatch.ManualRequest) (string, error) {
-	if r.Trigger != alert.TriggerSchedule || r.Target != "app" || r.Action != dispatch.ActionCleanTemp {
+	if r.Trigger != alert.TriggerSchedule || r.Target != "app" || r.Action != action.NameCleanTemp {
 		b.t.Errorf("asked to run %+v", r)
 	}
 	b.mu.Lock()
@@ -64,7 +65,7 @@ func (b *bench) start(list ...Policy) (s *Schedule, stop func()) {
 }
 
 func cleanEvery(name string, every time.Duration) Policy {
-	return Policy{Target: "app", Action: dispatch.ActionCleanTemp, Name: name, Every: every}
+	return Policy{Target: "app", Action: action.NameCleanTemp, Name: name, Every: every}
 }
 
 func TestSurvivesReloads(t *testing.T) {

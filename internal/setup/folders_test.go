@@ -11,7 +11,6 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
-	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
@@ -66,13 +65,13 @@ func TestRooted(t *testing.T) {
 	target.TempDirs = []policy.Temp{{Common: policy.Common{Name: "t", Dir: "/temp"}}}
 	target.Logs = []policy.Log{{Common: policy.Common{Name: "l", Dir: "/log"}}}
 	target.Uploads = []policy.Upload{{Common: policy.Common{Name: "u", Dir: "/upload"}, Quarantine: "/q"}, {Common: policy.Common{Name: "v", Dir: "/v"}}}
-	dirs := func(t *config.Target) string {
+	dirs := func(t *policy.Folders) string {
 		return strings.Join([]string{t.Caches[0].Dir, t.TempDirs[0].Dir, t.Logs[0].Dir, t.Uploads[0].Dir, t.Uploads[0].Quarantine, t.Uploads[1].Dir, t.Uploads[1].Quarantine}, " ")
 	}
 	if got := dirs(Rooted(&target, hostfs.Roots{RootFS: "/host"})); got != "/host/cache /host/temp /host/log /host/upload /host/q /host/v " {
 		t.Errorf("copy %q", got)
 	}
-	if got := dirs(&target); got != "/cache /temp /log /upload /q /v " {
+	if got := dirs(&target.Folders); got != "/cache /temp /log /upload /q /v " {
 		t.Errorf("original %q", got)
 	}
 }
@@ -86,7 +85,7 @@ func TestDirActions(t *testing.T) {
 	for _, a := range DirActions(&target, hostfs.Roots{}, action.DirOptions{}) {
 		got[a.Name] = a.Policies
 	}
-	if diff := cmp.Diff(map[string][]string{dispatch.ActionCleanTemp: {"t", "u"}, dispatch.ActionRotateLogs: {"l"}}, got); diff != "" {
+	if diff := cmp.Diff(map[string][]string{action.NameCleanTemp: {"t", "u"}, action.NameRotateLogs: {"l"}}, got); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)
 	}
 }

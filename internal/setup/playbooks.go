@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -16,7 +17,7 @@ func Playbooks(t *config.Target, has func(action string) bool) map[string]dispat
 // configuration, where a playbook does not say its own.
 func collectSteps(c *heap.Collect) func(*dispatch.Step) {
 	return func(s *dispatch.Step) {
-		if s.Do != dispatch.ActionCollectGarbage {
+		if s.Do != action.NameCollectGarbage {
 			return
 		}
 		if len(s.When) == 0 {

@@ -49,9 +49,9 @@ func TestCollectSteps(t *testing.T) {
 			t.Errorf("%+v, want %d levels and %s", s, when, cooldown)
 		}
 	}
-	f(dispatch.Step{Do: dispatch.ActionCollectGarbage}, 2, 15*time.Minute)
-	f(dispatch.Step{Do: dispatch.ActionCollectGarbage, When: []series.Level{series.LevelWarning}, Cooldown: units.Duration(time.Minute)}, 1, time.Minute)
-	f(dispatch.Step{Do: dispatch.ActionEvictCache}, 0, 0)
+	f(dispatch.Step{Do: action.NameCollectGarbage}, 2, 15*time.Minute)
+	f(dispatch.Step{Do: action.NameCollectGarbage, When: []series.Level{series.LevelWarning}, Cooldown: units.Duration(time.Minute)}, 1, time.Minute)
+	f(dispatch.Step{Do: action.NameEvictCache}, 0, 0)
 }
 
 // TestMistake keeps the text and the chain of an error, and mistakes of a configuration are some too.

@@ -37,9 +37,13 @@ type Config struct {
 // Settings returns what the action of this watcher is told.
 func (c *Config) Settings() action.Settings {
 	if len(c.Command) > 0 {
-		return action.Settings{Argv: c.Command, Env: c.Env}
+		return &action.CommandSettings{Argv: c.Command, Env: c.Env}
 	}
-	return action.Settings{URL: c.Post, Hosts: c.Hosts, TokenFile: c.TokenFile}
+	return c.post("")
+}
+
+func (c *Config) post(body string) *action.HTTPSettings {
+	return &action.HTTPSettings{URL: c.Post, Hosts: c.Hosts, TokenFile: c.TokenFile, Body: body}
 }
 
 // Kind returns post, log or command.
@@ -85,9 +89,12 @@ func (c *Config) Validate(known []string, report report.Func) {
 		report("", "says %d things to do: write one of post: URL, log: true and command: [/path/of/program]", ways)
 		return
 	}
-	settings := action.Settings{URL: c.Post, Hosts: c.Hosts, TokenFile: c.TokenFile, Argv: c.Command, Env: c.Env}
-	name := map[string]string{"post": action.NameHTTP, "command": action.NameCommand}[c.Kind()]
-	settings.CheckSettings(name, func(key, format string, args ...any) {
+	c.checkSettings(report)
+}
+
+// checkSettings checks what the action is told, and that nothing is said to another one.
+func (c *Config) checkSettings(report report.Func) {
+	checked := func(key, format string, args ...any) {
 		switch {
 		case key == "url":
 			key = "post"
@@ -95,6 +102,21 @@ func (c *Config) Validate(known []string, report report.Func) {
 			key = "command" + strings.TrimPrefix(key, "argv")
 		}
 		report(key, format, args...)
-	})
-	c.Env = settings.Env
+	}
+	for _, k := range []struct {
+		key, kind string
+		set       bool
+	}{{"hosts", "post", c.Hosts != nil}, {"token_file", "post", c.TokenFile != ""}, {"env", "command", c.Env != nil}} {
+		if k.set && k.kind != c.Kind() {
+			report(k.key, "%s", action.Misplaced(k.key))
+		}
+	}
+	switch c.Kind() {
+	case "post":
+		c.Settings().Validate(checked)
+	case "command":
+		s := &action.CommandSettings{Argv: c.Command, Env: c.Env}
+		s.Validate(checked)
+		c.Env = s.Env
+	}
 }

@@ -218,8 +218,6 @@ func (s *Set) send(ctx context.Context, w *watcher, c Change) (action.Outcome, e
 	if err != nil {
 		return action.Failed, fmt.Errorf("report of %s: %w", c.Target, err)
 	}
-	settings := w.config.Settings()
-	settings.Body = string(body)
-	res, err := s.post.Run(ctx, action.Request{Target: c.Target, Trigger: "watch", Level: c.To, Settings: settings})
+	res, err := s.post.Run(ctx, action.Request{Target: c.Target, Trigger: "watch", Level: c.To, Settings: w.config.post(string(body))})
 	return res.Outcome, err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -292,11 +293,8 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[seri
 		c.TempRows = append(c.TempRows, tempRow{d, s.chart(metric.TempFiles, func(f float64) string { return fmt.Sprintf("%.0f", f) }, tier, find, d.MaxFiles, t.Name, d.Name)})
 	}
 	for _, f := range t.Folders {
-		title, size := "Uploads", metric.UploadSize
-		if f.Kind == health.FolderLog {
-			title, size = "Logs", metric.LogSize
-		}
-		c.Folders = append(c.Folders, folderRow{f, title, s.chart(size, mib, tier, find, f.MaxBytes, t.Name, f.Name)})
+		kind, _ := policy.KindOf(f.Kind)
+		c.Folders = append(c.Folders, folderRow{f, kind.Title, s.chart(kind.Chart, mib, tier, find, f.MaxBytes, t.Name, f.Name)})
 	}
 	c.ProbeRow = s.probeRow(t, tier, find)
 	return c

@@ -61,11 +61,11 @@ func run(ctx context.Context, args []string) error {
 		files, err = plain(ctx, dir)
 	case "clean":
 		p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Hour)}
-		files, err = act(ctx, action.NewCleanTemp(options(), []policy.Temp{p}))
+		files, err = act(ctx, action.NewDirs(options(), policy.KindTemp, &policy.Folders{TempDirs: []policy.Temp{p}}))
 	case "evict":
 		all := units.Ratio(1)
 		p := policy.Cache{Common: common(dir), MaxEntries: int64(number), EvictTo: &all}
-		files, err = act(ctx, action.NewEvictCache(options(), []policy.Cache{p}))
+		files, err = act(ctx, action.NewDirs(options(), policy.KindCache, &policy.Folders{Caches: []policy.Cache{p}}))
 	default:
 		return fmt.Errorf("unknown command %q: write make, scan, plain, clean or evict", args[0])
 	}

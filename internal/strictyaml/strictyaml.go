@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"encoding"
@@ -14,11 +14,46 @@ import (
 // maxDepth bounds nesting, so that an alias that contains itself ends in an error.
 const maxDepth = 32
 
-// decoder fills Go values from YAML nodes. Unlike a plain Unmarshal it goes on after a mistake
-// and knows the line and key path of each, so that a person can mend all of them at once.
+// Mistake is one thing that is wrong: where, and what to write instead.
+type Mistake struct {
+	Line int    // 0 when it is not known
+	Key  string // its path, such as "targets[0].name"
+	Msg  string
+}
+
+// Texts read the values of types that cannot do so themselves.
+type Texts map[reflect.Type]func(text string) (any, error)
+
+// Shorthand is a struct that can also be written as a single text.
+type Shorthand interface {
+	UnmarshalShorthand(text string)
+}
+
+// Chooser is a struct one key of which says which further keys it has: a step its action.
+type Chooser interface {
+	// Chooses returns that key.
+	Chooses() string
+	// Choose returns a pointer to the struct of the further keys that go with a value of it, nil for none.
+	Choose(value string) any
+	// Misplaced says what is wrong with a key that goes with other values; "" when it goes with none.
+	Misplaced(key string) string
+}
+
+// Noter is a struct that is to know that it was written, be it empty.
+type Noter interface {
+	NoteWritten()
+}
+
+// Decode fills the value that into points to and returns every mistake.
+func Decode(n *yaml.Node, into any, texts Texts) []Mistake {
+	d := &decoder{texts: texts}
+	d.decode(n, reflect.ValueOf(into).Elem(), "", 0)
+	return d.errs
+}
+
 type decoder struct {
-	file string
-	errs Errors
+	texts Texts
+	errs  []Mistake
 }
 
 func (d *decoder) fail(n *yaml.Node, key, format string, args ...any) {
@@ -26,7 +61,7 @@ func (d *decoder) fail(n *yaml.Node, key, format string, args ...any) {
 	if n != nil {
 		line = n.Line
 	}
-	d.errs = append(d.errs, Error{File: d.file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
+	d.errs = append(d.errs, Mistake{line, key, fmt.Sprintf(format, args...)})
 }
 
 // decode fills v, which must be settable, from n.
@@ -48,10 +83,18 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if u, ok := reflect.TypeAssert[yaml.Unmarshaler](v.Addr()); ok {
-		if err := u.UnmarshalYAML(n); err != nil {
-			d.failAll(n, key, err)
-		}
+	if read := d.texts[v.Type()]; read != nil {
+		d.text(n, textFunc(func(text string) error {
+			value, err := read(text)
+			if err == nil {
+				v.Set(reflect.ValueOf(value))
+			}
+			return err
+		}), key)
+		return
+	}
+	if u, ok := reflect.TypeAssert[Shorthand](v.Addr()); ok && n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+		u.UnmarshalShorthand(n.Value)
 		return
 	}
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
@@ -70,16 +113,11 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 	}
 }
 
-// failAll reports each error that err joins.
-func (d *decoder) failAll(n *yaml.Node, key string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { // only the outermost: what wraps it says where
-		for _, e := range joined.Unwrap() {
-			d.failAll(n, key, e)
-		}
-		return
-	}
-	d.fail(n, key, "%s", err)
-}
+// textFunc is a function that reads a text.
+type textFunc func(text string) error
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f textFunc) UnmarshalText(text []byte) error { return f(string(text)) }
 
 func (d *decoder) text(n *yaml.Node, u encoding.TextUnmarshaler, key string) {
 	if n.Kind != yaml.ScalarNode {
@@ -100,10 +138,21 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 		return // `heap:` with nothing below it: the defaults
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, key, "is a %s: write keys and values, such as {%s: ...}", kindName(n), fieldNames(v.Type())[0])
+		d.fail(n, key, "is a %s: write keys and values, such as {%s: ...}", kindName(n), FieldNames(v.Type())[0])
 		return
 	}
-	fields := fieldsOf(v)
+	if w, ok := reflect.TypeAssert[Noter](v.Addr()); ok {
+		w.NoteWritten()
+	}
+	fields, names, misplaced := FieldsOf(v), FieldNames(v.Type()), func(string) string { return "" }
+	var part map[string]reflect.Value
+	if c, ok := reflect.TypeAssert[Chooser](v.Addr()); ok {
+		misplaced = c.Misplaced
+		if chosen := c.Choose(valueOf(n, c.Chooses())); chosen != nil {
+			part = FieldsOf(reflect.ValueOf(chosen).Elem())
+			names = append(names, FieldNames(reflect.TypeOf(chosen).Elem())...)
+		}
+	}
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, val := n.Content[i], n.Content[i+1]
@@ -114,12 +163,35 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 		}
 		seen[k.Value] = k.Line
 		field, known := fields[k.Value]
-		if !known {
-			d.fail(k, path, "%s", unknownKey(k.Value, fieldNames(v.Type())))
-			continue
+		chosen, further := part[k.Value]
+		switch says := misplaced(k.Value); {
+		case known:
+			d.decode(val, field, path, depth+1)
+		case further:
+			d.decode(val, chosen, path, depth+1)
+			if chosen.Kind() == reflect.String && val.Kind == yaml.ScalarNode && val.Tag != "!!null" && chosen.String() == "" {
+				d.fail(k, path, "is empty: write a value or remove the key")
+			}
+		case says != "":
+			d.fail(k, path, "%s", says)
+		default:
+			d.fail(k, path, "%s", unknownKey(k.Value, names))
 		}
-		d.decode(val, field, path, depth+1)
 	}
+}
+
+// valueOf returns the single value of a key of a table, "" when there is none.
+func valueOf(n *yaml.Node, key string) string {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		val := n.Content[i+1]
+		for depth := 0; val.Kind == yaml.AliasNode && depth < maxDepth; depth++ {
+			val = val.Alias
+		}
+		if n.Content[i].Value == key && val.Kind == yaml.ScalarNode {
+			return val.Value
+		}
+	}
+	return ""
 }
 
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, key string, depth int) {
@@ -193,7 +265,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 		}
 		v.SetFloat(f)
 	default:
-		panic("config: no decoder for " + v.Type().String())
+		panic("strictyaml: no decoder for " + v.Type().String())
 	}
 }
 
@@ -218,14 +290,14 @@ func join(key, name string) string {
 	return key + "." + name
 }
 
-// fieldsOf returns the settable fields of a struct by their YAML key, inlined ones included.
-func fieldsOf(v reflect.Value) map[string]reflect.Value {
+// FieldsOf returns the settable fields of a struct by their YAML key, inlined ones included.
+func FieldsOf(v reflect.Value) map[string]reflect.Value {
 	out := make(map[string]reflect.Value)
 	for i := range v.NumField() {
-		name, inline := yamlKey(v.Type().Field(i))
+		name, inline := KeyOf(v.Type().Field(i))
 		switch {
 		case inline:
-			maps.Copy(out, fieldsOf(v.Field(i)))
+			maps.Copy(out, FieldsOf(v.Field(i)))
 		case name != "":
 			out[name] = v.Field(i)
 		}
@@ -233,14 +305,14 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	return out
 }
 
-// fieldNames returns the YAML keys of a struct in the order of its fields.
-func fieldNames(t reflect.Type) []string {
+// FieldNames returns the YAML keys of a struct in the order of its fields.
+func FieldNames(t reflect.Type) []string {
 	var out []string
 	for f := range t.Fields() {
-		name, inline := yamlKey(f)
+		name, inline := KeyOf(f)
 		switch {
 		case inline:
-			out = append(out, fieldNames(f.Type)...)
+			out = append(out, FieldNames(f.Type)...)
 		case name != "":
 			out = append(out, name)
 		}
@@ -248,7 +320,9 @@ func fieldNames(t reflect.Type) []string {
 	return out
 }
 
-func yamlKey(f reflect.StructField) (name string, inline bool) {
+// KeyOf returns the YAML key of a field, "" when it has none, and whether its own fields are read in
+// its place.
+func KeyOf(f reflect.StructField) (name string, inline bool) {
 	tag := f.Tag.Get("yaml")
 	name, opts, _ := strings.Cut(tag, ",")
 	if name == "-" || !f.IsExported() {
@@ -301,8 +375,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// lineOf returns the line of the deepest node of root that the key path reaches.
-func lineOf(root *yaml.Node, key string) int {
+// LineOf returns the line of the deepest node of root that the key path reaches.
+func LineOf(root *yaml.Node, key string) int {
 	n, line := root, 0
 	if n == nil {
 		return 0

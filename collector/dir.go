@@ -1,0 +1,98 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// DirOptions configure a DirSource. Target, Kind and Policy are required.
+type DirOptions struct {
+	Target string
+	Kind   string          // of the policy, as policy.Kinds names it
+	Policy policy.Policy   // it has been validated
+	Opens  *hitrate.Handle // of a cache: infers its hits; nil = they are not inferred
+	Window int             // over so many scans
+}
+
+// DirSource is the Source of the folder of one directory policy, named after the policy's kind.
+type DirSource struct {
+	walkers
+	target string
+	common *policy.Common
+	names  *policy.Names
+	meter  dirMeter
+}
+
+// setFunc sets a series of the folder. more are labels next to those of the target and the policy.
+type setFunc func(d *series.Desc, v float64, more ...string)
+
+// dirMeter is what a kind measures in its folder.
+type dirMeter interface {
+	// limits sets what is known without a look at the folder.
+	limits(set setFunc)
+	// begin completes the options of a scan, and returns what sets the result of one that has ended.
+	begin(ctx context.Context, now time.Time, o *dirscan.Options) (end func(setFunc, *dirscan.Result) error)
+}
+
+// NewDir returns the source of a policy's folder.
+func NewDir(o DirOptions) (*DirSource, error) {
+	c := o.Policy.CommonKeys()
+	names, err := c.Compile()
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", o.Kind, c.Name, err)
+	}
+	return &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names)}, nil
+}
+
+// Sample implements Source. The limits are there even where the folder is not.
+func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
+	set := func(d *series.Desc, v float64, more ...string) {
+		b.Set(d, v, append([]string{s.target, s.common.Name}, more...)...)
+	}
+	s.meter.limits(set)
+	scan := dirscan.Options{
+		Dir: s.common.Dir, Recursive: s.common.IsRecursive(), Select: s.names.Select, Skip: policy.SkipFolder, Age: s.common.AgeNs,
+	}
+	end := s.meter.begin(ctx, b.Time, &scan)
+	res, err := s.scan(ctx, scan)
+	if err != nil {
+		return scanError(err)
+	}
+	return errors.Join(unreadable(s.common.Dir, &res), end(set, &res))
+}
+
+// scanError turns a folder that does not exist, yet, into ErrAbsent.
+func scanError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	return err
+}
+
+// unreadable is the error of a scan that could not read a part of the tree: what was published
+// is too small. It names the most frequent reason, so that it stays the same from scan to scan.
+func unreadable(dir string, res *dirscan.Result) error {
+	n := res.Skipped[dirscan.SkipError]
+	if n == 0 {
+		return nil
+	}
+	var most unix.Errno
+	for errno, count := range res.Errnos {
+		if count > res.Errnos[most] || count == res.Errnos[most] && errno < most {
+			most = errno
+		}
+	}
+	return fmt.Errorf("%s: %d folders or files below it cannot be read, most of them for: %w; what is published lacks them", dir, n, most)
+}
+
+func seconds(ns int64) float64 { return float64(ns/int64(time.Millisecond)) / 1000 }

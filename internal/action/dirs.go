@@ -1,0 +1,45 @@
+package action
+
+import (
+	"context"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+)
+
+// Dirs enforces the directory policies of one kind: clean_temp, evict_cache, enforce_uploads or
+// rotate_logs.
+type Dirs struct {
+	opts     DirOptions
+	kind     string
+	policies []policy.Policy
+}
+
+// NewDirs returns the action over the policies of a kind, which have been validated. Of logs that are
+// renamed it needs DirOptions.Members.
+func NewDirs(o DirOptions, kind string, folders *policy.Folders) *Dirs {
+	return &Dirs{opts: o.complete(), kind: kind, policies: folders.Of(kind)}
+}
+
+// Run implements Action.
+func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
+	kind := dirKinds[a.kind]
+	var results []PolicyResult
+	for _, p := range a.policies {
+		if req.Only != "" && req.Only != p.CommonKeys().Name {
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		res := runPolicy(ctx, req, &a.opts, a.kind, p, func(r *dirRun) error { return kind.work(r, p) })
+		results = append(results, res)
+		msg, args := kind.said(&res)
+		args = append([]any{"target", a.opts.Target}, args...)
+		a.opts.Logger.Info(msg, append(args, "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)...) //nolint:sloglint // a constant of the table
+	}
+	res := combine(ctx, req, results)
+	if res.Detail == "" && kind.detail != nil {
+		res.Detail = kind.detail(results, req.DryRun)
+	}
+	return res, ctx.Err()
+}
