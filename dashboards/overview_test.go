@@ -28,7 +28,7 @@ func overview() *board {
 			q(b.of("spillway_memory_growth_bytes_per_second"), "{{target}} {{instance}}")).linked().runbook("SpillwayMemoryLeakSuspected"),
 	)
 	b.row("Actions",
-		bars("Playbook runs", "Runs that ended, by outcome: relieved, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
+		bars("Playbook runs", "Runs that ended, by outcome: relieved, waiting, nothing_to_do, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
 			q(sumBy("target, playbook, outcome", increase(b.of("spillway_playbook_runs_total")))+" > 0", "{{target}} {{playbook}}: {{outcome}}")).
 			runbook("SpillwayReliefIneffective"),
 		bars("Freed", "Space given back to the disk, by action. Only the last link of a file counts.", "bytes", 8,

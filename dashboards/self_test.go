@@ -82,7 +82,7 @@ func (b *board) dispatch() []*jsonPanel {
 			q(sumBy("code", rate(b.own("spillway_webhook_requests_total"))), "{{code}}")),
 		bars("Alerts by disposition", "Alerts that came through the webhook, by what was decided: accepted, duplicate, cooldown, no_playbook, not_ours, resolved, refused.", "none", 8,
 			q(sumBy("disposition", increase(b.own("spillway_webhook_alerts_total"))), "{{disposition}}")),
-		graph("Runs waiting", "Runs that are recorded and have not begun.", "none", 8, q(b.own("spillway_dispatch_queue_length"), "{{instance}}")),
+		graph("Runs waiting", "Runs that are recorded and have not begun, and runs that wait until what they have to remove is old enough or no longer in use.", "none", 8, q(b.own("spillway_dispatch_queue_length"), "{{instance}}: queued"), q(b.own("spillway_dispatch_waiting_runs"), "{{instance}}: not due yet")),
 		graph("Time of a journal write", "Median and 95th percentile of one synced write, which may hold many records.", "s", 8,
 			q(quantile("0.5", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "median {{instance}}"),
 			q(quantile("0.95", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "p95 {{instance}}")),

@@ -76,7 +76,7 @@ func (b *board) actions() []*jsonPanel {
 	return []*jsonPanel{
 		bars("Runs of actions", "Runs that ended, by action and outcome: done, partial, failed, dry_run, unknown. A dry run changed nothing.", "none", 8,
 			q(sumBy("action, outcome", increase(b.of("spillway_action_runs_total")))+" > 0", "{{action}}: {{outcome}}")).runbook("SpillwayActionFailing"),
-		bars("Playbook runs", "Whole runs that ended, by what asked for them and their outcome: relieved, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
+		bars("Playbook runs", "Whole runs that ended, by what asked for them and their outcome: relieved, waiting, nothing_to_do, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
 			q(sumBy("playbook, trigger, outcome", increase(b.of("spillway_playbook_runs_total")))+" > 0", "{{playbook}} ({{trigger}}): {{outcome}}")).runbook("SpillwayReliefIneffective"),
 		bars("Why an action did not run", "Alerts that led to no run, by reason: cooldown, duplicate, no_playbook, not_ours, queue_full, journal, draining.", "none", 8,
 			q(sumBy("action, reason", increase(b.of("spillway_action_skips_total")))+" > 0", "{{action}}: {{reason}}")),

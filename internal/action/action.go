@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -67,6 +68,11 @@ type PolicyResult struct {
 	Outcome    Outcome          `json:"outcome"`
 	Error      string           `json:"error,omitempty"`
 
+	// DueAt is the earliest time at which enough of what had to stay is older than min_age; zero when
+	// age holds nothing back. InUse says that what had to stay may be free again at any time.
+	DueAt time.Time `json:"due_at,omitzero"`
+	InUse bool      `json:"-"`
+
 	// InUseIncomplete says that a dry run, which opens nothing, could not see the open files of all processes.
 	InUseIncomplete bool `json:"in_use_incomplete,omitempty"`
 }
@@ -79,6 +85,8 @@ type Result struct {
 	FreedBytes int64
 	Skipped    map[string]int64
 	Policies   []PolicyResult // one per directory policy, empty for other actions
+	DueAt      time.Time      // the earliest of the policies'; zero when none has one
+	InUse      bool           // of some policy
 	Before     string         // what was read before, for people: "heap 211.4MiB of 256MiB"
 	After      string         // what was read after; "" when it could not be read
 	Detail     string         // one sentence for the journal

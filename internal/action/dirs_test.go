@@ -101,7 +101,7 @@ func TestCleanTemp(t *testing.T) {
 		}
 		want := PolicyResult{
 			Target: "svc", Policy: "p", Kind: policy.KindTemp, Dir: dir, Files: 3, Bytes: 200, Scanned: 6,
-			FreedBytes: res.FreedBytes, Skipped: map[string]int64{"in_use": 1, "kept": 1}, Outcome: Done,
+			FreedBytes: res.FreedBytes, Skipped: map[string]int64{"in_use": 1, "kept": 1}, Outcome: Done, InUse: true,
 			InUseIncomplete: dry && res.Policies[0].InUseIncomplete, // as this user may see
 		}
 		if dry {

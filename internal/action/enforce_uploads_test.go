@@ -59,6 +59,10 @@ func TestEnforceUploads(t *testing.T) {
 			wantResult := PolicyResult{
 				Target: "svc", Policy: "p", Kind: policy.KindUpload, Dir: dir, Quarantine: p.Quarantine, Files: 3, Bytes: 2*(64<<10) + 4096, Scanned: 8,
 				FreedBytes: r.FreedBytes, Skipped: map[string]int64{"too_young": 1}, Outcome: Done,
+				DueAt: r.DueAt,
+			}
+			if r.DueAt.IsZero() {
+				t.Error("huge-now is due later, and the result does not say when")
 			}
 			if diff := gocmp.Diff(wantResult, r); diff != "" {
 				t.Errorf("result (-want +got):\n%s", diff)

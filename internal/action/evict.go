@@ -32,6 +32,7 @@ type oldestFirst struct {
 	target amount             // how much may stay
 	fixed  amount             // what skip leaves out and is still there
 	sum    amount             // of the last counting pass
+	young  *young             // of the last counting pass; made for the first that is too young
 	ages   *dirscan.Histogram // of the last counting pass; made for the first file, since it is large
 	start  position           // everything before it has been dealt with in an earlier round
 	named  amount             // what earlier rounds of a dry run would have removed
@@ -149,9 +150,22 @@ func (o *oldestFirst) weigh(e *dirscan.Entry) {
 	if o.ages == nil {
 		o.ages = new(dirscan.Histogram)
 	}
-	if o.remover.Allowed(e) == safefs.Removed && !o.before(e, o.start) {
-		o.ages.Add(o.now.UnixNano()-o.key(e), size, e.AllocatedBytes)
+	switch o.remover.Allowed(e) {
+	case safefs.Removed:
+		if !o.before(e, o.start) {
+			o.ages.Add(o.now.UnixNano()-o.key(e), size, e.AllocatedBytes)
+		}
+	case safefs.TooYoung:
+		o.waits(e, size)
 	}
+}
+
+// waits counts an entry that is only too young.
+func (o *oldestFirst) waits(e *dirscan.Entry, size int64) {
+	if o.young == nil {
+		o.young = new(young)
+	}
+	o.young.add(o.dirRun, e, size)
 }
 
 // need returns what has to go when sum is what is there.
@@ -181,7 +195,7 @@ func (o *oldestFirst) evict(why string) (missing amount, err error) {
 
 // recount is a pass that only counts.
 func (o *oldestFirst) recount() error {
-	o.sum, *o.ages = amount{}, dirscan.Histogram{}
+	o.sum, *o.ages, o.young = amount{}, dirscan.Histogram{}, nil
 	_, err := o.scan(func(e *dirscan.Entry) error {
 		if !o.skip(e) {
 			o.weigh(e)

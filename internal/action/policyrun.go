@@ -254,6 +254,9 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 		r.path = e.AppendPath(r.path[:0])
 		r.opts.OnFile(r.res, r.path, why)
 	}
+	if why != overLimit { // a limit takes another one instead
+		r.owes(skipped, r.dueNs(e))
+	}
 	r.count(e.SizeBytes, freed, skipped)
 	return skipped
 }
@@ -326,6 +329,10 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 			failed++
 		case Partial:
 			partial++
+		}
+		out.InUse = out.InUse || p.InUse
+		if !p.DueAt.IsZero() && (out.DueAt.IsZero() || p.DueAt.Before(out.DueAt)) {
+			out.DueAt = p.DueAt
 		}
 		if p.Error != "" && out.Detail == "" {
 			out.Detail = p.Policy + ": " + p.Error

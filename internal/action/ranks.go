@@ -1,6 +1,9 @@
 package action
 
-import "github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+import (
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
+)
 
 // overLimit is why a file goes that only a limit takes.
 const overLimit = "over_limit"
@@ -51,7 +54,13 @@ func (k *ranks) stays(e *dirscan.Entry) {
 }
 
 // goesLater counts an entry that goes by itself as soon as it is old enough: it pushes nothing out.
-func (k *ranks) goesLater(e *dirscan.Entry) { k.empty.fixed.add(k.empty.size(e)) }
+func (k *ranks) goesLater(e *dirscan.Entry) {
+	o := k.empty
+	size := o.size(e)
+	o.fixed.add(size)
+	o.waits(e, size)
+	o.owes(safefs.TooYoung, o.dueNs(e))
+}
 
 // there returns what has been counted of one order.
 func (o *oldestFirst) there() amount {
@@ -103,7 +112,11 @@ func (k *ranks) evict(target limiter) (missing amount, err error) {
 	if k.full.target, err = target(k.full.there(), 0); err != nil {
 		return missing, err
 	}
-	missing, err = k.full.evict(overLimit)
-	missing.files += min(left, short.files)
+	if missing, err = k.full.evict(overLimit); err == nil {
+		k.full.lacks(missing, k.full.young)
+	}
+	short.files = min(left, short.files)
+	k.empty.lacks(amount{files: short.files}, k.empty.young)
+	missing.files += short.files
 	return missing, err
 }

@@ -193,6 +193,7 @@ func (l *logRun) trim() error {
 		found      safefs.Found
 		compressed bool
 		gone       bool
+		dueNs      int64 // when it is older than min_age
 	}
 	var list []rotated
 	var total int64
@@ -203,7 +204,7 @@ func (l *logRun) trim() error {
 		}
 		l.path = e.Parent.AppendPath(l.path[:0])
 		if _, ok := tally.Add(l.path, r); ok {
-			list = append(list, rotated{found: l.remover.Find(e), compressed: r.Compressed})
+			list = append(list, rotated{found: l.remover.Find(e), compressed: r.Compressed, dueNs: l.dueNs(e)})
 		}
 	})
 	if err != nil {
@@ -227,7 +228,7 @@ func (l *logRun) trim() error {
 			continue
 		}
 		f.gone = true
-		l.removeFound(f.found, d.Why.Reason())
+		l.owes(l.removeFound(f.found, d.Why.Reason()), f.dueNs)
 	}
 	for i := range list {
 		if f := &list[i]; l.p.Compress && !f.compressed && !f.gone {

@@ -83,6 +83,7 @@ const (
 	Accepted   = "accepted"    // a run was recorded and will start
 	Duplicate  = "duplicate"   // the same alert again while its run is open or its cooldown holds
 	Cooldown   = "cooldown"    // the playbook ran for this target a short while ago
+	Waiting    = "waiting"     // a run of the playbook waits until something becomes due, and goes again then
 	NoPlaybook = "no_playbook" // the alert asks for no remedy, or for one that is not configured
 	NotOurs    = "not_ours"    // another instance's alert, or a target that is not configured here
 	Resolved   = "resolved"    // nothing to do any more

@@ -5,13 +5,16 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
-// activityOf gives the page what the dispatcher is doing, and the cooldowns that hold.
+// activityOf gives the page what the dispatcher is doing, and the waits and cooldowns that hold.
 func activityOf(s dispatch.Status) web.Activity {
 	out := web.Activity{Draining: s.Draining, Queued: s.Queued}
 	for _, r := range s.Open {
 		out.Runs = append(out.Runs, web.Run(r))
 	}
 	for _, p := range s.Playbooks {
+		if !p.WaitsUntil.IsZero() {
+			out.Waits = append(out.Waits, web.Wait{Target: p.Target, Playbook: p.Playbook, Until: p.WaitsUntil, Run: p.WaitsRun})
+		}
 		if p.CooldownUntil.IsZero() {
 			continue
 		}

@@ -20,12 +20,14 @@ func TestActivityOf(t *testing.T) {
 		Open: []dispatch.OpenRun{{ID: "1", Target: "svc", Playbook: "trim_cache", Mode: dispatch.ModeDryRun, Trigger: "webhook", State: dispatch.StateQueued, WaitsFor: "clean_temp", Since: now}},
 		Playbooks: []dispatch.PlaybookStatus{
 			{Target: "svc", Playbook: "clean_temp", CooldownUntil: now, CooldownMode: dispatch.ModeEnforce, Broken: true, LastRun: "2", LastOutcome: "relieved", LastEnd: now},
+			{Target: "svc", Playbook: "rotate_logs", LastRun: "4", LastOutcome: "waiting", LastEnd: now, WaitsUntil: now, WaitsRun: "4"},
 			{Target: "svc", Playbook: "trim_cache", LastRun: "3", LastOutcome: "done", LastEnd: now}, // no cooldown holds
 		},
 	})
 	want := web.Activity{
 		Queued: 1, Draining: true,
 		Runs:      []web.Run{{ID: "1", Target: "svc", Playbook: "trim_cache", Mode: "dry_run", Trigger: "webhook", State: "queued", WaitsFor: "clean_temp", Since: now}},
+		Waits:     []web.Wait{{Target: "svc", Playbook: "rotate_logs", Until: now, Run: "4"}},
 		Cooldowns: []web.Cooldown{{Target: "svc", Playbook: "clean_temp", Until: now, Mode: "enforce", Broken: true, LastRun: "2", LastOutcome: "relieved", LastEnd: now}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -39,6 +39,16 @@ func (c *cooldown) ended(r *run, res *result, now time.Time) {
 	c.LastRun, c.LastOutcome, c.LastEnd, c.served = r.id, res.outcome, now, r.progress.served
 }
 
+// waits notes the end of a run that waits. It starts no cooldown, since it goes again as soon as that
+// is of use, and leaves one that holds as it is.
+func (c *cooldown) waits(r *run, now time.Time) {
+	if c.holds(now) {
+		c.Broken = c.Broken || r.breaks
+		return
+	}
+	c.LastRun, c.LastOutcome, c.LastEnd, c.served = r.id, OutcomeWaiting, now, nil
+}
+
 func (c *cooldown) stepRan(s *Step, now time.Time) {
 	if s.Cooldown <= 0 {
 		return

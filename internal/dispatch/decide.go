@@ -18,6 +18,7 @@ const (
 	SkipNoPlaybook = "no_playbook"
 	SkipDuplicate  = "duplicate"
 	SkipCooldown   = "cooldown"
+	SkipWaiting    = "waiting" // a run of the playbook waits and goes again by itself
 	SkipQueueFull  = "queue_full"
 	SkipDraining   = "draining"
 	SkipJournal    = "journal"
@@ -38,8 +39,10 @@ type question struct {
 	hasTarget, hasPlaybook bool
 	targets, playbooks     func() []string // for the reason, sorted
 
-	open     bool // a run of this playbook for this target is queued or running
-	served   bool // this very alert is served by the open or the last run
+	open     bool         // a run of this playbook for this target is queued or running
+	served   bool         // this very alert is served by the open or the last run
+	waits    time.Time    // until which a run of this playbook waits; zero when none does
+	waiting  series.Level // of that run
 	until    time.Time
 	broken   bool // an emergency has broken this cooldown already
 	level    series.Level
@@ -62,7 +65,7 @@ type verdict struct {
 // decide is the whole decision about one alert, in order.
 func decide(q question) verdict {
 	for _, rule := range []func(*question) (verdict, bool){
-		decideOurs, decideTarget, decidePlaybook, decideResolved, decideOpen, decideLevel, decideCooldown, decideRoom,
+		decideOurs, decideTarget, decidePlaybook, decideResolved, decideWaiting, decideOpen, decideLevel, decideCooldown, decideRoom,
 	} {
 		if v, decided := rule(&q); decided {
 			return v
@@ -117,6 +120,15 @@ func decideResolved(q *question) (verdict, bool) {
 		return verdict{}, false
 	}
 	return verdict{disposition: alert.Resolved, reason: "nothing left to do"}, true
+}
+
+// decideWaiting leaves an alert to the run that waits for its playbook, unless it is more urgent.
+func decideWaiting(q *question) (verdict, bool) {
+	if q.waits.IsZero() || q.level > q.waiting || q.draining {
+		return verdict{}, false
+	}
+	return verdict{disposition: alert.Waiting, skip: SkipWaiting, reason: fmt.Sprintf(
+		"what is left is too young or in use: the run waits until %s and goes again then", clock(q.waits))}, true
 }
 
 func decideOpen(q *question) (verdict, bool) {
@@ -214,10 +226,12 @@ func skipStep(s Step, level series.Level, until, now time.Time) (reason, text st
 // The outcomes of a run, as they stand in the journal and in spillway_playbook_runs_total, in
 // addition to those of an action and journal.OutcomeInterrupted.
 const (
-	OutcomeRelieved    = "relieved"    // a step was followed by readings below its `below`
-	OutcomeIneffective = "ineffective" // all steps ran and the level stayed
-	OutcomeFalling     = "falling"     // the value falls by itself and nothing more is done
-	OutcomeSkipped     = "skipped"     // every step was skipped, each with its reason
+	OutcomeRelieved    = "relieved"      // a step was followed by readings below its `below`
+	OutcomeIneffective = "ineffective"   // all steps ran and the level stayed
+	OutcomeWaiting     = "waiting"       // what is left is too young or in use: the run goes again by itself
+	OutcomeNothing     = "nothing_to_do" // the actions ran and found nothing to do
+	OutcomeFalling     = "falling"       // the value falls by itself and nothing more is done
+	OutcomeSkipped     = "skipped"       // every step was skipped, each with its reason
 )
 
 func percent(ratio float64) string { return units.Ratio(ratio).String() }

@@ -63,6 +63,7 @@ type Dispatcher struct {
 	acting  chan struct{} // holds one entry for each action that runs
 	stop    chan struct{} // closed when no further step may begin
 	stopped chan struct{} // closed when Run has returned
+	roused  chan struct{} // something that begins by itself may be due earlier than thought
 	gaveUp  chan struct{} // closed when Drain waits for an action no longer
 
 	mu        sync.Mutex
@@ -96,11 +97,11 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		opts: o, log: o.Logger, instance: alert.NormalizeInstance(o.Instance),
 		ready: make(chan *slot, o.QueueLength), acting: make(chan struct{}, o.Workers),
-		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}), roused: make(chan struct{}, 1),
 		targets: make(map[string]Target), playbooks: make(map[playbookKey]*playbookState), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())
-	d.metrics = newMetrics(o.Registerer, d.queueLength)
+	d.metrics = newMetrics(o.Registerer, d.queueLength, d.waitingRuns)
 	d.load(d.runCtx)
 	for _, r := range o.Journal.Interrupted() {
 		d.log.Warn("interrupted by the end of the previous process", "run", r.RunID, "target", r.Target, "playbook", r.Playbook, "action", r.Action, "begun", r.Time)

@@ -24,27 +24,38 @@
 //
 // # States of a run
 //
-//	queued -> running -> verifying -> running -> ... -> ended
+//	queued -> running -> verifying -> running -> ... -> ended (-> waiting -> queued ...)
 //
 // A run that is shut down before its first step goes from queued to ended, as interrupted.
 //
 // # Outcomes
 //
 // Those of an action (done, partial, failed, dry_run, unknown) sum up the steps. Relieved,
-// ineffective and falling say what was seen of the value, skipped that no step was due, and
-// interrupted that the exporter stopped first.
+// ineffective and falling say what was seen of the value, waiting that what is left goes later,
+// nothing_to_do that the actions found nothing, skipped that no step was due, and interrupted that the
+// exporter stopped first.
+//
+// # Waiting
+//
+// What is too young or in use may not be removed yet. A run of a playbook that ended waiting for that
+// leaves a wait: one per playbook of a target, with its alerts. goAgain starts the run that goes on with
+// it; it also starts the next run for an alert that is known to fire when the cooldown ends. Both go
+// the way of any run: a record first.
+//
+// One action of a schedule is looked at before it is recorded: a dry run, which has no effect. It is
+// recorded only when there is something to do.
 //
 // # Cooldowns
 //
-// A run that acted starts a cooldown. An ineffective one doubles it. An emergency breaks a cooldown
-// once; the cooldown of the run that broke it cannot be broken. A run that did nothing leaves all of
+// A run that acted starts a cooldown, one that waits does not. An ineffective one doubles it. An
+// emergency breaks a cooldown once; the cooldown of the run that broke it cannot be broken. A run that did nothing leaves all of
 // this as it was: it ran no step, because the value was falling, every step was skipped, it was
 // interrupted or an intent could not be recorded. A run that found nothing to do never shortens the
 // cooldown that holds. A dry run has a cooldown of its own, which holds dry runs only.
 //
 // # What survives
 //
-// A reload exchanges the targets: open runs and cooldowns stay, and a run goes on with what the new
+// A reload exchanges the targets: open runs, waits and cooldowns stay, and a run goes on with what the new
 // configuration allows. A restart keeps the cooldowns, which the journal stores; the runs that the
 // previous process left open are interrupted and are not run again. Which alerts a run has served is
 // kept in memory only: after a restart a repeated alert is answered with cooldown, not duplicate.

@@ -21,10 +21,19 @@ func (d *Dispatcher) finish(r *run, res result) {
 	if end.save {
 		key, kept = d.encode(r.key, end.state)
 	}
-	err := d.opts.Journal.FinishKeeping(context.WithoutCancel(d.runCtx), r.id, func(rec *journal.Record) {
+	if !res.until.IsZero() {
+		res.notes = append(res.notes, "what is left is too young or in use: goes again at "+clock(res.until))
+	}
+	d.metrics.playbook.WithLabelValues(r.target, r.playbook, string(r.trigger), res.outcome).Inc()
+	d.logEnd(r, &res)
+	d.rouse()
+	if end.id == "" {
+		return // of a schedule, and not recorded
+	}
+	err := d.opts.Journal.FinishKeeping(context.WithoutCancel(d.runCtx), end.id, func(rec *journal.Record) {
 		rec.Outcome, rec.Level, rec.Before, rec.After, rec.Alerts = res.outcome, end.level.String(), res.before.Text, res.after.Text, end.alerts
 		rec.Files, rec.Bytes, rec.FreedBytes, rec.DurationSecs = res.files, res.bytes, res.freed, took.Seconds()
-		rec.Detail = strings.Join(res.notes, "; ")
+		rec.Detail, rec.WaitsUntil = strings.Join(res.notes, "; "), res.until
 		if len(res.skipped) > 0 {
 			rec.Skipped = res.skipped
 		}
@@ -35,12 +44,11 @@ func (d *Dispatcher) finish(r *run, res result) {
 	if err != nil {
 		d.log.Error("the result of a run is not in the journal yet", "run", r.id, "target", r.target, "outcome", res.outcome, "err", err)
 	}
-	d.metrics.playbook.WithLabelValues(r.target, r.playbook, string(r.trigger), res.outcome).Inc()
-	d.logEnd(r, &res)
 }
 
 // endState is what a run was when it ended.
 type endState struct {
+	id     string // of the record; "" when there is none
 	level  series.Level
 	alerts int
 	save   bool // state has changed
@@ -58,7 +66,7 @@ func (d *Dispatcher) end(r *run, res *result, now time.Time) (end endState, firs
 	}
 	p.ended = true
 	delete(d.open, r)
-	end.level, end.alerts = p.level, p.alerts
+	end.id, end.level, end.alerts = r.id, p.level, p.alerts
 	if r.state == nil {
 		return end, true
 	}

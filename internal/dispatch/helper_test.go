@@ -120,6 +120,13 @@ func (a *fakeAction) Run(ctx context.Context, req action.Request) (action.Result
 	return action.Result{Outcome: action.Done, Files: 3, Bytes: 300, FreedBytes: 4096}, nil
 }
 
+// will exchanges what the action does, while runs may begin by themselves.
+func (a *fakeAction) will(do func(context.Context, action.Request) (action.Result, error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.do = do
+}
+
 func (a *fakeAction) calls() []action.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -26,7 +26,8 @@ type ManualRequest struct {
 	Trigger  alert.Trigger // default TriggerManual
 }
 
-// RunNow records a run and puts it in the queue, and returns its id. A run of the same playbook
+// RunNow records a run and puts it in the queue, and returns its id. One action of a schedule has none:
+// it is recorded only if, when its turn comes, there is something to do. A run of the same playbook
 // that is open already, for the same purpose, is joined. Errors are ErrUnknown, ErrBadRequest,
 // ErrNotEnforced, ErrResting, ErrQueueFull, ErrDraining, ErrJournal or ctx's.
 func (d *Dispatcher) RunNow(ctx context.Context, req ManualRequest) (runID string, err error) {
@@ -36,6 +37,9 @@ func (d *Dispatcher) RunNow(ctx context.Context, req ManualRequest) (runID strin
 	r, isNew, err := d.manual(req)
 	if err != nil {
 		return "", err
+	}
+	if r.quiet {
+		return "", nil
 	}
 	if isNew {
 		d.begin(ctx, []*run{r})
@@ -77,6 +81,11 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	// the cooldown too.
 	if r.scope == wholePlaybook && req.Only == "" && m == d.modeOf(&t) && req.counts() && (state == nil || state.open == nil) {
 		d.own(r, key)
+	}
+	if req.Trigger == alert.TriggerSchedule && r.scope == oneAction {
+		r.quiet = true
+		close(r.begun)
+		d.enqueue(r)
 	}
 	return r, true, nil
 }
@@ -129,7 +138,7 @@ func (d *Dispatcher) joinable(req ManualRequest, m mode) *run {
 	var oldest *run
 	for r := range d.open {
 		if r.target == req.Target && r.playbook == name && r.mode == m && r.only == req.Only && r.force == req.Force &&
-			r.scope == req.scope() && (oldest == nil || r.seq < oldest.seq) {
+			r.scope == req.scope() && (!r.quiet || req.Trigger == alert.TriggerSchedule) && (oldest == nil || r.seq < oldest.seq) {
 			oldest = r
 		}
 	}

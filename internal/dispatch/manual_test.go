@@ -49,8 +49,12 @@ func TestRunNow(t *testing.T) {
 		w.finished()
 
 		id = run(ManualRequest{Target: "svc", Action: action.NameCleanTemp, Only: "tts", Trigger: alert.TriggerSchedule})
-		last := w.temp.calls()[len(w.temp.calls())-1]
-		if r := w.run(id); r.Trigger != "schedule" || last.Only != "tts" || last.Relief || r.Playbook != action.NameCleanTemp {
+		calls := w.temp.calls()
+		look, last := calls[len(calls)-2], calls[len(calls)-1]
+		if id != "" || !look.DryRun || last.DryRun {
+			t.Errorf("a schedule looks before it acts, and has no id before: %q, %+v, %+v", id, look, last)
+		}
+		if r := w.run(last.RunID); r.Trigger != "schedule" || last.Only != "tts" || last.Relief || r.Playbook != action.NameCleanTemp {
 			t.Errorf("an action alone: %+v, request %+v", r, last)
 		}
 		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {

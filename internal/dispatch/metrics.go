@@ -19,7 +19,7 @@ const (
 )
 
 var dispositions = []string{
-	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
+	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.Waiting, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
 }
 
 type metrics struct {
@@ -36,7 +36,7 @@ type metrics struct {
 	expected map[[2]string]bool // target and action of the counters that exist before the first run
 }
 
-func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metrics {
 	m := &metrics{
 		runs:     metric.ActionRuns.NewCounterVec(),
 		playbook: metric.PlaybookRuns.NewCounterVec(),
@@ -55,7 +55,7 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
 		m.alerts.WithLabelValues(d)
 	}
 	if reg != nil {
-		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last, metric.QueueLength.NewGaugeFunc(queued))
+		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
 	}
 	return m
 }

@@ -12,6 +12,9 @@ import (
 // perform runs the steps of a run.
 func (d *Dispatcher) perform(r *run) result {
 	res := result{before: d.opts.Observer.Observe(r.target, r.subject), skipped: make(map[string]int64)}
+	if r.continues != "" {
+		res.notes = append(res.notes, "goes on with the run "+r.continues+", which waited")
+	}
 	level := d.raise(r, res.before)
 	d.logBegin(r, res.before, level)
 	for i := range r.steps {
@@ -21,7 +24,8 @@ func (d *Dispatcher) perform(r *run) result {
 	}
 	res.after = d.opts.Observer.Observe(r.target, r.subject)
 	if res.outcome == "" {
-		res.outcome = outcomeOf(res.steps, res.verified)
+		d.lookAgain(r, &res)
+		res.outcome = outcomeOf(&res, r.mayWait(&res))
 	}
 	if res.verified == verifiedLost && res.err == nil {
 		res.err = fmt.Errorf("no fresh reading of %s within %s", r.subject, d.opts.VerifyTimeout)
@@ -68,6 +72,9 @@ func (d *Dispatcher) advance(r *run, i int, res *result) bool {
 	case !r.wantsVerification(step, res.before) || did.effect == effectEmpty && i < len(r.steps)-1:
 		return true
 	}
+	if did.effect == effectEmpty {
+		step.Verify.Settle = nil // nothing was done that takes its time
+	}
 	res.verified = d.verify(r, step)
 	return res.verified != verifiedRelieved && res.verified != verifiedLost
 }
@@ -94,22 +101,24 @@ func (res *result) cutShort(err error) {
 	}
 }
 
-// outcomeOf sums up the steps of a run that was not cut short.
-func outcomeOf(steps []action.Outcome, v verification) string {
+// outcomeOf sums up the steps of a run that was not cut short. waits says that what is left goes later.
+func outcomeOf(res *result, waits bool) string {
 	count := make(map[action.Outcome]int)
-	for _, o := range steps {
+	for _, o := range res.steps {
 		count[o]++
 	}
 	switch {
-	case len(steps) == 0:
+	case len(res.steps) == 0:
 		return OutcomeSkipped
-	case v == verifiedRelieved:
+	case res.verified == verifiedRelieved && res.effect == effectActed:
 		return OutcomeRelieved
-	case v == verifiedLost:
+	case res.verified == verifiedLost:
 		return string(action.Unknown)
-	case count[action.Failed] == len(steps):
+	case count[action.Failed] == len(res.steps):
 		return string(action.Failed)
-	case v == verifiedStill:
+	case waits:
+		return OutcomeWaiting
+	case res.verified == verifiedStill:
 		return OutcomeIneffective
 	case count[action.Unknown] > 0:
 		return string(action.Unknown)
@@ -117,8 +126,23 @@ func outcomeOf(steps []action.Outcome, v verification) string {
 		return string(action.Partial)
 	case count[action.Done] == 0:
 		return string(action.DryRun)
+	case res.effect == effectEmpty:
+		return OutcomeNothing
 	}
 	return string(action.Done)
+}
+
+// mayWait reports whether a run is to go again when what it had to leave becomes due: one of a playbook,
+// under pressure, that acts. Memory or a heap that stays full although something was done for it is not
+// waited for: that is a leak, and there are young files at any time.
+func (r *run) mayWait(res *result) bool {
+	switch {
+	case r.state == nil || res.dueAt.IsZero() && !res.inUse || res.effect == effectDry:
+		return false
+	case isFolder(r.subject):
+		return r.guarded || res.verified != verifiedNot
+	}
+	return res.effect == effectEmpty && (res.verified == verifiedStill || r.guarded && res.verified == verifiedNot)
 }
 
 // raise lifts the level of a run to that of a reading and returns it.

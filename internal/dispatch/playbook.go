@@ -22,6 +22,8 @@ const (
 	maxStepTimeout     = 24 * time.Hour
 	defaultAfter       = 2
 	maxAfter           = 100
+	defaultSettle      = units.Duration(15 * time.Second) // V8 and glibc give memory back for some seconds after a collection
+	maxSettle          = 10 * time.Minute
 	maxSteps           = 20
 	maxPlaybooks       = 50
 )
@@ -44,6 +46,10 @@ type Step struct {
 type Verify struct {
 	After Samples      `yaml:"after"` // fresh samples to wait for
 	Below series.Level `yaml:"below"` // relieved when the level is below this one
+
+	// How long a value that still falls is followed; else 15s after collect_garbage, and not at all after
+	// other actions.
+	Settle *units.Duration `yaml:"settle"`
 
 	Written bool `yaml:"-"` // the step says it: even an action that relieves nothing known is verified
 }
@@ -98,6 +104,9 @@ func (s *Step) validate(known []string, report report.Func) {
 	if s.Timeout.Std() < time.Second || s.Timeout.Std() > maxStepTimeout {
 		report("timeout", "%s is out of range: write 1s to %s", s.Timeout, units.Duration(maxStepTimeout))
 	}
+	if settle := s.Verify.Settle.Std(); settle < 0 || settle > maxSettle {
+		report("verify.settle", "%s is out of range: write 0s to %s", units.Duration(settle), units.Duration(maxSettle))
+	}
 	if s.Cooldown < 0 || s.Cooldown.Std() > 7*24*time.Hour {
 		report("cooldown", "%s is out of range: write up to 7d", s.Cooldown)
 	}
@@ -115,6 +124,12 @@ func (s *Step) applyDefaults() {
 	}
 	if s.Verify.Below == series.LevelNormal {
 		s.Verify.Below = series.LevelWarning
+	}
+	if s.Verify.Settle == nil {
+		s.Verify.Settle = new(units.Duration)
+		if s.Do == action.NameCollectGarbage {
+			*s.Verify.Settle = defaultSettle
+		}
 	}
 }
 

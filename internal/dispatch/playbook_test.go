@@ -48,7 +48,7 @@ func TestPlaybooksYAML(t *testing.T) {
 	p := readPlaybooks(t, `
 relieve_memory:
   - clean_temp
-  - {do: evict_cache, to: 50%, when: [critical, emergency], cooldown: 7m, timeout: 2m, verify: {after: 3, below: critical}}
+  - {do: evict_cache, to: 50%, when: [critical, emergency], cooldown: 7m, timeout: 2m, verify: {after: 3, below: critical, settle: 4s}}
 trim_cache: []
 mine: [{do: collect_garbage, verify: {below: emergency}}]
 `)
@@ -56,18 +56,19 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 		t.Fatal(got)
 	}
 	half := units.Ratio(.5)
-	usual := Verify{After: 2, Below: series.LevelWarning}
+	settle := func(d time.Duration) *units.Duration { return new(units.Duration(d)) }
+	usual := Verify{After: 2, Below: series.LevelWarning, Settle: settle(0)}
 	long := units.Duration(5 * time.Minute)
 	want := Playbooks{
 		"relieve_memory": {
 			{Do: "clean_temp", Timeout: long, Verify: usual},
 			{
 				Do: "evict_cache", To: &half, When: []series.Level{series.LevelCritical, series.LevelEmergency}, Cooldown: units.Duration(7 * time.Minute),
-				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical, Written: true},
+				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical, Settle: settle(4 * time.Second), Written: true},
 			},
 		},
 		"trim_cache": {},
-		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency, Written: true}}},
+		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency, Settle: settle(15 * time.Second), Written: true}}},
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("read (-want +got):\n%s", diff)
@@ -224,7 +225,7 @@ func TestStepYAMLMistakes(t *testing.T) {
 	f("{do: clean_temp, verify: {after: 0, below: high, until: 3}}",
 		`.verify.after: "0" is not a number of samples: write 1 to 100`,
 		`.verify.below: "high" is not a level: write warning, critical or emergency`,
-		".verify.until: unknown key: write one of after, below")
+		".verify.until: unknown key: write one of after, below, settle")
 }
 
 // TestSettingsOfEveryAction: each setting of each action is read below its action, and refused below

@@ -25,6 +25,11 @@ type playbookState struct {
 	open  *run // queued or running
 	acted cooldown
 	dry   cooldown
+
+	wait   *wait              // the run that waits; nil when none does
+	waited int                // runs in a row that have ended waiting
+	firing map[string]*firing // alerts that are known to fire, by fingerprint
+	again  time.Time          // when the next run for them begins by itself; zero when none does
 }
 
 // savedState is the form in the journal.
@@ -55,6 +60,9 @@ func (s *playbookState) view(q *question, m mode, key string) {
 	if s == nil {
 		return
 	}
+	if s.wait != nil {
+		q.waits, q.waiting = s.wait.until, s.wait.level
+	}
 	q.until, q.broken = s.holding(m).Until, s.broken(m, q.now)
 	if q.open = s.open != nil; q.open {
 		_, q.served = s.open.progress.served[key]
@@ -69,14 +77,20 @@ func (s *playbookState) view(q *question, m mode, key string) {
 // ended notes the end of a run. It reports whether anything is to be saved.
 func (s *playbookState) ended(r *run, res *result, now time.Time) bool {
 	s.open = nil
-	switch res.effect {
-	case effectNone:
+	switch {
+	case res.outcome == OutcomeWaiting:
+		s.waits(r, res, now)
+		s.acted.waits(r, now)
+		return true
+	case res.effect == effectNone:
 		return false
-	case effectDry:
+	case res.effect == effectDry:
 		s.dry.ended(r, res, now)
 	default:
 		s.acted.ended(r, res, now)
 		s.dry.Broken = false
+		s.waited = 0
+		s.plan(s.acted.Until, now)
 	}
 	return true
 }

@@ -37,14 +37,18 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.cancel()
 	})()
 	runners := max(openRuns, d.opts.Workers)
-	done := make(chan struct{}, runners)
+	done := make(chan struct{}, runners+1)
 	for range runners {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			d.work()
 		}()
 	}
-	for range runners {
+	go func() {
+		defer func() { done <- struct{}{} }()
+		d.goAgain()
+	}()
+	for range runners + 1 {
 		select {
 		case <-done:
 		case <-d.gaveUp:
@@ -66,7 +70,9 @@ func (d *Dispatcher) work() {
 			if r == nil {
 				continue
 			}
-			d.finish(r, d.perform(r))
+			if d.worthwhile(r) {
+				d.finish(r, d.perform(r))
+			}
 			d.release(s)
 		}
 	}

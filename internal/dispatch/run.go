@@ -60,6 +60,8 @@ type request struct {
 	only               string // only the policies with this name
 	guarded            bool   // an alert asked: cooldowns of steps and the falling guard apply
 	breaks             bool   // an emergency breaks a cooldown with it
+	continues          string // the run that waited and that this one goes on with
+	quiet              bool   // of a schedule: recorded only when there is something to do
 
 	key   playbookKey
 	state *playbookState // that it belongs to; nil when it leaves no trace there
@@ -95,6 +97,9 @@ type result struct {
 	steps    []action.Outcome // of those that ran
 	verified verification     // after the last that was verified
 	notes    []string
+	dueAt    time.Time // when enough of what is left is old enough; zero when age holds nothing back
+	inUse    bool      // what is left may be free again at any time
+	until    time.Time // to which a run waits that ended waiting
 	before   Reading
 	after    Reading
 	files    int64

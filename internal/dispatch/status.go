@@ -46,6 +46,8 @@ type OpenRun struct {
 type PlaybookStatus struct {
 	Target        string
 	Playbook      string
+	WaitsUntil    time.Time // when the run goes again that ended waiting; zero when none waits
+	WaitsRun      string    // its id
 	CooldownUntil time.Time // zero when it may run
 	CooldownMode  string    // of the run that began the cooldown
 	Broken        bool      // an emergency cannot break the cooldown again
@@ -99,11 +101,14 @@ func (s *playbookState) status(key playbookKey, m mode, now time.Time) (Playbook
 	if held {
 		last = s.holding(m)
 	}
-	if last.LastRun == "" {
+	if last.LastRun == "" && s.wait == nil {
 		return PlaybookStatus{}, false
 	}
 	out := PlaybookStatus{
 		Target: key.target, Playbook: key.playbook, LastRun: last.LastRun, LastOutcome: last.LastOutcome, LastEnd: last.LastEnd,
+	}
+	if s.wait != nil {
+		out.WaitsUntil, out.WaitsRun = s.wait.until, s.wait.run.id
 	}
 	if held {
 		out.CooldownUntil, out.CooldownMode, out.Broken = last.Until, ModeEnforce, s.broken(m, now)

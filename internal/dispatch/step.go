@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
@@ -50,8 +51,10 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	<-d.acting
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
-	d.stepRan(r, &a)
 	res.add(&out)
+	if out.DueAt.IsZero() && !out.InUse { // else it goes again when something becomes due
+		d.stepRan(r, &a)
+	}
 	d.recordResult(id, &out, took, runErr)
 	if runErr != nil {
 		d.log.Warn("action failed", "target", r.target, "action", step.Do, "run", r.id, "outcome", string(out.Outcome), "err", runErr)
@@ -64,10 +67,15 @@ func effectOf(m mode, out *action.Result) effect {
 	switch {
 	case m == dryRun:
 		return effectDry
-	case len(out.Policies) > 0 && out.Files == 0 && out.FreedBytes == 0:
+	case out.Skipped[action.SkipMaxHeap] > 0, len(out.Policies) > 0 && !removed(out):
 		return effectEmpty
 	}
 	return effectActed
+}
+
+// removed reports whether an action on folders has, or in a dry run would have, changed something.
+func removed(out *action.Result) bool {
+	return out.Files > 0 || out.FreedBytes > 0 || slices.ContainsFunc(out.Policies, func(p action.PolicyResult) bool { return p.Rotated > 0 })
 }
 
 // add sums up the numbers of a step.
@@ -75,6 +83,15 @@ func (res *result) add(out *action.Result) {
 	res.files, res.bytes, res.freed = res.files+out.Files, res.bytes+out.Bytes, res.freed+out.FreedBytes
 	for reason, n := range out.Skipped {
 		res.skipped[reason] += n
+	}
+	res.leaves(out)
+}
+
+// leaves notes when what an action has left becomes due.
+func (res *result) leaves(out *action.Result) {
+	res.inUse = res.inUse || out.InUse
+	if !out.DueAt.IsZero() && (res.dueAt.IsZero() || out.DueAt.Before(res.dueAt)) {
+		res.dueAt = out.DueAt
 	}
 }
 

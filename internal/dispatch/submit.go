@@ -76,6 +76,10 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 	q := d.question(b, a, known, now)
 	state.view(&q, m, a.Key())
 	v = decide(q)
+	if a.Status == alert.StatusResolved {
+		state.resolved(a.Fingerprint)
+	}
+	defer func() { d.heard(b.Trigger, a, &q, &v, m) }()
 	switch {
 	case v.join:
 		state.open.progress.level = max(state.open.progress.level, q.level)
@@ -86,6 +90,9 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 	case v.disposition != alert.Accepted:
 		if v.disposition == alert.Duplicate || v.disposition == alert.Cooldown {
 			v.runID = state.holding(m).LastRun
+		}
+		if v.disposition == alert.Waiting {
+			v.runID = state.wait.joined(a.Key())
 		}
 		return v, nil, false
 	}
@@ -119,7 +126,7 @@ func (d *Dispatcher) question(b *alert.Batch, a *alert.Alert, known []string, no
 // own makes a run the open run of its playbook. It is called with the lock held.
 func (d *Dispatcher) own(r *run, key playbookKey) {
 	r.key, r.state = key, d.stateOf(key)
-	r.state.open = r
+	r.state.open, r.state.wait, r.state.again = r, nil, time.Time{}
 }
 
 // begin writes the intents of new runs, all in one sync, and puts them in the queue. It always

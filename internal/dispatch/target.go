@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
@@ -16,6 +17,12 @@ const (
 
 // Subject is what a playbook relieves, and what is read to see whether it helped.
 type Subject = subject.Name
+
+// isFolder reports whether what is read says directly what the actions have left.
+func isFolder(s Subject) bool {
+	_, ok := policy.KindOf(string(s))
+	return ok
+}
 
 // Target is one service and what can be done for it.
 type Target struct {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
@@ -31,33 +32,42 @@ func (r *run) wantsVerification(step Step, before Reading) bool {
 	return true
 }
 
-// verify waits for fresh samples after a step and judges the newest.
+// verify waits for fresh samples after a step and judges the newest. A value that is still falling is
+// followed until it has settled, or for as long as the step says.
 func (d *Dispatcher) verify(r *run, step Step) verification {
 	d.mu.Lock()
 	r.progress.state = StateVerifying
 	d.mu.Unlock()
 	target := r.target
+	begin := d.opts.Now()
 	start := d.opts.Observer.Observe(target, r.subject).Samples
 	seen := start
+	follow := settling{within: step.Verify.settle()}
 	d.opts.Observer.Refresh(target, r.subject)
 	poll := time.NewTicker(pollSamples)
 	defer poll.Stop()
-	limit := time.NewTimer(d.opts.VerifyTimeout)
+	limit := time.NewTimer(d.opts.VerifyTimeout + step.Verify.settle())
 	defer limit.Stop()
 	for {
 		now := d.opts.Observer.Observe(target, r.subject)
 		if now.Samples < start {
 			start = now.Samples // counting started over, as after a reload
 		}
-		if now.Known && now.Samples >= start+uint64(step.Verify.After) {
-			if now.Level < step.Verify.Below {
-				return verifiedRelieved
-			}
-			return verifiedStill
-		}
+		after := d.opts.Now().Sub(begin)
 		if now.Samples != seen {
 			seen = now.Samples
 			d.opts.Observer.Refresh(target, r.subject)
+			if now.Known {
+				follow.add(after, now.Ratio)
+			}
+		}
+		if now.Known && now.Samples >= start+uint64(step.Verify.After) {
+			switch {
+			case now.Level < step.Verify.Below:
+				return verifiedRelieved
+			case follow.settled(after):
+				return verifiedStill
+			}
 		}
 		select {
 		case <-poll.C:
@@ -67,4 +77,52 @@ func (d *Dispatcher) verify(r *run, step Step) verification {
 			return verifiedNot // the next step, if any, sees that too
 		}
 	}
+}
+
+func (v *Verify) settle() time.Duration {
+	if v.Settle == nil {
+		return 0
+	}
+	return v.Settle.Std()
+}
+
+const (
+	settledShare   = 0.98 // a value that has lost less than 2 % over the span has settled
+	settledSamples = 3
+	settledPart    = 3 // the span is this part of the whole time
+)
+
+// settling follows a value after a step whose effect takes its time.
+type settling struct {
+	within time.Duration
+	recent []settlingSample // of the last span
+}
+
+type settlingSample struct {
+	after time.Duration
+	ratio float64
+}
+
+func (s *settling) span() time.Duration { return s.within / settledPart }
+
+// add notes a fresh sample.
+func (s *settling) add(after time.Duration, ratio float64) {
+	s.recent = append(s.recent, settlingSample{after, ratio})
+	s.recent = slices.DeleteFunc(s.recent, func(x settlingSample) bool { return x.after < after-s.span() })
+}
+
+// settled reports whether nothing more is to be expected: the time is over, or over a span of it the value
+// has not fallen by 2 %. One that rises is not waited for.
+func (s *settling) settled(after time.Duration) bool {
+	if after >= s.within {
+		return true
+	}
+	if after < s.span() || len(s.recent) < settledSamples {
+		return false
+	}
+	newest, highest := s.recent[len(s.recent)-1].ratio, 0.0
+	for _, x := range s.recent {
+		highest = max(highest, x.ratio)
+	}
+	return newest >= settledShare*highest
 }

@@ -27,9 +27,10 @@ type Record struct {
 	Outcome      string           `json:"outcome"` // "" while open
 	DurationSecs float64          `json:"duration_seconds"`
 	Error        string           `json:"error,omitempty"`
-	Detail       string           `json:"detail,omitempty"` // what else there is to say, for people
-	Output       string           `json:"output,omitempty"` // what a command printed or a server answered, at most 64 KiB
-	Alerts       int              `json:"alerts,omitempty"` // of a run: how many alerts it served
+	Detail       string           `json:"detail,omitempty"`     // what else there is to say, for people
+	Output       string           `json:"output,omitempty"`     // what a command printed or a server answered, at most 64 KiB
+	Alerts       int              `json:"alerts,omitempty"`     // of a run: how many alerts it served
+	WaitsUntil   time.Time        `json:"waits_until,omitzero"` // of a run that ended waiting: when it goes again
 }
 
 // clip bounds what a record can hold, whatever an action or an alert brought.

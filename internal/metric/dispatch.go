@@ -5,6 +5,7 @@ var (
 	WebhookRequests    = &Own{"spillway_webhook_requests_total", "Requests to the webhook, by status code of the answer.", Counter, []string{"code"}}
 	WebhookAlerts      = &Own{"spillway_webhook_alerts_total", "Alerts received through the webhook, by disposition.", Counter, []string{"disposition"}}
 	QueueLength        = &Own{"spillway_dispatch_queue_length", "Runs that are recorded and have not started.", Gauge, nil}
+	WaitingRuns        = &Own{"spillway_dispatch_waiting_runs", "Runs that wait until what they have to remove is old enough or no longer in use.", Gauge, nil}
 	PlaybookRuns       = &Own{"spillway_playbook_runs_total", "Completed playbook runs, by outcome.", Counter, []string{"target", "playbook", "trigger", "outcome"}}
 	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
 	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
@@ -16,6 +17,6 @@ var (
 )
 
 var dispatchOwns = []*Own{
-	WebhookRequests, WebhookAlerts, QueueLength, PlaybookRuns, ActionRuns, ActionSkips,
+	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, PlaybookRuns, ActionRuns, ActionSkips,
 	ActionDuration, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
 }

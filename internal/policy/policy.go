@@ -58,7 +58,12 @@ type Cache struct {
 	HitRate string `yaml:"hit_rate"`
 	// Below this share SpillwayCacheHitRatioLow fires; needs a hit_rate.
 	MinHitRate *units.Ratio `yaml:"min_hit_rate"`
+
+	Every units.Duration `yaml:"every"` // also trim on this schedule, without an alert, when a limit is exceeded
 }
+
+// Schedule returns how often the cache is trimmed without an alert.
+func (c *Cache) Schedule() time.Duration { return c.Every.Std() }
 
 // Temp is the policy of a folder of temporary files.
 type Temp struct {

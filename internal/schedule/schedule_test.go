@@ -160,14 +160,14 @@ func TestTriesAgain(t *testing.T) {
 }
 
 func TestOf(t *testing.T) {
-	raw := "targets: [{name: app, temp_dirs: [{name: t, dir: /srv/t, include: ['*'], max_files: 1, every: 5m}, {name: u, dir: /srv/u, include: ['*'], max_files: 1}]," +
+	raw := "targets: [{name: app, caches: [{name: c, dir: /srv/c, include: ['*'], max_entries: 1, every: 2m}], temp_dirs: [{name: t, dir: /srv/t, include: ['*'], max_files: 1, every: 5m}, {name: u, dir: /srv/u, include: ['*'], max_files: 1}]," +
 		" logs: [{name: l, dir: /srv/l, include: ['*.log'], max_bytes: 1MiB, keep_files: 3, every: 1h}]}]"
 	cfg, err := config.Parse("x.yml", []byte(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
 	list := Of(cfg)
-	if len(list) != 2 || list[0].key() != "app/clean_temp/t" || list[1].key() != "app/rotate_logs/l" || units.Duration(list[1].Every) != units.Duration(time.Hour) {
+	if len(list) != 3 || list[0].key() != "app/evict_cache/c" || list[1].key() != "app/clean_temp/t" || list[2].key() != "app/rotate_logs/l" || units.Duration(list[2].Every) != units.Duration(time.Hour) {
 		t.Errorf("policies = %+v", list)
 	}
 }

@@ -17,6 +17,8 @@ const pageRuns = 50
 const (
 	modeDryRun  = "dry_run"
 	stateQueued = "queued"
+
+	triggerSchedule = "schedule" // its run is recorded only when there is something to do
 )
 
 // Activity is what is being done and what waits.
@@ -24,6 +26,7 @@ type Activity struct {
 	Draining  bool       `json:"draining"`  // shutting down: nothing more is accepted
 	Queued    int        `json:"queued"`    // runs that wait, including those whose intent is being written
 	Runs      []Run      `json:"runs"`      // open ones, the oldest first
+	Waits     []Wait     `json:"waits"`     // runs that go again by themselves, by target and playbook
 	Cooldowns []Cooldown `json:"cooldowns"` // that hold, by target and playbook
 }
 
@@ -47,6 +50,14 @@ type Run struct {
 	Since    time.Time `json:"since"`       // accepted at
 }
 
+// Wait is a run that has ended because what is left is too young or in use. It goes again at Until.
+type Wait struct {
+	Target   string    `json:"target"`
+	Playbook string    `json:"playbook"`
+	Until    time.Time `json:"until"`
+	Run      string    `json:"run_id"` // that ended waiting
+}
+
 // Cooldown holds a playbook of a target back.
 type Cooldown struct {
 	Target      string    `json:"target"`
@@ -65,7 +76,7 @@ func (r *Run) DryRun() bool { return r.Mode == modeDryRun }
 // Stage says where the run stands: "step 2 of 3: evict_cache".
 func (r *Run) Stage() string {
 	switch {
-	case r.State == stateQueued && r.ID == "":
+	case r.State == stateQueued && r.ID == "" && r.Trigger != triggerSchedule:
 		return "its intent is being recorded"
 	case r.State == stateQueued && r.WaitsFor != "":
 		return "waits for " + r.WaitsFor
@@ -99,21 +110,29 @@ func (c *Cooldown) DryRun() bool { return c.Mode == modeDryRun }
 // activityView is what the page shows: one target if it is the page of one, and no more than fits.
 type activityView struct {
 	Activity
-	MoreRuns, MoreCooldowns int // that are not shown
+	MoreRuns, MoreWaits, MoreCooldowns int // that are not shown
 }
 
 func newActivityView(a Activity, only string) activityView {
 	v := activityView{Activity: a}
 	if only != "" {
 		v.Runs = slices.DeleteFunc(slices.Clone(a.Runs), func(r Run) bool { return r.Target != only })
+		v.Waits = slices.DeleteFunc(slices.Clone(a.Waits), func(w Wait) bool { return w.Target != only })
 		v.Cooldowns = slices.DeleteFunc(slices.Clone(a.Cooldowns), func(c Cooldown) bool { return c.Target != only })
 	}
 	// Those at work come first: a long queue must not hide them.
 	v.Runs = slices.Clone(v.Runs)
 	slices.SortStableFunc(v.Runs, func(a, b Run) int { return cmp.Compare(waits(&a), waits(&b)) })
-	v.MoreRuns, v.MoreCooldowns = max(len(v.Runs)-pageRuns, 0), max(len(v.Cooldowns)-pageRuns, 0)
-	v.Runs, v.Cooldowns = v.Runs[:min(len(v.Runs), pageRuns)], v.Cooldowns[:min(len(v.Cooldowns), pageRuns)]
+	v.Runs, v.MoreRuns = fit(v.Runs)
+	v.Waits, v.MoreWaits = fit(v.Waits)
+	v.Cooldowns, v.MoreCooldowns = fit(v.Cooldowns)
 	return v
+}
+
+// fit returns what the page has room for, and how many more there are.
+func fit[T any](list []T) (shown []T, more int) {
+	n := min(len(list), pageRuns)
+	return list[:n], len(list) - n
 }
 
 func waits(r *Run) int {
@@ -123,7 +142,7 @@ func waits(r *Run) int {
 	return 0
 }
 
-// runs is GET /api/v1/runs?target=: the open runs and the cooldowns that hold.
+// runs is GET /api/v1/runs?target=: the open runs, those that wait, and the cooldowns that hold.
 func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 	a := s.State().Activity
 	only := r.URL.Query().Get("target")
@@ -131,10 +150,15 @@ func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 		Status string `json:"status"`
 		Activity
 	}{"success", a}
-	out.Runs, out.Cooldowns = []Run{}, []Cooldown{}
+	out.Runs, out.Waits, out.Cooldowns = []Run{}, []Wait{}, []Cooldown{}
 	for _, run := range a.Runs {
 		if only == "" || run.Target == only {
 			out.Runs = append(out.Runs, run)
+		}
+	}
+	for _, wait := range a.Waits {
+		if only == "" || wait.Target == only {
+			out.Waits = append(out.Waits, wait)
 		}
 	}
 	for _, c := range a.Cooldowns {

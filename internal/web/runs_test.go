@@ -42,6 +42,7 @@ func busy(f *fixture) {
 			{ID: "1", Target: "app", Playbook: "relieve_memory", Mode: "enforce", Trigger: "webhook", Alert: "SpillwayMemoryCritical", Alerts: 2, Level: "critical", State: "verifying", Step: 2, Steps: 3, Action: "evict_cache", Files: 45, Bytes: 123 << 20, Since: ago(12 * time.Second)},
 			{ID: "2", Target: "other", Playbook: "clean_temp", Mode: "dry_run", Trigger: "standalone", Level: "warning", State: "running", Step: 1, Steps: 1, Action: "clean_temp", Files: 7, Since: ago(2 * time.Second)},
 		},
+		Waits: []Wait{{Target: "app", Playbook: "trim_cache", Until: f.now.Add(55 * time.Second), Run: "9"}},
 		Cooldowns: []Cooldown{
 			{Target: "app", Playbook: "clean_temp", Until: f.now.Add(4 * time.Minute), Mode: "enforce", Broken: true, LastRun: "8", LastOutcome: "ineffective", LastEnd: ago(6 * time.Minute)},
 			{Target: "other", Playbook: "relieve_memory", Until: f.now.Add(3 * time.Minute), Mode: "dry_run", LastRun: "9", LastOutcome: "dry_run", LastEnd: ago(2 * time.Minute)},
@@ -69,6 +70,10 @@ func TestPageShowsRunsAndCooldowns(t *testing.T) {
 	check := func(path, runs, cooldowns string) {
 		t.Helper()
 		page := f.do("GET", path, nil, "").Body.String()
+		of := map[string]string{"/": " of app"}[path]
+		if diff := cmp.Diff("Waiting trim_cache"+of+" goes again at 10:00:55 UTC , in 55 s what is left is too young or in use", words(page, `<h2 id="h-waits">`, "</section>")); diff != "" {
+			t.Errorf("%s: waits (-want +got):\n%s", path, diff)
+		}
 		if diff := cmp.Diff(runs, words(page, `<h2 id="h-runs">`, "</section>")); diff != "" {
 			t.Errorf("%s: runs (-want +got):\n%s", path, diff)
 		}
@@ -124,7 +129,7 @@ func TestPageBoundsRuns(t *testing.T) {
 
 func TestRunsAPI(t *testing.T) {
 	f := newFixture(t, nil)
-	if w := f.do("GET", "/api/v1/runs", nil, ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"status":"success","draining":false,"queued":0,"runs":[],"cooldowns":[]}` {
+	if w := f.do("GET", "/api/v1/runs", nil, ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"status":"success","draining":false,"queued":0,"runs":[],"waits":[],"cooldowns":[]}` {
 		t.Errorf("when idle: %d %s", w.Code, w.Body)
 	}
 	busy(f)
@@ -138,7 +143,7 @@ func TestRunsAPI(t *testing.T) {
 	if diff := cmp.Diff(f.state.Activity, get("/api/v1/runs")); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
-	if got := get("/api/v1/runs?target=other"); len(got.Runs) != 1 || got.Runs[0].ID != "2" || len(got.Cooldowns) != 1 || got.Queued != 1 {
+	if got := get("/api/v1/runs?target=other"); len(got.Runs) != 1 || got.Runs[0].ID != "2" || len(got.Waits) != 0 || len(got.Cooldowns) != 1 || got.Queued != 1 {
 		t.Errorf("of one target: %+v", got)
 	}
 	if w := f.do("POST", "/api/v1/runs", nil, ""); w.Code != http.StatusMethodNotAllowed {

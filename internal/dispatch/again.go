@@ -1,0 +1,213 @@
+package dispatch
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+const (
+	againLook  = time.Minute      // the clock may be set meanwhile
+	againRetry = 10 * time.Second // after a run that could not be recorded
+)
+
+// goAgain starts the runs that are due by themselves, until no further step may begin: those that have
+// waited, and those whose cooldown has ended while their alert still fires.
+func (d *Dispatcher) goAgain() {
+	timer := time.NewTimer(againLook)
+	defer timer.Stop()
+	for {
+		select {
+		case <-d.stop:
+			return
+		case <-d.roused:
+		case <-timer.C:
+		}
+		fresh := d.startDue()
+		d.begin(d.runCtx, runsOf(fresh))
+		next := d.postpone(fresh)
+		timer.Reset(next)
+	}
+}
+
+// rouse makes goAgain look when the next run is due.
+func (d *Dispatcher) rouse() {
+	select {
+	case d.roused <- struct{}{}:
+	default:
+	}
+}
+
+// resumed is a run that begins by itself, and the wait that it ends, nil when it was held by a cooldown.
+type resumed struct {
+	run  *run
+	wait *wait
+}
+
+func compareKeys(a, b playbookKey) int {
+	return cmp.Or(cmp.Compare(a.target, b.target), cmp.Compare(a.playbook, b.playbook))
+}
+
+func runsOf(list []resumed) []*run {
+	out := make([]*run, len(list))
+	for i := range list {
+		out[i] = list[i].run
+	}
+	return out
+}
+
+// due reports whether something of the playbook is to begin.
+func (s *playbookState) due(now time.Time) bool {
+	at := s.nextAgain()
+	return !at.IsZero() && !now.Before(at)
+}
+
+// nextAgain is when something of the playbook begins by itself; zero when nothing does.
+func (s *playbookState) nextAgain() time.Time {
+	switch {
+	case s.open != nil:
+		return time.Time{}
+	case s.wait != nil:
+		return s.wait.until
+	}
+	return s.again
+}
+
+// startDue makes the runs that are due.
+func (d *Dispatcher) startDue() []resumed {
+	subjects := make(map[playbookKey]Subject)
+	d.mu.Lock()
+	now := d.opts.Now()
+	for key, s := range d.playbooks {
+		if s.due(now) {
+			subjects[key] = d.targets[key.target].Playbooks[key.playbook].Subject
+		}
+	}
+	d.mu.Unlock()
+	readings := make(map[playbookKey]Reading, len(subjects))
+	for key, subject := range subjects {
+		readings[key] = d.opts.Observer.Observe(key.target, subject)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []resumed
+	for _, key := range slices.SortedFunc(maps.Keys(readings), compareKeys) {
+		if s := d.playbooks[key]; s != nil && s.due(now) && !d.draining {
+			if r := d.startAgain(key, s, readings[key], now); r.run != nil {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// startAgain makes the run of a playbook that is due, as the present configuration has it. It is called
+// with the lock held.
+func (d *Dispatcher) startAgain(key playbookKey, s *playbookState, reading Reading, now time.Time) (out resumed) {
+	t := d.targets[key.target]
+	p, known := t.Playbooks[key.playbook]
+	if !known {
+		s.wait, s.again = nil, time.Time{}
+		return out
+	}
+	if d.queued >= d.opts.QueueLength {
+		s.later(s.wait, now)
+		return out
+	}
+	if w := s.wait; w != nil {
+		s.wait = nil
+		if !isFolder(p.Subject) && reading.Known && reading.Level < w.level {
+			d.log.Debug("a run that waited is not needed", "run", w.run.id, "target", key.target, "playbook", key.playbook)
+			return out
+		}
+		return resumed{d.continueRun(&t, p, key, w), w}
+	}
+	s.again = time.Time{}
+	m := d.modeOf(&t)
+	switch f := s.pressing(&p, reading, now); {
+	case m != enforce || f == nil:
+	case s.holding(m).holds(now): // another run has prolonged it
+		s.plan(s.holding(m).Until, now)
+	default:
+		out.run = d.repeatRun(&t, p, key, f)
+	}
+	return out
+}
+
+// continueRun makes the run that goes on with one that has waited.
+func (d *Dispatcher) continueRun(t *Target, p Playbook, key playbookKey, w *wait) *run {
+	old := &w.run.request
+	r := d.newRun(t, p, old.trigger)
+	r.alert, r.fingerprint, r.first, r.guarded, r.breaks, r.force, r.continues = old.alert, old.fingerprint, old.first, old.guarded, old.breaks, old.force, w.run.id
+	r.progress.level, r.progress.alerts, r.progress.served = w.level, w.alerts, w.served
+	d.own(r, key)
+	return r
+}
+
+// repeatRun makes the next run for an alert that still fires, and for all others that do.
+func (d *Dispatcher) repeatRun(t *Target, p Playbook, key playbookKey, f *firing) *run {
+	r := d.newRun(t, p, f.trigger)
+	r.guarded, r.alert, r.fingerprint = true, f.alert.Name(), f.alert.Fingerprint
+	if passesAlertOn(r.steps) {
+		a := f.alert
+		r.first = &a
+	}
+	r.progress.level = f.level
+	d.own(r, key)
+	for _, other := range r.state.firing {
+		r.progress.serve(other.key)
+	}
+	return r
+}
+
+// postpone lets the runs that could not be recorded begin later, and returns how long to wait for what
+// is due next.
+func (d *Dispatcher) postpone(fresh []resumed) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.opts.Now()
+	for _, f := range fresh {
+		if s := f.run.state; f.run.err != nil && !errors.Is(f.run.err, ErrDraining) && s.open == nil {
+			d.log.Warn("a run could not begin by itself and is tried again", "target", f.run.target, "playbook", f.run.playbook, "in", againRetry, "err", f.run.err)
+			s.later(f.wait, now)
+		}
+	}
+	next := againLook
+	for _, s := range d.playbooks {
+		if at := s.nextAgain(); !at.IsZero() {
+			next = min(next, max(at.Sub(now), 0))
+		}
+	}
+	return next
+}
+
+// later puts off what is due.
+func (s *playbookState) later(w *wait, now time.Time) {
+	if w == nil {
+		s.again = now.Add(againRetry)
+		return
+	}
+	w.until, s.wait = now.Add(againRetry), w
+}
+
+// waitingRuns returns how many runs wait, for the metric.
+func (d *Dispatcher) waitingRuns() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, s := range d.playbooks {
+		if s.wait != nil {
+			n++
+		}
+	}
+	return float64(n)
+}
+
+// applies reports whether some step runs at a level.
+func (p *Playbook) applies(level series.Level) bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.applies(level) })
+}
