@@ -220,7 +220,7 @@ func TestProgress(t *testing.T) {
 	long := action.PolicyResult{Target: "app", Policy: "temporary", Files: 1000, FreedBytes: 1 << 20}
 	c.progress(long)
 	if errs.Len() != 0 {
-		t.Errorf("written where nobody watches: %q", errs.String())
+		t.Errorf("written where no terminal is: %q", errs.String())
 	}
 	c.terminal = true
 	c.progress(long)
