@@ -41,7 +41,6 @@ var house = map[string][]string{
 	"internal/policy":       {"internal/dirscan"},
 	"internal/cgroup":       {},
 	"internal/container":    {},
-	"internal/inside":       {"internal/proc"},
 	"internal/proc":         {"internal/cgroup", "internal/container"},
 	"internal/fetch":        {},
 	"internal/heap":         {"internal/dirscan", "internal/fetch", "internal/proc", "internal/lazy"},

@@ -109,7 +109,7 @@ func errorsUnwrapAll(err error) error {
 }
 
 // TestContainerWithHostTree: the kernel shows paths relative to the cgroup namespace of this process,
-// and the host's hierarchy is mounted beside its own.
+// and the host's hierarchy is mounted alongside its own.
 func TestContainerWithHostTree(t *testing.T) {
 	const own = "/kubepods.slice/kubepods-burstable.slice/pod1.slice/cri-containerd-aa.scope"
 	h := newFakeHost(t)

@@ -269,13 +269,13 @@ func TestShareInterval(t *testing.T) {
 	}
 	own, longest := share.interval(large, want, 10*time.Second)
 	if own != longest || own < 2000*time.Second {
-		t.Errorf("a large folder beside it: %s, longest %s, want more than 2000s", own, longest)
+		t.Errorf("a large folder next to it: %s, longest %s, want more than 2000s", own, longest)
 	}
 	if total := 10*time.Second.Seconds()/own.Seconds() + 0.01/30; total > .0050001 {
 		t.Errorf("both are busy for %.5f of the time, want .005", total)
 	}
 	if own, _ := share.interval(small, want, 10*time.Millisecond); own != want {
-		t.Errorf("the small folder beside the large one: %s, want %s", own, want)
+		t.Errorf("the small folder next to the large one: %s, want %s", own, want)
 	}
 	share.forget(large)
 	if own, longest := share.interval(small, want, time.Second); own != 200*time.Second || longest != own {

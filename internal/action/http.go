@@ -34,7 +34,7 @@ const (
 // HTTPSettings are what a step tells the action http.
 type HTTPSettings struct {
 	URL       string   `yaml:"url"`        // where to POST, on loopback or a host of hosts
-	Hosts     []string `yaml:"hosts"`      // hosts beside loopback that the URL may name
+	Hosts     []string `yaml:"hosts"`      // hosts other than loopback that the URL may name
 	Body      string   `yaml:"body"`       // the body; else the alert and the run as JSON
 	TokenFile string   `yaml:"token_file"` // a file with a bearer token
 }

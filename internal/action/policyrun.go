@@ -205,7 +205,7 @@ func (r *dirRun) finish(err error) {
 func refusals(skipped map[string]int64) []string {
 	var out, errnos []string
 	if n := skipped[string(safefs.NoLease)]; n > 0 {
-		out = append(out, fmt.Sprintf("%d files stay because nobody can tell whether they are open: run as their owner or with CAP_LEASE", n))
+		out = append(out, fmt.Sprintf("%d files stay because it is not known whether they are open: run as their owner or with CAP_LEASE", n))
 	}
 	for reason, n := range skipped {
 		if n > 0 && strings.HasPrefix(reason, "error_") && reason != string(safefs.NoLease) {

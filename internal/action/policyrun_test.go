@@ -11,7 +11,7 @@ import (
 // them are named with their counts, the most frequent first, next to what made the run partial before.
 func TestErrorOfAPartialRun(t *testing.T) {
 	const (
-		lease  = "4 files stay because nobody can tell whether they are open: run as their owner or with CAP_LEASE"
+		lease  = "4 files stay because it is not known whether they are open: run as their owner or with CAP_LEASE"
 		errnos = "some files could not be removed: error_EIO=7 error_EACCES=3 error_EPERM=3 error_EBUSY=1"
 	)
 	skipped := func(noLease int64) map[string]int64 {

@@ -87,5 +87,5 @@ const (
 	NoPlaybook = "no_playbook" // the alert asks for no remedy, or for one that is not configured
 	NotOurs    = "not_ours"    // another instance's alert, or a target that is not configured here
 	Resolved   = "resolved"    // nothing to do any more
-	Refused    = "refused"     // it could not be taken now; the answer is 503 and the sender comes again
+	Refused    = "refused"     // it could not be taken now; the answer is 503 and the sender retries
 )

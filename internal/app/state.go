@@ -7,7 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
-// state gathers what the page shows beside the targets.
+// state gathers what the page shows in addition to the targets.
 func (a *App) state() web.State {
 	g := a.graph.Load()
 	st := web.State{Modes: make(map[string]string), Standalone: *g.cfg.Standalone, Config: a.opts.ConfigFile, LoadedAt: *a.loadedAt.Load(), ReloadError: *a.reloadText.Load()}

@@ -84,7 +84,7 @@ func TestPlan(t *testing.T) {
 targets:
   - name: orchestrator
     memory: {limit: 1GiB}
-    processes: {match: {comm: nobody-is-this}}
+    processes: {match: {comm: no-such-comm}}
     heap: {provider: node_inspector, address: 127.0.0.1:9229}
     temp_dirs: [{name: tts, dir: `+dir+`/tts, include: ['*.wav'], age_by: mtime, max_age: 1h}]
     playbooks: {relieve_memory: [clean_temp, {do: command, argv: [/bin/true, "a\nb"]}]}

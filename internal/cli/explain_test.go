@@ -14,7 +14,7 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := configFlag(t, "targets: [{name: first, processes: {match: {comm: nobody-is-this}}}, {name: own, processes: {match: {comm: "+strings.TrimSpace(string(comm))+"}}}]\n")
+	file := configFlag(t, "targets: [{name: first, processes: {match: {comm: no-such-comm}}}, {name: own, processes: {match: {comm: "+strings.TrimSpace(string(comm))+"}}}]\n")
 	pid := strconv.Itoa(os.Getpid())
 	r := runLine(t, "explain", pid, file, "--json")
 	var e explanation
@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 	if r.code != ExitOK || !strings.HasPrefix(r.out, "process  "+pid+" ") || !strings.Contains(r.out, "\nnot      first: ") || !strings.Contains(r.out, "\ntarget   own: ") {
 		t.Errorf("%+v", r)
 	}
-	r = runLine(t, "explain", pid, configFlag(t, "targets: [{name: first, processes: {match: {comm: nobody-is-this}}}]\n"))
+	r = runLine(t, "explain", pid, configFlag(t, "targets: [{name: first, processes: {match: {comm: no-such-comm}}}]\n"))
 	if r.code != ExitOK || !strings.Contains(r.out, "\ntarget   none: ") {
 		t.Errorf("%+v", r)
 	}

@@ -51,7 +51,7 @@ func everyKind(t *testing.T, dir, mode string) string {
 	return configFlag(t, "mode: "+mode+`
 targets:
   - name: app
-    processes: {match: {comm: nobody-is-this}}
+    processes: {match: {comm: no-such-comm}}
     temp_dirs: [{name: t, dir: `+dir+`/t, include: ['*.tmp'], max_age: 1h, age_by: mtime, min_age: 1s}]
     caches: [{name: c, dir: `+dir+`/c, include: ['*.bin'], max_age: 1h, age_by: mtime, min_age: 1s}]
     uploads: [{name: u, dir: `+dir+`/u, max_age: 1h, age_by: mtime, min_age: 1s}]
@@ -220,7 +220,7 @@ func TestProgress(t *testing.T) {
 	long := action.PolicyResult{Target: "app", Policy: "temporary", Files: 1000, FreedBytes: 1 << 20}
 	c.progress(long)
 	if errs.Len() != 0 {
-		t.Errorf("written where nobody watches: %q", errs.String())
+		t.Errorf("written where no terminal is: %q", errs.String())
 	}
 	c.terminal = true
 	c.progress(long)
@@ -324,6 +324,6 @@ func TestJournalPages(t *testing.T) {
 	f(200, hour)
 	f(1, hour, "--limit=1")
 	f(n/3, hour, "--limit=5000", "--target=b")
-	f(0, hour, "--target=nobody")
+	f(0, hour, "--target=absent")
 	f(0, hour.Add(24*time.Hour))
 }

@@ -35,7 +35,7 @@ func TestPlansLeaveTheOrderAlone(t *testing.T) {
 	file := configFlag(t, `
 targets:
   - name: app
-    processes: {match: {comm: nobody-is-this}}
+    processes: {match: {comm: no-such-comm}}
     caches: [{name: media, dir: `+dir+`/cache, include: ['f*'], age_by: mtime, max_entries: 10, evict_to: 50%, hit_rate: inferred}]
 `)
 	cfg, err := setup.LoadConfig(strings.TrimPrefix(file, "--config.file="), new(config.Checks))

@@ -390,7 +390,7 @@ func TestInterruptedByTheLastStart(t *testing.T) {
 			t.Errorf("%d lines in the log, want one for each record", n)
 		}
 		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {
-			t.Errorf("the alert comes again: %+v", d)
+			t.Errorf("the alert is repeated: %+v", d)
 		}
 		w.finished()
 	})

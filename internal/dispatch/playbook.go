@@ -39,7 +39,7 @@ type Step struct {
 	Timeout  units.Duration `yaml:"timeout"`  // the longest that the step may take
 	Verify   Verify         `yaml:"verify"`   // what is waited for after the step
 
-	With action.Settings `yaml:"-"` // what the action is told; nil for one that takes nothing
+	With action.Settings `yaml:"-"` // the settings of the action; nil for one that takes nothing
 }
 
 // Verify says how it is seen that a step has helped.

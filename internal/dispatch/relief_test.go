@@ -90,7 +90,7 @@ func TestCountersStandBeforeTheFirstRun(t *testing.T) {
 		if n, err := testutil.GatherAndCount(w.reg, "spillway_action_removed_files_total"); err != nil || n != 2 {
 			t.Errorf("%d counters of removed files, want those of the 2 actions that remove: %v", n, err)
 		}
-		// What was given back is told for as long as the process runs; what was not goes with its target.
+		// What was given back is reported for as long as the process runs; what was not goes with its target.
 		w.d.metrics.freed.WithLabelValues("svc", action.NameEvictCache).Add(5)
 		w.d.Apply(map[string]Target{"other": w.target("other", ModeEnforce, nil)})
 		want = strings.NewReplacer(`action="clean_temp",target="svc"} 0`, `action="evict_cache",target="svc"} 5`, `action="evict_cache",target="svc"} 0`, `action="clean_temp",target="other"} 0`).Replace(want) +
@@ -157,7 +157,7 @@ func TestWithoutAReadingAllStepsRun(t *testing.T) {
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
 		if r := w.run(d.RunID); r.Outcome != "done" {
-			t.Errorf("outcome %s, want done: nobody can say more", r.Outcome)
+			t.Errorf("outcome %s, want done: no more can be said", r.Outcome)
 		}
 		if n := len(w.steps(d.RunID)); n != 3 {
 			t.Errorf("%d steps ran", n)

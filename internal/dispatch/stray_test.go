@@ -11,7 +11,7 @@ import (
 )
 
 // TestActionThatDoesNotReturn: a folder whose file server is gone holds an action in the kernel.
-// Its run ends as unknown, other actions of the target go on, and it is not started again beside
+// Its run ends as unknown, other actions of the target go on, and it is not started again alongside
 // itself.
 func TestActionThatDoesNotReturn(t *testing.T) {
 	bubble(t, Options{Workers: 1}, func(t *testing.T, w *world) {

@@ -302,7 +302,7 @@ func TestJournalFailsAtTheIntentOfARun(t *testing.T) {
 		if s := w.d.Status(); s.Queued != 0 || len(s.Open) != 0 {
 			t.Errorf("status %+v", s)
 		}
-		w.journal.fail(nil) // the sender comes again
+		w.journal.fail(nil) // the sender retries
 		if d := w.one(a); d.Disposition != alert.Accepted {
 			t.Errorf("the same alert afterwards: %+v", d)
 		}

@@ -11,6 +11,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
 // TestBounds: a bound is written as Prometheus 3 stores it, or no rule would find its bucket.
@@ -198,8 +200,8 @@ func TestDistance(t *testing.T) {
 	}
 	for range 500 {
 		a, b := word(), word()
-		if got := distance(a, b); got != slow(a, b) || got != distance(b, a) {
-			t.Fatalf("distance(%q, %q) = %d, want %d", a, b, got, slow(a, b))
+		if got := strictyaml.Distance(a, b); got != slow(a, b) || got != strictyaml.Distance(b, a) {
+			t.Fatalf("Distance(%q, %q) = %d, want %d", a, b, got, slow(a, b))
 		}
 	}
 }

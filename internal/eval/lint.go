@@ -9,6 +9,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
 // Lint checks what loading cannot know: every spillway_ metric that a rule reads is in metrics or
@@ -87,7 +88,7 @@ func baseName(name string) string {
 func suggest(name string, metrics []string) string {
 	best, at := "", len(name)/3+1
 	for _, m := range metrics {
-		if d := distance(name, m); d < at {
+		if d := strictyaml.Distance(name, m); d < at {
 			best, at = m, d
 		}
 	}
@@ -95,26 +96,6 @@ func suggest(name string, metrics []string) string {
 		return "; /metrics shows those that do"
 	}
 	return "; did you mean " + best + "?"
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 // numberThreshold finds a comparison with a number that is a limit. 0 and 1 are states (none,

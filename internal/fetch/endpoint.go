@@ -22,7 +22,7 @@ const (
 type Endpoint struct {
 	URL        string         `yaml:"url"`         // where the service answers: http or https, on loopback or a host of allow_hosts
 	Timeout    units.Duration `yaml:"timeout"`     // of one request, 1ms to 30s
-	AllowHosts []string       `yaml:"allow_hosts"` // hosts beside loopback that may be asked
+	AllowHosts []string       `yaml:"allow_hosts"` // hosts other than loopback that may be asked
 }
 
 // Validate applies the default of the timeout and reports every mistake.

@@ -42,7 +42,7 @@ func TestCodec(t *testing.T) {
 	for i := range v {
 		for bit := range 8 {
 			v[i] ^= 1 << bit
-			// The state's byte is no part of the sum: open and closed are told apart by the outcome, too.
+			// The state's byte is no part of the sum: the outcome tells open from closed, too.
 			if _, err := decode(id, v); err == nil && v[0] != stateOpen {
 				t.Fatalf("bit %d of byte %d is changed, and no one notices", bit, i)
 			}

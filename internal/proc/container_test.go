@@ -155,8 +155,8 @@ func TestContainersSeenFromInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.write("self/mountinfo", "30 29 0:26 / "+mine+" ro - cgroup2 cgroup rw\n31 29 0:26 /../../../.. "+host+" ro - cgroup2 cgroup rw\n")
-	beside := strings.TrimPrefix(strings.TrimPrefix(scopeOf(podA, idA), "0::"), burst)
-	f.put(fakeProcess{pid: 10, comm: "node", cgroup: "0::/../.." + beside, resident: 10})
+	sibling := strings.TrimPrefix(strings.TrimPrefix(scopeOf(podA, idA), "0::"), burst)
+	f.put(fakeProcess{pid: 10, comm: "node", cgroup: "0::/../.." + sibling, resident: 10})
 	f.put(fakeProcess{pid: 11, comm: "containerd", cgroup: "0::/../../../../system.slice/containerd.service\n", resident: 10})
 	tree := cgroup.NewTree(cgroup.Options{Procfs: f.dir, Sysfs: filepath.Join(n.dir, "sys")})
 	w := watch(t, Options{Root: f.dir, RootFS: n.dir, Cgroups: tree, Discover: &Discover{By: ByContainer, Top: 10}, Targets: []Target{

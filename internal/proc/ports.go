@@ -23,7 +23,7 @@ var ErrOtherNetwork = errors.New("it lives in another network namespace")
 // Ports returns the loopback addresses, sorted, at which a member is reached over TCP in its own
 // network namespace: where it listens, on loopback or on all addresses. On an address that is not
 // its own, another process may listen with the same port. It reads the member's descriptors, which
-// takes its own user or CAP_SYS_PTRACE. The error is the kernel's, or an ErrOtherNetwork beside the
+// takes its own user or CAP_SYS_PTRACE. The error is the kernel's, or an ErrOtherNetwork next to the
 // addresses where that is not the namespace of this process: they are to be reached from inside it.
 func Ports(procfs string, m Member) ([]netip.AddrPort, error) {
 	r, err := newReader(procfs)

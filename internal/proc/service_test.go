@@ -135,7 +135,7 @@ func TestDiscoverByCgroup(t *testing.T) {
 	}
 }
 
-// TestDiscoverOutsideNamespace: in a container a cgroup beside it is shown by a path that goes up.
+// TestDiscoverOutsideNamespace: in a container a cgroup next to it is shown by a path that goes up.
 func TestDiscoverOutsideNamespace(t *testing.T) {
 	for by, want := range map[string]string{ByUnit: "containerd.service", ByCgroup: "system.slice_containerd.service"} {
 		f := newFake(t)

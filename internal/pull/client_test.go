@@ -151,7 +151,7 @@ func TestEveryKeyWithoutPull(t *testing.T) {
 		"interval": {Interval: 1}, "timeout": {Timeout: 1}, "token_file": {TokenFile: "/x"},
 		"username": {Username: "x"}, "password_file": {PasswordFile: "/x"}, "ca_file": {CAFile: "/x"},
 	} {
-		want := key + ": is for pull: write pull: [http://alertmanager:9093] beside it, or remove the key"
+		want := key + ": is for pull: write pull: [http://alertmanager:9093] next to it, or remove the key"
 		if got := validate(&c, "host1:10042"); len(got) != 1 || got[0] != want {
 			t.Errorf("%q, want %q", got, want)
 		}

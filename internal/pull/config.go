@@ -49,7 +49,7 @@ func (c *Config) Validate(instance string, report report.Func) {
 			"username": c.Username != "", "password_file": c.PasswordFile != "", "ca_file": c.CAFile != "",
 		} {
 			if set {
-				report(key, "is for pull: write pull: [http://alertmanager:9093] beside it, or remove the key")
+				report(key, "is for pull: write pull: [http://alertmanager:9093] next to it, or remove the key")
 			}
 		}
 		return

@@ -95,7 +95,7 @@ func (r *Remover) foreseeMove() Reason {
 	return Removed
 }
 
-// moveAside gives the file at work the name as in another folder, where nobody has one like it,
+// moveAside gives the file at work the name as in another folder, where no one has one like it,
 // and looks again. What turns out to be another file is moved back; where its name is taken
 // meanwhile it stays there.
 func (r *Remover) moveAside(dirfd, into int, as string, id Identity) Reason {

@@ -15,7 +15,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-// removeStrictly moves the file into the holding folder, where nobody else can exchange it, looks
+// removeStrictly moves the file into the holding folder, where no one else can exchange it, looks
 // again, and removes it there. What turns out to be another file is moved back; where its name is
 // taken meanwhile it stays in the holding folder and is reported by Leftovers.
 func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {

@@ -347,15 +347,15 @@ func unknownKey(key string, known []string) string {
 func Nearest(word string, known []string) string {
 	best, bestDistance := "", 3
 	for _, k := range known {
-		if d := distance(word, k); d < bestDistance {
+		if d := Distance(word, k); d < bestDistance {
 			best, bestDistance = k, d
 		}
 	}
 	return best
 }
 
-// distance is the Levenshtein distance of two short ASCII words.
-func distance(a, b string) int {
+// Distance is the Levenshtein distance of two short ASCII words.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

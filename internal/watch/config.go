@@ -28,7 +28,7 @@ type Config struct {
 	Post      string         `yaml:"post"`       // POST the JSON of `/health/memory` to this URL, on loopback or a host of hosts; in every mode, since it only tells
 	Log       bool           `yaml:"log"`        // a line in the exporter's log
 	Command   []string       `yaml:"command"`    // run a program, as the action of that name does, in the mode of the target (trigger watch, playbook `watcher_N_LEVEL`)
-	Hosts     []string       `yaml:"hosts"`      // post: hosts beside loopback that the URL may name
+	Hosts     []string       `yaml:"hosts"`      // post: hosts other than loopback that the URL may name
 	TokenFile string         `yaml:"token_file"` // post: a file with a bearer token
 	Env       []string       `yaml:"env"`        // command: names of variables that are passed on
 	Timeout   units.Duration `yaml:"timeout"`    // of each
@@ -92,7 +92,7 @@ func (c *Config) Validate(known []string, report report.Func) {
 	c.checkSettings(report)
 }
 
-// checkSettings checks what the action is told, and that nothing is said to another one.
+// checkSettings checks the settings of the action, and that none belongs to another one.
 func (c *Config) checkSettings(report report.Func) {
 	checked := func(key, format string, args ...any) {
 		switch {

@@ -52,7 +52,7 @@ type RunRequest struct {
 	Force    bool   `json:"force"`
 }
 
-// State is what the page shows beside the targets.
+// State is what the page shows in addition to the targets.
 type State struct {
 	Modes       map[string]string // by target: dry_run, enforce
 	Standalone  bool

@@ -66,5 +66,5 @@ for name in "${names[@]}"; do
 		'BEGIN { printf "%-15s %8.0f %8.0f %10.2f %10.2f %10.2f %10.2f\n", n, w, c, w / fw, c / fc, w / gw, c / gc }'
 done
 awk -v a="$(median ours cpu)" -v b="$(median no-openat2 cpu)" -v c="$(median no-statx cpu)" \
-	'BEGIN { printf "ratios beside ours, processor time: without openat2 %.2f, without openat2 and statx %.2f\n", b / a, c / a }'
+	'BEGIN { printf "ratios to ours, processor time: without openat2 %.2f, without openat2 and statx %.2f\n", b / a, c / a }'
 "$work/scan" -rss "$work/tree" | tail -n 1
