@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ var (
 	testGauge = NewGauge("test_used_bytes", "A windowed gauge.", "target").Windowed()
 	testPlain = NewGauge("test_files", "A gauge.", "target", "dir")
 	testTotal = NewCounter("test_starts_total", "A counter.", "target")
+	testWide  = NewGauge("test_info", "A gauge of many labels.", "target", "mode", "source", "unit", "container", "pod", "namespace")
 	epoch     = time.UnixMilli(1_700_000_000_000)
 )
 
@@ -174,6 +176,7 @@ func TestCommitAllocatesNothing(t *testing.T) {
 		b.Reset(now)
 		b.Set(testGauge, 1, "a")
 		b.Set(testPlain, 2, "a", "tmp")
+		b.Set(testWide, 1, "a", "observe", "config", "u", "c", "p", "n")
 		s.Commit(&b)
 	}
 	tick()
@@ -295,6 +298,69 @@ func TestLevelNames(t *testing.T) {
 	}
 	if _, ok := ParseLevel("panic"); ok {
 		t.Error(`ParseLevel("panic") is known, want it refused`)
+	}
+}
+
+// Series are told apart by every label, also by those that the key holds together.
+func TestEveryLabelCounts(t *testing.T) {
+	for n := range MaxLabels + 1 {
+		d := NewGauge("test_n", "A gauge.", []string{"target", "b", "c", "d", "e", "f", "g"}[:n]...)
+		all := [][]string{slices.Repeat([]string{""}, n)}
+		for i := range n {
+			for _, v := range []string{"x", "1:", "0:0:"} {
+				values := slices.Repeat([]string{""}, n)
+				values[i] = v
+				all = append(all, values)
+			}
+		}
+		s := NewStore(Options{})
+		var b Batch
+		for round := range 3 {
+			commit(s, &b, epoch, func(b *Batch) {
+				for i, values := range all {
+					b.Set(d, float64(round*100+i), values...)
+				}
+			})
+			for i, values := range all {
+				if v, _, ok := s.Value(d, values...); v != float64(round*100+i) || !ok {
+					t.Errorf("%q = %v, %v, want %d", values, v, ok, round*100+i)
+				}
+			}
+			slices.Reverse(all)
+		}
+		if held, _ := s.Len(); held != len(all) || len(s.Snapshot(nil)) != len(all) {
+			t.Errorf("%d labels: %d series held, want %d", n, held, len(all))
+		}
+	}
+}
+
+// A series that was forgotten is new when it is set again, also where it is expected to come next, and in
+// another store.
+func TestForgottenIsNew(t *testing.T) {
+	s := NewStore(Options{})
+	var b Batch
+	set := func(b *Batch) {
+		b.Set(testGauge, 1, "a")
+		b.Set(testGauge, 2, "b")
+	}
+	commit(s, &b, epoch, set)
+	commit(s, &b, epoch.Add(time.Second), func(b *Batch) { b.Set(testGauge, 1, "a") })
+	s.ForgetOlder(epoch.Add(time.Minute))
+	commit(s, &b, epoch.Add(2*time.Second), set)
+	if a, again := len(s.Points(nil, TierSample, testGauge, "a")), len(s.Points(nil, TierSample, testGauge, "b")); a != 3 || again != 1 {
+		t.Errorf("%d and %d points, want 3 and 1", a, again)
+	}
+	s.Forget(&b)
+	other := NewStore(Options{})
+	for _, s := range []*Store{s, other} {
+		commit(s, &b, epoch, set)
+		if v, _, ok := s.Value(testGauge, "b"); v != 2 || !ok || len(s.Snapshot(nil)) != 2 {
+			t.Errorf("b = %v, %v, %d series, want 2 and 2", v, ok, len(s.Snapshot(nil)))
+		}
+	}
+	commit(s, &b, epoch.Add(time.Second), set)
+	if n := len(other.Points(nil, TierSample, testGauge, "a")); n != 1 {
+		t.Errorf("%d points in the other store, want 1", n)
 	}
 }
 

@@ -1,6 +1,8 @@
 package series
 
 import (
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -26,14 +28,38 @@ type Options struct {
 	MaxSeries int           // series above this number are dropped and counted; default 20000
 }
 
-// key identifies a series without allocating: Descs are compared by pointer.
+// keyLabels is how many label values a key holds one by one. Nearly all series have no more; those that
+// do are looked up a little slower.
+const keyLabels = 3
+
+// key identifies a series: Descs are compared by pointer. It is hashed whole, so it is small: up to
+// keyLabels+1 values make one without allocating.
 type key struct {
 	desc   *Desc
-	values [MaxLabels]string
+	values [keyLabels]string
+	rest   string // the values after those: the value itself where it is one, else each with its length
+}
+
+func newKey(d *Desc, values []string) key {
+	k := key{desc: d}
+	switch rest := values[copy(k.values[:], values):]; len(rest) {
+	case 0:
+	case 1:
+		k.rest = rest[0]
+	default:
+		var b []byte
+		for _, v := range rest {
+			b = append(strconv.AppendInt(b, int64(len(v)), 10), ':')
+			b = append(b, v...)
+		}
+		k.rest = string(b)
+	}
+	return k
 }
 
 type entry struct {
-	key
+	desc   *Desc
+	values []string // one for each of desc.Labels
 	owner  *Batch
 	gen    uint64 // generation of the owner's batch that set it last
 	value  float64
@@ -41,6 +67,13 @@ type entry struct {
 	rings  [tiers]*ring // nil unless desc.Window
 	cutMS  int64        // samples before this time do not belong to the same population
 	hidden bool         // not in the owner's newest batch: absent
+	next   *entry       // what the owner set after it, which it will most likely do again
+}
+
+func (e *entry) sample() Sample {
+	s := Sample{Desc: e.desc, Value: e.value, Time: time.UnixMilli(e.ms)}
+	copy(s.Values[:], e.values)
+	return s
 }
 
 // Sample is the newest value of one series.
@@ -84,14 +117,24 @@ func NewStore(o Options) *Store {
 type Batch struct {
 	Time   time.Time // of the sample; set by the frame before Sample is called
 	items  []item
+	values []string // the label values of all items, one after the other
 	gen    uint64
 	cutNow bool
+	store  *Store // that it was committed to
+	first  *entry // what its first item was then
 }
 
 type item struct {
-	key
+	desc  *Desc
 	value float64
+	from  int // where its label values begin
 	cut   bool
+}
+
+// labels returns the label values of an item.
+func (b *Batch) labels(it *item) []string {
+	end := it.from + len(it.desc.Labels)
+	return b.values[it.from:end:end]
 }
 
 // Set records a value. values are the label values in the order of d.Labels; a wrong number is
@@ -100,10 +143,8 @@ func (b *Batch) Set(d *Desc, value float64, values ...string) {
 	if len(values) != len(d.Labels) {
 		panic("series: " + d.Name + ": wrong number of label values")
 	}
-	it := item{value: value}
-	it.desc = d
-	copy(it.values[:], values)
-	b.items = append(b.items, it)
+	b.items = append(b.items, item{desc: d, value: value, from: len(b.values)})
+	b.values = append(b.values, values...)
 }
 
 // Len returns the number of values set since Reset.
@@ -113,7 +154,7 @@ func (b *Batch) Len() int { return len(b.items) }
 func (b *Batch) Each(f func(d *Desc, value float64, values []string)) {
 	for i := range b.items {
 		it := &b.items[i]
-		f(it.desc, it.value, it.values[:len(it.desc.Labels)])
+		f(it.desc, it.value, b.labels(it))
 	}
 }
 
@@ -132,7 +173,7 @@ func (b *Batch) CutFrom(n int) {
 // Reset empties the batch for a sample taken at now.
 func (b *Batch) Reset(now time.Time) {
 	b.Time = now
-	b.items = b.items[:0]
+	b.items, b.values = b.items[:0], b.values[:0]
 	b.cutNow = false
 }
 
@@ -145,14 +186,17 @@ func (s *Store) Commit(b *Batch) {
 	defer s.mu.Unlock()
 	s.seq++
 	b.gen++
+	if b.store != s {
+		b.store, b.first = s, nil
+	}
+	guess := &b.first
 	for i := range b.items {
 		it := &b.items[i]
-		e := s.series[it.key]
+		e := s.find(guess, it.desc, b.labels(it))
 		if e == nil {
-			if e = s.add(it.key); e == nil {
-				continue
-			}
+			continue
 		}
+		guess = &e.next
 		if b.cutNow || it.cut {
 			e.cutMS = ms
 		}
@@ -170,13 +214,29 @@ func (s *Store) Commit(b *Batch) {
 	}
 }
 
-// add is called with mu held. It returns nil when the store is full.
-func (s *Store) add(k key) *entry {
-	if len(s.series) >= s.opts.MaxSeries {
-		s.dropped++
-		return nil
+// find returns a series, which is new when it is not there; nil when the store is full. It is called
+// with mu held. A batch sets mostly the same series in the same order, so that guess, what came next
+// the last time, saves the look into the map. It is put right where it was wrong.
+func (s *Store) find(guess **entry, d *Desc, values []string) *entry {
+	if e := *guess; e != nil && e.desc == d && slices.Equal(e.values, values) {
+		return e
 	}
-	e := &entry{key: k}
+	k := newKey(d, values)
+	e := s.series[k]
+	if e == nil {
+		if len(s.series) >= s.opts.MaxSeries {
+			s.dropped++
+			return nil
+		}
+		e = s.add(k, values)
+	}
+	*guess = e
+	return e
+}
+
+// add is called with mu held.
+func (s *Store) add(k key, values []string) *entry {
+	e := &entry{desc: k.desc, values: slices.Clone(values)}
 	if k.desc.Window {
 		for i := range e.rings {
 			e.rings[i] = newRing(s.opts.Window, time.Duration(spans[i])*s.opts.Interval)
@@ -208,7 +268,8 @@ func (s *Store) forget(gone func(*entry) bool) {
 	kept := s.order[:0]
 	for _, e := range s.order {
 		if gone(e) {
-			delete(s.series, e.key)
+			delete(s.series, newKey(e.desc, e.values))
+			*e = entry{} // what came before it may still point here, and must not find it
 			continue
 		}
 		kept = append(kept, e)
@@ -235,7 +296,7 @@ func (s *Store) Snapshot(dst []Sample) []Sample {
 	defer s.mu.RUnlock()
 	for _, e := range s.order {
 		if !e.hidden {
-			dst = append(dst, Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)})
+			dst = append(dst, e.sample())
 		}
 	}
 	return dst
@@ -247,7 +308,7 @@ func (s *Store) SnapshotOf(dst []Sample, target string) []Sample {
 	defer s.mu.RUnlock()
 	for _, e := range s.order {
 		if !e.hidden && len(e.desc.Labels) > 0 && e.values[0] == target && e.desc.Labels[0] == "target" {
-			dst = append(dst, Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)})
+			dst = append(dst, e.sample())
 		}
 	}
 	return dst
@@ -317,10 +378,4 @@ func (s *Store) Seq() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.seq
-}
-
-func newKey(d *Desc, values []string) key {
-	k := key{desc: d}
-	copy(k.values[:], values)
-	return k
 }
