@@ -62,7 +62,7 @@ func (s *sampled) take(t *testing.T, src Source, at time.Time) (map[string]float
 	s.store.Commit(&s.batch)
 	out := make(map[string]float64)
 	for _, v := range s.store.Snapshot(nil) {
-		out[strings.TrimPrefix(v.Desc.Name, "spillway_")+fmt.Sprint(v.Labels())] = v.Value
+		out[strings.TrimPrefix(v.Desc.Name, "spillway_")+fmt.Sprint(v.Values)] = v.Value
 	}
 	return out, err
 }

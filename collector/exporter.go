@@ -40,7 +40,7 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 		if s.Desc.Kind == series.Counter {
 			kind = prometheus.CounterValue
 		}
-		m, err := prometheus.NewConstMetric(e.desc(s.Desc), kind, s.Value, s.Labels()...)
+		m, err := prometheus.NewConstMetric(e.desc(s.Desc), kind, s.Value, s.Values...)
 		if err != nil {
 			m = prometheus.NewInvalidMetric(e.desc(s.Desc), err)
 		}

@@ -44,7 +44,7 @@ func heapValues(t *testing.T, h *Heap) (map[string]float64, error) {
 	store.Commit(&b)
 	out := make(map[string]float64)
 	for _, s := range store.Snapshot(nil) {
-		out[s.Desc.Name+fmt.Sprint(s.Labels())] = s.Value
+		out[s.Desc.Name+fmt.Sprint(s.Values)] = s.Value
 	}
 	return out, err
 }

@@ -13,7 +13,7 @@ func fleet(n int) []series.Sample {
 	var out []series.Sample
 	for i := range n {
 		for _, d := range metric.Descs() {
-			s := series.Sample{Desc: d, Value: float64(i), Time: now}
+			s := series.Sample{Desc: d, Values: make([]string, len(d.Labels)), Value: float64(i), Time: now}
 			for j, label := range d.Labels {
 				s.Values[j] = label
 				if label == "target" {

@@ -15,8 +15,8 @@ import (
 var now = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 
 func sample(d *series.Desc, value float64, labels ...string) series.Sample {
-	s := series.Sample{Desc: d, Value: value, Time: now}
-	copy(s.Values[:], labels)
+	s := series.Sample{Desc: d, Values: make([]string, max(len(d.Labels), len(labels))), Value: value, Time: now}
+	copy(s.Values, labels)
 	return s
 }
 

@@ -78,7 +78,7 @@ func TestStoreAbsentIsNotZero(t *testing.T) {
 	}
 	names := make(map[string]float64)
 	for _, sample := range s.Snapshot(nil) {
-		names[fmt.Sprint(sample.Desc.Name, sample.Labels())] = sample.Value
+		names[fmt.Sprint(sample.Desc.Name, sample.Values)] = sample.Value
 	}
 	if diff := cmp.Diff(map[string]float64{"test_used_bytes[a]": 8, "test_starts_total[a]": 3}, names); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)

@@ -28,33 +28,38 @@ type Options struct {
 	MaxSeries int           // series above this number are dropped and counted; default 20000
 }
 
-// keyLabels is how many label values a key holds one by one. Nearly all series have no more; those that
-// do are looked up a little slower.
-const keyLabels = 3
+// keyLabels is how many label values a Key holds one by one. Hardly any series has more than one beyond
+// them; those that have are looked up more slowly.
+const keyLabels = 2
 
-// key identifies a series: Descs are compared by pointer. It is hashed whole, so it is small: up to
+// Key identifies a series: Descs are compared by pointer. It is hashed whole, so it is small: up to
 // keyLabels+1 values make one without allocating.
-type key struct {
+type Key struct {
 	desc   *Desc
 	values [keyLabels]string
-	rest   string // the values after those: the value itself where it is one, else each with its length
+	rest   string // the values after those
 }
 
-func newKey(d *Desc, values []string) key {
-	k := key{desc: d}
-	switch rest := values[copy(k.values[:], values):]; len(rest) {
-	case 0:
-	case 1:
-		k.rest = rest[0]
-	default:
-		var b []byte
-		for _, v := range rest {
-			b = append(strconv.AppendInt(b, int64(len(v)), 10), ':')
-			b = append(b, v...)
-		}
-		k.rest = string(b)
+// KeyOf returns the key of the series of d with these label values, in the order of d.Labels.
+func KeyOf(d *Desc, values []string) Key {
+	k := Key{desc: d}
+	if n := copy(k.values[:], values); n < len(values) {
+		k.rest = join(values[n:])
 	}
 	return k
+}
+
+// join makes one string of label values: of one value itself, of more each with its length.
+func join(values []string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
+	var b []byte
+	for _, v := range values {
+		b = append(strconv.AppendInt(b, int64(len(v)), 10), ':')
+		b = append(b, v...)
+	}
+	return string(b)
 }
 
 type entry struct {
@@ -71,28 +76,23 @@ type entry struct {
 }
 
 func (e *entry) sample() Sample {
-	s := Sample{Desc: e.desc, Value: e.value, Time: time.UnixMilli(e.ms)}
-	copy(s.Values[:], e.values)
-	return s
+	return Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)}
 }
 
 // Sample is the newest value of one series.
 type Sample struct {
 	Desc   *Desc
-	Values [MaxLabels]string // the first len(Desc.Labels) are in use
+	Values []string // label values in the order of Desc.Labels; the store's own, not to be changed
 	Value  float64
 	Time   time.Time
 }
-
-// Labels returns the label values in the order of Desc.Labels.
-func (s *Sample) Labels() []string { return s.Values[:len(s.Desc.Labels)] }
 
 // Store holds the newest value and the rings of every series. It is safe for concurrent use.
 type Store struct {
 	opts Options
 
 	mu      sync.RWMutex
-	series  map[key]*entry
+	series  map[Key]*entry
 	order   []*entry // in order of first sight, for a stable and cheap walk
 	dropped uint64
 	seq     uint64 // commits so far
@@ -109,7 +109,7 @@ func NewStore(o Options) *Store {
 	if o.MaxSeries <= 0 {
 		o.MaxSeries = 20000
 	}
-	return &Store{opts: o, series: make(map[key]*entry)}
+	return &Store{opts: o, series: make(map[Key]*entry)}
 }
 
 // Batch gathers what one source read in one sample. It belongs to one goroutine. Series that an
@@ -221,7 +221,7 @@ func (s *Store) find(guess **entry, d *Desc, values []string) *entry {
 	if e := *guess; e != nil && e.desc == d && slices.Equal(e.values, values) {
 		return e
 	}
-	k := newKey(d, values)
+	k := KeyOf(d, values)
 	e := s.series[k]
 	if e == nil {
 		if len(s.series) >= s.opts.MaxSeries {
@@ -235,7 +235,7 @@ func (s *Store) find(guess **entry, d *Desc, values []string) *entry {
 }
 
 // add is called with mu held.
-func (s *Store) add(k key, values []string) *entry {
+func (s *Store) add(k Key, values []string) *entry {
 	e := &entry{desc: k.desc, values: slices.Clone(values)}
 	if k.desc.Window {
 		for i := range e.rings {
@@ -268,7 +268,7 @@ func (s *Store) forget(gone func(*entry) bool) {
 	kept := s.order[:0]
 	for _, e := range s.order {
 		if gone(e) {
-			delete(s.series, newKey(e.desc, e.values))
+			delete(s.series, KeyOf(e.desc, e.values))
 			*e = entry{} // what came before it may still point here, and must not find it
 			continue
 		}
@@ -307,7 +307,7 @@ func (s *Store) SnapshotOf(dst []Sample, target string) []Sample {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, e := range s.order {
-		if !e.hidden && len(e.desc.Labels) > 0 && e.values[0] == target && e.desc.Labels[0] == "target" {
+		if !e.hidden && len(e.values) > 0 && e.values[0] == target && e.desc.Labels[0] == "target" {
 			dst = append(dst, e.sample())
 		}
 	}
@@ -318,7 +318,7 @@ func (s *Store) SnapshotOf(dst []Sample, target string) []Sample {
 func (s *Store) Value(d *Desc, values ...string) (value float64, at time.Time, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e := s.series[newKey(d, values)]
+	e := s.series[KeyOf(d, values)]
 	if e == nil || e.hidden {
 		return 0, time.Time{}, false
 	}
@@ -339,7 +339,7 @@ func (s *Store) PointsSinceCut(dst []Point, tier Tier, d *Desc, values ...string
 func (s *Store) points(dst []Point, tier Tier, sinceCut bool, d *Desc, values []string) []Point {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e := s.series[newKey(d, values)]
+	e := s.series[KeyOf(d, values)]
 	if e == nil || e.rings[tier] == nil {
 		return dst
 	}
@@ -358,7 +358,7 @@ func (s *Store) points(dst []Point, tier Tier, sinceCut bool, d *Desc, values []
 func (s *Store) Extent(d *Desc, values ...string) (lowest, highest float64, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e := s.series[newKey(d, values)]
+	e := s.series[KeyOf(d, values)]
 	if e == nil || e.rings[TierSample] == nil {
 		return 0, 0, false
 	}

@@ -54,10 +54,10 @@ func (s *server) intervalOf(t *health.Target) time.Duration {
 		return interval
 	}
 	for _, sample := range s.Store.Snapshot(nil) {
-		if !sample.Desc.Window || sample.Values[0] != t.Name {
+		if !sample.Desc.Window || len(sample.Values) == 0 || sample.Values[0] != t.Name {
 			continue
 		}
-		points := s.Store.Points(nil, series.TierSample, sample.Desc, sample.Labels()...)
+		points := s.Store.Points(nil, series.TierSample, sample.Desc, sample.Values...)
 		if n := len(points); n > 1 {
 			return max(interval, points[n-1].Time.Sub(points[n-2].Time))
 		}
@@ -162,7 +162,7 @@ func (s *server) series(w http.ResponseWriter, r *http.Request) {
 		for i, l := range d.Labels {
 			e.Labels[l] = sample.Values[i]
 		}
-		for _, p := range s.Store.Points(nil, series.Tier(tier), d, sample.Labels()...) {
+		for _, p := range s.Store.Points(nil, series.Tier(tier), d, sample.Values...) {
 			e.Points = append(e.Points, point{p.Time, number(p.Min), number(p.Max), number(p.Last)})
 		}
 		out = append(out, e)

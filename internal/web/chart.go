@@ -90,26 +90,14 @@ const (
 	leastSpan               = 0.1 // of the largest value, from the bottom to the top of a chart
 )
 
-// seriesKey identifies a series by its family and label values.
-type seriesKey struct {
-	desc   *series.Desc
-	values [series.MaxLabels]string
-}
-
-func keyOf(desc *series.Desc, values []string) seriesKey {
-	k := seriesKey{desc: desc}
-	copy(k.values[:], values)
-	return k
-}
-
-func (s *server) chart(desc *series.Desc, format func(float64) string, tier series.Tier, find map[seriesKey]series.Sample, limit *float64, values ...string) *chart {
-	sample, ok := find[keyOf(desc, values)]
+func (s *server) chart(desc *series.Desc, format func(float64) string, tier series.Tier, find map[series.Key]series.Sample, limit *float64, values ...string) *chart {
+	sample, ok := find[series.KeyOf(desc, values)]
 	if !ok {
 		return nil
 	}
-	points := s.Store.Points(nil, tier, sample.Desc, sample.Labels()...)
+	points := s.Store.Points(nil, tier, sample.Desc, sample.Values...)
 	if tier != series.TierSample && len(points) < enoughPoints { // young: single samples tell more
-		points = s.Store.Points(nil, series.TierSample, sample.Desc, sample.Labels()...)
+		points = s.Store.Points(nil, series.TierSample, sample.Desc, sample.Values...)
 	}
 	if len(points) < 2 {
 		return nil

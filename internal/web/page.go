@@ -181,9 +181,9 @@ func (s *server) target(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) view(only string, tier series.Tier, actions int) *view {
 	snapshot := s.Store.Snapshot(nil)
-	find := make(map[seriesKey]series.Sample, len(snapshot))
+	find := make(map[series.Key]series.Sample, len(snapshot))
 	for _, sample := range snapshot {
-		find[keyOf(sample.Desc, sample.Labels())] = sample
+		find[series.KeyOf(sample.Desc, sample.Values)] = sample
 	}
 	targets := s.shown(snapshot)
 	health.SortWorst(targets)
@@ -265,7 +265,7 @@ func count(cards []card) []levelCount {
 	return out
 }
 
-func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[seriesKey]series.Sample) card {
+func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[series.Key]series.Sample) card {
 	c := card{Target: *t, ID: fmt.Sprintf("t-%d", len(v.Cards)), LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.LimitBytes, t.Thresholds)}
 	if t.Level != nil {
 		c.LevelName = t.Level.String()

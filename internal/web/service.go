@@ -18,7 +18,7 @@ type probeRow struct {
 	Chart *chart
 }
 
-func (s *server) probeRow(t *health.Target, tier series.Tier, find map[seriesKey]series.Sample) *probeRow {
+func (s *server) probeRow(t *health.Target, tier series.Tier, find map[series.Key]series.Sample) *probeRow {
 	if t.Probe == nil {
 		return nil
 	}
