@@ -22,20 +22,21 @@ type frame struct {
 }
 
 type walker struct {
-	ctx    context.Context
-	o      *Options
-	res    Result
-	buf    []byte
-	st     unix.Statx_t
-	entry  Entry
-	stack  []*frame
-	spare  []*frame
-	held   int // frames from this one up the stack are open, and the root always is
-	ticks  int
-	path   []byte
-	device fileID // of the root
-	mounts mounts
-	share  *share // nil when there is one walker
+	ctx     context.Context
+	o       *Options
+	res     Result
+	buf     []byte
+	st      unix.Statx_t
+	entry   Entry
+	stack   []*frame
+	spare   []*frame
+	held    int // frames from this one up the stack are open, and the root always is
+	ticks   int
+	path    []byte
+	device  fileID // of the root
+	mounts  mounts
+	share   *share // nil when there is one walker
+	noStatx bool   // it is refused: asked once, not for every entry
 }
 
 // fileID tells two directories apart.
@@ -69,7 +70,7 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 }
 
 func newWalker(ctx context.Context, o *Options, s *share) *walker {
-	return &walker{ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1}
+	return &walker{ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1, noStatx: statxRefused()}
 }
 
 // walk walks from the root.
@@ -331,7 +332,7 @@ func (w *walker) look(f *frame, d dirent) error {
 			return nil
 		}
 	}
-	if err := Statx(f.fd, d.name, statFlags, statMask, &w.st); err != 0 {
+	if err := w.stat(f.fd, d.name); err != 0 {
 		if err == unix.ENOENT {
 			w.res.Skipped[SkipVanished]++
 		} else {
@@ -356,6 +357,14 @@ func (w *walker) look(f *frame, d dirent) error {
 		return w.file(f, d.name)
 	}
 	return nil
+}
+
+// stat is Statx of an entry.
+func (w *walker) stat(dirfd int, name []byte) unix.Errno {
+	if w.noStatx {
+		return Statx(dirfd, name, statFlags, statMask, &w.st)
+	}
+	return statxRaw(dirfd, name, statFlags, statMask, &w.st)
 }
 
 func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
