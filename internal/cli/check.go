@@ -137,7 +137,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		tp.playbooks(t)
 		tp.members(tracker)
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
-		opts.Open, opts.Members = open, setup.MembersOf(tracker, t.Name)
+		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
 		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
 			return err
 		}
