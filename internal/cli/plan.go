@@ -29,6 +29,7 @@ func (p *plan) print(w io.Writer) {
 	for i := range p.Targets {
 		p.print1(w, &p.Targets[i])
 	}
+	printHost(w, p.Host)
 	p.summary(w)
 }
 
