@@ -59,8 +59,10 @@ type look struct {
 }
 
 // Look asks everything and returns what was found, each finding once.
-func Look(o Options) *Report {
-	l := &look{Options: o, self: readSelf(), report: &Report{Findings: []Finding{}}, now: make(map[string]folderFacts)}
+func Look(o Options) *Report { return lookAs(o, readSelf()) }
+
+func lookAs(o Options, me self) *Report {
+	l := &look{Options: o, self: me, report: &Report{Findings: []Finding{}}, now: make(map[string]folderFacts)}
 	r := l.report
 	r.User, r.UID, r.Kernel, r.Unit, r.Systemd = l.self.user, l.self.uid, l.self.kernel, l.self.noNewPrivs, l.self.systemd
 	r.Cgroups = l.cgroupVersions()

@@ -108,7 +108,7 @@ func readRules(dirs []string) ([]string, error) {
 	return out, nil
 }
 
-var comments = regexp.MustCompile(`(?s)/\*.*?\*/|(?m)(^|\s)//.*$`)
+var comments = regexp.MustCompile(`(?s:/\*.*?\*/)|(?m:(^|\s)//.*$)`)
 
 func withoutComments(rule string) string { return comments.ReplaceAllString(rule, "$1") }
 

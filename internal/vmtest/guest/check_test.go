@@ -29,7 +29,7 @@ func TestEnforceCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(rulesFile) })
-	transient(t, "shop", "-p", "User=app", "bash", "-c", "trap : HUP; while :; do sleep 0.2; done")
+	transient(t, "shop", "-p", "User=app", "bash", "-c", "trap : HUP; exec 3<> <(:); while :; do read -t 5 -u 3; done")
 	configure(t, enforced(t, strings.Replace(shop, "{comm: dbus-daemon}", "{systemd_unit: shop.service}", 1)+`
     playbooks:
       reload: [{do: signal, signal: SIGHUP}]
@@ -71,7 +71,7 @@ func TestEnforceCheck(t *testing.T) {
 
 	run(t, "systemctl", "restart", unit)
 	ready(t)
-	expect(t, `spillway_processes{target="shop"}`, 2)
+	expect(t, `spillway_processes{target="shop"}`, 1)
 	wantRemoved(t, play(t, "shop", "clean_temp"), true)
 	for _, playbook := range []string{"reload", "reclaim"} {
 		if step := play(t, "shop", playbook); step.Outcome != "done" && step.Outcome != "partial" {
