@@ -2,6 +2,7 @@ package hostcheck
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -53,6 +54,9 @@ func printReport(w io.Writer, file string) error {
 		return err
 	}
 	defer tracker.Close()
+	if err := tracker.Refresh(context.Background(), time.Now()); err != nil {
+		return err
+	}
 	me := readSelf()
 	me.systemd = os.Getenv(systemdEnv) != ""
 	o := Options{Config: cfg, Checks: new(config.Checks), Host: host, Tracker: tracker, Cgroups: cgroups, Now: time.Now()}
@@ -214,6 +218,35 @@ func TestSteps(t *testing.T) {
 	}
 	if got := lines(s.look(t, text, []uintptr{unix.CAP_KILL})); len(got) != 0 {
 		t.Errorf("with CAP_KILL: %q", got)
+	}
+}
+
+// TestProcesses: a process of root may be looked into and signalled by nobody but root, and by those who have
+// the capabilities that are named.
+func TestProcesses(t *testing.T) {
+	s := newSomeone(t)
+	sleep := exec.CommandContext(t.Context(), "/bin/sleep", "7654.25")
+	must(t, sleep.Start())
+	t.Cleanup(func() {
+		_ = sleep.Process.Kill()
+		_ = sleep.Wait()
+	})
+	text := `targets:
+  - name: svc
+    processes: {match: {cmdline: 'sleep 7654\.25$'}}
+    memory: {proportional: true}
+    playbooks:
+      hup: [{do: signal, signal: SIGHUP}]
+`
+	want := []string{
+		"processes processes: its processes belong to another user and cannot be looked into: memory.proportional | AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CapabilityBoundingSet=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH ",
+		"playbook hup signal: its processes belong to another user and may not be signalled | AmbientCapabilities=CAP_KILL CAP_SYS_PTRACE CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE ",
+	}
+	if got := lines(s.look(t, text, nil)); !slices.Equal(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
+	}
+	if got := lines(s.look(t, text, []uintptr{unix.CAP_KILL, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH})); len(got) != 0 {
+		t.Errorf("with the capabilities: %q", got)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
-	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/needs"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
@@ -25,24 +24,23 @@ func (l *look) playbooks(t *config.Target) {
 	if slices.ContainsFunc(t.Logs, func(p policy.Log) bool { return p.Renames() }) {
 		l.signals(t, "logs")
 	}
-	if t.Heap.Activate == heap.ActivateSIGUSR1 {
-		l.signals(t, "heap.activate")
+	if t.Heap.Signals() {
+		l.signals(t, "heap")
 	}
 	books := setup.Playbooks(t, t.Has)
 	for _, name := range slices.Sorted(maps.Keys(books)) {
 		for _, step := range books[name].Steps {
+			spec, _ := action.SpecOf(step.Do)
 			of := "playbook " + name
-			switch with := step.With.(type) {
-			case *action.CommandSettings:
-				l.command(t.Name, of, with.Argv)
-			case *action.SignalSettings:
-				l.signals(t, of)
-			case *action.ReclaimSettings:
-				l.reclaim(t, of)
-			default:
-				if step.Do == action.NameCollectGarbage && t.Heap.Provider == heap.ProviderJVM {
-					l.signals(t, of)
+			switch spec.Host {
+			case needs.Command:
+				if with, ok := step.With.(*action.CommandSettings); ok {
+					l.command(t.Name, of, with.Argv)
 				}
+			case needs.Signal:
+				l.signals(t, of)
+			case needs.Reclaim:
+				l.reclaim(t, of)
 			}
 		}
 	}

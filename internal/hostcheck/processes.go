@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
-	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/needs"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
@@ -30,7 +28,7 @@ func inspects(t *config.Target) string {
 	if t.Memory.Proportional {
 		out = append(out, "memory.proportional")
 	}
-	if slices.Contains([]string{heap.ProviderJVM, heap.ProviderAgent}, t.Heap.Provider) || t.Heap.Provider == heap.ProviderNode && t.Heap.Address == "" {
+	if t.Heap.Inspects() {
 		out = append(out, "heap."+t.Heap.Provider)
 	}
 	if !t.Empty() {
@@ -73,7 +71,7 @@ func (l *look) signals(t *config.Target, of string) {
 	members := first(l.Tracker.Members(t.Name))
 	denied := 0
 	for _, m := range members {
-		if errors.Is(proc.MaySignal(m.PID), fs.ErrPermission) {
+		if errors.Is(proc.MaySignal(m), fs.ErrPermission) {
 			denied++
 		}
 	}
@@ -89,6 +87,9 @@ func (l *look) signals(t *config.Target, of string) {
 	default:
 		return
 	}
-	f.Unit = capabilityLines(append(lacks, l.lacks(needs.Processes)...)) // it is looked at before it is signalled
+	if !l.self.has("CAP_SYS_PTRACE") {
+		lacks = append(lacks, "CAP_SYS_PTRACE") // its program is looked at before it is signalled
+	}
+	f.Unit = capabilityLines(lacks)
 	l.add(f)
 }

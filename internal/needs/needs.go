@@ -59,8 +59,9 @@ var Features = []Feature{
 		Calls: []string{"openat2", "statx"}, Path: Dir, Access: Read,
 	},
 	{
-		Name: Processes, For: "see the program, the open files and the root of other users' processes", Capabilities: []string{"CAP_SYS_PTRACE"},
-		Path: "/proc", Access: Read,
+		Name: Processes, For: "see the program, the open files and the root of other users' processes",
+		Capabilities: []string{"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}, // the folder /proc/PID/fd is closed to others as well
+		Path:         "/proc", Access: Read,
 	},
 	{
 		Name: InUse, For: "ask the kernel whether another user's file is open", Capabilities: []string{"CAP_LEASE"},
