@@ -30,7 +30,7 @@ func TestEnforceCheck(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(rulesFile) })
 	transient(t, "shop", "-p", "User=app", "bash", "-c", "trap : HUP; exec 3<> <(:); while :; do read -t 5 -u 3; done")
-	configure(t, enforced(t, strings.Replace(shop, "{comm: dbus-daemon}", "{systemd_unit: shop.service}", 1)+`
+	configure(t, "procevents: true\n"+enforced(t, strings.Replace(shop, "{comm: dbus-daemon}", "{systemd_unit: shop.service}", 1)+`
     playbooks:
       reload: [{do: signal, signal: SIGHUP}]
       restart: [{do: command, argv: [/usr/bin/systemctl, restart, orchestrator.service], timeout: 90s}]
@@ -41,6 +41,8 @@ func TestEnforceCheck(t *testing.T) {
 	t.Log(out)
 	for _, want := range []string{
 		"host: as spillway (",
+		"missing: procevents: a netlink socket is refused: address family not supported by protocol\n    write RestrictAddressFamilies=AF_NETLINK\n",
+		"missing: procevents: the kernel tells exits of processes only with CAP_NET_ADMIN\n    write AmbientCapabilities=CAP_NET_ADMIN\n",
 		"missing for enforce: shop, temp tts: /srv/shop/tts is read-only for this process\n    write ReadWritePaths=-/srv/shop/tts\n",
 		"missing for enforce: shop, temp tts: files cannot be removed from /srv/shop/tts: permission denied\n    write AmbientCapabilities=CAP_DAC_OVERRIDE\n",
 		"missing for enforce: shop, playbook reload: its processes belong to another user and may not be signalled\n    write AmbientCapabilities=CAP_KILL\n",
