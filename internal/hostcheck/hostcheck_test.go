@@ -221,6 +221,37 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestPrograms: what of a program of a step will not work. A program that cannot be run at all is a mistake of
+// the configuration.
+func TestPrograms(t *testing.T) {
+	s := newSomeone(t)
+	for name, mode := range map[string]uint32{"sudo": 0o4755, "tool": 0o755, "script": 0o755} {
+		must(t, os.WriteFile(s.dir+"/"+name, []byte("#!/usr/bin/env node\n"), 0o755))
+		must(t, unix.Chmod(s.dir+"/"+name, mode))
+	}
+	must(t, os.WriteFile(s.dir+"/tool", []byte("#!/bin/sh\n"), 0o755))
+	f := func(program string, want bool) {
+		t.Helper()
+		if got := compiles(s.dir + "/" + program); got != want {
+			t.Errorf("%s compiles: %v", program, got)
+		}
+	}
+	f("script", true)
+	f("tool", false)
+	if facts := askProgram(s.dir + "/sudo"); facts.err != nil || !facts.raises {
+		t.Errorf("sudo: %+v", facts)
+	}
+	if facts := askProgram(s.dir + "/tool"); facts.err != nil || facts.raises || facts.compiles {
+		t.Errorf("tool: %+v", facts)
+	}
+	if facts := askProgram(s.dir + "/none"); facts.err == nil {
+		t.Errorf("none: %+v", facts)
+	}
+	if executableMemoryRefused() {
+		t.Error("memory that is written and executed is refused here")
+	}
+}
+
 // TestProcesses: a process of root may be looked into and signalled by nobody but root, and by those who have
 // the capabilities that are named.
 func TestProcesses(t *testing.T) {

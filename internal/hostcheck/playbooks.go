@@ -89,28 +89,48 @@ func (l *look) reclaim(t *config.Target, of string) {
 	}
 }
 
+// programFacts are what the kernel says of a program.
+type programFacts struct {
+	err      error // of running it
+	raises   bool  // it runs with rights of its own: set-user-ID or set-group-ID
+	compiles bool
+}
+
+func askProgram(path string) (f programFacts) {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, 0)
+	}
+	if err != nil {
+		f.err = err
+		return f
+	}
+	f.raises, f.compiles = info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0, compiles(path)
+	return f
+}
+
 // command adds what keeps a program from being run, or from doing what it is for.
 func (l *look) command(target, of string, argv []string) {
 	if len(argv) == 0 {
 		return
 	}
-	f := Finding{Target: target, Of: of, Feature: needs.Command}
-	info, err := os.Stat(argv[0])
-	if err == nil {
-		err = unix.Faccessat(unix.AT_FDCWD, argv[0], unix.X_OK, 0)
-	}
+	facts, err := config.Ask(l.Checks, argv[0], func() programFacts { return askProgram(argv[0]) })
 	if err != nil {
-		f.Problem = fmt.Sprintf("%s cannot be run: %s", argv[0], reason(err))
+		return // the configuration's warnings say so
+	}
+	f := Finding{Target: target, Of: of, Feature: needs.Command}
+	if facts.err != nil {
+		f.Problem = fmt.Sprintf("%s cannot be run: %s", argv[0], reason(facts.err))
 		f.Do = "install it, or let " + l.self.user + " run it: chmod a+rx"
 		l.add(f)
 		return
 	}
-	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 && l.self.noNewPrivs {
+	if facts.raises && l.self.noNewPrivs {
 		f.Problem = argv[0] + " gains no rights here, since NoNewPrivileges is set"
 		f.Do = "call systemctl with a polkit rule, or a service that runs as the other user"
 		l.add(f)
 	}
-	if compiles(argv[0]) && executableMemoryRefused() {
+	if facts.compiles && executableMemoryRefused() {
 		f.Feature, f.Problem, f.Do = needs.Compile, argv[0]+" compiles at run time, and memory that is written and executed is refused", ""
 		f.Unit = slices.Clone(needs.Of(needs.Compile).Unit)
 		l.add(f)

@@ -77,7 +77,7 @@ func withoutUnit(lines []string, do string) string {
 		switch key {
 		case "AmbientCapabilities":
 			names := strings.Fields(strings.ReplaceAll(value, "CAP_", ""))
-			out = append(out, "run with the capability "+value+" (in a container: capabilities: {add: ["+strings.Join(names, ", ")+"]}, as root)")
+			out = append(out, "run with "+value+" (in a container: capabilities: {add: ["+strings.Join(names, ", ")+"]}, as root)")
 		case "SupplementaryGroups":
 			out = append(out, "run in the group "+value)
 		case "ReadWritePaths", "StateDirectory":
