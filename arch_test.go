@@ -20,7 +20,7 @@ import (
 const module = "github.com/spillway-exporter/spillway_exporter"
 
 // vocabulary are packages of types and pure functions that every room may use.
-var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs", "internal/strictyaml", "internal/subject"}
+var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs", "internal/strictyaml", "internal/subject", "internal/needs"}
 
 // house is the table of who may import what of ours, beside the vocabulary. A folder that is not
 // listed here is an error, so that a new room is a decision.
@@ -31,6 +31,7 @@ var house = map[string][]string{
 	"deploy/node-agent":     {},
 	"dashboards":            {},
 	"internal/units":        {},
+	"internal/needs":        {},
 	"internal/report":       {},
 	"internal/loopback":     {},
 	"internal/strictyaml":   {},
@@ -64,8 +65,9 @@ var house = map[string][]string{
 	"internal/schedule":     {"internal/config", "internal/dispatch"},
 	"internal/hostfs":       {},
 	"internal/setup":        {"collector", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/heap", "internal/journal", "internal/proc", "internal/safefs"},
+	"internal/hostcheck":    {"internal/action", "internal/cgroup", "internal/config", "internal/proc", "internal/safefs", "internal/setup"},
 	"internal/app":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/watch", "internal/web"},
-	"internal/cli":          {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/dispatch", "internal/health", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
+	"internal/cli":          {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/dispatch", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":          {},
 	"internal/vmtest":       {},
 	"internal/vmtest/agent": {"internal/vmtest"},

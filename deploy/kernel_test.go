@@ -12,18 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/needs"
 )
 
 // newestOf418 is the number of the newest system call of Linux 4.18 on amd64, rseq
 // (arch/x86/entry/syscalls/syscall_64.tbl): those that came later have higher numbers.
 const newestOf418 = 334
-
-// since is when the calls of the table came. Those that 4.18 has stand in it because filters and file
-// systems refuse them, or a part of what they do.
-var since = map[string]string{
-	"openat2": "5.6", "statx": "4.11", "faccessat2": "5.8", "renameat2": "3.15", "pidfd_open": "5.3", "pidfd_send_signal": "5.1",
-	"memfd_create": "3.17", "copy_file_range": "4.5", "clone3": "5.3",
-}
 
 // systemCallNumbers reads the numbers of amd64 from x/sys.
 func systemCallNumbers(t *testing.T) map[string]int {
@@ -87,8 +82,8 @@ func TestNewSystemCallsAreDocumented(t *testing.T) {
 	for _, m := range tableLine.FindAllStringSubmatch(section, -1) {
 		documented[m[1]] = m[2]
 	}
-	if !maps.Equal(documented, since) {
-		t.Errorf("the table says %v, want %v", documented, since)
+	if !maps.Equal(documented, needs.Calls) {
+		t.Errorf("the table says %v, want %v", documented, needs.Calls)
 	}
 	called, numbers := calledInKernel(t), systemCallNumbers(t)
 	for _, call := range slices.Sorted(maps.Keys(called)) {

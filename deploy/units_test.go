@@ -118,7 +118,7 @@ func TestUnitsCannotMakePrivilegedFiles(t *testing.T) {
 // systemCalls holds what the functions of x/sys/unix are called in the kernel where that is not
 // their name in lower case; "" for those that make no system call.
 var systemCalls = map[string]string{
-	"Access": "faccessat", "ByteSliceFromString": "", "ClockGettime": "clock_gettime", "Errno": "", "ErrnoName": "", "FcntlInt": "fcntl",
+	"Access": "faccessat", "ByteSliceFromString": "", "ByteSliceToString": "", "ClockGettime": "clock_gettime", "Errno": "", "ErrnoName": "", "FcntlInt": "fcntl",
 	"Fstatat":  "newfstatat",
 	"Getdents": "getdents64", "GetsockoptUcred": "getsockopt", "InotifyAddWatch": "inotify_add_watch", "InotifyInit1": "inotify_init1",
 	"InotifyRmWatch": "inotify_rm_watch", "IoctlGetTermios": "ioctl", "Major": "", "MemfdCreate": "memfd_create", "Minor": "", "Mkdev": "", "PidfdOpen": "pidfd_open",

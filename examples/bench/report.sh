@@ -47,6 +47,9 @@ EOF
   section scan100k 'Scan of 100,000 files' \
     'One pass gives count, bytes, blocks, empty files, oldest and newest. The floor is a loop of getdents64 and statx in C. ours-two: two walkers. no-openat2, no-statx: the calls are refused, as on older kernels ([what stands in](install.md#older-kernels-and-filters)). find runs `-printf "%s %A@"`.' \
     'examples/bench/scan/scan.sh 100000'
+  section scanfolders 'Scan of 50,000 folders' \
+    'Two files in each: what a step into a folder costs, which is where openat2 is missed most.' \
+    'examples/bench/scan/scan.sh 100000 9 50000'
   section scan1m 'Scan of 1,000,000 files' \
     'Goals: processor time at most 1.3 times the floor, wall time with two walkers at most 0.8 times, memory within 1 MB.' \
     'examples/bench/scan/scan.sh 1000000 5'

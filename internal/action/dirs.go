@@ -31,7 +31,9 @@ func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		res := runPolicy(ctx, req, &a.opts, a.kind, p, func(r *dirRun) error { return kind.work(r, p) })
+		res := patiently(ctx, req, &a.opts, newPolicyResult(&a.opts, a.kind, p), func(ctx context.Context, req Request, o *DirOptions) PolicyResult {
+			return runPolicy(ctx, req, o, a.kind, p, func(r *dirRun) error { return kind.work(r, p) })
+		})
 		results = append(results, res)
 		msg, args := kind.said(&res)
 		args = append([]any{"target", a.opts.Target}, args...)

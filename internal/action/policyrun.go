@@ -48,6 +48,11 @@ type DirOptions struct {
 	ProcFS string            // where open files are looked up; default /proc
 	Open   *safefs.OpenFiles // shared by the folders of one command; nil = each run looks for itself
 	unseen *sync.Once        // says InUseIncomplete in the log
+
+	// Patience, when above 0, is how long a folder may take from one answer to the next before a run
+	// goes on without it. It is for commands; in the exporter a step has a timeout.
+	Patience time.Duration
+	heart    *heartbeat // of the run
 }
 
 // InUseIncomplete is what a dry run without the rights to see all open files says of its result.
@@ -91,11 +96,19 @@ type dirRun struct {
 	kept     int64    // names that the last scan passed over because of keep
 }
 
+// newPolicyResult returns the result of a run that has done nothing yet.
+func newPolicyResult(o *DirOptions, kind string, p policy.Policy) PolicyResult {
+	c := p.CommonKeys()
+	return PolicyResult{
+		Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantineOf(p), Skipped: make(map[string]int64), Outcome: Done,
+	}
+}
+
 // runPolicy checks the root again, as it is now, and runs work on it. Files are moved into the
 // policy's quarantine where it names one.
 func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p policy.Policy, work func(*dirRun) error) PolicyResult {
-	c, quarantine := p.CommonKeys(), quarantineOf(p)
-	res := PolicyResult{Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantine, Skipped: make(map[string]int64), Outcome: Done}
+	res := newPolicyResult(o, kind, p)
+	c, quarantine := p.CommonKeys(), res.Quarantine
 	if req.DryRun {
 		res.Outcome = DryRun
 	}
@@ -231,6 +244,7 @@ func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) 
 			if err := r.ctx.Err(); err != nil {
 				return err
 			}
+			r.opts.heart.beat()
 			return visit(e)
 		},
 	})
@@ -238,6 +252,7 @@ func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) 
 
 // selects reports whether a name is the policy's, and counts those that it keeps.
 func (r *dirRun) selects(name []byte) bool {
+	r.opts.heart.beat()
 	if r.names.Select(name) {
 		return true
 	}
@@ -272,6 +287,7 @@ func (r *dirRun) removeFound(f safefs.Found, why string) safefs.Reason {
 }
 
 func (r *dirRun) count(size, freed int64, skipped safefs.Reason) {
+	r.opts.heart.beat()
 	if skipped != safefs.Removed {
 		r.res.Skipped[string(skipped)]++
 	} else {
@@ -315,7 +331,7 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 	if req.DryRun {
 		out.Outcome = DryRun
 	}
-	failed, partial := 0, 0
+	failed, partial, unknown := 0, 0, 0
 	for i := range policies {
 		p := &policies[i]
 		out.Files += p.Files
@@ -329,6 +345,8 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 			failed++
 		case Partial:
 			partial++
+		case Unknown:
+			unknown++
 		}
 		out.InUse = out.InUse || p.InUse
 		if !p.DueAt.IsZero() && (out.DueAt.IsZero() || p.DueAt.Before(out.DueAt)) {
@@ -341,6 +359,8 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 	switch {
 	case failed > 0 && failed == len(policies):
 		out.Outcome = Failed
+	case unknown > 0:
+		out.Outcome = Unknown
 	case failed+partial > 0 || ctx.Err() != nil:
 		out.Outcome = Partial
 	}

@@ -92,7 +92,9 @@ func (l *logRun) rotate() error {
 			l.remove(e, "left_over")
 		case kind != policy.LogLive || !l.p.Oversize(e.SizeBytes, e.AllocatedBytes):
 		case !l.p.Renames():
+			resume := l.opts.heart.pause() // a large log takes long to copy
 			did, why := l.rotator.CopyTruncate(l.ctx, e)
+			resume()
 			l.rotated(e, did, why)
 		case silent:
 			l.res.Skipped["not_handled"]++
@@ -243,7 +245,9 @@ func (l *logRun) trim() error {
 
 // compress compresses a rotated log. One that was renamed just now is still young, or open.
 func (l *logRun) compress(f safefs.Found) {
+	resume := l.opts.heart.pause()
 	did, why := l.rotator.Compress(l.ctx, f)
+	resume()
 	switch why {
 	case safefs.Removed:
 		l.res.FreedBytes += did.FreedBytes
@@ -263,6 +267,7 @@ func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation
 	return l.remover.Scan(l.ctx, dirscan.Options{
 		Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
 		Select: func(name []byte) bool {
+			l.opts.heart.beat()
 			kind, _ := l.names.KindOf(name)
 			if kind == policy.LogOther && l.names.Kept(name) {
 				l.kept++

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/needs"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
@@ -31,6 +32,7 @@ type Spec struct {
 	Subject subject.Name // what it relieves; "" = what its step says, which is unknown
 	Needs   string       // what a target has to have; "" = nothing
 	Kind    string       // of the directory policies that it enforces; "" for other actions
+	Host    needs.Name   // what it takes of the host; "" = nothing
 
 	Removes     bool // it frees files or space
 	PassesAlert bool // it passes on the alert that began the run
@@ -51,7 +53,7 @@ var Table = append(dirSpecs(), []Spec{
 		},
 	},
 	{
-		Name: NameReclaim, Subject: subject.Memory, Needs: "processes", Settings: func() Settings { return new(ReclaimSettings) },
+		Name: NameReclaim, Subject: subject.Memory, Needs: "processes", Host: needs.Reclaim, Settings: func() Settings { return new(ReclaimSettings) },
 		has: (*Means).hasProcesses,
 		make: func(m *Means) Action {
 			return NewReclaimCgroup(ReclaimOptions{Cgroup: m.Cgroup, Members: m.Members, Sysfs: m.SysFS, Logger: m.Logger})
@@ -62,11 +64,11 @@ var Table = append(dirSpecs(), []Spec{
 		has: always, make: func(m *Means) Action { return NewHTTP(m.Logger) },
 	},
 	{
-		Name: NameCommand, PassesAlert: true, Settings: func() Settings { return new(CommandSettings) },
+		Name: NameCommand, PassesAlert: true, Host: needs.Command, Settings: func() Settings { return new(CommandSettings) },
 		has: always, make: func(m *Means) Action { return NewCommand(m.Logger) },
 	},
 	{
-		Name: NameSignal, Needs: "processes", Settings: func() Settings { return new(SignalSettings) },
+		Name: NameSignal, Needs: "processes", Host: needs.Signal, Settings: func() Settings { return new(SignalSettings) },
 		has: (*Means).hasProcesses,
 		make: func(m *Means) Action {
 			return NewSignal(SignalOptions{Members: m.Members, Logger: m.Logger})
@@ -101,7 +103,7 @@ func dirSpecs() []Spec {
 	var out []Spec
 	for _, k := range policy.Kinds {
 		out = append(out, Spec{
-			Name: k.Action, Subject: subject.Name(k.Name), Needs: k.Key, Kind: k.Name, Removes: true,
+			Name: k.Action, Subject: subject.Name(k.Name), Needs: k.Key, Kind: k.Name, Host: needs.Remove, Removes: true,
 			has:  func(m *Means) bool { return len(m.Folders.Of(k.Name)) > 0 },
 			make: func(m *Means) Action { return NewDirs(m.Dirs, k.Name, m.Folders) },
 		})

@@ -70,6 +70,15 @@ func (t *Tree) Sysfs(now time.Time) string {
 	return t.sysfs
 }
 
+// Versions reports which hierarchies can be seen: the unified one (version 2), and the memory controller
+// of version 1.
+func (t *Tree) Versions(now time.Time) (v2, v1 bool) {
+	for _, h := range t.look(now) {
+		v2, v1 = v2 || h.unified, v1 || !h.unified
+	}
+	return v2, v1
+}
+
 // Find returns the folders of the cgroups that a process is in, given by their paths as Resolve
 // returns them: in the unified hierarchy, and in version 1's memory controller. The error is an
 // ErrOutside, or the kernel's.

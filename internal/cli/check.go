@@ -16,6 +16,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/app"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostcheck"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
@@ -32,6 +33,8 @@ type plan struct {
 	Every    string       `json:"evaluation_interval,omitempty"` // of the rules; "" where Prometheus evaluates them
 	Warnings []string     `json:"warnings,omitempty"`
 	Targets  []targetPlan `json:"targets"`
+
+	Host *hostcheck.Report `json:"host"` // what will not work on this machine, and what to write
 
 	thresholds series.Thresholds
 }
@@ -62,7 +65,7 @@ type processPlan struct {
 var checkCommand = command{
 	name: "check",
 	help: usage{
-		summary: "Check the configuration and the rules, and print the plan: what each target matches and what would be cleaned now.",
+		summary: "Check the configuration, the rules and the rights on this host, and print the plan: what each target matches and what would be cleaned now.",
 		effects: "none. Exit code 2 means that serve would refuse the same configuration and flags.",
 		examples: [][2]string{
 			{"spillway_exporter check --config.file=spillway.yml", "the plan"},
@@ -72,8 +75,12 @@ var checkCommand = command{
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
 		flags := kingpinflag.AddFlags(c, defaultListenAddress) // those of serve, to refuse what it would
+		telemetryPath := telemetryPathFlag(c)
 		asJSON := c.Flag("json", "Print JSON.").Bool()
 		return func(ctx context.Context) error {
+			if err := checkTelemetryPath(*telemetryPath); err != nil {
+				return err
+			}
 			p, err := check(ctx, e, flags)
 			switch {
 			case err != nil:
@@ -119,7 +126,8 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 // look adds what the targets match and what would be cleaned now.
 func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
-	tracker, err := setup.NewTracker(cfg, e.host, nil, e.logger("warn"))
+	cgroups := setup.NewCgroups(e.host)
+	tracker, err := setup.NewTracker(cfg, e.host, cgroups, e.logger("warn"))
 	if err != nil {
 		return err
 	}
@@ -127,7 +135,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 	if err := tracker.Refresh(ctx, e.Now()); err != nil {
 		return fmt.Errorf("list the processes: %w", err)
 	}
-	open := safefs.NewOpenFiles(e.host.ProcFS)
+	open, cleanup := safefs.NewOpenFiles(e.host.ProcFS), make(map[string][]action.PolicyResult)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit)}
@@ -137,12 +145,16 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		tp.playbooks(t)
 		tp.members(tracker)
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
-		opts.Open, opts.Members = open, setup.MembersOf(tracker, t.Name)
+		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
 		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
 			return err
 		}
 		p.Targets = append(p.Targets, tp)
+		cleanup[t.Name] = tp.Cleanup
 	}
+	p.Host = hostcheck.Look(hostcheck.Options{
+		Config: cfg, Checks: &e.checks, Host: e.host, Tracker: tracker, Cgroups: cgroups, Plan: cleanup, Now: e.Now(),
+	})
 	return p.discovered(tracker)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/hostcheck"
 )
 
 // TestCheckRefuses: what serve would refuse, and what would never work.
@@ -69,6 +71,39 @@ targets:
 	f("a command that is not executable", strings.Replace(target, "/bin/true", dir+"/token", 1), here, "", ExitConfig, "is not executable")
 }
 
+func TestCheckRefusesTelemetryPath(t *testing.T) {
+	if r := runLine(t, "check", "--web.telemetry-path=/api/v1/webhook"); r.code != ExitConfig || !strings.Contains(r.errs, "--web.telemetry-path: ") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestPrintHost: one finding, its lines, and the drop-in as it is to be written.
+func TestPrintHost(t *testing.T) {
+	var out strings.Builder
+	printHost(&out, &hostcheck.Report{
+		User: "spillway", UID: 998, Kernel: "6.1.0", Cgroups: "v2", DropIn: "[Service]\nReadWritePaths=-/srv/a\n",
+		Findings: []hostcheck.Finding{
+			{Target: "svc", Of: "temp x", Problem: "/srv/a is read-only for this process", Enforce: true, Unit: []string{"ReadWritePaths=-/srv/a"}},
+			{Of: "procevents", Problem: "no\x1b[2J socket", Unknown: true, Do: "write false"},
+		},
+	})
+	want := `
+host: as spillway (998) on Linux 6.1.0, cgroups v2
+  missing for enforce: svc, temp x: /srv/a is read-only for this process
+    write ReadWritePaths=-/srv/a
+  unknown: procevents: no [2J socket
+    do    write false
+  all of it in one drop-in (sudo systemctl edit spillway_exporter):
+
+[Service]
+ReadWritePaths=-/srv/a
+
+`
+	if out.String() != want {
+		t.Errorf("%s\nwant\n%s", out.String(), want)
+	}
+}
+
 // TestPlan: check reads like a plan, for people and for programs.
 func TestPlan(t *testing.T) {
 	dir := realDir(t)
@@ -103,6 +138,7 @@ targets:
 		"  on an alert for clean_temp: clean_temp\n",
 		"  when its last process has ended: clean_temp\n",
 		"  on an alert for relieve_memory: clean_temp, then command [\"/bin/true\" \"a\\nb\"]\n",
+		"\nhost: as ",
 		"\nnothing was changed\na clean-up now would take 592 files, 0B; each by its name: spillway_exporter cleanup --dry-run --files " + file + "\n",
 		"no target is in mode enforce\n",
 	}
@@ -125,6 +161,9 @@ targets:
 	tp := p.Targets[0]
 	if p.Every != "15s" || tp.Limit != 1<<30 || tp.Heap != "node_inspector 127.0.0.1:9229" || len(tp.Playbooks) != 4 || tp.Cleanup[0].Files != 592 {
 		t.Errorf("plan: %+v", p)
+	}
+	if p.Host == nil || p.Host.Kernel == "" || p.Host.Findings == nil {
+		t.Errorf("host: %+v", p.Host)
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "tts")); err != nil || len(left) != 592 {
 		t.Errorf("%d files are left, %v", len(left), err)

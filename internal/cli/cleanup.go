@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,7 +100,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 	open := safefs.NewOpenFiles(e.host.ProcFS)
 	for _, t := range targets {
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
-		opts.Clock, opts.Roots, opts.Open = clock, roots, open
+		opts.Clock, opts.Roots, opts.Open, opts.Patience = clock, roots, open, folderPatience
 		if tracker != nil {
 			opts.Members = setup.MembersOf(tracker, t.Name)
 		}
@@ -186,6 +187,13 @@ func cleanupTargets(cfg *config.Config, f *cleanupFlags) ([]*config.Target, erro
 	return out, nil
 }
 
+// folderPatience is how long a folder may take from one answer to the next. What hangs in the kernel
+// ends with the process.
+const folderPatience = 15 * time.Second
+
+// incomplete are the outcomes that leave something to be done or to be looked at.
+var incomplete = []action.Outcome{action.Partial, action.Failed, action.Unknown}
+
 type cleaner struct {
 	env     *env
 	flags   *cleanupFlags
@@ -226,7 +234,7 @@ func (c *cleaner) run(ctx context.Context, t *config.Target, a setup.DirAction) 
 	err = c.journal.Finish(context.WithoutCancel(ctx), id, func(r *journal.Record) {
 		r.Files, r.Bytes, r.FreedBytes, r.Skipped = res.Files, res.Bytes, res.FreedBytes, res.Skipped
 		r.Outcome, r.DurationSecs = string(res.Outcome), c.env.Now().Sub(start).Seconds()
-		if r.Detail = res.Detail; res.Outcome == action.Partial || res.Outcome == action.Failed {
+		if r.Detail = res.Detail; slices.Contains(incomplete, res.Outcome) {
 			r.Error, r.Detail = res.Detail, ""
 		}
 	})
@@ -315,7 +323,7 @@ func (c *cleanupOutput) finish() error {
 	failed := 0
 	for i := range c.results {
 		r := &c.results[i]
-		if r.Outcome == action.Partial || r.Outcome == action.Failed {
+		if slices.Contains(incomplete, r.Outcome) {
 			bad = append(bad, fmt.Sprintf("%s/%s: %s: %s", r.Target, r.Policy, r.Outcome, r.Error))
 		}
 		if r.Outcome == action.Failed {

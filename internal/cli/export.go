@@ -31,7 +31,10 @@ var exportCommand = command{
 		dir := c.Arg("dir", "The folder; it is made when it does not exist.").String()
 		from := c.Flag("from-process-exporter", "Print instead the configuration that watches what this configuration file of process-exporter does.").PlaceHolder("FILE").String()
 		return func(context.Context) error {
-			if *from != "" {
+			switch {
+			case *from != "" && *dir != "":
+				return withCode(ExitConfig, fmt.Errorf("--from-process-exporter prints to standard output: leave out %s, and redirect it into a file", *dir))
+			case *from != "":
 				return printImported(e.Stdout, *from)
 			}
 			return export(e.Stdout, *dir)

@@ -45,3 +45,17 @@ func TestExportFromProcessExporter(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestExportToFolderFromProcessExporter: the bundled files are not what was asked for, and a
+// configuration goes to standard output alone.
+func TestExportToFolderFromProcessExporter(t *testing.T) {
+	dir := realDir(t)
+	writeTest(t, filepath.Join(dir, "all.yaml"), "process_names: [{comm: [bash]}]\n")
+	r := runLine(t, "export", filepath.Join(dir, "out"), "--from-process-exporter="+filepath.Join(dir, "all.yaml"))
+	if r.code != ExitConfig || r.out != "" || !strings.Contains(r.errs, "prints to standard output: leave out "+filepath.Join(dir, "out")) {
+		t.Errorf("%+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out")); err == nil {
+		t.Error("the folder was made")
+	}
+}

@@ -29,6 +29,9 @@ func (p *plan) print(w io.Writer) {
 	for i := range p.Targets {
 		p.print1(w, &p.Targets[i])
 	}
+	if p.Host != nil {
+		printHost(w, p.Host)
+	}
 	p.summary(w)
 }
 

@@ -27,7 +27,7 @@ var serveCommand = command{
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
 		flags := kingpinflag.AddFlags(c, defaultListenAddress)
-		telemetryPath := c.Flag("web.telemetry-path", "Path under which to expose metrics.").Default("/metrics").String()
+		telemetryPath := telemetryPathFlag(c)
 		return func(ctx context.Context) error {
 			return serve(ctx, e, app.Options{
 				Roots: e.host, ConfigFile: e.configFile, TelemetryPath: *telemetryPath, Web: flags, ReloadSignal: e.Reload, Now: e.Now,
@@ -36,13 +36,24 @@ var serveCommand = command{
 	},
 }
 
+func telemetryPathFlag(c *kingpin.CmdClause) *string {
+	return c.Flag("web.telemetry-path", "Path under which to expose metrics.").Default("/metrics").String()
+}
+
+func checkTelemetryPath(path string) error {
+	if err := web.CheckTelemetryPath(path); err != nil {
+		return withCode(ExitConfig, fmt.Errorf("--web.telemetry-path: %w", err))
+	}
+	return nil
+}
+
 // serve runs the exporter until ctx is done.
 func serve(ctx context.Context, e *env, o app.Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(35) // the heap is small: less of it is worth more than the cycles
 	}
-	if err := web.CheckTelemetryPath(o.TelemetryPath); err != nil {
-		return withCode(ExitConfig, fmt.Errorf("--web.telemetry-path: %w", err))
+	if err := checkTelemetryPath(o.TelemetryPath); err != nil {
+		return err
 	}
 	logger := e.logger(e.logLevel)
 	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)

@@ -249,3 +249,51 @@ func (e *exporter) journalIsClosed(t *testing.T) []record {
 	}
 	return records
 }
+
+// TestCommandsOnHangingFolder: check and cleanup name the folder that does not answer, do the rest and end.
+func TestCommandsOnHangingFolder(t *testing.T) {
+	dir := testDir(t)
+	behind, hung, well := filepath.Join(dir, "behind"), filepath.Join(dir, "hung"), filepath.Join(dir, "well")
+	writeFiles(t, behind, "a-%d.tmp", 3, 10, 2*time.Hour)
+	writeFiles(t, well, "b-%d.tmp", 3, 10, 2*time.Hour)
+	daemon := hangingMount(t, behind, hung)
+	config := filepath.Join(dir, "spillway.yml")
+	text := fmt.Sprintf(`
+journal: {dir: %s/journal}
+targets:
+  - name: app
+    temp_dirs:
+      - {name: hung, dir: %s, include: ['*.tmp'], max_age: 1h, age_by: mtime, min_age: 1s}
+      - {name: well, dir: %s, include: ['*.tmp'], max_age: 1h, age_by: mtime, min_age: 1s}
+`, dir, hung, well)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"check"}, 0, "temp well: would remove 3 of 3 files"},
+		{[]string{"cleanup", "--dry-run"}, 3, "app/hung: failed"},
+		{[]string{"cleanup", "--enforce"}, 3, "app/hung: unknown"},
+	} {
+		start := time.Now()
+		cmd := exec.CommandContext(t.Context(), "timeout", append([]string{"-s", "KILL", "60", binary(t), "--config.file=" + config}, tc.args...)...)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != tc.code || time.Since(start) > 50*time.Second {
+			t.Errorf("%v: %v after %s, want exit code %d:\n%s", tc.args, err, time.Since(start), tc.code, out)
+		}
+		for _, want := range []string{tc.says, `"` + hung + `" has not answered for 15s: check whether the server of its mount is alive`} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%v does not say %q:\n%s", tc.args, want, out)
+			}
+		}
+	}
+	if left, err := os.ReadDir(well); err != nil || len(left) != 0 {
+		t.Errorf("%d files are left in the folder that answers, %v", len(left), err)
+	}
+}

@@ -50,6 +50,15 @@ func (c Config) Collects() bool {
 	return c.Enabled() && providers[c.Provider].collects && c.Collect.Mode != CollectOff
 }
 
+// Inspects reports whether the provider looks into processes of the target, which takes their user or a
+// capability.
+func (c Config) Inspects() bool { return c.byProcess() && providers[c.Provider].inspects }
+
+// Signals reports whether processes of the target may be signalled for its heap, in mode enforce.
+func (c Config) Signals() bool {
+	return c.Activate != "" || c.Collects() && providers[c.Provider].signals
+}
+
 // byProcess reports whether the provider finds its target by the processes of the target.
 func (c Config) byProcess() bool { return c.Enabled() && c.Address == "" && c.URL == "" }
 

@@ -21,6 +21,8 @@ type factory struct {
 	hint     string   // how to start a target so that it listens there
 	keys     []string // of the config, that mean something to it
 	collects bool     // it can ask for a collection
+	inspects bool     // it looks into the processes that it finds by itself
+	signals  bool     // it may signal them, for a collection
 	check    func(c *Config, p factory, processes bool, report report.Func)
 	open     func(p *Pool, cfg Config, of *target) (backend, error)
 }
@@ -29,7 +31,7 @@ type factory struct {
 var providers = map[string]factory{
 	ProviderNode: {
 		runtime: "node", example: "127.0.0.1:9229", hint: "start node with --inspect=127.0.0.1:9229",
-		keys: []string{"address", "session", "activate", "collect"}, collects: true, check: checkInspector, open: newInspector,
+		keys: []string{"address", "session", "activate", "collect"}, collects: true, inspects: true, check: checkInspector, open: newInspector,
 	},
 	ProviderGo: {
 		runtime: "go", example: "127.0.0.1:6060", hint: "serve net/http/pprof there",
@@ -44,10 +46,10 @@ var providers = map[string]factory{
 		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
 	},
 	ProviderAgent: {
-		runtime: "node", keys: []string{"collect"}, collects: true, check: checkNodeAgent, open: newNodeAgent,
+		runtime: "node", keys: []string{"collect"}, collects: true, inspects: true, check: checkNodeAgent, open: newNodeAgent,
 	},
 	ProviderJVM: {
-		runtime: "jvm", keys: []string{"collect"}, collects: true, check: checkJVM, open: newJVM,
+		runtime: "jvm", keys: []string{"collect"}, collects: true, inspects: true, signals: true, check: checkJVM, open: newJVM,
 	},
 	ProviderAnon: {
 		runtime: "rss_anon", keys: []string{"limit"}, check: checkAnon, open: newAnon,

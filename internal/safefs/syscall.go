@@ -47,6 +47,18 @@ func unlinkAt(dirfd int, name []byte) unix.Errno {
 	}
 }
 
+// MayList returns nil where this process may list a folder, else what the kernel would say to it.
+func MayList(dir string) error { return access(unix.AT_FDCWD, dir, unix.R_OK, unix.AT_EACCESS) }
+
+// MayChange returns nil where this process may make, move and remove files in a folder, else what the kernel
+// would say to it. The sticky bit is not asked: it depends on the file.
+func MayChange(dir string) error {
+	return access(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+}
+
+// Capable reports whether this process has a capability in effect, by its number (unix.CAP_KILL).
+func Capable(capability int) bool { return capable(capability) }
+
 // access is faccessat2(2), since Linux 5.8, or faccessat, which knows no flags: it asks with the real user,
 // who is the effective one here, and leaves out the capabilities of one who is not root. Unlike the
 // stand-in of x/sys it knows access lists, read-only mounts and immutable files.

@@ -2,15 +2,15 @@
 # Scans one tree with ours, with the least that it can cost (a loop in C), with find and with du,
 # in turns, and prints medians and ratios of wall and processor time.
 #
-#   examples/bench/scan/scan.sh [files] [turns]
+#   examples/bench/scan/scan.sh [files] [turns] [folders]
 #
-# The tree has 1,000 folders (fewer below 1,000 files), is made below $TMPDIR, or /tmp where that
+# The tree has 1,000 folders unless told (fewer below 1,000 files), is made below $TMPDIR, or /tmp where that
 # is not set, and is removed at the end. tmpreaper and gdu join in where they are installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 files=${1:-100000}
 turns=${2:-9}
-folders=$((files < 1000 ? files : 1000))
+folders=${3:-$((files < 1000 ? files : 1000))}
 work=$(mktemp -d "${TMPDIR:-/tmp}/spillway-scan.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cc -O2 -o "$work/floor" "$here/scanfloor.c"
@@ -65,6 +65,9 @@ for name in "${names[@]}"; do
 		-v fw="$(median floor wall)" -v fc="$(median floor cpu)" -v gw="$(median find wall)" -v gc="$(median find cpu)" \
 		'BEGIN { printf "%-15s %8.0f %8.0f %10.2f %10.2f %10.2f %10.2f\n", n, w, c, w / fw, c / fc, w / gw, c / gc }'
 done
-awk -v a="$(median ours cpu)" -v b="$(median no-openat2 cpu)" -v c="$(median no-statx cpu)" \
-	'BEGIN { printf "ratios to ours, processor time: without openat2 %.2f, without openat2 and statx %.2f\n", b / a, c / a }'
+paired() { # NAME: the median of the turns' ratios to ours, processor time
+	paste -d ' ' "$work/$1.times" "$work/ours.times" | awk '{ print ($2 + $3) / ($5 + $6) }' | sort -n |
+		awk '{ v[NR] = $1 } END { printf "%.2f", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+echo "ratios to ours, processor time, medians of the turns: without openat2 $(paired no-openat2), without openat2 and statx $(paired no-statx)"
 "$work/scan" -rss "$work/tree" | tail -n 1
