@@ -49,6 +49,10 @@ type Request struct {
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.
 	Progress func(PolicyResult)
+	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
+	// its path relative to the root and why: expired, empty, oversized, over_limit; or what else
+	// is done with it: rotated, compressed.
+	OnFile func(p PolicyResult, path []byte, why string)
 }
 
 // PolicyResult is what was done, or in a dry run would be done, for one directory policy.

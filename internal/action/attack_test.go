@@ -3,7 +3,6 @@ package action
 import (
 	"bufio"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -30,7 +29,7 @@ func TestEvictTouchedBetweenPasses(t *testing.T) {
 	all := units.Ratio(1)
 	p := policy.Cache{Common: common(dir), MaxEntries: 30, EvictTo: &all, MaxAge: units.Duration(99*time.Hour + time.Minute)}
 	touched := false
-	a := newEvictCache(dirOptions(func(path, why string) {
+	changing := naming(func(path, why string) {
 		// f00 goes for its age in the first pass, when a part of the others may be counted.
 		if touched {
 			return
@@ -42,8 +41,8 @@ func TestEvictTouchedBetweenPasses(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}), []policy.Cache{p})
-	res, err := a.Run(t.Context(), Request{})
+	})
+	res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{OnFile: changing})
 	if err != nil || !touched {
 		t.Fatal(res, err)
 	}
@@ -93,7 +92,7 @@ func TestEvictWhileFilling(t *testing.T) {
 			going = false // one run more
 		default:
 		}
-		res, err := newEvictCache(dirOptions(nil), []policy.Cache{p}).Run(t.Context(), Request{})
+		res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{})
 		if err != nil || res.Outcome != Done {
 			t.Error(res, err)
 		}
@@ -124,7 +123,7 @@ func TestTwoCleanersAtOnce(t *testing.T) {
 		var results [2]Result
 		for i := range results {
 			wg.Go(func() {
-				results[i], _ = newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+				results[i], _ = newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 			})
 		}
 		wg.Wait()
@@ -136,7 +135,7 @@ func TestTwoCleanersAtOnce(t *testing.T) {
 			}
 		}
 		// A file that one run had under its lease while the other looked stays for the next run.
-		res, err := newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+		res, err := newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 		if err != nil || results[0].Files+results[1].Files+res.Files != n {
 			t.Errorf("strict %v: removed %d, %d and %d, %v; want %d in all", strict, results[0].Files, results[1].Files, res.Files, err, n)
 		}
@@ -157,11 +156,11 @@ func TestHelperProcess(t *testing.T) {
 	all := units.Ratio(1)
 	p := policy.Cache{Common: common(dir), MaxEntries: 500, EvictTo: &all}
 	out := bufio.NewWriter(os.Stdout)
-	o := DirOptions{Target: "svc", Logger: slog.New(slog.DiscardHandler), OnFile: func(PolicyResult, []byte, string) {
+	dot := func(PolicyResult, []byte, string) {
 		out.WriteByte('.')
 		out.Flush()
-	}}
-	if _, err := newEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{}); err != nil {
+	}
+	if _, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{OnFile: dot}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -197,7 +196,7 @@ func TestKilledEviction(t *testing.T) {
 		if now := len(left(t, dir)); now < n && now > keep {
 			cut++
 		}
-		res, err := newEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxEntries: keep, EvictTo: new(units.Ratio)}}).Run(t.Context(), Request{EvictTo: 1})
+		res, err := newEvictCache(dirOptions(), []policy.Cache{{Common: common(dir), MaxEntries: keep, EvictTo: new(units.Ratio)}}).Run(t.Context(), Request{EvictTo: 1})
 		if err != nil || res.Outcome != Done {
 			t.Fatal(res, err)
 		}
@@ -238,7 +237,7 @@ func TestDryRunChangesNoTimeStamp(t *testing.T) {
 	temp := policy.Temp{Common: common(dir), MaxAge: units.Duration(50 * time.Hour), EmptyMaxAge: units.Duration(time.Hour), MaxFiles: 10}
 	cache := policy.Cache{Common: common(dir), MaxEntries: 20, MaxAge: units.Duration(40 * time.Hour)}
 	temp.Strict, cache.Strict = true, true
-	for _, a := range []Action{newCleanTemp(dirOptions(nil), []policy.Temp{temp}), newEvictCache(dirOptions(nil), []policy.Cache{cache})} {
+	for _, a := range []Action{newCleanTemp(dirOptions(), []policy.Temp{temp}), newEvictCache(dirOptions(), []policy.Cache{cache})} {
 		if res, err := a.Run(t.Context(), Request{DryRun: true}); err != nil || res.Files < 40 {
 			t.Errorf("%T: %d files, %v; want at least 40 named", a, res.Files, err)
 		}

@@ -76,7 +76,7 @@ func TestClock(t *testing.T) {
 // TestClockJumpRemovesNothing sets the clock 30 days forward between two runs.
 func TestClockJumpRemovesNothing(t *testing.T) {
 	f := &fakeClock{wall: time.Now(), up: time.Hour, boot: "a"}
-	o := dirOptions(nil)
+	o := dirOptions()
 	o.Clock, o.Now = f.clock(), func() time.Time { return f.wall }
 	dir := realDir(t)
 	put(t, dir+"/old.bin", 10, 2*time.Hour)

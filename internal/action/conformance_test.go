@@ -32,7 +32,7 @@ var contenders = map[string]func(t *testing.T) contender{
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := newCleanTemp(dirOptions(nil), []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
+		a := newCleanTemp(dirOptions(), []policy.Temp{{Common: common(dir), MaxAge: units.Duration(time.Hour)}})
 		return contender{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"evict_cache": func(t *testing.T) contender {
@@ -40,7 +40,7 @@ var contenders = map[string]func(t *testing.T) contender{
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := newEvictCache(dirOptions(nil), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
+		a := newEvictCache(dirOptions(), []policy.Cache{{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 100}})
 		return contender{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"enforce_uploads": func(t *testing.T) contender {
@@ -48,7 +48,7 @@ var contenders = map[string]func(t *testing.T) contender{
 		for _, name := range []string{"a", "b", "c"} {
 			put(t, filepath.Join(dir, name), 10, 2*time.Hour)
 		}
-		a := newEnforceUploads(dirOptions(nil), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
+		a := newEnforceUploads(dirOptions(), []policy.Upload{{Common: common(dir), MaxFileBytes: 1}})
 		return contender{action: a, effects: func() int { return 3 - len(left(t, dir)) }, twice: 3, remove: func() { os.RemoveAll(dir) }, gone: Done}
 	},
 	"rotate_logs": func(t *testing.T) contender {

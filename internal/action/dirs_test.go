@@ -64,12 +64,13 @@ func common(dir string) policy.Common {
 	return policy.Common{Name: "p", Dir: dir, Include: []string{"*"}, Keep: []string{".index"}, AgeBy: policy.AgeMtime, MinAge: &floor}
 }
 
-func dirOptions(onFile func(string, string)) DirOptions {
-	o := DirOptions{Target: "svc", Logger: slog.New(slog.DiscardHandler)}
-	if onFile != nil {
-		o.OnFile = func(_ PolicyResult, path []byte, why string) { onFile(string(path), why) }
-	}
-	return o
+func dirOptions() DirOptions {
+	return DirOptions{Target: "svc", Logger: slog.New(slog.DiscardHandler)}
+}
+
+// naming makes the OnFile of a request.
+func naming(onFile func(path, why string)) func(PolicyResult, []byte, string) {
+	return func(_ PolicyResult, path []byte, why string) { onFile(string(path), why) }
 }
 
 func TestCleanTemp(t *testing.T) {
@@ -93,9 +94,9 @@ func TestCleanTemp(t *testing.T) {
 		if dry {
 			into = &planned
 		}
-		a := newCleanTemp(dirOptions(func(path, why string) { *into = append(*into, path+" "+why) }), []policy.Temp{p})
+		a := newCleanTemp(dirOptions(), []policy.Temp{p})
 		before := left(t, dir)
-		res, err := a.Run(t.Context(), Request{DryRun: dry})
+		res, err := a.Run(t.Context(), Request{DryRun: dry, OnFile: naming(func(path, why string) { *into = append(*into, path+" "+why) })})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestCleanTempMaxFiles(t *testing.T) {
 	p := policy.Temp{Common: common(dir), MaxFiles: 4}
 	floor := units.Duration(time.Minute)
 	p.MinAge = &floor
-	res, err := newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+	res, err := newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 	if err != nil || res.Files != 7 {
 		t.Errorf("removed %d, %v, want 7", res.Files, err)
 	}
@@ -142,12 +143,12 @@ func TestCleanTempMaxFiles(t *testing.T) {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 	p.MaxFiles = 1 // the three and the young one: only the three may go
-	if res, _ = newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{}); res.Files != 3 {
+	if res, _ = newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{}); res.Files != 3 {
 		t.Errorf("removed %d, want 3", res.Files)
 	}
 	p.MaxFiles = 0
 	p.MaxAge = units.Duration(time.Nanosecond)
-	if res, _ = newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{}); res.Files != 0 || res.Skipped["too_young"] != 1 {
+	if res, _ = newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{}); res.Files != 0 || res.Skipped["too_young"] != 1 {
 		t.Errorf("removed %d, skipped %v: want the file below the floor to stay and be counted", res.Files, res.Skipped)
 	}
 }
@@ -161,7 +162,7 @@ func TestMaxRemoveFraction(t *testing.T) {
 	half := units.Ratio(.5)
 	p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Hour)}
 	p.MaxRemoveFraction = &half
-	a := newCleanTemp(dirOptions(nil), []policy.Temp{p})
+	a := newCleanTemp(dirOptions(), []policy.Temp{p})
 	res, _ := a.Run(t.Context(), Request{})
 	if res.Outcome != Failed || res.Files != 0 || !strings.Contains(res.Policies[0].Error, "--force") || len(left(t, dir)) != 11 {
 		t.Errorf("outcome %s, %d removed, error %q: want a refusal before the first file", res.Outcome, res.Files, res.Policies[0].Error)
@@ -179,7 +180,7 @@ func TestEvictOnlyWhenAsked(t *testing.T) {
 		}
 	}
 	p := policy.Cache{Common: common(dir), MaxEntries: 10}
-	a := newEvictCache(dirOptions(nil), []policy.Cache{p})
+	a := newEvictCache(dirOptions(), []policy.Cache{p})
 	f := func(name string, files int, req Request, want int64) {
 		t.Helper()
 		os.RemoveAll(dir)
@@ -264,7 +265,7 @@ func TestEvictSurvivorsEqualOracle(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
-		res, err := newEvictCache(dirOptions(nil), []policy.Cache{p}).Run(context.Background(), Request{})
+		res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(context.Background(), Request{})
 		if err != nil || res.Outcome != Done {
 			rt.Fatal(res.Outcome, err, res.Policies)
 		}
@@ -296,7 +297,7 @@ func TestEvictRefinesTheBoundary(t *testing.T) {
 		p := policy.Cache{Common: common(dir), MaxEntries: 5000}
 		half := units.Ratio(.5)
 		p.EvictTo = &half
-		res, err := newEvictCache(dirOptions(nil), []policy.Cache{p}).Run(t.Context(), Request{})
+		res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{})
 		names := left(t, dir)
 		if err != nil || res.Files != n-2500 || len(names) != 2500 {
 			t.Fatalf("spread %s: evicted %d, %v, left %d; want %d and 2500", spread, res.Files, err, len(names), n-2500)
@@ -326,7 +327,7 @@ func TestEvictKeepsWhatIsInUse(t *testing.T) {
 	p := policy.Cache{Common: common(dir), MaxEntries: 9}
 	half := units.Ratio(.5)
 	p.EvictTo = &half
-	res, err := newEvictCache(dirOptions(nil), []policy.Cache{p}).Run(t.Context(), Request{})
+	res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{})
 	if err != nil || res.Files != 6 || res.Skipped["in_use"] != 1 {
 		t.Errorf("evicted %d, skipped %v, %v; want 6 and one in use", res.Files, res.Skipped, err)
 	}
@@ -343,12 +344,11 @@ func TestDirActionsStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)}
 	n := 0
-	a := newCleanTemp(dirOptions(func(string, string) {
+	res, err := newCleanTemp(dirOptions(), []policy.Temp{p}).Run(ctx, Request{OnFile: naming(func(string, string) {
 		if n++; n == 100 {
 			cancel()
 		}
-	}), []policy.Temp{p})
-	res, err := a.Run(ctx, Request{})
+	})})
 	if !errors.Is(err, context.Canceled) || res.Outcome != Partial || res.Files < 100 || res.Files > 600 {
 		t.Errorf("outcome %s, %d files, %v; want partial soon after the cancel", res.Outcome, res.Files, err)
 	}
@@ -367,11 +367,11 @@ func TestDirActionsStopBetweenPolicies(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	res, err := newCleanTemp(dirOptions(func(string, string) { cancel() }), temps).Run(ctx, Request{})
+	res, err := newCleanTemp(dirOptions(), temps).Run(ctx, Request{OnFile: naming(func(string, string) { cancel() })})
 	if !errors.Is(err, context.Canceled) || res.Outcome != Partial || res.Files != 1 || len(left(t, dirs[0])) != 4 || len(left(t, dirs[1])) != 5 {
 		t.Errorf("outcome %s, %d files, %v; left %d and %d, want 4 and 5", res.Outcome, res.Files, err, len(left(t, dirs[0])), len(left(t, dirs[1])))
 	}
-	if res, err = newCleanTemp(dirOptions(nil), temps).Run(ctx, Request{}); !errors.Is(err, context.Canceled) || res.Outcome != Partial {
+	if res, err = newCleanTemp(dirOptions(), temps).Run(ctx, Request{}); !errors.Is(err, context.Canceled) || res.Outcome != Partial {
 		t.Errorf("cancelled before it began: %s, %v, want partial", res.Outcome, err)
 	}
 }
@@ -379,7 +379,7 @@ func TestDirActionsStopBetweenPolicies(t *testing.T) {
 func TestDirActionsOnTrouble(t *testing.T) {
 	dir := realDir(t)
 	p := policy.Temp{Common: common(dir + "/missing"), MaxAge: units.Duration(time.Minute)}
-	res, err := newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+	res, err := newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 	if err != nil || res.Outcome != Done || res.Files != 0 {
 		t.Errorf("a folder that does not exist: %s, %v, want done with nothing", res.Outcome, err)
 	}
@@ -388,13 +388,13 @@ func TestDirActionsOnTrouble(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Dir = dir + "/link"
-	res, _ = newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+	res, _ = newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 	if res.Outcome != Failed || len(left(t, dir+"/real")) != 1 {
 		t.Errorf("a root that became a link: %s, want failed and nothing removed", res.Outcome)
 	}
 	p.Dir = dir + "/real"
 	immutable(t, dir+"/real/f")
-	res, _ = newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+	res, _ = newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 	if res.Outcome != Partial || res.Skipped["error_EPERM"] != 1 {
 		t.Errorf("an immutable file: %s, skipped %v, want partial and error_EPERM", res.Outcome, res.Skipped)
 	}
@@ -434,8 +434,8 @@ func BenchmarkFirstUser(b *testing.B) {
 		action Action
 		want   int64
 	}{
-		{"evict", newEvictCache(dirOptions(nil), []policy.Cache{cache}), 300},
-		{"clean", newCleanTemp(dirOptions(nil), []policy.Temp{temp}), 592},
+		{"evict", newEvictCache(dirOptions(), []policy.Cache{cache}), 300},
+		{"clean", newCleanTemp(dirOptions(), []policy.Temp{temp}), 592},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -461,7 +461,7 @@ func BenchmarkEvict100k(b *testing.B) {
 	b.ReportAllocs()
 	dir := realDir(b)
 	p := policy.Cache{Common: common(dir), MaxEntries: n - 1}
-	a := newEvictCache(dirOptions(nil), []policy.Cache{p})
+	a := newEvictCache(dirOptions(), []policy.Cache{p})
 	at := time.Now().Add(-240 * time.Hour)
 	for b.Loop() {
 		b.StopTimer()

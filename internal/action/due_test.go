@@ -76,7 +76,7 @@ func TestDueAt(t *testing.T) {
 						defer f.Close()
 					}
 				}
-				o := dirOptions(nil)
+				o := dirOptions()
 				o.Now = func() time.Time { return now }
 				res, err := tt.make(dir, o).Run(t.Context(), Request{DryRun: dry})
 				if err != nil {

@@ -114,14 +114,14 @@ func TestMaxRemoveFractionOfUploads(t *testing.T) {
 	p.MaxBytes = 12 << 10 // three go by themselves and one as the oldest: four of eight
 	for share, refused := range map[units.Ratio]bool{.49: true, .5: false} {
 		p.MaxRemoveFraction = &share
-		res, _ := newEnforceUploads(dirOptions(nil), []policy.Upload{p}).Run(t.Context(), Request{DryRun: true})
+		res, _ := newEnforceUploads(dirOptions(), []policy.Upload{p}).Run(t.Context(), Request{DryRun: true})
 		if got := strings.Contains(res.Policies[0].Error, ErrTooMany.Error()); got != refused || refused && res.Files != 0 {
 			t.Errorf("%s: %+v, want refused: %v", share, res.Policies[0], refused)
 		}
 	}
 	share := units.Ratio(.1)
 	p.MaxRemoveFraction = &share
-	res, err := newEnforceUploads(dirOptions(nil), []policy.Upload{p}).Run(t.Context(), Request{Force: true})
+	res, err := newEnforceUploads(dirOptions(), []policy.Upload{p}).Run(t.Context(), Request{Force: true})
 	if err != nil || res.Files != 4 || len(left(t, dir)) != 4 {
 		t.Errorf("forced: %+v, %v", res, err)
 	}
@@ -134,7 +134,7 @@ func TestEnforceUploadsWithoutQuarantine(t *testing.T) {
 	for quarantine, want := range map[string]string{dir + "-none": "mkdir -m 0700", dir + "/sub": "share files"} {
 		p.Quarantine = quarantine
 		for _, dry := range []bool{true, false} {
-			res, err := newEnforceUploads(dirOptions(nil), []policy.Upload{p}).Run(t.Context(), Request{DryRun: dry})
+			res, err := newEnforceUploads(dirOptions(), []policy.Upload{p}).Run(t.Context(), Request{DryRun: dry})
 			if err != nil || res.Outcome != Failed || !strings.Contains(res.Detail, want) {
 				t.Errorf("%s: %+v, %v", quarantine, res, err)
 			}
@@ -152,7 +152,7 @@ func TestFractionOfNothing(t *testing.T) {
 	put(t, dir+"/a", 10, 2*time.Hour)
 	c := policy.Cache{Common: common(dir), MaxAge: units.Duration(time.Hour), MaxEntries: 10}
 	c.MaxRemoveFraction = &share
-	res, err := newEvictCache(dirOptions(nil), []policy.Cache{c}).Run(t.Context(), Request{})
+	res, err := newEvictCache(dirOptions(), []policy.Cache{c}).Run(t.Context(), Request{})
 	if err != nil || errors.Is(err, ErrTooMany) || !strings.Contains(res.Detail, "1 of 1") || len(left(t, dir)) != 1 {
 		t.Errorf("%+v, %v", res, err)
 	}

@@ -21,8 +21,8 @@ import (
 func named(t testing.TB, dry bool, req Request, make func(DirOptions) Action) ([]string, Result) {
 	t.Helper()
 	var names []string
-	req.DryRun = dry
-	res, err := make(dirOptions(func(path, why string) { names = append(names, why+" "+path) })).Run(t.Context(), req)
+	req.DryRun, req.OnFile = dry, naming(func(path, why string) { names = append(names, why+" "+path) })
+	res, err := make(dirOptions()).Run(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,15 +123,15 @@ func TestEvictCountsWhatIsAdded(t *testing.T) {
 	p := policy.Cache{Common: common(dir), MaxEntries: keep, EvictTo: &all, MaxAge: units.Duration(99*time.Hour + time.Minute)}
 	p.MaxRemoveFraction = &all // so that there is a pass that counts before the first file goes
 	added := false
-	a := newEvictCache(dirOptions(func(string, string) {
+	adding := naming(func(string, string) {
 		if !added {
 			added = true
 			for i := range 5 {
 				put(t, fmt.Sprintf("%s/new%d", dir, i), 1, time.Hour)
 			}
 		}
-	}), []policy.Cache{p})
-	if res, err := a.Run(t.Context(), Request{}); err != nil || res.Files != n+5-keep || len(left(t, dir)) != keep {
+	})
+	if res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{OnFile: adding}); err != nil || res.Files != n+5-keep || len(left(t, dir)) != keep {
 		t.Errorf("evicted %d, %v, left %d; want %d left", res.Files, err, len(left(t, dir)), keep)
 	}
 }
@@ -309,7 +309,7 @@ func TestMaxRemoveFractionOfACache(t *testing.T) {
 		p.MaxRemoveFraction = &share
 		before := len(left(t, dir))
 		for _, dry := range []bool{true, false} {
-			res, err := newEvictCache(dirOptions(nil), []policy.Cache{p}).Run(t.Context(), Request{DryRun: dry})
+			res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{DryRun: dry})
 			if err != nil || (res.Outcome == Failed) != (want == Failed) {
 				t.Errorf("%d bytes, age %s, %v: dry run %v is %s, %v; want %s", maxBytes, maxAge, fraction, dry, res.Outcome, err, want)
 			}

@@ -41,7 +41,7 @@ func TestEvictForFreeSpace(t *testing.T) {
 				p := policy.Cache{Common: common(dir), EvictTo: new(units.Ratio(1))}
 				p.AgeBy = policy.AgeMtime
 				tt.change(&p)
-				o := dirOptions(nil)
+				o := dirOptions()
 				o.Free = func(string) (policy.Free, error) {
 					gone := int64(files - len(left(t, dir)))
 					return policy.Free{Bytes: tt.free.Bytes + gone*size, Inodes: tt.free.Inodes + gone}, nil
@@ -61,7 +61,7 @@ func TestEvictForFreeSpace(t *testing.T) {
 		}
 	}
 	p := policy.Cache{Common: common(realDir(t)), MinFreeBytes: 1}
-	o := dirOptions(nil)
+	o := dirOptions()
 	o.Free = func(string) (policy.Free, error) { return policy.Free{}, errors.New("stale handle") }
 	if res, err := newEvictCache(o, []policy.Cache{p}).Run(t.Context(), Request{}); err != nil || res.Outcome != Failed || res.Files != 0 {
 		t.Errorf("free space that cannot be read: %+v, %v", res, err)

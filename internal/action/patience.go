@@ -60,8 +60,8 @@ func patiently(ctx context.Context, req Request, o *DirOptions, given PolicyResu
 			f()
 		}
 	}
-	if o.OnFile != nil {
-		own.OnFile = func(p PolicyResult, path []byte, why string) { hear(func() { o.OnFile(p, path, why) }) }
+	if onFile := req.OnFile; onFile != nil {
+		req.OnFile = func(p PolicyResult, path []byte, why string) { hear(func() { onFile(p, path, why) }) }
 	}
 	if progress := req.Progress; progress != nil {
 		req.Progress = func(p PolicyResult) { hear(func() { progress(p) }) }

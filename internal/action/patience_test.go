@@ -21,7 +21,8 @@ func TestPatience(t *testing.T) {
 			put(t, well+"/b", 1, 2*time.Hour)
 			answers := make(chan struct{})
 			var heard []string
-			o := dirOptions(func(path, _ string) { heard = append(heard, path) })
+			hear := naming(func(path, _ string) { heard = append(heard, path) })
+			o := dirOptions()
 			o.Patience, o.Now = 15*time.Second, time.Now
 			o.Free = func(dir string) (policy.Free, error) {
 				if dir == hung {
@@ -36,7 +37,7 @@ func TestPatience(t *testing.T) {
 				return c
 			}
 			start := time.Now()
-			res, err := newEvictCache(o, []policy.Cache{cache("hung", hung), cache("well", well)}).Run(t.Context(), Request{DryRun: dry})
+			res, err := newEvictCache(o, []policy.Cache{cache("hung", hung), cache("well", well)}).Run(t.Context(), Request{DryRun: dry, OnFile: hear})
 			took := time.Since(start)
 			close(answers)
 			synctest.Wait()

@@ -34,10 +34,6 @@ type DirOptions struct {
 	Roots    *safefs.Roots // which folders the roots were when the configuration was loaded; nil = not compared
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
-	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
-	// its path relative to the root and why: expired, empty, oversized, over_limit; or what else
-	// is done with it: rotated, compressed.
-	OnFile func(p PolicyResult, path []byte, why string)
 	// Members are the processes of the target at present, to be told of a renamed log.
 	Members func() []proc.Member
 	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
@@ -265,9 +261,9 @@ func (r *dirRun) selects(name []byte) bool {
 // remove removes an entry that is due and counts what came of it.
 func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 	freed, skipped := r.remover.Remove(e)
-	if skipped == safefs.Removed && r.opts.OnFile != nil {
+	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.path = e.AppendPath(r.path[:0])
-		r.opts.OnFile(r.res, r.path, why)
+		r.req.OnFile(r.res, r.path, why)
 	}
 	if why != overLimit { // a limit takes another one instead
 		r.owes(skipped, r.dueNs(e))
@@ -279,8 +275,8 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 // removeFound is remove for a file that was found earlier in the run.
 func (r *dirRun) removeFound(f safefs.Found, why string) safefs.Reason {
 	freed, skipped := r.remover.RemoveFound(f)
-	if skipped == safefs.Removed && r.opts.OnFile != nil {
-		r.opts.OnFile(r.res, []byte(f.Path), why)
+	if skipped == safefs.Removed && r.req.OnFile != nil {
+		r.req.OnFile(r.res, []byte(f.Path), why)
 	}
 	r.count(f.Identity.SizeBytes, freed, skipped)
 	return skipped

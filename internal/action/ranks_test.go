@@ -18,8 +18,8 @@ import (
 )
 
 // later is dirOptions with a clock that is ahead.
-func later(onFile func(string, string), by time.Duration) DirOptions {
-	o := dirOptions(onFile)
+func later(by time.Duration) DirOptions {
+	o := dirOptions()
 	o.Now = func() time.Time { return time.Now().Add(by) }
 	return o
 }
@@ -81,7 +81,7 @@ func TestCleanTempYoungEmptyFilesPushNothingOut(t *testing.T) {
 			t.Errorf("dry run %v: %d files go, skipped %v; want none, and 592 too young", dry, len(got), res.Skipped)
 		}
 	}
-	res, err := newCleanTemp(later(nil, time.Minute), []policy.Temp{p}).Run(t.Context(), Request{})
+	res, err := newCleanTemp(later(time.Minute), []policy.Temp{p}).Run(t.Context(), Request{})
 	if l := left(t, dir); err != nil || res.Files != 558 || countPrefix(l, "good") != 66 {
 		t.Errorf("a minute later %d files go, %v; %d good ones are left, want 558 and 66", res.Files, err, countPrefix(l, "good"))
 	}
@@ -96,7 +96,7 @@ func TestCleanTempFractionCountsWhatGoes(t *testing.T) {
 		dir := firstUser(t, 40, 100, 3*time.Minute, emptyAge)
 		p := policy.Temp{Common: common(dir), MaxFiles: 30, EmptyMaxAge: units.Duration(5 * time.Minute)}
 		p.MinAge, p.MaxRemoveFraction = new(units.Duration(time.Minute)), &half
-		res, err := newCleanTemp(dirOptions(nil), []policy.Temp{p}).Run(t.Context(), Request{})
+		res, err := newCleanTemp(dirOptions(), []policy.Temp{p}).Run(t.Context(), Request{})
 		if err != nil || res.Outcome != want {
 			t.Errorf("%s: %s, %v, %d removed; want %s", name, res.Outcome, err, res.Files, want)
 		}
@@ -155,7 +155,7 @@ func TestUploadsThatGoByThemselves(t *testing.T) {
 			t.Errorf("dry run %v: %v go, skipped %v; want none, and one too young", dry, got, res.Skipped)
 		}
 	}
-	res, err := newEnforceUploads(later(nil, time.Minute), []policy.Upload{p}).Run(t.Context(), Request{})
+	res, err := newEnforceUploads(later(time.Minute), []policy.Upload{p}).Run(t.Context(), Request{})
 	if diff := gocmp.Diff(1, int(res.Files)); err != nil || diff != "" || countPrefix(left(t, dir), "good") != 10 {
 		t.Errorf("a minute later %d go, %v; left %v", res.Files, err, left(t, dir))
 	}

@@ -48,7 +48,7 @@ func TestEvictionByObservedOpens(t *testing.T) {
 			put(t, filepath.Join(dir, "c.bin"), 1, 48*time.Hour)
 			put(t, filepath.Join(dir, "d.bin"), 1, 60*time.Hour)
 			seen := &opens{last: map[string]time.Time{"sub/a.bin": time.Now().Add(-time.Hour), "a.bin": time.Now()}}
-			o := dirOptions(nil)
+			o := dirOptions()
 			o.Opens = map[string]Opens{"test": seen}
 			p := policy.Cache{Common: common(dir), MaxEntries: 3, LRUBy: tt.lru, EvictTo: new(units.Ratio(2. / 3))}
 			p.Name, p.AgeBy = "test", policy.AgeMtime

@@ -49,7 +49,7 @@ func TestExchangedRootIsRefused(t *testing.T) {
 			put(t, root+"/mine.log", 5000, 2*time.Hour)
 			put(t, sibling+"/others.log", 5000, 2*time.Hour)
 			var log bytes.Buffer
-			o := dirOptions(nil)
+			o := dirOptions()
 			o.Logger, o.Roots = slog.New(slog.NewTextHandler(&log, nil)), safefs.NewRoots([]string{root}, nil)
 			swap(t, root, sibling)
 			for _, req := range []Request{{}, {DryRun: true}, {Force: true}} {
@@ -79,13 +79,14 @@ func TestExchangedWhileItRuns(t *testing.T) {
 		put(t, sibling+"/"+name, 1, 40*time.Minute)
 	}
 	p := policy.Temp{Common: common(root), MaxAge: units.Duration(time.Hour), MaxFiles: 1}
-	o := dirOptions(func(path, _ string) {
+	o := dirOptions()
+	swapping := naming(func(path, _ string) {
 		if path == "expired" {
 			swap(t, root, sibling)
 		}
 	})
 	o.Roots = safefs.NewRoots([]string{root}, nil)
-	res, err := newCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{})
+	res, err := newCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{OnFile: swapping})
 	if err != nil || res.Files != 3 || len(left(t, root)) != 3 || len(left(t, sibling)) != 1 {
 		t.Errorf("%+v, %v; the sibling has %v, the root %v", res, err, left(t, root), left(t, sibling))
 	}

@@ -128,8 +128,8 @@ func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason
 	l.res.LostBytes += did.LostBytes
 	l.private(did)
 	l.path = e.AppendPath(l.path[:0])
-	if l.opts.OnFile != nil {
-		l.opts.OnFile(l.res, l.path, "rotated")
+	if l.req.OnFile != nil {
+		l.req.OnFile(l.res, l.path, "rotated")
 	}
 	if l.req.DryRun {
 		l.planned = append(l.planned, string(l.path))
@@ -252,8 +252,8 @@ func (l *logRun) compress(f safefs.Found) {
 	case safefs.Removed:
 		l.res.FreedBytes += did.FreedBytes
 		l.private(did)
-		if l.opts.OnFile != nil {
-			l.opts.OnFile(l.res, []byte(f.Path), "compressed")
+		if l.req.OnFile != nil {
+			l.req.OnFile(l.res, []byte(f.Path), "compressed")
 		}
 	case safefs.TooYoung: // its turn comes
 	default:

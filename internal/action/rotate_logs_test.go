@@ -31,7 +31,7 @@ func logPolicy(t *testing.T) (dir string, p policy.Log, o DirOptions) {
 	keep := int64(2)
 	p = policy.Log{Common: common(dir), MaxBytes: 1000, KeepFiles: &keep}
 	p.Include, p.Keep, p.SizeBy = []string{"*.log"}, []string{"audit.log"}, policy.SizeApparent
-	o = dirOptions(nil)
+	o = dirOptions()
 	now := time.Now()
 	o.Now = func() time.Time { return now }
 	return dir, p, o
@@ -60,8 +60,8 @@ func TestRotateLogs(t *testing.T) {
 	var planned []string
 	for _, dry := range []bool{true, false} {
 		var did []string
-		o.OnFile = func(_ PolicyResult, path []byte, why string) { did = append(did, why+" "+string(path)) }
-		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
+		req := Request{DryRun: dry, OnFile: naming(func(path, why string) { did = append(did, why+" "+path) })}
+		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}

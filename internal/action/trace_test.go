@@ -60,16 +60,16 @@ func dryRuns(dir string) map[string]Action {
 	strict.Strict = true
 	logs := guarded
 	logs.Include = []string{"*.log"}
-	members := dirOptions(nil)
+	members := dirOptions()
 	temp := policy.Temp{Common: guarded, MaxAge: units.Duration(20 * time.Hour), EmptyMaxAge: units.Duration(time.Hour), MaxFiles: 5}
 	strictTemp := temp
 	strictTemp.Common = strict
 	return map[string]Action{
-		"clean_temp":          newCleanTemp(dirOptions(nil), []policy.Temp{temp}),
-		"clean_temp, strict":  newCleanTemp(dirOptions(nil), []policy.Temp{strictTemp}),
-		"evict_cache":         newEvictCache(dirOptions(nil), []policy.Cache{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxEntries: 8, EvictTo: &half}}),
-		"enforce_uploads":     newEnforceUploads(dirOptions(nil), []policy.Upload{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxFileBytes: 3000, MaxBytes: 4000}}),
-		"rotate_logs":         newRotateLogs(dirOptions(nil), []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true}}),
+		"clean_temp":          newCleanTemp(dirOptions(), []policy.Temp{temp}),
+		"clean_temp, strict":  newCleanTemp(dirOptions(), []policy.Temp{strictTemp}),
+		"evict_cache":         newEvictCache(dirOptions(), []policy.Cache{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxEntries: 8, EvictTo: &half}}),
+		"enforce_uploads":     newEnforceUploads(dirOptions(), []policy.Upload{{Common: guarded, MaxAge: units.Duration(20 * time.Hour), MaxFileBytes: 3000, MaxBytes: 4000}}),
+		"rotate_logs":         newRotateLogs(dirOptions(), []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true}}),
 		"rotate_logs, rename": newRotateLogs(members, []policy.Log{{Common: logs, MaxBytes: 1000, KeepFiles: new(int64(1)), Compress: true, Rotate: policy.RotateRename, Signal: "SIGHUP"}}),
 	}
 }
@@ -146,7 +146,7 @@ func TestDryRunKeepsTheOrder(t *testing.T) {
 		t.Fatalf("%d hits, want %d", c.Hits, len(hot))
 	}
 	cold := policy.Cache{Common: common(dir), MaxEntries: 10, EvictTo: new(units.Ratio(.5))}
-	other := newEvictCache(dirOptions(nil), []policy.Cache{cold}) // knows nothing of the watch
+	other := newEvictCache(dirOptions(), []policy.Cache{cold}) // knows nothing of the watch
 	for range 2 {
 		if res, err := other.Run(t.Context(), Request{DryRun: true}); err != nil || res.Files != 15 {
 			t.Fatal(res, err)
@@ -155,7 +155,7 @@ func TestDryRunKeepsTheOrder(t *testing.T) {
 	if c := counts(); c.Hits != uint64(len(hot)) || c.Misses != 0 {
 		t.Errorf("after the dry runs of another: %+v, want %d hits and no misses", c, len(hot))
 	}
-	o := dirOptions(nil)
+	o := dirOptions()
 	o.Opens = map[string]Opens{"p": watch}
 	if _, err := newEvictCache(o, []policy.Cache{cold}).Run(t.Context(), Request{}); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/control"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -60,6 +61,7 @@ type App struct {
 	auth       listen.Auth
 	reloads    *reloadMetrics
 	manager    manager
+	control    *control.Server // nil without a journal on disk
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -149,6 +151,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	a.life.AddKept("journal", journalTime, func(context.Context) error { return a.journal.Close() })
+	a.openControl(ctx)
 	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
 		return errors.Join(err, a.life.Stop())
 	}
@@ -226,6 +229,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.life.Add("polling of the Alertmanagers", second, lifecycle.Wait(&a.polling.done))
 	a.life.Add("watchers", second, func(context.Context) error { a.watchers.Stop(); return nil })
 	a.startDispatcher(base)
+	a.serveControl()
 	a.schedule.Apply(schedule.Of(g.cfg))
 	a.tasks.Go(func() { a.schedule.Run(ctx) })
 	a.tasks.Go(func() { a.statusLog(ctx) })

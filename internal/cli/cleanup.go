@@ -20,7 +20,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
-	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -33,7 +32,7 @@ var cleanupCommand = command{
 	name: "cleanup",
 	help: usage{
 		summary: "Apply the directory policies now, once, without a server.",
-		effects: "the files of targets in mode enforce, or of all with --enforce; none with --dry-run. What was removed is in the journal first. Exit code 3 means that a part of it could not be done.",
+		effects: "the files of targets in mode enforce, or of all with --enforce; none with --dry-run. What is removed is in the journal first: a running exporter does it, by its own configuration. Exit code 3 means that a part of it could not be done.",
 		examples: [][2]string{
 			{"spillway_exporter cleanup --dry-run --files --config.file=spillway.yml", "every file that would be removed, and why"},
 			{"spillway_exporter cleanup --enforce --target=orchestrator --config.file=spillway.yml", "remove now, for one target"},
@@ -62,7 +61,7 @@ type cleanupFlags struct {
 
 // cleanup applies the directory policies once, with no server: an age or an emptiness limit
 // always, a size or entry limit only when it is exceeded. The intent is in the journal before the
-// first file goes; while an exporter holds the journal nothing is removed.
+// first file goes; an exporter that holds the journal is asked to do it.
 func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 	if f.dryRun && f.enforce {
 		return withCode(ExitConfig, errors.New("--dry-run and --enforce contradict each other: give one of them"))
@@ -74,8 +73,11 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 	if err != nil {
 		return err
 	}
-	roots := setup.Folders(cfg, e.host, &e.checks, nil)
-	targets, err := cleanupTargets(cfg, f)
+	c := &cleaner{env: e, flags: f, out: newCleanupOutput(e, f.json)}
+	if done, err := c.ask(ctx, cfg); done {
+		return err
+	}
+	targets, err := setup.CleanupTargets(cfg, f.targets, f.policy)
 	if err != nil {
 		return withCode(ExitConfig, err)
 	}
@@ -84,7 +86,6 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 		level = "warn" // the table below says what was done
 	}
 	logger := e.logger(level)
-	c := &cleaner{env: e, flags: f, out: newCleanupOutput(e, f.json)}
 	if err := c.openJournal(cfg, targets, logger); err != nil {
 		return err
 	}
@@ -96,6 +97,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 	if tracker != nil {
 		defer tracker.Close()
 	}
+	roots := setup.Folders(cfg, e.host, &e.checks, nil)
 	clock := setup.NewClock(e.Now, func() *journal.Journal { return c.journal })
 	open := safefs.NewOpenFiles(e.host.ProcFS)
 	for _, t := range targets {
@@ -104,10 +106,10 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 		if tracker != nil {
 			opts.Members = setup.MembersOf(tracker, t.Name)
 		}
-		if f.files {
-			opts.OnFile = c.out.file
-		}
 		for _, a := range setup.DirActions(t, e.host, opts) {
+			if f.policy != "" && !slices.Contains(a.Policies, f.policy) {
+				continue
+			}
 			if err := c.run(ctx, t, a); err != nil {
 				return err
 			}
@@ -153,40 +155,6 @@ func enforcing(cfg *config.Config) *config.Config {
 	return &c
 }
 
-// cleanupTargets returns the targets that the flags choose and that have directories.
-func cleanupTargets(cfg *config.Config, f *cleanupFlags) ([]*config.Target, error) {
-	var out []*config.Target
-	var known []string
-	policyFound := f.policy == ""
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		actions := setup.DirActions(t, hostfs.Roots{}, action.DirOptions{})
-		if len(actions) == 0 {
-			continue
-		}
-		known = append(known, t.Name)
-		if len(f.targets) > 0 && !slices.Contains(f.targets, t.Name) {
-			continue
-		}
-		out = append(out, t)
-		for _, a := range actions {
-			policyFound = policyFound || slices.Contains(a.Policies, f.policy)
-		}
-	}
-	for _, name := range f.targets {
-		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("--target %s: no such target with directories: write one of %s", name, strings.Join(known, ", "))
-		}
-	}
-	switch {
-	case len(out) == 0:
-		return nil, errors.New("nothing to clean: no target has caches, temp_dirs, uploads or logs")
-	case !policyFound:
-		return nil, fmt.Errorf("--policy %s: the chosen targets have no directory policy of this name", f.policy)
-	}
-	return out, nil
-}
-
 // folderPatience is how long a folder may take from one answer to the next. What hangs in the kernel
 // ends with the process.
 const folderPatience = 15 * time.Second
@@ -216,6 +184,9 @@ func (c *cleaner) run(ctx context.Context, t *config.Target, a setup.DirAction) 
 	req := action.Request{
 		Target: t.Name, Trigger: string(alert.TriggerManual), DryRun: dry, Only: c.flags.policy,
 		Force: c.flags.force, Progress: c.out.progress,
+	}
+	if c.flags.files {
+		req.OnFile = c.out.file
 	}
 	mode := config.Enforce
 	if dry {
@@ -249,6 +220,7 @@ type cleanupOutput struct {
 	terminal bool
 	width    int
 	results  []action.PolicyResult
+	faults   []string // of what failed as a whole
 }
 
 func newCleanupOutput(e *env, json bool) *cleanupOutput {
@@ -319,8 +291,8 @@ func (c *cleanupOutput) finish() error {
 			fmt.Fprintln(c.env.Stdout, action.InUseIncomplete)
 		}
 	}
-	var bad []string
-	failed := 0
+	bad := slices.Clone(c.faults)
+	failed := len(c.faults)
 	for i := range c.results {
 		r := &c.results[i]
 		if slices.Contains(incomplete, r.Outcome) {
@@ -333,7 +305,7 @@ func (c *cleanupOutput) finish() error {
 	switch {
 	case len(bad) == 0:
 		return nil
-	case failed == len(c.results):
+	case failed == len(c.results)+len(c.faults):
 		return withCode(ExitFailure, errors.New(strings.Join(bad, "\n")))
 	}
 	return withCode(ExitPartial, errors.New(strings.Join(bad, "\n")))

@@ -111,8 +111,8 @@ func serveUntil(t *testing.T, text string, flags []string, other func()) int {
 	}
 }
 
-// TestServe: a second instance and a cleanup are locked out, the journal command reads alongside, a path that the
-// server cannot take is a mistake, and serve ends well.
+// TestServe: a second instance is locked out, a cleanup is done by the first, the journal command reads
+// alongside, a path that the server cannot take is a mistake, and serve ends well.
 func TestServe(t *testing.T) {
 	dir := realDir(t)
 	oldFile(t, dir+"/t/due.tmp")
@@ -122,10 +122,18 @@ func TestServe(t *testing.T) {
 		if r := runLine(t, flags...); r.code != ExitLocked {
 			t.Errorf("a second instance on one journal: %+v, want exit code %d", r, ExitLocked)
 		}
-		if r := runLine(t, "cleanup", "--enforce", file); r.code != ExitLocked {
-			t.Errorf("a cleanup while the exporter holds the journal: %+v, want exit code %d", r, ExitLocked)
+		f := func(code int, says string, args ...string) {
+			t.Helper()
+			if r := runLine(t, append([]string{"cleanup", file}, args...)...); r.code != code || !strings.Contains(r.out+r.errs, says) {
+				t.Errorf("cleanup %q while the exporter holds the journal: %+v, want %d and %q", args, r, code, says)
+			}
 		}
+		f(ExitConfig, "--target other: no such target with directories: write one of app", "--enforce", "--target=other")
+		f(ExitOK, " dry_run")
+		f(ExitOK, "1 ", "--dry-run")
 		have(t, dir+"/t/due.tmp", true)
+		f(ExitOK, "expired\t"+dir+"/t/due.tmp\n", "--enforce", "--files")
+		have(t, dir+"/t/due.tmp", false)
 		if r := runLine(t, "journal", file); r.code != ExitOK || !strings.Contains(r.out, "OUTCOME") {
 			t.Errorf("the journal command alongside a running exporter: %+v", r)
 		}

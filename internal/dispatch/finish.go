@@ -17,6 +17,7 @@ func (d *Dispatcher) finish(r *run, res result) {
 	if !first {
 		return // Drain has given it up, and it came back after all
 	}
+	defer d.ended(r, &res)
 	key, kept := "", []byte(nil)
 	if end.save {
 		key, kept = d.encode(r.key, end.state)

@@ -24,6 +24,10 @@ type ManualRequest struct {
 	Force    bool          // overrides max_remove_fraction
 	Only     string        // only the policies with this name
 	Trigger  alert.Trigger // default TriggerManual
+
+	Insist   bool      // with DryRun false: also on a target in mode dry_run, since a person on this host says so
+	By       string    // who asked, for the journal; "" when that is not known
+	Follower *Follower // nil = no one follows the run
 }
 
 // RunNow records a run and puts it in the queue, and returns its id. One action of a schedule has none:
@@ -63,11 +67,12 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	m, err := d.manualMode(&t, req.DryRun)
+	m, err := d.manualMode(&t, &req)
 	if err != nil {
 		return nil, false, err
 	}
 	if r := d.joinable(req, m); r != nil {
+		r.progress.follow(req.Follower)
 		return r, false, nil
 	}
 	key := playbookKey{req.Target, req.Playbook}
@@ -77,6 +82,8 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	}
 	r = d.newRun(&t, p, req.Trigger)
 	r.mode, r.force, r.only, r.scope, r.progress.level = m, req.Force, req.Only, req.scope(), req.Level
+	r.insists, r.by = req.Insist && m == enforce, req.By
+	r.progress.follow(req.Follower)
 	// A whole playbook that is run as configured counts as its run: alerts join it, and it starts
 	// the cooldown too.
 	if r.scope == wholePlaybook && req.Only == "" && m == d.modeOf(&t) && req.counts() && (state == nil || state.open == nil) {
@@ -91,13 +98,15 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 }
 
 // manualMode is the mode of a manual run of a target.
-func (d *Dispatcher) manualMode(t *Target, dry *bool) (mode, error) {
+func (d *Dispatcher) manualMode(t *Target, req *ManualRequest) (mode, error) {
 	present := d.modeOf(t)
-	switch {
+	switch dry := req.DryRun; {
 	case dry == nil:
 		return present, nil
 	case *dry:
 		return dryRun, nil
+	case req.Insist && d.opts.Journal.Durable():
+		return enforce, nil
 	case present == dryRun:
 		return present, fmt.Errorf("target %q: %w: write mode: enforce in the configuration, or request a dry run", t.Name, ErrNotEnforced)
 	}
@@ -138,7 +147,7 @@ func (d *Dispatcher) joinable(req ManualRequest, m mode) *run {
 	var oldest *run
 	for r := range d.open {
 		if r.target == req.Target && r.playbook == name && r.mode == m && r.only == req.Only && r.force == req.Force &&
-			r.scope == req.scope() && (!r.quiet || req.Trigger == alert.TriggerSchedule) && (oldest == nil || r.seq < oldest.seq) {
+			r.scope == req.scope() && r.insists == (req.Insist && m == enforce) && (!r.quiet || req.Trigger == alert.TriggerSchedule) && (oldest == nil || r.seq < oldest.seq) {
 			oldest = r
 		}
 	}

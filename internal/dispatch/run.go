@@ -62,6 +62,8 @@ type request struct {
 	breaks             bool   // an emergency breaks a cooldown with it
 	continues          string // the run that waited and that this one goes on with
 	quiet              bool   // of a schedule: recorded only when there is something to do
+	insists            bool   // enforces whatever the target's mode is
+	by                 string // who asked, "" when that is not known
 
 	key   playbookKey
 	state *playbookState // that it belongs to; nil when it leaves no trace there
@@ -87,6 +89,8 @@ type progress struct {
 	record string // of the step, from its intent to its result; else ""
 	files  int64
 	bytes  int64
+
+	followers []*Follower
 }
 
 // result is how a run ended.
@@ -106,13 +110,18 @@ type result struct {
 	bytes    int64
 	freed    int64
 	skipped  map[string]int64
+	policies []action.PolicyResult // for followers; empty when there is none
 }
 
 // record is the intent of the run.
 func (r *run) record(now time.Time, level series.Level) journal.Record {
+	intent := "run " + describe(r.steps)
+	if r.by != "" {
+		intent += ", requested by " + r.by
+	}
 	return journal.Record{
 		Time: now, Target: r.target, Playbook: r.playbook, Trigger: string(r.trigger), Alert: r.alert, Fingerprint: r.fingerprint,
-		Mode: string(r.mode), Level: level.String(), Intent: "run " + describe(r.steps),
+		Mode: string(r.mode), Level: level.String(), Intent: intent,
 	}
 }
 
@@ -157,13 +166,17 @@ func (d *Dispatcher) modeOf(t *Target) mode {
 }
 
 // modeNow is the mode of the next step of a run: one that was accepted as a dry run stays one, and
-// one that was accepted to enforce becomes one when its target no longer enforces. It is called with
-// the lock held.
+// one that was accepted to enforce becomes one when its target no longer enforces, unless a person
+// insists. It is called with the lock held.
 func (d *Dispatcher) modeNow(r *run) mode {
-	if t, ok := d.targets[r.target]; ok && r.mode == enforce {
-		return d.modeOf(&t)
+	t, ok := d.targets[r.target]
+	switch {
+	case !ok || r.mode != enforce:
+		return dryRun
+	case r.insists && d.opts.Journal.Durable():
+		return enforce
 	}
-	return dryRun
+	return d.modeOf(&t)
 }
 
 // describe returns the steps for the journal.

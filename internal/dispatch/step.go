@@ -52,6 +52,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
 	res.add(&out)
+	res.policies = append(res.policies, out.Policies...)
 	if out.DueAt.IsZero() && !out.InUse { // else it goes again when something becomes due
 		d.stepRan(r, &a)
 	}
@@ -179,6 +180,7 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: a.mode == dryRun, Level: a.level,
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
+		OnFile:   d.onFile(r),
 		Playbook: r.playbook, Alert: r.first, Settings: step.With,
 	}
 	if step.To != nil {
@@ -203,8 +205,14 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 
 func (d *Dispatcher) reportProgress(r *run, p action.PolicyResult) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	r.progress.files, r.progress.bytes = p.Files, p.FreedBytes
+	followers := r.progress.followers
+	d.mu.Unlock()
+	for _, f := range followers {
+		if f.Progress != nil {
+			f.Progress(p)
+		}
+	}
 }
 
 func (d *Dispatcher) stepUntil(r *run, step Step) time.Time {

@@ -169,3 +169,26 @@ targets:
 		}
 	}
 }
+
+// The command asks the exporter that runs: what its sandbox may, the person at the prompt gets.
+func TestEnforceCleanupCommand(t *testing.T) {
+	what(t, "`cleanup --enforce` alongside the running unit: by root and by the service's user, not by another one")
+	makeShop(t)
+	sh(t, "chmod 2770 /srv/shop/tts; chmod 640 /srv/shop/tts/*")
+	serve(t, shop, block(t, "SupplementaryGroups"))
+	const command = "spillway_exporter cleanup --enforce --config.file=/etc/spillway/spillway.yml 2>&1"
+	if out := sh(t, "runuser -u app -- "+command+"; true"); strings.Contains(out, "holds the journal") {
+		t.Errorf("another user is heard: %s", out)
+	}
+	wantRemoved(t, record{}, false)
+	if out := sh(t, "runuser -u spillway -- "+command); !strings.Contains(out, "holds the journal and does the clean-up") || !strings.Contains(out, "done") {
+		t.Errorf("by the service's user: %s", out)
+	}
+	wantRemoved(t, record{}, true)
+	if out := sh(t, command); !strings.Contains(out, "holds the journal and does the clean-up") {
+		t.Errorf("by root: %s", out)
+	}
+	if text, err := get("/api/v1/journal"); err != nil || strings.Count(text, "requested by the command cleanup (uid ") != 2 {
+		t.Errorf("%v: %s", err, text)
+	}
+}

@@ -1,0 +1,52 @@
+package control
+
+import (
+	"errors"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+)
+
+// protocol is the version of what is said here. One binary speaks one.
+const protocol = 1
+
+const (
+	socketName  = "control.sock"
+	cleanupPath = "/cleanup"
+	maxRequest  = 64 << 10
+	maxLine     = 1 << 20 // of an answer
+)
+
+// Cleanup asks for the clean-up that the command of this name does.
+type Cleanup struct {
+	Protocol int      `json:"protocol"`
+	Targets  []string `json:"targets,omitempty"` // empty means all
+	Policy   string   `json:"policy,omitempty"`  // only those with this name
+	Enforce  bool     `json:"enforce,omitempty"` // whatever the mode of a target is
+	Force    bool     `json:"force,omitempty"`   // overrides max_remove_fraction
+	Files    bool     `json:"files,omitempty"`   // name each file
+}
+
+// Event is one line of an answer. One of its fields is set.
+type Event struct {
+	Progress *action.PolicyResult  `json:"progress,omitempty"`
+	File     *File                 `json:"file,omitempty"`
+	Policies []action.PolicyResult `json:"policies,omitempty"`
+	Error    string                `json:"error,omitempty"` // what failed as a whole; the rest goes on
+	End      bool                  `json:"end,omitempty"`
+}
+
+// File is a file that was removed, or would be.
+type File struct {
+	Policy action.PolicyResult `json:"policy"`
+	Path   []byte              `json:"path"` // relative to the root of the policy
+	Why    string              `json:"why"`
+}
+
+var (
+	// ErrNone says that no exporter is there to be asked.
+	ErrNone = errors.New("no exporter listens at this journal")
+	// ErrRefused is the error of a request that the exporter does not accept.
+	ErrRefused = errors.New("refused")
+	// ErrLost says that the connection ended before the request did.
+	ErrLost = errors.New("the exporter no longer answers: what became of the clean-up is unknown, and the journal has what it did until then")
+)
