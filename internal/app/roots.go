@@ -4,14 +4,20 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 )
 
 // verifier returns what says whether a folder is still the one that is remembered. One that does not
 // exist, or cannot be opened, is the scan's to report.
-func verifier(roots *safefs.Roots, dir string) func() error {
+func verifier(roots *safefs.Roots, dir string, open func() (dirscan.Opened, error)) func() error {
 	return func() error {
-		err := roots.Check(dir)
+		var err error
+		if open != nil {
+			err = roots.CheckOpened(open)
+		} else {
+			err = roots.Check(dir)
+		}
 		if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -100,15 +101,23 @@ func checkSystem(dir string) error {
 func excepted(dir string) bool { return inside("/usr/local", dir) || inside("/dev/shm", dir) }
 
 // homes returns the home directories of the users of this host.
-func homes() []string {
-	f, err := os.Open("/etc/passwd")
+func homes() []string { return homesIn("/", nil) }
+
+// homesIn returns the home directories of the users that a root knows, or of one of them.
+func homesIn(rootfs string, uid *uint32) []string {
+	f, err := os.Open(filepath.Join(rootfs, "etc/passwd"))
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
+	want := ""
+	if uid != nil {
+		want = strconv.FormatUint(uint64(*uid), 10)
+	}
 	var out []string
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && filepath.IsAbs(fields[5]) {
+		fields := strings.Split(lines.Text(), ":")
+		if len(fields) > 5 && filepath.IsAbs(fields[5]) && (uid == nil || fields[2] == want) {
 			out = append(out, filepath.Clean(fields[5]))
 		}
 	}
