@@ -273,6 +273,9 @@ func (c *Config) dirs() (roots, others []dirKey) {
 	for i := range c.Targets {
 		for _, kind := range policy.Kinds {
 			for j, p := range c.Targets[i].Of(kind.Name) {
+				if p.CommonKeys().Foreign() {
+					continue
+				}
 				for _, place := range p.Places() {
 					dir, key := *place.Dir, fmt.Sprintf("targets[%d].%s[%d].%s", i, kind.Key, j, place.Key)
 					switch {
