@@ -5,7 +5,6 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
-	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
@@ -56,19 +55,21 @@ func stall(interval time.Duration) time.Duration {
 
 // dirJobs returns the sources of a target's folders.
 func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
-	folders, inside := setup.Rooted(t, o.Roots), setup.Inside(t.Name, g.cfg, o.Roots, g.tracker)
+	folders, inside := setup.Rooted(t, o.Roots), setup.Inside(t.Name, g.cfg, o.Roots, g.tracker, true)
 	var out []collector.Job
 	for _, k := range policy.Kinds {
 		for _, p := range folders.Of(k.Name) {
 			c := p.CommonKeys()
-			open := inside(c)
+			open, verify := g.comparing(inside(c), c.Dir)
 			src, err := collector.NewDir(collector.DirOptions{
 				Target: t.Name, Kind: k.Name, Policy: p, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window, Open: open,
 			})
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, g.verified(dirJob(k.Name, t.Name, c, src), open))
+			j := dirJob(k.Name, t.Name, c, src)
+			j.Verify = verify
+			out = append(out, j)
 		}
 	}
 	return out, nil
@@ -76,11 +77,4 @@ func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
 
 func dirJob(source, target string, c *policy.Common, impl collector.Source) collector.Job {
 	return collector.Job{Source: source, Target: target, Name: c.Name, Dir: c.Where(), Impl: impl}
-}
-
-// verified makes a job fail while its folder is another one than when the configuration was loaded.
-// open opens one that has no path on this host; nil = by its path.
-func (g *graph) verified(j collector.Job, open func() (dirscan.Opened, error)) collector.Job {
-	j.Verify = verifier(g.roots, j.Dir, open)
-	return j
 }

@@ -102,7 +102,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 		opts.Clock, opts.Roots, opts.Open = clock, roots, open
 		if tracker != nil {
 			opts.Members = setup.MembersOf(tracker, t.Name)
-			opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker)
+			opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
 		}
 		if f.files {
 			opts.OnFile = c.out.file

@@ -32,7 +32,7 @@ type target struct {
 }
 
 // start runs a script, in namespaces that by makes.
-func start(t *testing.T, by []string, script string) *target {
+func start(t testing.TB, by []string, script string) *target {
 	t.Helper()
 	args := append(append([]string{}, by...), "sh", "-c", script+"\necho ready; exec sleep 60")
 	cmd := exec.Command(args[0], args[1:]...)

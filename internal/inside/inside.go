@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -30,16 +31,25 @@ type Options struct {
 	Reserved []string                          // folders that no root may be, hold or lie in: the journal's
 	Members  func() []proc.Member              // of the target, at present
 	PodUID   func() (uid string, running bool) // of the target's one pod; "" while there is none, or several
-	Opened   func(o *dirscan.Opened)           // for tests: called when a folder is open and not yet verified
+	// Once says that this host's folders are looked at once and not each time: for scans, which only read.
+	Once   bool
+	Opened func(o *dirscan.Opened) // for tests: called when a folder is open and not yet verified
 }
 
 // Resolver opens the folders of one target. It is safe for concurrent use.
-type Resolver struct{ opts Options }
+type Resolver struct {
+	opts  Options
+	guard func() *safefs.Guard
+}
 
 // New returns a Resolver.
 func New(o Options) *Resolver {
 	o.Procfs, o.RootFS, o.Kubelet = cmp.Or(o.Procfs, "/proc"), cmp.Or(o.RootFS, "/"), cmp.Or(o.Kubelet, "/var/lib/kubelet")
-	return &Resolver{o}
+	guard := func() *safefs.Guard { return safefs.NewGuard(o.RootFS, o.Reserved...) }
+	if o.Once {
+		guard = sync.OnceValue(guard)
+	}
+	return &Resolver{o, guard}
 }
 
 // Opener returns what opens the folder of a policy, nil for one that has a path on this host. Each call
@@ -114,8 +124,6 @@ func (r *Resolver) openOf(m proc.Member, o *dirscan.Opened, dir string, containe
 	}
 	return err
 }
-
-func (r *Resolver) guard() *safefs.Guard { return safefs.NewGuard(r.opts.RootFS, r.opts.Reserved...) }
 
 // oldest returns the process that has run for longest, of those that are members by themselves.
 func oldest(members []proc.Member) (proc.Member, bool) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,7 @@ func CheckInside(dir string) error {
 type Guard struct {
 	rootfs string
 	known  map[fileID]guarded
+	homes  map[string][]string // by the number of the user
 }
 
 type guarded struct {
@@ -54,7 +56,7 @@ type guarded struct {
 // NewGuard looks at the system directories below rootfs, where the host's root is mounted, and at the
 // exporter's own folders, which no root may be, hold or lie in.
 func NewGuard(rootfs string, reserved ...string) *Guard {
-	g := &Guard{rootfs: rootfs, known: make(map[fileID]guarded, len(systemDirs))}
+	g := &Guard{rootfs: rootfs, known: make(map[fileID]guarded, len(systemDirs)), homes: homesIn(rootfs)}
 	for dir, deep := range systemDirs {
 		if dir == "/dev" || dir == "/usr" { // with exceptions below
 			deep = false
@@ -127,7 +129,7 @@ func (g *Guard) Root(fd int) error {
 	if why, ok := g.known[id]; ok {
 		return why.refuse()
 	}
-	for _, home := range homesIn(g.rootfs, &uid) {
+	for _, home := range g.homes[strconv.FormatUint(uint64(uid), 10)] { // looked at now: a home may be mounted when it is used
 		if is, _, err := lookAtFolder(unix.AT_FDCWD, filepath.Join(g.rootfs, home)); err == nil && is == id {
 			return (&guarded{path: home, why: "a home directory of this host"}).refuse()
 		}

@@ -70,12 +70,8 @@ func LookAtRoots(each func(look func(dir string)), appeared func(dir string, id 
 
 // Check compares the folder that a root is now with the one that is remembered, and remembers it
 // when there is none. The error is an ExchangedError for another folder, and wraps fs.ErrNotExist for none.
-func (r *Roots) Check(dir string) error { return r.CheckOpened(pathOpener(dir)) }
-
-// CheckOpened is Check for a root that is opened by other means than its path. As soon as it is the
-// folder of another process or pod, the one that was remembered is forgotten.
-func (r *Roots) CheckOpened(open func() (dirscan.Opened, error)) error {
-	o, err := r.open(open)
+func (r *Roots) Check(dir string) error {
+	o, err := r.open(pathOpener(dir))
 	if err != nil {
 		return err
 	}
@@ -121,14 +117,16 @@ func (r *Roots) open(open func() (dirscan.Opened, error)) (dirscan.Opened, error
 	if err != nil || r == nil {
 		return o, err
 	}
-	if err := r.compare(&o); err != nil {
+	if err := r.Compare(&o); err != nil {
 		unix.Close(o.FD)
 		return dirscan.Opened{}, err
 	}
 	return o, nil
 }
 
-func (r *Roots) compare(o *dirscan.Opened) error {
+// Compare is Check for a root that is open. As soon as it is the folder of another process or pod, the one
+// that was remembered is forgotten.
+func (r *Roots) Compare(o *dirscan.Opened) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(o.FD, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: o.Name, Err: err}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -101,24 +100,25 @@ func checkSystem(dir string) error {
 func excepted(dir string) bool { return inside("/usr/local", dir) || inside("/dev/shm", dir) }
 
 // homes returns the home directories of the users of this host.
-func homes() []string { return homesIn("/", nil) }
+func homes() []string {
+	var out []string
+	for _, list := range homesIn("/") {
+		out = append(out, list...)
+	}
+	return out
+}
 
-// homesIn returns the home directories of the users that a root knows, or of one of them.
-func homesIn(rootfs string, uid *uint32) []string {
+// homesIn returns the home directories of the users that a root knows, by the number of the user.
+func homesIn(rootfs string) map[string][]string {
 	f, err := os.Open(filepath.Join(rootfs, "etc/passwd"))
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	want := ""
-	if uid != nil {
-		want = strconv.FormatUint(uint64(*uid), 10)
-	}
-	var out []string
+	out := make(map[string][]string)
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		fields := strings.Split(lines.Text(), ":")
-		if len(fields) > 5 && filepath.IsAbs(fields[5]) && (uid == nil || fields[2] == want) {
-			out = append(out, filepath.Clean(fields[5]))
+		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && filepath.IsAbs(fields[5]) {
+			out[fields[2]] = append(out[fields[2]], filepath.Clean(fields[5]))
 		}
 	}
 	return out

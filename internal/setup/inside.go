@@ -10,11 +10,11 @@ import (
 )
 
 // Inside returns what finds the folders of a target that are named as the target has them: for a policy
-// what opens its folder, nil where that has a path on this host.
-func Inside(target string, cfg *config.Config, host hostfs.Roots, tracker *proc.Tracker) func(*policy.Common) func() (dirscan.Opened, error) {
+// what opens its folder, nil where that has a path on this host. scans says that it is only read.
+func Inside(target string, cfg *config.Config, host hostfs.Roots, tracker *proc.Tracker, scans bool) func(*policy.Common) func() (dirscan.Opened, error) {
 	return inside.New(inside.Options{
 		Target: target, Procfs: host.ProcFS, RootFS: host.RootFS, Reserved: cfg.Journal.Dirs(),
-		Members: MembersOf(tracker, target), PodUID: podOf(tracker, target),
+		Members: MembersOf(tracker, target), PodUID: podOf(tracker, target), Once: scans,
 	}).Opener
 }
 

@@ -231,7 +231,7 @@ func TestEnforcePrivateTmp(t *testing.T) {
 	before := property(t, "leaky.service", "MainPID")
 	run(t, "systemctl", "restart", "leaky.service") // its next /tmp is another folder
 	tmp = "/proc/" + property(t, "leaky.service", "MainPID") + "/root/tmp"
-	expect(t, `spillway_temp_files{dir="tmp",target="leaky"}`, 5)
+	atLeast(t, `spillway_temp_files{dir="tmp",target="leaky"}`, 5)
 	if step := play(t, "leaky", "clean_temp"); step.Outcome != "done" || count() != 2 {
 		t.Errorf("after a restart from %s: %+v, %d files are left", before, step, count())
 	}
