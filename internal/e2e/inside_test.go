@@ -198,7 +198,7 @@ func TestTargetRoot(t *testing.T) {
 	if r := e.clean(t); r.Outcome != "done" || r.Files != 0 || !strings.Contains(r.Detail, "no process of the target runs") {
 		t.Errorf("without the process: %+v", r)
 	}
-	p = startInside(t, p.pidfile, private, "touch -d '2 hours ago' /tmp/new.tmp")
+	startInside(t, p.pidfile, private, "touch -d '2 hours ago' /tmp/new.tmp")
 	e.expect(t, "spillway_temp_files", 1)
 	e.expect(t, "spillway_source_success", 1)
 	if r := e.clean(t); r.Outcome != "done" || r.Files != 1 {
@@ -306,7 +306,7 @@ func TestTargetRootEnds(t *testing.T) {
 		names, err := held.Readdirnames(-1)
 		held.Seek(0, 0)
 		if err != nil || len(names) == 40000 {
-			return fmt.Errorf("%d files, %v: %s", len(names), err, text)
+			return fmt.Errorf("%d files, %w: %s", len(names), err, text)
 		}
 		return nil
 	})
@@ -318,7 +318,7 @@ func TestTargetRootEnds(t *testing.T) {
 				return nil
 			}
 		}
-		return fmt.Errorf("%+v, %v", records, err)
+		return fmt.Errorf("%+v, %w", records, err)
 	})
 	e.expect(t, "spillway_temp_files", -1)
 }
