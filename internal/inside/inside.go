@@ -85,10 +85,12 @@ func (r *Resolver) open(dir string, contained bool) (o dirscan.Opened, err error
 	err = r.openOf(m, &o, dir, contained)
 	// All of that was asked by the pid, and is about the member if the pid is still the member's.
 	changed := proc.Verify(r.opts.Procfs, m)
-	if changed == nil {
-		return o, err
-	}
-	if err == nil {
+	switch {
+	case changed == nil && err == nil:
+		return o, nil
+	case changed == nil:
+		return dirscan.Opened{}, err
+	case err == nil:
 		unix.Close(o.FD)
 	}
 	if errors.Is(changed, proc.ErrChanged) {
