@@ -40,6 +40,9 @@ type DirOptions struct {
 	Opens map[string]Opens
 	Clock *Clock                                // nil = the clock is trusted
 	Free  func(dir string) (policy.Free, error) // default policy.FreeOf
+	// Inside returns what opens a folder that the target has under a name of its own; nil where no
+	// policy has one.
+	Inside func(*policy.Common) func() (dirscan.Opened, error)
 
 	ProcFS string            // where open files are looked up; default /proc
 	Open   *safefs.OpenFiles // shared by the folders of one command; nil = each run looks for itself
@@ -96,7 +99,7 @@ type dirRun struct {
 func newPolicyResult(o *DirOptions, kind string, p policy.Policy) PolicyResult {
 	c := p.CommonKeys()
 	return PolicyResult{
-		Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantineOf(p), Skipped: make(map[string]int64), Outcome: Done,
+		Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Where(), Quarantine: quarantineOf(p), Skipped: make(map[string]int64), Outcome: Done,
 	}
 }
 
@@ -108,7 +111,8 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	if req.DryRun {
 		res.Outcome = DryRun
 	}
-	if err := safefs.CheckRoot(c.Dir, o.Reserved...); err != nil {
+	openRoot, err := o.rootOf(c)
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			o.Logger.Debug("nothing to clean: the folder does not exist", "target", o.Target, kind, c.Name, "dir", c.Dir)
 			return res
@@ -117,7 +121,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		return res
 	}
 	if err := o.Clock.Check(); err != nil && !req.Force {
-		o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
+		o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Where(), "err", err)
 		res.Outcome, res.Error = Failed, err.Error()
 		return res
 	}
@@ -136,17 +140,15 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	}
 	r.remover = safefs.NewRemover(safefs.Options{
 		Open: open,
-		Dir:  c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
+		Dir:  c.Where(), OpenRoot: openRoot, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
 	})
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {
-		if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
-			o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
-		}
-		r.finish(err)
+		r.notOpened(kind, err)
 		return r.res
 	}
+	r.res.Place = r.remover.Place()
 	r.sweep(kind)
 	err = work(r)
 	r.finish(err)
@@ -154,6 +156,33 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
 	}
 	return r.res
+}
+
+// rootOf checks a root by its path, as it is now. For one that only the target has under its name it
+// returns what opens and checks it.
+func (o *DirOptions) rootOf(c *policy.Common) (open func() (dirscan.Opened, error), err error) {
+	switch {
+	case !c.Foreign():
+		return nil, safefs.CheckRoot(c.Dir, o.Reserved...)
+	case o.Inside == nil:
+		return nil, fmt.Errorf("%s: the processes of the target are not known here", c.Where())
+	}
+	return o.Inside(c), nil
+}
+
+// notOpened ends a run whose root could not be opened. A folder that the target does not have at present
+// is not a failure: the run says what it waits for.
+func (r *dirRun) notOpened(kind string, err error) {
+	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where(), "err", err)
+	if r.common.Foreign() && (errors.Is(err, dirscan.ErrAway) || errors.Is(err, fs.ErrNotExist)) {
+		log.Debug("nothing to clean: the target does not have the folder at present")
+		r.res.Waits = err.Error()
+		return
+	}
+	if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
+		log.Error("nothing is cleaned")
+	}
+	r.finish(err)
 }
 
 // quarantineOf returns the folder that a policy's files are moved into in place of being removed; "" for
@@ -177,12 +206,12 @@ func checkQuarantine(dir, quarantine string, reserved []string) error {
 
 // sweep finishes what strict runs that were killed have begun, and tells what it leaves.
 func (r *dirRun) sweep(kind string) {
-	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Dir)
+	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where())
 	removed, freed, err := r.remover.Sweep(r.ctx)
 	if removed > 0 || err != nil {
 		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short(), "err", err)
 	}
-	if n, err := safefs.Leftovers(r.common.Dir); err != nil || n > 0 {
+	if n, err := r.remover.Leftovers(); err != nil || n > 0 {
 		log.Warn("files are left in the quarantine that are not what was to be removed: look at them and move them back or remove them",
 			"files", n, "err", err)
 	}
@@ -348,8 +377,8 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 		if !p.DueAt.IsZero() && (out.DueAt.IsZero() || p.DueAt.Before(out.DueAt)) {
 			out.DueAt = p.DueAt
 		}
-		if p.Error != "" && out.Detail == "" {
-			out.Detail = p.Policy + ": " + p.Error
+		if text := cmp.Or(p.Error, p.Waits); text != "" && out.Detail == "" {
+			out.Detail = p.Policy + ": " + text
 		}
 	}
 	switch {

@@ -235,6 +235,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	opts := setup.DirOptions(t.Name, g.cfg, p.logger, p.now)
 	opts.ProcFS = o.ProcFS
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, setup.MembersOf(g.tracker, t.Name), g.roots
+	opts.Inside = setup.Inside(t.Name, g.cfg, o.Roots, g.tracker, false)
 	means := t.Means()
 	means.Folders, means.Target, means.Dirs = setup.Rooted(t, o.Roots), t.Name, opts
 	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, g.cgroups.Sysfs(p.now()), opts.Members

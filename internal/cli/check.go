@@ -146,6 +146,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		tp.members(tracker)
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
 		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
+		opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
 		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
 			return err
 		}

@@ -87,6 +87,12 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 		verb = "move to " + quoteName(r.Quarantine)
 	}
 	fmt.Fprintf(w, "  %s %s: would %s %d of %d files in %s, %s", r.Kind, r.Policy, verb, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
+	if r.Place != "" {
+		fmt.Fprintf(w, "; at present %s", quoteName(r.Place))
+	}
+	if r.Waits != "" {
+		fmt.Fprintf(w, "; %s", strings.Map(printable, r.Waits))
+	}
 	if r.Rotated > 0 {
 		fmt.Fprintf(w, "; would rotate %d", r.Rotated)
 	}

@@ -107,6 +107,10 @@ type Member struct {
 	startTicks uint64 // start as the kernel counts it; 0 while it is not known
 }
 
+// StartTicks returns the start of the process as the kernel counts it, 0 while it is not known. With
+// the pid it tells processes apart, whatever is done to the clock.
+func (m *Member) StartTicks() uint64 { return m.startTicks }
+
 // Stats say what a Tracker sees of the host.
 type Stats struct {
 	Listed     int // processes in the last listing

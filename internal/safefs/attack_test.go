@@ -366,7 +366,7 @@ func TestKilledStrictRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		swept += n2
-		if left, err := Leftovers(dir); err != nil || left != 0 {
+		if left, err := leftovers(t, dir); err != nil || left != 0 {
 			t.Fatalf("%d files are left in the quarantine, %v", left, err)
 		}
 		removeAll(t, Options{Dir: dir, MinAge: time.Minute}, nil)
@@ -427,7 +427,7 @@ func TestSweep(t *testing.T) {
 	if missing := slices.DeleteFunc(slices.Clone(kept), exists); len(missing) > 0 {
 		t.Errorf("%q are gone", missing)
 	}
-	if left, err := Leftovers(dir); left != len(kept) || err != nil {
+	if left, err := leftovers(t, dir); left != len(kept) || err != nil {
 		t.Errorf("%d left, %v, want %d", left, err, len(kept))
 	}
 	os.Chmod(private, 0o755)

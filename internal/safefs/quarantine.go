@@ -57,12 +57,12 @@ func (r *Remover) openInto() (int, error) {
 	if r.into >= 0 {
 		return r.into, nil
 	}
-	fd, err := r.opts.Roots.open(r.opts.Quarantine)
+	o, err := r.opts.Roots.open(pathOpener(r.opts.Quarantine))
 	if err != nil {
 		return -1, err
 	}
-	r.into = fd
-	return fd, nil
+	r.into = o.FD
+	return o.FD, nil
 }
 
 // moveOut moves the file into the quarantine, under a name that says when and is new there, and

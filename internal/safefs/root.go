@@ -101,15 +101,24 @@ func excepted(dir string) bool { return inside("/usr/local", dir) || inside("/de
 
 // homes returns the home directories of the users of this host.
 func homes() []string {
-	f, err := os.Open("/etc/passwd")
+	var out []string
+	for _, list := range homesIn("/") {
+		out = append(out, list...)
+	}
+	return out
+}
+
+// homesIn returns the home directories of the users that a root knows, by the number of the user.
+func homesIn(rootfs string) map[string][]string {
+	f, err := os.Open(filepath.Join(rootfs, "etc/passwd"))
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	var out []string
+	out := make(map[string][]string)
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && filepath.IsAbs(fields[5]) {
-			out = append(out, filepath.Clean(fields[5]))
+			out[fields[2]] = append(out[fields[2]], filepath.Clean(fields[5]))
 		}
 	}
 	return out

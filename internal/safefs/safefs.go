@@ -27,7 +27,10 @@ const (
 	NotRegular Reason = "not_regular"
 	Mount      Reason = "mount"
 	Future     Reason = "future"
-	Stopped    Reason = "stopped" // the run was told to end in the middle of a copy
+	// Foreign says that a file in the folder of a target belongs to a user that the target's user
+	// namespace does not have: the file is not the target's, whoever showed it there.
+	Foreign Reason = "foreign"
+	Stopped Reason = "stopped" // the run was told to end in the middle of a copy
 	// Busy says that a log was never still for long enough to be cut without losing a line.
 	Busy Reason = "busy"
 	// NotAppending says that a writer of the log does not append (O_APPEND): after a cut it would
@@ -53,14 +56,15 @@ const futureSlack = 2 * time.Second
 
 // Options configure a Remover. Dir and Now are required.
 type Options struct {
-	Dir         string                     // the root; it has passed CheckRoot
-	Roots       *Roots                     // what the root and the quarantine must be; nil: not compared
-	DryRun      bool                       // everything but the effect; no file is opened
-	RemoveLinks bool                       // files with several hard links too
-	MinAge      time.Duration              // floor
-	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
-	Strict      bool                       // move into a holding folder and look again first
-	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
+	Dir         string                         // the root; it has passed CheckRoot
+	OpenRoot    func() (dirscan.Opened, error) // opens a root that has no path on this host; Dir is what it is called then. nil = by its path
+	Roots       *Roots                         // what the root and the quarantine must be; nil: not compared
+	DryRun      bool                           // everything but the effect; no file is opened
+	RemoveLinks bool                           // files with several hard links too
+	MinAge      time.Duration                  // floor
+	AgeNs       func(*dirscan.Entry) int64     // what ages are measured from; default the newer of mtime and ctime
+	Strict      bool                           // move into a holding folder and look again first
+	Quarantine  string                         // move into this folder, which has passed CheckQuarantine, in place of removing
 	Now         time.Time
 	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
 	NoInUse     bool       // benchmarks only: leave out the in-use check
@@ -85,9 +89,11 @@ type Remover struct {
 	_          noCopy
 	opts       Options
 	look       *OpenFiles
-	rootFD     int // descriptor of the root; -1 until it is needed
-	holding    int // descriptor of the holding folder; -1 until it is needed
-	into       int // descriptor of Options.Quarantine; -1 until it is needed
+	rootFD     int                   // descriptor of the root; -1 until it is needed
+	holding    int                   // descriptor of the holding folder; -1 until it is needed
+	into       int                   // descriptor of Options.Quarantine; -1 until it is needed
+	owns       func(uid uint32) bool // whose files may go; nil = everybody's
+	place      string                // of a root that was opened by OpenRoot
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
@@ -141,7 +147,7 @@ func (r *Remover) Scan(ctx context.Context, o dirscan.Options) (dirscan.Result, 
 	if err != nil {
 		return dirscan.Result{}, fmt.Errorf("open %s again: %w", r.opts.Dir, err)
 	}
-	o.Dir = r.opts.Dir
+	o.Dir, o.Open, o.Foreign = r.opts.Dir, nil, r.opts.OpenRoot != nil
 	return dirscan.ScanFD(ctx, fd, o)
 }
 
@@ -173,6 +179,8 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 	switch {
 	case e.Mode&unix.S_IFMT != unix.S_IFREG:
 		return NotRegular
+	case r.foreign(e.UID):
+		return Foreign
 	case e.Nlink > 1 && !r.opts.RemoveLinks:
 		return Hardlink
 	case age < -int64(futureSlack):
@@ -182,6 +190,9 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 	}
 	return Removed
 }
+
+// foreign reports whether a file belongs to somebody whose files this root does not have.
+func (r *Remover) foreign(uid uint32) bool { return r.owns != nil && !r.owns(uid) }
 
 // Found is a file to be removed later in the same run, when its folder is not open any more.
 type Found struct {

@@ -117,15 +117,25 @@ func (r *Remover) findHolding() (int, error) {
 	return fd, nil
 }
 
-// Leftovers counts the files in the holding folder of a root. After Sweep they are those that a
+// Leftovers counts the files in the holding folder of the root. After Sweep they are those that a
 // killed strict run had moved there although they were not what it had judged.
-func Leftovers(dir string) (n int, err error) {
-	entries, err := os.ReadDir(filepath.Join(dir, policy.HoldingName))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
+func (r *Remover) Leftovers() (n int, err error) {
+	root, err := r.root()
 	if err != nil {
-		return 0, fmt.Errorf("read the quarantine of %q: %w", dir, err)
+		return 0, err
 	}
-	return len(entries), nil
+	fd, err := dirscan.OpenBeneath(root, policy.HoldingName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("read the quarantine of %q: %w", r.opts.Dir, err)
+	}
+	holding := os.NewFile(uintptr(fd), policy.HoldingName)
+	defer holding.Close()
+	names, err := holding.Readdirnames(-1)
+	if err != nil {
+		return 0, fmt.Errorf("read the quarantine of %q: %w", r.opts.Dir, err)
+	}
+	return len(names), nil
 }
