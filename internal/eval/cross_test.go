@@ -179,7 +179,7 @@ func TestCrossingAndEvaluationShareTheState(t *testing.T) {
 		time.Sleep(time.Second)
 		r.cross("app", 960)
 		expectTold(t, r, "firing SpillwayMemoryEmergency app after 1s")
-		first := r.groups[0].rules[slices.IndexFunc(r.groups[0].rules, func(x *rule) bool { return len(x.active) > 0 && x.hold == 0 })].sorted()[0].notification()
+		first := r.groups[0].rules[0].sorted()[0].notification()
 		time.Sleep(59 * time.Second)
 		for _, s := range r.heard() {
 			if s != "firing SpillwayMemoryCritical app after 11s" {
@@ -430,8 +430,8 @@ func TestLocalRulesOfTheBundle(t *testing.T) {
 		}
 	})
 	want := []string{
-		"SpillwayMemoryWarning", "SpillwayMemoryCritical", "SpillwayMemoryEmergency", "SpillwayHeapWarning", "SpillwayHeapCritical",
-		"SpillwayHeapEmergency", "SpillwayMemoryLeakSuspected", "SpillwayThresholdsMissing",
+		"SpillwayMemoryEmergency", "SpillwayMemoryRunningOut", "SpillwayHeapEmergency", "SpillwayMemoryWarning", "SpillwayMemoryCritical",
+		"SpillwayHeapWarning", "SpillwayHeapCritical", "SpillwayMemoryLeakSuspected", "SpillwayThresholdsMissing",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
