@@ -18,8 +18,8 @@ type reading struct {
 	ratio float64
 }
 
-// recentGrowth is the growth of the last five seconds as the sampler publishes it: the smaller of
-// that of all of them, and that of the newest readings.
+// recentGrowth is a growth of the last five seconds: the smallest of that of all readings, of their
+// newer half, and of the last half second, so that a rise which has ended is none.
 func recentGrowth(all []reading) (float64, bool) {
 	newest := all[len(all)-1].at
 	i := slices.IndexFunc(all, func(r reading) bool { return r.at >= newest-5*time.Second })
@@ -27,7 +27,11 @@ func recentGrowth(all []reading) (float64, bool) {
 	if len(recent) < 3 {
 		return 0, false
 	}
-	return min(slope(recent), slope(recent[len(recent)/2:]), slope(recent[len(recent)-3:])), true
+	last := len(recent) - 3
+	for last > 0 && newest-recent[last].at < 500*time.Millisecond {
+		last--
+	}
+	return min(slope(recent), slope(recent[len(recent)/2:]), slope(recent[last:])), true
 }
 
 // slope is by least squares, per second.
@@ -127,6 +131,7 @@ func TestRunningOut(t *testing.T) {
 			}
 			return min(.6+(s-100)*.02, 1)
 		}, .89},
+		{"17 MB/s in steps of a second", time.Hour, func(s float64) float64 { return leak(75, 17./400)(math.Floor(s)) }, .87},
 		{"a leak after a restart", 0, leak(5, 17./400), .76},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
