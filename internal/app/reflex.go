@@ -13,16 +13,19 @@ import (
 )
 
 // judge decides which rules are evaluated here: all of them with standalone, else the reflex group
-// where some target has a playbook that it asks for. Without such a target nothing runs.
+// where some target has memory or a heap to read and a playbook that the group asks for. Without such
+// a target nothing runs.
 func (g *graph) judge(cfg *config.Config, set *eval.Ruleset) {
 	if !*cfg.Standalone {
 		set = set.Only(rules.Reflex)
 	}
-	reflex := make(map[string]bool)
-	for name, t := range g.targets {
-		asked := slices.ContainsFunc(set.Playbooks(), func(p string) bool { _, has := t.Playbooks[p]; return has })
-		if asked && *cfg.Reflex {
-			reflex[name] = true
+	reflex, playbooks := make(map[string]bool), set.Playbooks()
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		known := g.targets[t.Name].Playbooks
+		asked := slices.ContainsFunc(playbooks, func(p string) bool { _, has := known[p]; return has })
+		if asked && *cfg.Reflex && (t.Processes != nil || t.Heap.Provider != "") {
+			reflex[t.Name] = true
 		}
 	}
 	if *cfg.Standalone || len(reflex) > 0 {

@@ -110,7 +110,7 @@ func (b *reflexBubble) expect(want ...string) {
 func inReflexBubble(t *testing.T, f func(b *reflexBubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cfg, err := config.Parse("x.yml", []byte("standalone: true\ndiscover: {by: comm, top: 20}\n"))
+		cfg, err := config.Parse("x.yml", []byte("targets: [{name: app, processes: {match: {comm: x}}}]\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,7 @@ func TestJudged(t *testing.T) {
 		{"Prometheus alone", "standalone: false\nreflex: false\n" + acts, "none", false},
 		{"Prometheus without a playbook", "standalone: false\n" + looks, "none", false},
 		{"Prometheus, the playbook switched off", "standalone: false\n" + off, "none", false},
+		{"Prometheus, a target without processes", "standalone: false\n" + strings.Replace(acts, "processes: {match: {comm: x}}, ", "", 1), "none", false},
 		{"Prometheus without targets", "standalone: false\ndiscover: {by: comm, top: 20}\n", "none", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
