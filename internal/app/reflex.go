@@ -58,9 +58,9 @@ func (g *graph) judgesReflex() bool { return g.judged != nil && !*g.cfg.Standalo
 func (a *App) logJudged(g *graph) {
 	switch {
 	case g.judgesReflex():
-		a.logger.Info("rules are evaluated by Prometheus, and the group "+rules.Reflex+" here", "targets", slices.Sorted(maps.Keys(g.reflex)))
+		a.logger.Info("rules are evaluated by Prometheus, and one group here", "group", rules.Reflex, "targets", slices.Sorted(maps.Keys(g.reflex)))
 	case !*g.cfg.Standalone && *g.cfg.Reflex && len(g.cfg.RuleFiles) > 0:
-		a.logger.Info("no rule is evaluated here: either rule_files have no group " + rules.Reflex + ", or no target has a playbook that it asks for")
+		a.logger.Info("no rule is evaluated here: rule_files do not have the group, or no target has a playbook that it asks for", "group", rules.Reflex)
 	}
 }
 

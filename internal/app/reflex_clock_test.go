@@ -122,8 +122,10 @@ func inReflexBubble(t *testing.T, f func(b *reflexBubble)) {
 		b := &reflexBubble{t: t, a: &App{}, journal: journal.OpenMemory(journal.Options{Logger: logger}), began: time.Now()}
 		b.cleaner.b = b
 		actions := map[string]action.Action{action.NameCleanTemp: &b.cleaner}
-		target := dispatch.Target{Name: "app", Mode: dispatch.ModeEnforce, Actions: actions,
-			Playbooks: dispatch.Playbooks{}.Build(func(name string) bool { return actions[name] != nil }, nil)}
+		target := dispatch.Target{
+			Name: "app", Mode: dispatch.ModeEnforce, Actions: actions,
+			Playbooks: dispatch.Playbooks{}.Build(func(name string) bool { return actions[name] != nil }, nil),
+		}
 		b.a.parts.store = series.NewStore(series.Options{})
 		g := &graph{cfg: cfg, targets: map[string]dispatch.Target{"app": target}}
 		g.judge(cfg, set)

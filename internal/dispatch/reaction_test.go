@@ -47,9 +47,9 @@ func expectReactions(t *testing.T, w *world, n uint64, sum time.Duration) {
 func TestReactionIsFromTheReadingToTheFirstEffect(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.observer.set("svc", subject.Memory, .97)
-		empty := func(context.Context, action.Request) (action.Result, error) {
+		empty := func(ctx context.Context, req action.Request) (action.Result, error) {
 			time.Sleep(100 * time.Millisecond) // of the bubble
-			return nothingToDo(nil, action.Request{})
+			return nothingToDo(ctx, req)
 		}
 		slow := func(context.Context, action.Request) (action.Result, error) {
 			time.Sleep(5 * time.Second)

@@ -13,6 +13,7 @@ const (
 	crossShare = 10
 	// watchEvery is how often a target above normal, or with a pending alert, is judged again.
 	watchEvery = time.Second
+	crossLast  = 30 * time.Second
 	never      = time.Hour // nothing is to be judged: look again then
 )
 
@@ -74,12 +75,18 @@ func (c *crossings) until(now time.Time) time.Duration {
 	return min(max(next.Sub(now), 0), watchEvery) // the clock may be set meanwhile
 }
 
-// crossed returns the readings that crossed since they were judged last.
-func (c *crossings) crossed() map[string]time.Time {
+// crossed returns the readings that crossed since they were judged last. Of one that is long ago, as
+// after a time in which nothing ran, nobody knows what was in between: it counts as of unknown time.
+func (c *crossings) crossed(now time.Time) map[string]time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	read := c.read
 	c.read = make(map[string]time.Time)
+	for name, at := range read {
+		if now.Sub(at) > crossLast {
+			read[name] = time.Time{}
+		}
+	}
 	return read
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
@@ -79,7 +80,7 @@ func newRunning(t *testing.T, rules *Ruleset, state StateStore) *running {
 	r := &running{stock: newStock(), told: make(chan string, 100)}
 	began := time.Now()
 	r.rig = newRig(t, rules, func(o *Options) {
-		o.Gatherer, o.Store, o.Acts, o.Now, o.State = r.stock, r.stock.Store, func(string) bool { return true }, time.Now, state
+		o.Gatherer, o.Store, o.Acts, o.Now, o.State = r.stock, r.Store, func(string) bool { return true }, time.Now, state
 		o.Submit = func(_ context.Context, b alert.Batch) ([]alert.Disposition, error) {
 			for _, a := range b.Alerts {
 				r.told <- fmt.Sprintf("%s %s %s after %v", a.Status, a.Name(), a.Target(), time.Since(began))
@@ -245,9 +246,7 @@ func TestCrossingsAreBounded(t *testing.T) {
 	})
 }
 
-func counterOf(t *testing.T, reg interface {
-	Gather() ([]*dto.MetricFamily, error)
-}, name string) float64 {
+func counterOf(t *testing.T, reg prometheus.Gatherer, name string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
 	if err != nil {
@@ -276,6 +275,24 @@ func TestCrossingAfterTheClockWasSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing SpillwayMemoryEmergency"}) {
+		t.Errorf("told %v", got)
+	}
+}
+
+// What crossed before a long time in which nothing ran did not hold all that time.
+func TestCrossingOfLongAgo(t *testing.T) {
+	s := newStock()
+	g := newRig(t, loadBundle(t), func(o *Options) {
+		o.Gatherer, o.Store, o.Acts = s, s.Store, func(string) bool { return true }
+	})
+	s.memory("app", g.now, 860)
+	g.Cross("app", g.now)
+	g.at(t, 10*time.Minute)
+	if got := g.inbox.take(); len(got) > 0 {
+		t.Errorf("told %v", got)
+	}
+	g.at(t, 10*time.Minute+10*time.Second)
+	if got := g.inbox.take(); !slices.Equal(got, []string{"firing SpillwayMemoryCritical"}) {
 		t.Errorf("told %v", got)
 	}
 }
@@ -320,9 +337,9 @@ func TestJudgementIsThatOfAnEvaluation(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	s := newStock()
 	make1 := func() *rig {
-		g := newRig(t, loadBundle(t), nil)
-		g.o.Gatherer, g.o.Store, g.o.Acts = s, s.Store, func(string) bool { return true }
-		return g
+		return newRig(t, loadBundle(t), func(o *Options) {
+			o.Gatherer, o.Store, o.Acts, o.Labels = s, s.Store, func(string) bool { return true }, map[string]string{"instance": "h:10042"}
+		})
 	}
 	full, parts := make1(), make1()
 	used := make([]float64, targets)

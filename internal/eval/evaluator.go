@@ -168,7 +168,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, now time.Time) error {
 func (e *Evaluator) evaluate(ctx context.Context, now time.Time) error {
 	began := e.o.Now()
 	now = time.UnixMilli(now.UnixMilli()) // the resolution of samples
-	read := e.crossings.crossed()         // before gathering: what crosses later is judged later
+	read := e.crossings.crossed(now)      // before gathering: what crosses later is judged later
 	families, gatherErr := e.o.Gatherer.Gather()
 	var errs []error
 	up := 1.0

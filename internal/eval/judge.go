@@ -27,7 +27,7 @@ func (e *Evaluator) Judge(ctx context.Context, now time.Time) error {
 	if first || back { // nothing to go on from
 		return e.evaluate(ctx, now)
 	}
-	read := e.crossings.crossed()
+	read := e.crossings.crossed(now)
 	targets := e.crossings.with(read)
 	maps.DeleteFunc(targets, func(name string, _ bool) bool { return !e.acts(name) })
 	if len(targets) == 0 {
