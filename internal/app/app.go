@@ -121,7 +121,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, left: newLeftFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		store: store, logger: logger, now: o.Now, left: newLeftFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
 		checks: &a.checks, share: collector.NewShare(scanBudget, scansAtOnce), blocked: collector.NewBlocked(),
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,
@@ -221,7 +221,8 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.ctx, a.base = ctx, base
 	g := a.graph.Load()
 	g.sampler.Start(base)
-	a.setStandalone(g)
+	a.setEvaluator(g)
+	a.logJudged(g)
 	a.setPolling(g)
 	a.watchers.Apply(base, g.cfg.Watchers)
 	a.mu.Unlock()
@@ -306,11 +307,11 @@ func (a *App) swept(whole bool) {
 	}
 }
 
-// setStandalone starts or stops the embedded evaluator as a graph says. mu is held.
-func (a *App) setStandalone(g *graph) {
-	on := *g.cfg.Standalone
+// setEvaluator starts or stops the embedded evaluator as a graph says. mu is held.
+func (a *App) setEvaluator(g *graph) {
+	on := g.judged != nil
 	if e := a.evaluator.Load(); e != nil && on {
-		e.SetRules(g.rules)
+		e.SetRules(g.judged)
 	}
 	switch {
 	case on && a.stopEval == nil:
@@ -346,10 +347,11 @@ func (a *App) openEvaluator(context.Context) (*eval.Evaluator, error) {
 	if e := a.evaluator.Load(); e != nil {
 		return e, nil
 	}
-	cfg := a.graph.Load().cfg
+	g := a.graph.Load()
 	e := eval.New(eval.Options{
-		Gatherer: a.registry, Rules: a.graph.Load().rules, Interval: cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
-		State: evalState{a.journal}, Labels: map[string]string{"instance": cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		Gatherer: a.registry, Rules: g.judged, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
+		State: evalState{a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		Store: a.parts.store, Acts: a.reflexes,
 	})
 	a.evaluator.Store(e)
 	return e, nil

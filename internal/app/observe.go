@@ -13,6 +13,10 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
+// risingSeconds is how near the limit has to be, at the growth of the last seconds, for a value to
+// count as rising: twice the horizon of SpillwayMemoryRunningOut.
+const risingSeconds = 60
+
 // observer reads for the dispatcher what a playbook relieves.
 type observer struct{ a *App }
 
@@ -69,6 +73,8 @@ func (o observer) memory(target string) dispatch.Reading {
 	if _, highest, ok := store.Extent(metric.MemoryUsedRatio, target); ok {
 		r.Peak = highest
 	}
+	growth, _, ok := store.Value(metric.MemoryFastGrowth, target)
+	r.Rising = ok && series.Exhaustion(used, limit, growth) < risingSeconds
 	return r
 }
 

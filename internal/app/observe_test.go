@@ -2,9 +2,12 @@ package app
 
 import (
 	"testing"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -38,4 +41,32 @@ func TestCacheReading(t *testing.T) {
 	if r := worse(cacheReading(&health.Cache{}), cacheReading(&health.Cache{Entries: p(5), SizeBytes: p(1), UsedRatio: p(.1)})); !r.Known {
 		t.Error("a cache that cannot be read hides one that can")
 	}
+}
+
+func TestMemoryReadingRises(t *testing.T) {
+	a := &App{}
+	a.parts.store = series.NewStore(series.Options{})
+	a.graph.Store(&graph{cfg: config.Default()})
+	f := func(name string, used float64, growth *float64, want bool) {
+		t.Helper()
+		var b series.Batch
+		b.Reset(time.Now())
+		b.Set(metric.MemoryUsed, used, "app")
+		b.Set(metric.MemoryLimit, 1000, "app")
+		b.Set(metric.MemoryUsedRatio, used/1000, "app")
+		if growth != nil {
+			b.Set(metric.MemoryFastGrowth, *growth, "app")
+		}
+		a.parts.store.Commit(&b)
+		if r := (observer{a}).memory("app"); !r.Known || r.Rising != want {
+			t.Errorf("%s: %+v, want rising %v", name, r, want)
+		}
+		a.parts.store.Forget(&b)
+	}
+	p := func(v float64) *float64 { return &v }
+	f("fast", 720, p(10), true)
+	f("slowly", 720, p(4), false)
+	f("falls", 720, p(-10), false)
+	f("does not change", 720, p(0), false)
+	f("growth unknown", 720, nil, false)
 }

@@ -144,7 +144,8 @@ func (a *App) reload() error {
 	a.watchers.Apply(a.base, cfg.Watchers)
 	a.setPolling(g)
 	a.schedule.Apply(schedule.Of(g.cfg))
-	a.setStandalone(g)
+	a.setEvaluator(g)
+	a.logJudged(g)
 	a.reloading.waitsFor("the first sweep of the new configuration")
 	select { // so that series sampled by both graphs never disappear during the swap
 	case <-g.sampler.Ready():

@@ -31,6 +31,7 @@ type plan struct {
 	Config   string       `json:"config"` // "" = embedded defaults
 	Rules    int          `json:"rules"`
 	Every    string       `json:"evaluation_interval,omitempty"` // of the rules; "" where Prometheus evaluates them
+	Reflex   bool         `json:"reflex,omitempty"`              // Prometheus evaluates them, but the group spillway-reflex is judged here
 	Warnings []string     `json:"warnings,omitempty"`
 	Targets  []targetPlan `json:"targets"`
 
@@ -113,6 +114,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if *cfg.Standalone {
 		p.Every = cfg.EvaluationInterval.String()
 	}
+	p.Reflex = app.JudgesReflex(cfg, set)
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
 // print writes the plan for people: what is watched, from when a level holds, what would go now, and
@@ -21,6 +22,9 @@ func (p *plan) print(w io.Writer) {
 	where := "evaluated by Prometheus"
 	if p.Every != "" {
 		where = "evaluated here every " + p.Every
+	}
+	if p.Reflex {
+		where += ", the group " + rules.Reflex + " here"
 	}
 	fmt.Fprintf(w, "%s: ok, %d rules, %s\n", source, p.Rules, where)
 	for _, warning := range p.Warnings {

@@ -43,6 +43,8 @@ type Config struct {
 	Mode string `yaml:"mode"`
 	// Evaluate the rules in this process; write false where Prometheus does.
 	Standalone *bool `yaml:"standalone"`
+	// Judge the rule group spillway-reflex in this process whatever standalone says, and judge memory and heaps as soon as a level changes.
+	Reflex *bool `yaml:"reflex"`
 	// Absolute paths of rule files that replace the embedded bundle.
 	RuleFiles []string `yaml:"rule_files"`
 	// Shares of a limit at which the levels begin.
@@ -155,8 +157,10 @@ func (c *Config) applyDefaults() {
 		c.Mode = DryRun
 	}
 	if c.Standalone == nil {
-		on := true
-		c.Standalone = &on
+		c.Standalone = new(true)
+	}
+	if c.Reflex == nil {
+		c.Reflex = new(true)
 	}
 	c.Thresholds.applyDefaults()
 	for i := range c.Targets {

@@ -314,6 +314,19 @@ func (s *Store) SnapshotOf(dst []Sample, target string) []Sample {
 	return dst
 }
 
+// SnapshotWhere is Snapshot for the series of some targets: those whose first label is target and
+// whose target keep approves. keep is called with the store locked.
+func (s *Store) SnapshotWhere(dst []Sample, keep func(d *Desc, target string) bool) []Sample {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.order {
+		if !e.hidden && len(e.desc.Labels) > 0 && e.desc.Labels[0] == "target" && keep(e.desc, e.values[0]) {
+			dst = append(dst, Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)})
+		}
+	}
+	return dst
+}
+
 // Value returns the newest value of a series and its time; ok is false when it is absent.
 func (s *Store) Value(d *Desc, values ...string) (value float64, at time.Time, ok bool) {
 	s.mu.RLock()
