@@ -33,7 +33,7 @@ func (s *stock) Gather() ([]*dto.MetricFamily, error) {
 	w := &world{}
 	for _, x := range s.Snapshot(nil) {
 		p := point{name: x.Desc.Name, value: x.Value}
-		for i, v := range x.Labels() {
+		for i, v := range x.Values {
 			p.labels = append(p.labels, x.Desc.Labels[i], v)
 		}
 		w.points = append(w.points, p)

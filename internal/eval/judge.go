@@ -156,7 +156,7 @@ func (s *scrape) stored(x *series.Sample) {
 		return
 	}
 	s.pairs = s.pairs[:0]
-	for i, v := range x.Labels() {
+	for i, v := range x.Values {
 		if v != "" {
 			s.pairs = append(s.pairs, labels.Label{Name: x.Desc.Labels[i], Value: v})
 		}
