@@ -80,7 +80,9 @@ type gauge struct {
 }
 
 // reset forgets the level: the target's processes are gone.
-func (g *gauge) reset() { g.leveller, g.seeded = series.Leveller{}, true }
+func (g *gauge) reset() {
+	g.leveller, g.seeded = series.NewLeveller(series.LevelNormal, g.interval/hurryFactor), true
+}
 
 // set publishes everything that follows from used and the limit. cut says that used describes
 // another population than before.
@@ -98,7 +100,7 @@ func (g *gauge) set(b *series.Batch, used float64, l limit, cut bool) {
 	}
 	ratio := used / float64(l.bytes)
 	b.Set(metric.MemoryUsedRatio, ratio, g.target)
-	b.Set(metric.MemoryLevel, float64(g.level(ratio)), g.target)
+	b.Set(metric.MemoryLevel, float64(g.level(ratio, b.Time)), g.target)
 	if known {
 		b.Set(metric.MemoryExhaustion, series.Exhaustion(used, float64(l.bytes), growth), g.target)
 	}
@@ -106,14 +108,15 @@ func (g *gauge) set(b *series.Batch, used float64, l limit, cut bool) {
 
 // level takes the ratio of one sample. The first goes on from the level that was published
 // before a reload.
-func (g *gauge) level(ratio float64) series.Level {
+func (g *gauge) level(ratio float64, at time.Time) series.Level {
 	if !g.seeded {
 		g.seeded = true
+		g.leveller = series.NewLeveller(series.LevelNormal, g.interval/hurryFactor)
 		if v, _, ok := g.store.Value(metric.MemoryLevel, g.target); ok {
-			g.leveller = series.NewLeveller(series.Level(v))
+			g.leveller = series.NewLeveller(series.Level(v), g.interval/hurryFactor)
 		}
 	}
-	return g.leveller.Update(g.thresholds, ratio)
+	return g.leveller.Update(g.thresholds, ratio, at)
 }
 
 // growth returns the trend since the members changed: over the medium tier once it holds enough,
