@@ -46,6 +46,9 @@ type job struct {
 	batch, frame series.Batch
 	lastSuccess  time.Time
 	lastErr      string
+	pushed       time.Time    // when the rings last moved on
+	gauges       []*gauge     // of the last sweep
+	fast         series.Batch // to work with
 
 	stuck  bool // guarded by lane.mu: an earlier sample has not returned
 	orphan bool // guarded by lane.mu: it is to be closed when it returns
@@ -220,11 +223,12 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 		l.busy += took * time.Duration(max(w.cores()-1, 0))
 	}
 	failed := err != nil && !errors.Is(err, ErrAbsent)
-	o.Store.Commit(&j.batch)
+	l.commit(j, start)
 	if !failed {
 		j.lastSuccess = start
 	}
 	j.publish(o.Store, start, took, failed)
+	l.s.near.sampled(j)
 	text := ""
 	if failed {
 		text = err.Error()
@@ -234,6 +238,17 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 	}
 	j.report(o.Logger, text)
 	return true
+}
+
+// commit publishes a sample. The rings move on once in an interval, whatever asked for samples in
+// between, so that they always span the same time.
+func (l *lane) commit(j *job, start time.Time) {
+	if since := start.Sub(j.pushed); since >= 0 && since < l.Interval-l.Interval/10 {
+		j.batch.Between()
+	} else {
+		j.pushed = start
+	}
+	l.s.opts.Store.Commit(&j.batch)
 }
 
 // publish sets what the frame keeps for the job.

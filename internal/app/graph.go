@@ -77,6 +77,7 @@ type parts struct {
 	share   *collector.Share   // of the lanes that scan folders
 	blocked *collector.Blocked // what does not return
 	swept   func(whole bool)   // after each sweep of processes
+	crossed func(collector.Crossing)
 	left    *leftFiles
 	clock   *action.Clock
 	exits   *exits
@@ -123,7 +124,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		return nil, err
 	}
 	g.sampler = collector.NewSampler(collector.SamplerOptions{
-		Store: p.store, Lanes: append(lanes, dirs...), Metrics: p.metrics, Logger: p.logger, Now: p.now, Blocked: p.blocked,
+		Store: p.store, Lanes: append(lanes, dirs...), Metrics: p.metrics, Logger: p.logger, Now: p.now, Blocked: p.blocked, Crossed: p.crossed,
 	})
 	return g, nil
 }

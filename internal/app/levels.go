@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
@@ -28,6 +29,9 @@ func (a *App) observeLevels() {
 	}
 	a.watchers.Observe(levels)
 }
+
+// crossed is called when the level of a target has changed, between two sweeps too.
+func (a *App) crossed(collector.Crossing) { a.observeLevels() }
 
 // reportOf is the health report that a watcher posts.
 func (a *App) reportOf(target string) ([]byte, error) {

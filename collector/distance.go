@@ -1,0 +1,103 @@
+package collector
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	leastGap = 50 * time.Millisecond  // between two readings of a target
+	calmGap  = 250 * time.Millisecond // the same, while nothing is known to grow
+	// approach is the part of the time to the next threshold after which it is read again.
+	approach = 4
+	// suddenGrowth, in bytes per second, is what any target may begin to grow by at any time. One
+	// that has little room is read more often for it; a service that fills 400 MB in four seconds is
+	// noticed in its first.
+	suddenGrowth = 100 << 20
+	growthHalf   = 2 * time.Second       // after which the fastest growth counts for half
+	slopeLeast   = 20 * time.Millisecond // between two readings that have a slope
+	// What the readings of one target may cost, as a part of a core: while it grows, and otherwise.
+	growingShare = 0.01
+	calmShare    = 0.0025
+	costsKept    = 8
+)
+
+// distance says when the next reading of a value is due: the nearer a threshold and the faster it
+// was approached, the sooner. The zero value knows nothing.
+type distance struct {
+	value        float64 // the newest, exact or a bound
+	exact, bound point   // the newest of each kind: a slope is one between two of a kind
+	at           time.Time
+	fastest      float64 // growth of the last readings, in bytes per second, fading
+
+	costs [costsKept]time.Duration // of the last readings
+	cost  int                      // where the next one goes
+}
+
+type point struct {
+	at    time.Time
+	value float64
+}
+
+// reset forgets the readings; what they cost stays.
+func (d *distance) reset() {
+	d.exact, d.bound, d.at, d.fastest = point{}, point{}, time.Time{}, 0
+}
+
+// note takes a reading.
+func (d *distance) note(at time.Time, r reading) {
+	if !d.at.IsZero() && at.After(d.at) {
+		d.fastest *= math.Exp2(-at.Sub(d.at).Seconds() / growthHalf.Seconds())
+	}
+	if !at.Before(d.at) {
+		d.at = at
+	}
+	d.value = r.bound
+	d.bound = d.grow(d.bound, point{at, r.bound})
+	if r.exact {
+		d.exact, d.value = d.grow(d.exact, point{at, r.used}), r.used
+	}
+}
+
+// grow takes the growth from one reading to the next of its kind, and returns the one to go on from.
+func (d *distance) grow(from, to point) point {
+	if from.at.IsZero() {
+		return to
+	}
+	since := to.at.Sub(from.at)
+	if since < slopeLeast {
+		return from
+	}
+	d.fastest = max(d.fastest, (to.value-from.value)/since.Seconds())
+	return to
+}
+
+// spent notes what a reading took.
+func (d *distance) spent(took time.Duration) {
+	d.costs[d.cost] = took
+	d.cost = (d.cost + 1) % costsKept
+}
+
+// within returns how soon to read again: at the latest after the usual interval, and the part of a
+// core that it costs. left is the way to the next threshold in bytes; rising says that the next
+// reading will confirm a level. The cost of a reading is the least of the last ones: more was time
+// in which the core had something else to do.
+func (d *distance) within(left float64, interval time.Duration, rising bool) (next time.Duration, share float64) {
+	cost := slices.Min(d.costs[:])
+	calm := max(calmGap, time.Duration(float64(cost)/calmShare), durationOf(left/suddenGrowth/approach))
+	grown := interval
+	if d.fastest > 0 {
+		grown = durationOf(left / d.fastest / approach)
+	}
+	if rising {
+		grown = 0
+	}
+	next = min(interval, calm, max(leastGap, time.Duration(float64(cost)/growingShare), grown))
+	return next, cost.Seconds() / next.Seconds()
+}
+
+// durationOf returns a number of seconds, however many, as at most an hour.
+func durationOf(s float64) time.Duration {
+	return time.Duration(min(s, time.Hour.Seconds()) * float64(time.Second))
+}
