@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 const (
@@ -17,11 +19,23 @@ const (
 	suddenGrowth = 100 << 20
 	growthHalf   = 2 * time.Second       // after which the fastest growth counts for half
 	slopeLeast   = 20 * time.Millisecond // between two readings that have a slope
-	// What the readings of one target may cost, as a part of a core: while it grows, and otherwise.
-	growingShare = 0.01
-	calmShare    = 0.0025
 	costsKept    = 8
 )
+
+// allowance is the part of a core that the readings of one target may cost: while it grows, and
+// otherwise; 0 for none at all.
+type allowance struct{ growing, calm float64 }
+
+var (
+	memoryAllowance = allowance{growing: 0.01, calm: 0.0025}
+	// The target works for a reading of its heap too, and nothing is killed when a heap is full.
+	heapAllowance = allowance{growing: 0.001}
+)
+
+// gap returns how far apart readings are for which a part of a core is allowed.
+func gap(cost time.Duration, share float64) time.Duration {
+	return time.Duration(float64(cost) / share)
+}
 
 // distance says when the next reading of a value is due: the nearer a threshold and the faster it
 // was approached, the sooner. The zero value knows nothing.
@@ -31,8 +45,8 @@ type distance struct {
 	at           time.Time
 	fastest      float64 // growth of the last readings, in bytes per second, fading
 
-	costs [costsKept]time.Duration // of the last readings
-	cost  int                      // where the next one goes
+	costs  [costsKept]time.Duration // of the last readings
+	costed int                      // readings whose cost was noted
 }
 
 type point struct {
@@ -75,17 +89,27 @@ func (d *distance) grow(from, to point) point {
 
 // spent notes what a reading took.
 func (d *distance) spent(took time.Duration) {
-	d.costs[d.cost] = took
-	d.cost = (d.cost + 1) % costsKept
+	d.costs[d.costed%costsKept] = took
+	d.costed++
 }
 
-// within returns how soon to read again: at the latest after the usual interval, and the part of a
+// cost is the least of the last ones: more was time in which the core had something else to do.
+func (d *distance) cost() time.Duration {
+	if d.costed == 0 {
+		return 0
+	}
+	return slices.Min(d.costs[:min(d.costed, costsKept)])
+}
+
+// within returns how soon to read again, at the latest after the usual interval, and the part of a
 // core that it costs. left is the way to the next threshold in bytes; rising says that the next
-// reading will confirm a level. The cost of a reading is the least of the last ones: more was time
-// in which the core had something else to do.
-func (d *distance) within(left float64, interval time.Duration, rising bool) (next time.Duration, share float64) {
-	cost := slices.Min(d.costs[:])
-	calm := max(calmGap, time.Duration(float64(cost)/calmShare), durationOf(left/suddenGrowth/approach))
+// reading will confirm a level.
+func (d *distance) within(left float64, interval time.Duration, rising bool, may allowance) (next time.Duration, share float64) {
+	cost := d.cost()
+	next = interval
+	if may.calm > 0 {
+		next = min(next, max(calmGap, gap(cost, may.calm), durationOf(left/suddenGrowth/approach)))
+	}
 	grown := interval
 	if d.fastest > 0 {
 		grown = durationOf(left / d.fastest / approach)
@@ -93,8 +117,18 @@ func (d *distance) within(left float64, interval time.Duration, rising bool) (ne
 	if rising {
 		grown = 0
 	}
-	next = min(interval, calm, max(leastGap, time.Duration(float64(cost)/growingShare), grown))
+	next = min(next, max(leastGap, gap(cost, may.growing), grown))
 	return next, cost.Seconds() / next.Seconds()
+}
+
+// wayTo returns how far a value is below the next threshold; beyond the last one, below the limit.
+func wayTo(t series.Thresholds, value, limit float64) float64 {
+	for _, next := range [...]float64{t.Warning, t.Critical, t.Emergency} {
+		if value < next*limit {
+			return next*limit - value
+		}
+	}
+	return max(limit-value, 0)
 }
 
 // durationOf returns a number of seconds, however many, as at most an hour.

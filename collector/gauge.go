@@ -230,19 +230,8 @@ func (g *gauge) within() (d time.Duration, share float64) {
 	if g.place == (place{}) || g.limit.bytes <= 0 {
 		return g.interval, 0
 	}
-	return g.distance.within(g.left(), g.interval, g.leveller.Rising())
-}
-
-// left returns the bytes to the next threshold, beyond the last one to the limit. mu is held.
-func (g *gauge) left() float64 {
-	sizeBytes, t := float64(g.limit.bytes), g.thresholds
-	now := g.distance.value
-	for _, next := range [...]float64{t.Warning, t.Critical, t.Emergency} {
-		if now < next*sizeBytes {
-			return next*sizeBytes - now
-		}
-	}
-	return max(sizeBytes-now, 0)
+	left := wayTo(g.thresholds, g.distance.value, float64(g.limit.bytes))
+	return g.distance.within(left, g.interval, g.leveller.Rising(), memoryAllowance)
 }
 
 // next returns where the next reading is taken, and from which bound on it has to be exact: while

@@ -211,6 +211,11 @@ func (n *near) plan(g *gauge, read time.Time) {
 
 // sampled takes over the gauges of a job after its sweep was committed.
 func (n *near) sampled(j *job) {
+	if h, ok := j.Impl.(interface{ crossed() (Crossing, bool) }); ok {
+		if c, ok := h.crossed(); ok {
+			n.call(c)
+		}
+	}
 	src, ok := j.Impl.(interface{ gauges(dst []*gauge) []*gauge })
 	if !ok {
 		return
@@ -343,8 +348,14 @@ func (n *near) forget(g *gauge) {
 
 // tell calls Crossed where the level has changed, or confirm asks for it.
 func (n *near) tell(g *gauge, confirm bool) {
-	c, ok := g.crossed(confirm)
-	if !ok || n.s.opts.Crossed == nil {
+	if c, ok := g.crossed(confirm); ok {
+		n.call(c)
+	}
+}
+
+// call calls Crossed, never concurrently.
+func (n *near) call(c Crossing) {
+	if n.s.opts.Crossed == nil {
 		return
 	}
 	n.telling.Lock()

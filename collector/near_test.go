@@ -215,7 +215,7 @@ func TestWakeReads(t *testing.T) {
 		if v := testutil.ToFloat64(s.opts.Metrics.wakes[WakeOther]); v < 1 {
 			t.Errorf("%v wakes by other, want 1 at least", v)
 		}
-		want := strings.NewReader("# HELP spillway_sampler_wakes_total Readings of a target's memory between two sweeps, by reason.\n# TYPE spillway_sampler_wakes_total counter\n")
+		want := strings.NewReader("# HELP spillway_sampler_wakes_total Readings of a target's memory or heap between two sweeps, by reason.\n# TYPE spillway_sampler_wakes_total counter\n")
 		if err := testutil.GatherAndCompare(reg, want, "spillway_sampler_wakes_total"); err == nil || !strings.Contains(err.Error(), `reason="threshold"} 0`) {
 			t.Errorf("a reason without readings is not born at 0: %v", err)
 		}

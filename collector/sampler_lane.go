@@ -28,6 +28,7 @@ type lane struct {
 	next  int            // job after the one that is sampled
 	ran   bool           // the present sweep has sampled a job
 	busy  time.Duration  // that the cores were busy in the present sweep
+	early bool           // the next sweep comes before the tick, because a reading is due
 
 	mu     sync.Mutex
 	turn   uint64
@@ -93,6 +94,7 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 	if turn > 0 && !l.resume(ctx, turn) {
 		return
 	}
+	l.early = false
 	timer := time.NewTimer(l.due.Sub(l.s.opts.Now()))
 	defer timer.Stop()
 	for {
@@ -106,11 +108,35 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 			continue
 		case <-timer.C:
 		}
+		if l.early {
+			l.s.opts.Metrics.woken(WakeDistance)
+			if !l.sweep(ctx, turn, everyJob) {
+				return
+			}
+			timer.Reset(l.soonest(l.due.Sub(l.s.opts.Now())))
+			continue
+		}
 		if !l.sweep(ctx, turn, nil) {
 			return
 		}
-		timer.Reset(l.ticked())
+		timer.Reset(l.soonest(l.ticked()))
 	}
+}
+
+func everyJob(Job) bool { return true }
+
+// soonest returns how long to wait: for the tick, or for a reading that is due before it.
+func (l *lane) soonest(tick time.Duration) time.Duration {
+	next := tick
+	for _, j := range l.jobs {
+		if p, ok := j.Impl.(interface {
+			within(interval time.Duration) time.Duration
+		}); ok {
+			next = min(next, p.within(l.Interval)-l.s.opts.Now().Sub(l.began))
+		}
+	}
+	l.early = next < tick
+	return max(next, 0)
 }
 
 // sweep samples the jobs that match selects, all of them when it is nil. It is false when the lane
