@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type memory struct {
 	cost    time.Duration
 	failing bool
 	closed  int
+	unswept atomic.Bool // sweeps fail
 }
 
 func newMemory(store *series.Store, target string, limitBytes int64, used func(time.Duration) float64) *memory {
@@ -43,6 +45,9 @@ func (m *memory) Sample(_ context.Context, b *series.Batch) error {
 	m.mu.Lock()
 	m.sweeps = append(m.sweeps, time.Since(m.began))
 	m.mu.Unlock()
+	if m.unswept.Load() {
+		return errors.New("the sweep failed")
+	}
 	u := m.used(time.Since(m.began))
 	m.set(b, reading{used: u, bound: u + m.cached, exact: true}, limit{bytes: m.limitBytes, source: sourceConfig, basis: BasisRSS}, place{meter: m}, false)
 	return nil

@@ -297,6 +297,54 @@ func TestAFailedReadingIsLeftToTheSweep(t *testing.T) {
 	})
 }
 
+// TestAFailedSweepIsAbsent: what the sweep could not read is not filled in by the readings before the
+// next one.
+func TestAFailedSweepIsAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m *memory
+		_, store := sampleMemory(t, 4*time.Second, func(store *series.Store) []*memory {
+			m = newMemory(store, "a", 400*mib, func(time.Duration) float64 { return 279 * mib })
+			return []*memory{m}
+		}, func(*Sampler, *crossings) {
+			<-time.After(time.Second)
+			m.unswept.Store(true)
+			<-time.After(5 * time.Second)
+		})
+		if v, _, ok := store.Value(metric.MemoryUsed, "a"); ok {
+			t.Errorf("used %v after a sweep that failed, want it absent", v)
+		}
+		if fast := m.readings(); len(fast) == 0 || fast[len(fast)-1] > 5*time.Second {
+			t.Errorf("readings %v, want some before the sweep that failed and none after it", fast)
+		}
+	})
+}
+
+// TestOverlapPublishesTheNewest: a reading that comes between the sweep's own and its commit is the
+// newer one, and stays.
+func TestOverlapPublishesTheNewest(t *testing.T) {
+	s, store, _, _ := newTestSampler(t)
+	m := newMemory(store, "a", 400*mib, func(time.Duration) float64 { return 100 * mib })
+	j := &job{Job: Job{Source: "process", Target: "a", Impl: m}}
+	j.batch.Reset(testStart)
+	if err := m.Sample(t.Context(), &j.batch); err != nil {
+		t.Fatal(err)
+	}
+	var b series.Batch
+	if !m.take(&b, testStart.Add(time.Millisecond), exactly(390*mib), place{meter: m}) {
+		t.Fatal("the reading was not taken")
+	}
+	store.Commit(&j.batch)
+	s.near.sampled(j)
+	used, _, _ := store.Value(metric.MemoryUsed, "a")
+	level, _, _ := store.Value(metric.MemoryLevel, "a")
+	if used != 390*mib || level != 3 {
+		t.Errorf("used %v MiB at level %v, want the newer 390 at emergency", used/mib, level)
+	}
+	if m.take(&b, testStart.Add(time.Second), exactly(0), place{}) {
+		t.Error("a reading of another place was taken")
+	}
+}
+
 // TestReloadGoesOnWithTheLevel: another sampler takes over the level, and tells no crossing for it.
 func TestReloadGoesOnWithTheLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -375,31 +423,4 @@ func TestAnySeriesIsFollowed(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestReadingsAllocateNothing(t *testing.T) {
-	s, store, _, _ := newTestSampler(t)
-	m := newMemory(store, "a", 400*mib, func(time.Duration) float64 { return 280 * mib })
-	h := newFakeHost(t)
-	h.write("cg/memory.current", "300000000\n")
-	h.write("cg/memory.stat", "anon 100\nactive_file 2000000\ninactive_file 300000\nslab_reclaimable 50000\n")
-	l := newLane(s, Lane{Name: "process", Interval: 5 * time.Second, Jobs: []Job{{Source: "process", Target: "a", Impl: m}}})
-	l.sweep(t.Context(), 0, nil)
-	for _, p := range []place{{cgroup: cgroupDir{h.dir + "/cg", true}}, {procfs: h.proc(), limitBytes: 8192000 << 10}} {
-		m.place = p
-		m.limit.bytes = 400 * mib
-		at := time.Now()
-		n := testing.AllocsPerRun(100, func() {
-			at = at.Add(time.Second)
-			s.near.take(at)
-			s.near.read(&m.gauge)
-		})
-		if n != 0 {
-			t.Errorf("%v allocations for a reading of %+v, want 0", n, p)
-		}
-		if v, _, ok := store.Value(metric.MemoryUsed, "a"); !ok || v == 280*mib {
-			t.Errorf("nothing was read: %v, %v", v, ok)
-		}
-	}
-	s.near.close()
 }
