@@ -101,15 +101,17 @@ func (d *distance) cost() time.Duration {
 	return slices.Min(d.costs[:min(d.costed, costsKept)])
 }
 
-// within returns how soon to read again, at the latest after the usual interval, and the part of a
-// core that it costs. left is the way to the next threshold in bytes; rising says that the next
-// reading will confirm a level.
-func (d *distance) within(left float64, interval time.Duration, rising bool, may allowance) (next time.Duration, share float64) {
+// due is when to read again.
+type due struct {
+	next  time.Duration // at the latest after the usual interval
+	calm  bool          // only because any target might begin to grow
+	share float64       // of a core, that it costs
+}
+
+// within returns how soon to read again. left is the way to the next threshold in bytes; rising says
+// that the next reading will confirm a level.
+func (d *distance) within(left float64, interval time.Duration, rising bool, may allowance) due {
 	cost := d.cost()
-	next = interval
-	if may.calm > 0 {
-		next = min(next, max(calmGap, gap(cost, may.calm), durationOf(left/suddenGrowth/approach)))
-	}
 	grown := interval
 	if d.fastest > 0 {
 		grown = durationOf(left / d.fastest / approach)
@@ -117,8 +119,14 @@ func (d *distance) within(left float64, interval time.Duration, rising bool, may
 	if rising {
 		grown = 0
 	}
-	next = min(next, max(leastGap, gap(cost, may.growing), grown))
-	return next, cost.Seconds() / next.Seconds()
+	next := due{next: min(interval, max(leastGap, gap(cost, may.growing), grown))}
+	if may.calm > 0 {
+		if calm := max(calmGap, gap(cost, may.calm), durationOf(left/suddenGrowth/approach)); calm < next.next {
+			next = due{next: calm, calm: true}
+		}
+	}
+	next.share = cost.Seconds() / next.next.Seconds()
+	return next
 }
 
 // wayTo returns how far a value is below the next threshold; beyond the last one, below the limit.

@@ -223,12 +223,11 @@ func (g *gauge) crossed(confirm bool) (c Crossing, ok bool) {
 }
 
 // within returns how soon the next reading is due; it is the usual interval where nothing is near.
-// share is the part of a core that the readings cost.
-func (g *gauge) within() (d time.Duration, share float64) {
+func (g *gauge) within() due {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.place == (place{}) || g.limit.bytes <= 0 {
-		return g.interval, 0
+		return due{next: g.interval}
 	}
 	left := wayTo(g.thresholds, g.distance.value, float64(g.limit.bytes))
 	return g.distance.within(left, g.interval, g.leveller.Rising(), memoryAllowance)

@@ -123,8 +123,7 @@ func (h *Heap) within(interval time.Duration) time.Duration {
 		return interval
 	}
 	left := wayTo(h.opts.Thresholds, h.distance.value, h.limit)
-	next, _ := h.distance.within(left, interval, h.leveller.Rising(), heapAllowance)
-	return next
+	return h.distance.within(left, interval, h.leveller.Rising(), heapAllowance).next
 }
 
 // crossed returns the change of level that was not told yet.

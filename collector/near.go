@@ -14,6 +14,8 @@ const (
 	nearBuffer = 16 << 10 // room for memory.stat and arcstats
 	// nearBudget is the part of a core that all readings between two sweeps may cost together.
 	nearBudget = 0.02
+	// nearCalm is how many readings in a second all targets have together that do not grow.
+	nearCalm = 20
 	// nearTogether is the part of its time by which a reading may be early, so that several are taken
 	// in one wake of the goroutine.
 	nearTogether = 8
@@ -38,6 +40,7 @@ type near struct {
 	queue    deadlines
 	targets  map[string]*gauge // that a Wake may name
 	load     float64           // part of a core that the readings of the queue cost
+	calm     float64           // readings of the queue in a second, of targets that do not grow
 	relist   map[string]bool   // targets whose members are to be listed
 	listedAt time.Time
 }
@@ -48,7 +51,8 @@ type nearState struct {
 	due    time.Time
 	index  int // in the queue, from 1 on; 0 = not in it
 	period time.Duration
-	share  float64
+	share  float64   // what it adds to near.load
+	rate   float64   // what it adds to near.calm
 	read   time.Time // when it was read last, by a sweep or between two
 	woken  string    // reason of the Wake that it is read for; "" = distance
 
@@ -183,29 +187,37 @@ func (n *near) drop(g *gauge) {
 	if g.near.index > 0 {
 		heap.Remove(&n.queue, g.near.index-1)
 		n.load = max(n.load-g.near.share, 0)
+		n.calm = max(n.calm-g.near.rate, 0)
 	}
 }
 
 // plan puts a gauge into the queue after it was read: by its distance, or not at all where the sweep
 // comes first.
 func (n *near) plan(g *gauge, read time.Time) {
-	period, share := g.within()
+	d := g.within()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	st := &g.near
 	n.drop(g)
 	st.read = read
-	if n.targets[g.target] != g || period >= g.interval && st.woken == "" {
+	if n.targets[g.target] != g || d.next >= g.interval && st.woken == "" {
 		return
 	}
-	if total := n.load + share; total > nearBudget {
-		period = min(g.interval, time.Duration(float64(period)*total/nearBudget))
+	st.share, st.rate = d.share, 0
+	if d.calm {
+		st.rate = 1 / d.next.Seconds()
 	}
+	n.load += st.share
+	n.calm += st.rate
+	stretch := max(1, n.load/nearBudget)
+	if d.calm {
+		stretch = max(stretch, n.calm/nearCalm)
+	}
+	st.period = min(g.interval, time.Duration(float64(d.next)*stretch))
 	if st.woken != "" {
-		period = leastGap
+		st.period = leastGap
 	}
-	st.period, st.share, st.due = period, share, read.Add(period)
-	n.load += share
+	st.due = read.Add(st.period)
 	heap.Push(&n.queue, g)
 }
 
@@ -252,7 +264,7 @@ func (n *near) retire(g *gauge) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.drop(g)
-	g.near.due, g.near.share = time.Time{}, 0
+	g.near.due, g.near.share, g.near.rate = time.Time{}, 0, 0
 	heap.Push(&n.queue, g)
 }
 
@@ -278,7 +290,7 @@ func (n *near) wakeTarget(target, reason string) {
 		if next := st.read.Add(leastGap); next.After(now) {
 			st.due = next
 		}
-		st.period, st.share = leastGap, 0
+		st.period, st.share, st.rate = leastGap, 0, 0
 		heap.Push(&n.queue, g)
 	}
 	n.mu.Unlock()

@@ -277,6 +277,7 @@ func TestReadingsWithinTheirCost(t *testing.T) {
 	f("one that grows", 1, 5*time.Millisecond, .7, .013)
 	f("one that is calm", 1, 5*time.Millisecond, 0, .0035)
 	f("fifty that grow", 50, time.Millisecond, .7, .04)
+	f("fifty that are calm", 50, time.Millisecond, 0, .024)
 }
 
 // TestAFailedReadingIsLeftToTheSweep: it changes nothing, and the next sweep goes on.
