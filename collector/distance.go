@@ -10,7 +10,7 @@ import (
 
 const (
 	leastGap = 50 * time.Millisecond  // between two readings of a target
-	calmGap  = 250 * time.Millisecond // the same, while nothing is known to grow
+	calmGap  = 500 * time.Millisecond // the same, while nothing is known to grow
 	// approach is the part of the time to the next threshold after which it is read again.
 	approach = 4
 	// suddenGrowth, in bytes per second, is what any target may begin to grow by at any time. One

@@ -16,6 +16,9 @@ const (
 	nearBudget = 0.02
 	// nearCalm is how many readings in a second all targets have together that do not grow.
 	nearCalm = 20
+	// nearWakes is the least time between two wakes of the goroutine by deadlines. A wake costs the
+	// runtime up to 200 µs of processor time, many times what a reading does.
+	nearWakes = 10 * time.Millisecond
 	// nearTogether is the part of its time by which a reading may be early, so that several are taken
 	// in one wake of the goroutine.
 	nearTogether = 8
@@ -37,6 +40,9 @@ type near struct {
 	telling sync.Mutex // held while Crossed is called
 
 	mu       sync.Mutex
+	base     time.Time // of the grid on which calm readings are due, so that they share their wakes
+	woke     time.Time // when the goroutine last did
+	until    time.Time // the goroutine waits for it
 	queue    deadlines
 	targets  map[string]*gauge // that a Wake may name
 	load     float64           // part of a core that the readings of the queue cost
@@ -160,14 +166,16 @@ func (n *near) wait(now time.Time) time.Duration {
 	if len(n.relist) > 0 {
 		d = min(d, n.listedAt.Add(relistGap).Sub(now))
 	}
-	return max(d, 0)
+	d = max(d, n.woke.Add(nearWakes).Sub(now), 0)
+	n.until = now.Add(d)
+	return d
 }
 
 // take moves what is due from the queue to now.
 func (n *near) take(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.now = n.now[:0]
+	n.now, n.woke = n.now[:0], now
 	for len(n.queue) > 0 {
 		g := n.queue[0]
 		early := g.near.period / nearTogether
@@ -218,7 +226,23 @@ func (n *near) plan(g *gauge, read time.Time) {
 		st.period = leastGap
 	}
 	st.due = read.Add(st.period)
+	if d.calm {
+		st.due = n.onGrid(st.due, read)
+	}
 	heap.Push(&n.queue, g)
+}
+
+// onGrid returns the moment of the grid before a deadline, or the one after it where that is too near
+// to the last reading. mu is held.
+func (n *near) onGrid(due, read time.Time) time.Time {
+	if n.base.IsZero() {
+		n.base = read
+	}
+	at := due.Add(-(due.Sub(n.base) % calmGap))
+	if at.Sub(read) < leastGap {
+		at = at.Add(calmGap)
+	}
+	return at
 }
 
 // sampled takes over the gauges of a job after its sweep was committed.
@@ -268,8 +292,14 @@ func (n *near) retire(g *gauge) {
 	heap.Push(&n.queue, g)
 }
 
-// wake makes the goroutine look at its deadlines again.
+// wake makes the goroutine look at its deadlines again, where one is sooner than it waits for.
 func (n *near) wake() {
+	n.mu.Lock()
+	sooner := len(n.relist) > 0 || len(n.queue) > 0 && n.queue[0].near.due.Before(n.until)
+	n.mu.Unlock()
+	if !sooner {
+		return
+	}
 	select {
 	case n.signal <- struct{}{}:
 	default:
