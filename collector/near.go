@@ -227,22 +227,22 @@ func (n *near) plan(g *gauge, read time.Time) {
 	}
 	st.due = read.Add(st.period)
 	if d.calm {
-		st.due = n.onGrid(st.due, read)
+		st.due = n.onGrid(st.due)
 	}
 	heap.Push(&n.queue, g)
 }
 
-// onGrid returns the moment of the grid before a deadline, or the one after it where that is too near
-// to the last reading. mu is held.
-func (n *near) onGrid(due, read time.Time) time.Time {
+// onGrid returns the moment of the grid at or after a deadline. What was read in a wake of the grid is
+// due a little later than the next one, and meant for it. mu is held.
+func (n *near) onGrid(due time.Time) time.Time {
 	if n.base.IsZero() {
-		n.base = read
+		n.base = due
 	}
-	at := due.Add(-(due.Sub(n.base) % calmGap))
-	if at.Sub(read) < leastGap {
-		at = at.Add(calmGap)
+	late := (due.Sub(n.base) - leastGap) % calmGap
+	if late < 0 {
+		late += calmGap
 	}
-	return at
+	return due.Add(calmGap - leastGap - late)
 }
 
 // sampled takes over the gauges of a job after its sweep was committed.

@@ -93,6 +93,13 @@ func (c *crossings) note(x Crossing) {
 	c.all, c.seen = append(c.all, x), append(c.seen, v)
 }
 
+// told returns them.
+func (c *crossings) told() []Crossing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.all)
+}
+
 // at returns when the level was first reached.
 func (c *crossings) at(l series.Level) (time.Time, bool) {
 	c.mu.Lock()

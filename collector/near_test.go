@@ -197,8 +197,8 @@ func TestWakeReads(t *testing.T) {
 		if len(fast) != 1 || m.began.Add(fast[0]).Sub(woke) > leastGap {
 			t.Errorf("readings after a hundred wakes at once: %v, want one, at once", fast)
 		}
-		if len(c.all) != 1 || c.all[0].From != series.LevelWarning || c.all[0].To != series.LevelWarning || c.all[0].Signal != SignalMemory {
-			t.Errorf("crossings %+v, want the confirmed warning", c.all)
+		if all := c.told(); len(all) != 1 || all[0].From != series.LevelWarning || all[0].To != series.LevelWarning || all[0].Signal != SignalMemory {
+			t.Errorf("crossings %+v, want the confirmed warning", all)
 		}
 		for range 100 {
 			<-time.After(time.Millisecond)
@@ -361,15 +361,15 @@ func TestReloadGoesOnWithTheLevel(t *testing.T) {
 			return m, c
 		}
 		_, c := start(s)
-		if len(c.all) != 1 || c.all[0].To != series.LevelCritical {
-			t.Errorf("crossings of the first: %v", c.all)
+		if len(c.told()) != 1 || c.told()[0].To != series.LevelCritical {
+			t.Errorf("crossings of the first: %v", c.told())
 		}
 		stopSampler(t, s)
 		next := NewSampler(SamplerOptions{Store: store, Metrics: s.opts.Metrics, Logger: s.opts.Logger})
 		_, c = start(next)
 		s.Forget()
-		if v, _, ok := store.Value(metric.MemoryLevel, "a"); len(c.all) != 0 || v != 2 || !ok {
-			t.Errorf("after a reload the level is %v, %v, crossings %v, want critical and none", v, ok, c.all)
+		if v, _, ok := store.Value(metric.MemoryLevel, "a"); len(c.told()) != 0 || v != 2 || !ok {
+			t.Errorf("after a reload the level is %v, %v, crossings %v, want critical and none", v, ok, c.told())
 		}
 		stopSampler(t, next)
 	})

@@ -147,7 +147,7 @@ func TestProcessesAreReadBetweenSweeps(t *testing.T) {
 		<-s.Ready()
 		<-time.After(time.Second)
 		h.process(10, "node", "0::/\n", 800<<10, 0, 0, 0)
-		<-time.After(400 * time.Millisecond)
+		<-time.After(1200 * time.Millisecond)
 		synctest.Wait()
 		if v, _, _ := store.Value(metric.MemoryResident, "a"); v != 900<<20 {
 			t.Errorf("%v MiB resident, want 900 before the next sweep", v/mib)
@@ -155,11 +155,11 @@ func TestProcessesAreReadBetweenSweeps(t *testing.T) {
 		if v, _, _ := store.Value(metric.MemoryWindowMax, "a"); v != 900<<20 {
 			t.Errorf("the window reaches %v MiB, want 900", v/mib)
 		}
-		if v, _, _ := store.Value(metric.MemoryLevel, "a"); v != 2 || len(c.all) != 1 {
-			t.Errorf("level %v, %+v, want critical", v, c.all)
+		if v, _, _ := store.Value(metric.MemoryLevel, "a"); v != 2 || len(c.told()) != 1 {
+			t.Errorf("level %v, %+v, want critical", v, c.told())
 		}
 		h.write("proc/11/statm", "0 0 0 0 0 0 0\n")
-		<-time.After(400 * time.Millisecond)
+		<-time.After(1200 * time.Millisecond)
 		synctest.Wait()
 		if v, _, _ := store.Value(metric.MemoryResident, "a"); v != 800<<20 {
 			t.Errorf("%v MiB resident after a member has ended, want 800", v/mib)
