@@ -14,9 +14,9 @@ const (
 	// approach is the part of the time to the next threshold after which it is read again.
 	approach = 4
 	// suddenGrowth, in bytes per second, is what any target may begin to grow by at any time. One
-	// that has little room is read more often for it; a service that fills 400 MB in four seconds is
-	// noticed in its first.
-	suddenGrowth = 100 << 20
+	// that has little room is read more often for it; a service that fills 400 MB in a second is
+	// noticed on its way.
+	suddenGrowth = 200 << 20
 	growthHalf   = 2 * time.Second       // after which the fastest growth counts for half
 	slopeLeast   = 20 * time.Millisecond // between two readings that have a slope
 	costsKept    = 8
