@@ -61,7 +61,7 @@ type gauge struct {
 	taken    uint64        // readings so far
 	swept    uint64        // taken when the last sweep had its reading
 	fresh    bool          // the sweep that is not committed yet had a reading
-	crossing Crossing      // that is not told yet; From and To are the same when there is none
+	crossing Crossing      // that is not reported yet; From and To are the same when there is none
 	gone     bool
 }
 
@@ -207,7 +207,7 @@ func (g *gauge) settle(b *series.Batch) {
 	g.fresh = false
 }
 
-// crossed returns the change of level that was not told yet. confirm asks for a level at warning or
+// crossed returns the change of level that was not reported yet. confirm asks for a level at warning or
 // above even where it has not changed.
 func (g *gauge) crossed(confirm bool) (c Crossing, ok bool) {
 	g.mu.Lock()

@@ -33,9 +33,9 @@ type HeapOptions struct {
 
 	Thresholds series.Thresholds
 	Interval   time.Duration // the usual sample interval; default 5s
-	// Dear says that no reading is taken but those of the sweeps: each leaves a trace at the target,
+	// Costly says that no reading is taken but those of the sweeps: each leaves a trace at the target,
 	// or has nothing new to say.
-	Dear bool
+	Costly bool
 }
 
 // Heap is the Source of one target's heap.
@@ -119,14 +119,14 @@ func (h *Heap) note(at time.Time, took time.Duration, u heap.Usage) {
 func (h *Heap) within(interval time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.opts.Dear || h.limit <= 0 {
+	if h.opts.Costly || h.limit <= 0 {
 		return interval
 	}
 	left := wayTo(h.opts.Thresholds, h.distance.value, h.limit)
 	return h.distance.within(left, interval, h.leveller.Rising(), heapAllowance).next
 }
 
-// crossed returns the change of level that was not told yet.
+// crossed returns the change of level that was not reported yet.
 func (h *Heap) crossed() (c Crossing, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

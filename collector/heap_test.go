@@ -187,12 +187,12 @@ func TestHeapOfRealNode(t *testing.T) {
 }
 
 // TestHeapIsReadByItsDistance: a heap that grows is read more often on its way to a threshold, as far
-// as its cost allows, its rings keep their cadence, and a crossing is told.
+// as its cost allows, its rings keep their cadence, and a crossing is reported.
 func TestHeapIsReadByItsDistance(t *testing.T) {
 	tests := []struct {
 		name        string
 		cost        time.Duration
-		dear        bool
+		costly      bool
 		least, most int // readings in 30 s
 		late        time.Duration
 	}{
@@ -210,7 +210,7 @@ func TestHeapIsReadByItsDistance(t *testing.T) {
 				c := &crossings{store: store}
 				s.opts.Crossed = c.note
 				s.lanes = append(s.lanes, newLane(s, Lane{Name: "heap", Interval: 5 * time.Second, Jobs: []Job{{Source: "heap", Target: "a", Impl: NewHeap(HeapOptions{
-					Target: "a", Reader: r, Thresholds: testThresholds, Dear: tt.dear,
+					Target: "a", Reader: r, Thresholds: testThresholds, Costly: tt.costly,
 				})}}}))
 				s.Start(t.Context())
 				<-time.After(31 * time.Second)

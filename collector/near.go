@@ -37,7 +37,7 @@ type near struct {
 	batch  series.Batch
 	now    []*gauge // that are read in the present wake
 
-	telling sync.Mutex // held while Crossed is called
+	calling sync.Mutex // held while Crossed is called
 
 	mu       sync.Mutex
 	base     time.Time // of the grid on which calm readings are due, so that they share their wakes
@@ -264,7 +264,7 @@ func (n *near) sampled(j *job) {
 	for _, g := range j.gauges {
 		g.settle(&j.fast)
 		n.know(g)
-		n.tell(g, false)
+		n.announce(g, false)
 		n.plan(g, now)
 	}
 	n.wake()
@@ -353,7 +353,7 @@ func (n *near) read(g *gauge) {
 	}
 	g.spent(n.s.opts.Now().Sub(at))
 	n.s.opts.Metrics.woken(reason)
-	n.tell(g, reason != "")
+	n.announce(g, reason != "")
 	n.plan(g, at)
 }
 
@@ -388,8 +388,8 @@ func (n *near) forget(g *gauge) {
 	}
 }
 
-// tell calls Crossed where the level has changed, or confirm asks for it.
-func (n *near) tell(g *gauge, confirm bool) {
+// announce calls Crossed where the level has changed, or confirm asks for it.
+func (n *near) announce(g *gauge, confirm bool) {
 	if c, ok := g.crossed(confirm); ok {
 		n.call(c)
 	}
@@ -400,8 +400,8 @@ func (n *near) call(c Crossing) {
 	if n.s.opts.Crossed == nil {
 		return
 	}
-	n.telling.Lock()
-	defer n.telling.Unlock()
+	n.calling.Lock()
+	defer n.calling.Unlock()
 	n.s.opts.Crossed(c)
 }
 

@@ -93,8 +93,8 @@ func (c *crossings) note(x Crossing) {
 	c.all, c.seen = append(c.all, x), append(c.seen, v)
 }
 
-// told returns them.
-func (c *crossings) told() []Crossing {
+// sofar returns them.
+func (c *crossings) sofar() []Crossing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.all)

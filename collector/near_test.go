@@ -190,19 +190,19 @@ func TestWakeReads(t *testing.T) {
 		woke := time.Now()
 		for range 100 {
 			s.Wake("a", WakeMemoryEvents)
-			s.Wake("nobody", WakeThreshold)
+			s.Wake("no such target", WakeThreshold)
 		}
 		synctest.Wait()
 		fast := m.readings()[before:]
 		if len(fast) != 1 || m.began.Add(fast[0]).Sub(woke) > leastGap {
 			t.Errorf("readings after a hundred wakes at once: %v, want one, at once", fast)
 		}
-		if all := c.told(); len(all) != 1 || all[0].From != series.LevelWarning || all[0].To != series.LevelWarning || all[0].Signal != SignalMemory {
+		if all := c.sofar(); len(all) != 1 || all[0].From != series.LevelWarning || all[0].To != series.LevelWarning || all[0].Signal != SignalMemory {
 			t.Errorf("crossings %+v, want the confirmed warning", all)
 		}
 		for range 100 {
 			<-time.After(time.Millisecond)
-			s.Wake("a", "a reason that nobody knows")
+			s.Wake("a", "an unknown reason")
 		}
 		stopSampler(t, s)
 		s.Wake("a", WakePressure) // after it was stopped
@@ -250,7 +250,7 @@ func TestBoundedByTheCgroup(t *testing.T) {
 	})
 }
 
-// TestReadingsWithinTheirCost: dear readings are rare, those of many targets too.
+// TestReadingsWithinTheirCost: expensive readings are rare, those of many targets too.
 func TestReadingsWithinTheirCost(t *testing.T) {
 	f := func(name string, targets int, cost time.Duration, rate float64, most float64) {
 		t.Run(name, func(t *testing.T) {
@@ -346,7 +346,7 @@ func TestOverlapPublishesTheNewest(t *testing.T) {
 	}
 }
 
-// TestReloadGoesOnWithTheLevel: another sampler takes over the level, and tells no crossing for it.
+// TestReloadGoesOnWithTheLevel: another sampler takes over the level, and reports no crossing for it.
 func TestReloadGoesOnWithTheLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store, _, _ := newTestSampler(t)
@@ -361,22 +361,22 @@ func TestReloadGoesOnWithTheLevel(t *testing.T) {
 			return m, c
 		}
 		_, c := start(s)
-		if len(c.told()) != 1 || c.told()[0].To != series.LevelCritical {
-			t.Errorf("crossings of the first: %v", c.told())
+		if len(c.sofar()) != 1 || c.sofar()[0].To != series.LevelCritical {
+			t.Errorf("crossings of the first: %v", c.sofar())
 		}
 		stopSampler(t, s)
 		next := NewSampler(SamplerOptions{Store: store, Metrics: s.opts.Metrics, Logger: s.opts.Logger})
 		_, c = start(next)
 		s.Forget()
-		if v, _, ok := store.Value(metric.MemoryLevel, "a"); len(c.told()) != 0 || v != 2 || !ok {
-			t.Errorf("after a reload the level is %v, %v, crossings %v, want critical and none", v, ok, c.told())
+		if v, _, ok := store.Value(metric.MemoryLevel, "a"); len(c.sofar()) != 0 || v != 2 || !ok {
+			t.Errorf("after a reload the level is %v, %v, crossings %v, want critical and none", v, ok, c.sofar())
 		}
 		stopSampler(t, next)
 	})
 }
 
 // TestAnySeriesIsFollowed: whatever the memory does, levels are those of readings that were taken,
-// crossings are a chain, the store has the level that is told, and readings are 50 ms apart.
+// crossings are a chain, the store has the level that is reported, and readings are 50 ms apart.
 func TestAnySeriesIsFollowed(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {

@@ -155,8 +155,8 @@ func TestProcessesAreReadBetweenSweeps(t *testing.T) {
 		if v, _, _ := store.Value(metric.MemoryWindowMax, "a"); v != 900<<20 {
 			t.Errorf("the window reaches %v MiB, want 900", v/mib)
 		}
-		if v, _, _ := store.Value(metric.MemoryLevel, "a"); v != 2 || len(c.told()) != 1 {
-			t.Errorf("level %v, %+v, want critical", v, c.told())
+		if v, _, _ := store.Value(metric.MemoryLevel, "a"); v != 2 || len(c.sofar()) != 1 {
+			t.Errorf("level %v, %+v, want critical", v, c.sofar())
 		}
 		h.write("proc/11/statm", "0 0 0 0 0 0 0\n")
 		<-time.After(1200 * time.Millisecond)

@@ -13,9 +13,9 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
-// TestWatcherHearsBetweenSweeps: a process that fills its limit between two sweeps, which are five
-// minutes apart, is noticed and told.
-func TestWatcherHearsBetweenSweeps(t *testing.T) {
+// TestWatcherBetweenSweeps: a process that fills its limit between two sweeps, which are five
+// minutes apart, is noticed and reported.
+func TestWatcherBetweenSweeps(t *testing.T) {
 	posted := make(chan string, 10)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		raw, _ := io.ReadAll(r.Body)
@@ -55,11 +55,11 @@ watchers: [{on: [warning, critical, emergency], post: '`+srv.URL+`'}]
 		return ok && v == 3
 	})
 	deadline := time.After(20 * time.Second)
-	for told := ""; !strings.Contains(told, "emergency"); {
+	for body := ""; !strings.Contains(body, "emergency"); {
 		select {
-		case told = <-posted:
+		case body = <-posted:
 		case <-deadline:
-			t.Fatal("nobody was told")
+			t.Fatal("the watcher was not called")
 		}
 	}
 	if now, _, _ := store.Value(metric.SourceLastSuccess, sourceProcess, "svc", ""); now != swept {

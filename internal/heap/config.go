@@ -50,9 +50,9 @@ func (c Config) Collects() bool {
 	return c.Enabled() && providers[c.Provider].collects && c.Collect.Mode != CollectOff
 }
 
-// Dear reports whether a reading more than need be is one too many: an attached inspector prints
+// Costly reports whether a reading more than need be is one too many: an attached inspector prints
 // lines on the target's stderr, and the resident memory is known by the sweep of processes anyway.
-func (c Config) Dear() bool {
+func (c Config) Costly() bool {
 	return c.Session == SessionPerSample || c.Provider == ProviderAnon
 }
 

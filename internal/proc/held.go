@@ -46,7 +46,7 @@ func (h *held) read(r *reader, pid int32, f *statmFile) ([]byte, error) {
 	return r.readHeld(int(*f))
 }
 
-// release gives the descriptor back where one is held. It is closed once nobody can read it.
+// release gives the descriptor back where one is held. It is closed once no one can read it.
 func (h *held) release(f *statmFile) {
 	if *f != noStatm {
 		h.closing = append(h.closing, *f)
