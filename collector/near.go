@@ -232,6 +232,16 @@ func (n *near) plan(g *gauge, read time.Time) {
 	heap.Push(&n.queue, g)
 }
 
+// retry puts a gauge that could not be read into the queue again.
+func (n *near) retry(g *gauge, due time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	st := &g.near
+	n.drop(g)
+	st.due, st.period, st.share, st.rate = due, calmGap, 0, 0
+	heap.Push(&n.queue, g)
+}
+
 // onGrid returns the moment of the grid at or after a deadline. What was read in a wake of the grid is
 // due a little later than the next one, and meant for it. mu is held.
 func (n *near) onGrid(due time.Time) time.Time {
@@ -345,8 +355,9 @@ func (n *near) read(g *gauge) {
 	g.near.use(from)
 	at := n.s.opts.Now()
 	r, err := g.near.open.read(n.buf, need)
-	if err != nil {
-		return // absent until the next sweep, which says why
+	if err != nil { // the next sweep says why
+		n.retry(g, at.Add(calmGap))
+		return
 	}
 	if !g.take(&n.batch, at, r, from) {
 		return

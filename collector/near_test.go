@@ -298,6 +298,26 @@ func TestAFailedReadingIsLeftToTheSweep(t *testing.T) {
 	})
 }
 
+// TestAReadingIsTriedAgain: one that failed does not leave the target to the next sweep.
+func TestAReadingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m *memory
+		sampleMemory(t, 1100*time.Millisecond, func(store *series.Store) []*memory {
+			m = newMemory(store, "a", 400*mib, func(time.Duration) float64 { return 279 * mib })
+			m.failing = true
+			return []*memory{m}
+		}, func(*Sampler, *crossings) {
+			<-time.After(600 * time.Millisecond)
+			m.mu.Lock()
+			m.failing = false
+			m.mu.Unlock()
+		})
+		if len(m.readings()) == 0 {
+			t.Error("no reading within a second after the one that failed")
+		}
+	})
+}
+
 // TestAFailedSweepIsAbsent: what the sweep could not read is not filled in by the readings before the
 // next one.
 func TestAFailedSweepIsAbsent(t *testing.T) {

@@ -145,9 +145,9 @@ func TestProcessesAreReadBetweenSweeps(t *testing.T) {
 		}}))
 		s.Start(t.Context())
 		<-s.Ready()
-		<-time.After(time.Second)
+		<-time.After(1100 * time.Millisecond) // not when a reading is due: files are not written at once
 		h.process(10, "node", "0::/\n", 800<<10, 0, 0, 0)
-		<-time.After(1200 * time.Millisecond)
+		<-time.After(1250 * time.Millisecond)
 		synctest.Wait()
 		if v, _, _ := store.Value(metric.MemoryResident, "a"); v != 900<<20 {
 			t.Errorf("%v MiB resident, want 900 before the next sweep", v/mib)
@@ -159,7 +159,7 @@ func TestProcessesAreReadBetweenSweeps(t *testing.T) {
 			t.Errorf("level %v, %+v, want critical", v, c.sofar())
 		}
 		h.write("proc/11/statm", "0 0 0 0 0 0 0\n")
-		<-time.After(1200 * time.Millisecond)
+		<-time.After(1250 * time.Millisecond)
 		synctest.Wait()
 		if v, _, _ := store.Value(metric.MemoryResident, "a"); v != 800<<20 {
 			t.Errorf("%v MiB resident after a member has ended, want 800", v/mib)
