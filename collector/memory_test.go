@@ -40,7 +40,7 @@ func simulate(t *testing.T, interval, length time.Duration, f func(seconds float
 	var b series.Batch
 	for at := time.Duration(0); at <= length; at += interval {
 		b.Reset(testStart.Add(at))
-		g.set(&b, f(at.Seconds())*(1<<20), limit{bytes: 1 << 30, source: sourceConfig, basis: BasisRSS}, false)
+		g.set(&b, exactly(f(at.Seconds())*(1<<20)), limit{bytes: 1 << 30, source: sourceConfig, basis: BasisRSS}, place{}, false)
 		store.Commit(&b)
 	}
 	growth, _, ok = store.Value(metric.MemoryGrowth, "a")

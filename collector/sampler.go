@@ -73,6 +73,7 @@ type SamplerOptions struct {
 type Sampler struct {
 	opts  SamplerOptions
 	lanes []*lane
+	near  *near
 	ready chan struct{}
 	done  sync.WaitGroup // of the goroutines that do no I/O themselves
 
@@ -90,6 +91,7 @@ func NewSampler(o SamplerOptions) *Sampler {
 		o.Blocked = NewBlocked()
 	}
 	s := &Sampler{opts: o, ready: make(chan struct{})}
+	s.near = newNear(s)
 	for _, l := range o.Lanes {
 		s.lanes = append(s.lanes, newLane(s, l))
 	}
@@ -105,6 +107,7 @@ func (s *Sampler) Start(ctx context.Context) {
 		return
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
+	s.near.start(ctx)
 	for _, l := range s.lanes {
 		l.start(ctx)
 	}
@@ -148,7 +151,7 @@ func (s *Sampler) Stop(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.done.Wait()
-	var errs []error
+	errs := []error{s.near.stop(ctx)}
 	for _, l := range s.lanes {
 		errs = append(errs, l.stop(ctx))
 	}
@@ -180,8 +183,10 @@ func (s *Sampler) Kick(match func(Job) bool) {
 // something says that its memory is short, from any goroutine, and never blocks. reason is one of
 // the Wake constants.
 func (s *Sampler) Wake(target, reason string) {
-	s.opts.Metrics.woken(reason)
-	s.Kick(func(j Job) bool { return j.Target == target })
+	if reason == "" {
+		reason = WakeOther
+	}
+	s.near.wakeTarget(target, reason)
 }
 
 // Runs returns how often the jobs that match selects have been sampled, the least of them. Jobs

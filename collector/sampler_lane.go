@@ -28,6 +28,7 @@ type lane struct {
 	next  int            // job after the one that is sampled
 	ran   bool           // the present sweep has sampled a job
 	busy  time.Duration  // that the cores were busy in the present sweep
+	early bool           // the next sweep comes before the tick, because a reading is due
 
 	mu     sync.Mutex
 	turn   uint64
@@ -46,6 +47,9 @@ type job struct {
 	batch, frame series.Batch
 	lastSuccess  time.Time
 	lastErr      string
+	pushed       time.Time    // when the rings last moved on
+	gauges       []*gauge     // of the last sweep
+	fast         series.Batch // to work with
 
 	stuck  bool // guarded by lane.mu: an earlier sample has not returned
 	orphan bool // guarded by lane.mu: it is to be closed when it returns
@@ -90,6 +94,7 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 	if turn > 0 && !l.resume(ctx, turn) {
 		return
 	}
+	l.early = false
 	timer := time.NewTimer(l.due.Sub(l.s.opts.Now()))
 	defer timer.Stop()
 	for {
@@ -103,11 +108,35 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 			continue
 		case <-timer.C:
 		}
+		if l.early {
+			l.s.opts.Metrics.woken(WakeDistance)
+			if !l.sweep(ctx, turn, everyJob) {
+				return
+			}
+			timer.Reset(l.soonest(l.due.Sub(l.s.opts.Now())))
+			continue
+		}
 		if !l.sweep(ctx, turn, nil) {
 			return
 		}
-		timer.Reset(l.ticked())
+		timer.Reset(l.soonest(l.ticked()))
 	}
+}
+
+func everyJob(Job) bool { return true }
+
+// soonest returns how long to wait: for the tick, or for a reading that is due before it.
+func (l *lane) soonest(tick time.Duration) time.Duration {
+	next := tick
+	for _, j := range l.jobs {
+		if p, ok := j.Impl.(interface {
+			within(interval time.Duration) time.Duration
+		}); ok {
+			next = min(next, p.within(l.Interval)-l.s.opts.Now().Sub(l.began))
+		}
+	}
+	l.early = next < tick
+	return max(next, 0)
 }
 
 // sweep samples the jobs that match selects, all of them when it is nil. It is false when the lane
@@ -220,11 +249,12 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 		l.busy += took * time.Duration(max(w.cores()-1, 0))
 	}
 	failed := err != nil && !errors.Is(err, ErrAbsent)
-	o.Store.Commit(&j.batch)
+	l.commit(j, start)
 	if !failed {
 		j.lastSuccess = start
 	}
 	j.publish(o.Store, start, took, failed)
+	l.s.near.sampled(j)
 	text := ""
 	if failed {
 		text = err.Error()
@@ -234,6 +264,17 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 	}
 	j.report(o.Logger, text)
 	return true
+}
+
+// commit publishes a sample. The rings move on once in an interval, whatever asked for samples in
+// between, so that they always span the same time.
+func (l *lane) commit(j *job, start time.Time) {
+	if since := start.Sub(j.pushed); since >= 0 && since < l.Interval-l.Interval/10 {
+		j.batch.Between()
+	} else {
+		j.pushed = start
+	}
+	l.s.opts.Store.Commit(&j.batch)
 }
 
 // publish sets what the frame keeps for the job.

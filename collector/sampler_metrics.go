@@ -36,8 +36,11 @@ func NewSamplerMetrics(reg prometheus.Registerer) *SamplerMetrics {
 	return m
 }
 
-// woken counts a reading between two sweeps.
+// woken counts a reading between two sweeps; "" is by distance.
 func (m *SamplerMetrics) woken(reason string) {
+	if reason == "" {
+		reason = WakeDistance
+	}
 	c := m.wakes[reason]
 	if c == nil {
 		c = m.wakes[WakeOther]

@@ -219,6 +219,7 @@ func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collec
 		Hurry: func() bool { return underPressure(p.store, g.cfg) },
 		Jobs: []collector.Job{{Source: sourceHeap, Target: name, Impl: collector.NewHeap(collector.HeapOptions{
 			Target: name, Reader: client, Running: g.running(t), Now: p.now,
+			Thresholds: g.cfg.Thresholds.Levels(), Interval: g.cfg.SampleInterval.Std(), Costly: t.Heap.Costly(),
 		})}},
 	}
 }

@@ -31,7 +31,7 @@ const (
 
 // Config is the whole configuration file.
 type Config struct {
-	// How often processes and heaps are read; five times as often while a target is at warning or above.
+	// How often processes and heaps are read at the least; memory near a threshold is read up to twenty times a second.
 	SampleInterval units.Duration `yaml:"sample_interval"`
 	// How often directories are scanned; stretched so that scans stay within half a percent of one core.
 	ScanInterval units.Duration `yaml:"scan_interval"`

@@ -2,7 +2,6 @@ package eval
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,41 +10,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
-
-// reading is one of the memory of a service, in parts of its limit.
-type reading struct {
-	at    time.Duration
-	ratio float64
-}
-
-// recentGrowth is a growth of the last five seconds: the smallest of that of all readings, of their
-// newer half, and of the last half second, so that a rise which has ended is none.
-func recentGrowth(all []reading) (float64, bool) {
-	newest := all[len(all)-1].at
-	i := slices.IndexFunc(all, func(r reading) bool { return r.at >= newest-5*time.Second })
-	recent := all[i:]
-	if len(recent) < 3 {
-		return 0, false
-	}
-	last := len(recent) - 3
-	for last > 0 && newest-recent[last].at < 500*time.Millisecond {
-		last--
-	}
-	return min(slope(recent), slope(recent[len(recent)/2:]), slope(recent[last:])), true
-}
-
-// slope is by least squares, per second.
-func slope(r []reading) float64 {
-	var t, v, up, down float64
-	for _, x := range r {
-		t, v = t+x.at.Seconds()/float64(len(r)), v+x.ratio/float64(len(r))
-	}
-	for _, x := range r {
-		up += (x.at.Seconds() - t) * (x.ratio - v)
-		down += (x.at.Seconds() - t) * (x.at.Seconds() - t)
-	}
-	return up / down
-}
 
 // play lets the memory of a service go as a function of the time says, reads it as the sampler does
 // (every second, 20 times a second where it is near), and returns what was told, with the ratio then.
@@ -56,20 +20,20 @@ func play(t *testing.T, age time.Duration, span time.Duration, ratio func(second
 		defer r.stop()
 		const limit = 1 << 30
 		began := time.Now()
-		var all []reading
-		var level series.Leveller
+		var recent series.Recent
+		level := series.NewLeveller(series.LevelNormal, time.Second)
 		for since := time.Duration(0); since < span; {
 			v := ratio(since.Seconds())
-			all = append(all, reading{since, v})
+			recent.Push(time.Now(), v)
 			before := level.Level()
-			after := level.Update(testThresholds, v)
+			after := level.Update(testThresholds, v, time.Now())
 			r.commit("app", time.Now(), func(b *series.Batch) {
 				b.Set(metric.MemoryUsed, v*limit, "app")
 				b.Set(metric.MemoryLimit, limit, "app")
 				b.Set(metric.MemoryUsedRatio, v, "app")
 				b.Set(metric.MemoryLevel, float64(after), "app")
 				b.Set(metric.ProcessOldestStart, float64(began.Add(-age).Unix()), "app")
-				if g, ok := recentGrowth(all); ok {
+				if g, ok := recent.Growth(); ok {
 					b.Set(metric.MemoryFastGrowth, g*limit, "app")
 				}
 			})
