@@ -58,13 +58,14 @@ var house = map[string][]string{
 	"internal/watch":        {"internal/action"},
 	"internal/pull":         {"internal/fetch"},
 	"internal/sdnotify":     {},
+	"internal/wake":         {},
 	"internal/config":       {"collector", "internal/action", "internal/proc", "internal/heap", "internal/dirscan", "internal/safefs", "internal/dispatch", "internal/journal", "internal/eval", "internal/watch", "internal/pull"},
 	"internal/listen":       {},
 	"internal/lifecycle":    {},
 	"internal/schedule":     {"internal/config", "internal/dispatch"},
 	"internal/hostfs":       {},
 	"internal/setup":        {"collector", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/heap", "internal/journal", "internal/proc", "internal/safefs"},
-	"internal/app":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/watch", "internal/web"},
+	"internal/app":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
 	"internal/cli":          {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/dispatch", "internal/health", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":          {},
 	"internal/vmtest":       {},
@@ -79,7 +80,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/hitrate", "internal/proc", "internal/health", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch"}
 )
 
