@@ -31,6 +31,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/wake"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
@@ -60,6 +61,7 @@ type App struct {
 	auth       listen.Auth
 	reloads    *reloadMetrics
 	manager    manager
+	wakes      *wakes
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -138,7 +140,9 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.loaded(nil)
+	a.wakes = newWakes(wake.New(wake.Options{Wake: a.wakeTarget, Logger: logger, Registerer: a.registry}))
 	a.life.Add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
+	a.life.Add("kernel notifications", second, a.wakes.waker.Stop)
 	return a, nil
 }
 
@@ -297,6 +301,7 @@ func (a *App) swept(whole bool) {
 	}
 	a.observeExits()
 	a.observeLevels()
+	a.wakes.follow(a.graph.Load(), &a.parts, a.opts.ProcFS)
 	if e := a.evaluator.Load(); e != nil {
 		e.Kick()
 	}
