@@ -60,6 +60,11 @@ type SamplerOptions struct {
 	Logger  *slog.Logger
 	Now     func() time.Time // default time.Now
 	Blocked *Blocked         // of the process; default: one of its own
+
+	// Crossed, when set, is called when a level has changed, and after a reading at warning or above
+	// that a Wake led to: on the goroutine that took the reading, directly after the store has it,
+	// never concurrently with itself. Sampling goes on when it returns.
+	Crossed func(Crossing)
 }
 
 // Sampler owns the schedule: it samples every lane on its interval, with a deadline for each job,
@@ -169,6 +174,14 @@ func (s *Sampler) Kick(match func(Job) bool) {
 			l.kick(match)
 		}
 	}
+}
+
+// Wake takes a reading of a target's memory at once, or 50 ms after the last one. It is called when
+// something says that its memory is short, from any goroutine, and never blocks. reason is one of
+// the Wake constants.
+func (s *Sampler) Wake(target, reason string) {
+	s.opts.Metrics.woken(reason)
+	s.Kick(func(j Job) bool { return j.Target == target })
 }
 
 // Runs returns how often the jobs that match selects have been sampled, the least of them. Jobs

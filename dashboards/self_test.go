@@ -35,7 +35,8 @@ func worst(title, description, expr string) *jsonPanel {
 func (b *board) sampler() []*jsonPanel {
 	bucket := b.own("spillway_sampler_tick_duration_seconds_bucket")
 	return []*jsonPanel{
-		graph("Sweeps", "Sweeps of the sampler per second, over all its lanes (processes, folders, heap ...).", "ops", 6, q(rate(b.own("spillway_sampler_ticks_total")), "{{instance}}")),
+		graph("Sweeps", "Sweeps of the sampler per second, over all its lanes (processes, folders, heap ...), and the readings between two sweeps, by reason.", "ops", 6,
+			q(rate(b.own("spillway_sampler_ticks_total")), "{{instance}}"), q(rate(b.own("spillway_sampler_wakes_total"))+" > 0", "{{reason}} {{instance}}")),
 		bars("Sweeps left out", "Sweeps that were left out because the one before took longer than the interval.", "none", 6,
 			q(sumBy("instance", increase(b.own("spillway_sampler_ticks_missed_total"))), "{{instance}}")).runbook("SpillwaySamplerLate"),
 		graph("Duration of a sweep", "Median and 95th percentile of the duration of a sweep.", "s", 6,

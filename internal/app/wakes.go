@@ -128,15 +128,7 @@ func limited(dir string) bool {
 // wakeTarget samples a target that the kernel has reported on. It is called by the Waker and returns
 // at once.
 func (a *App) wakeTarget(target, reason string) {
-	g := a.graph.Load()
-	if g == nil {
-		return
+	if g := a.graph.Load(); g != nil {
+		g.sampler.Wake(target, reason)
 	}
-	if s, ok := any(g.sampler).(interface{ Wake(target, reason string) }); ok {
-		s.Wake(target, reason)
-		return
-	}
-	g.sampler.Kick(func(j collector.Job) bool {
-		return j.Source == sourceDiscovery || j.Target == target && (j.Source == sourceProcess || j.Source == sourceHost)
-	})
 }

@@ -177,7 +177,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%v, want a and b", both)
 	}
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(`
-# HELP spillway_wake_watches What the kernel was asked to report by: triggers of pressure, events of memory limits, thresholds of cgroup version 1.
+# HELP spillway_wake_watches Kernel notifications registered for the targets, by reason: pressure, memory_events (limits met), threshold (cgroup version 1).
 # TYPE spillway_wake_watches gauge
 spillway_wake_watches{reason="memory_events"} 3
 spillway_wake_watches{reason="pressure"} 0
