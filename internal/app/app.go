@@ -108,6 +108,11 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.Decided()); err != nil {
 		return nil, err
 	}
+	if cfg.LockMemory {
+		if err := mayLock(); err != nil {
+			return nil, err
+		}
+	}
 	setup.Warn(cfg, logger)
 	logAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
@@ -215,6 +220,9 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	defer a.running.Unlock()
 	if a.stopped {
 		return nil, errors.New("the exporter was stopped")
+	}
+	if err := applyLock(a.graph.Load().cfg.LockMemory, false); err != nil {
+		return nil, err
 	}
 	base := context.WithoutCancel(ctx)
 	ctx, a.cancel = context.WithCancel(ctx)
