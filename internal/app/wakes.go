@@ -43,16 +43,16 @@ func (w *wakes) follow(g *graph, p *parts, procfs string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all = append(w.all[:0], wake.Subject{Target: collector.HostTarget, Pressure: filepath.Join(procfs, "pressure/memory")})
+	watched := 0
 	for i := range g.cfg.Targets {
 		if t := &g.cfg.Targets[i]; t.Processes != nil {
+			watched++
 			w.all = append(w.all, w.subjects(g, p, t)...)
 		}
 	}
-	for name := range w.known {
-		if !slices.ContainsFunc(g.cfg.Targets, func(t config.Target) bool { return t.Name == name }) {
-			delete(w.known, name)
-			delete(w.found, name)
-		}
+	if len(w.known) > watched { // some are gone since a reload: all are looked at again
+		clear(w.known)
+		clear(w.found)
 	}
 	w.waker.Set(w.all)
 }

@@ -137,6 +137,12 @@ func (l *loop) remove(x *watch) {
 	delete(l.dead, x)
 }
 
+func (l *loop) anyDead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.dead) > 0
+}
+
 func (l *loop) isDead(x *watch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -93,10 +93,10 @@ func (w *Waker) Set(subjects []Subject) {
 		w.say("too many", "targets that the kernel reports on", "watched", w.opts.MaxWatches, "of", len(subjects))
 		subjects = subjects[:w.opts.MaxWatches]
 	}
-	if !w.drop(subjects) && len(w.watches) == len(subjects) {
+	if w.unchanged(subjects) {
 		return
 	}
-	w.add(subjects)
+	w.exchange(subjects)
 	counts := make(map[string]float64)
 	for _, x := range w.watches {
 		for _, s := range x.sources {
@@ -108,24 +108,29 @@ func (w *Waker) Set(subjects []Subject) {
 	}
 }
 
-// drop closes what is no longer watched or no longer works, and reports whether there was any.
-func (w *Waker) drop(subjects []Subject) bool {
-	before := len(w.watches)
-	w.watches = slices.DeleteFunc(w.watches, func(x *watch) bool {
-		if slices.ContainsFunc(subjects, func(s Subject) bool { return x.subject.equal(&s) }) && x.same() && !w.loop.isDead(x) {
+// unchanged reports whether exactly these subjects are watched, in this order, and all still work.
+func (w *Waker) unchanged(subjects []Subject) bool {
+	if len(w.watches) != len(subjects) || w.loop != nil && w.loop.anyDead() {
+		return false
+	}
+	for i, x := range w.watches {
+		if !x.subject.equal(&subjects[i]) || !x.same() {
 			return false
 		}
-		w.loop.remove(x)
-		return true
-	})
-	return len(w.watches) != before
+	}
+	return true
 }
 
-// add registers the subjects that are not watched yet.
-func (w *Waker) add(subjects []Subject) {
+// exchange keeps what is still to be watched and works, registers the rest, and closes what is left.
+func (w *Waker) exchange(subjects []Subject) {
+	old := w.watches
+	w.watches = make([]*watch, 0, len(subjects))
 	for i := range subjects {
 		s := &subjects[i]
-		if slices.ContainsFunc(w.watches, func(x *watch) bool { return x.subject.equal(s) }) {
+		kept := slices.IndexFunc(old, func(x *watch) bool { return x.subject.equal(s) && x.same() && !w.loop.isDead(x) })
+		if kept >= 0 {
+			w.watches = append(w.watches, old[kept])
+			old = slices.Delete(old, kept, kept+1)
 			continue
 		}
 		if w.loop == nil {
@@ -137,6 +142,9 @@ func (w *Waker) add(subjects []Subject) {
 			w.loop = l
 		}
 		w.watches = append(w.watches, w.register(s))
+	}
+	for _, x := range old {
+		w.loop.remove(x)
 	}
 }
 

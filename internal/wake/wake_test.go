@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -157,9 +158,13 @@ func TestOrdinaryFilesStay(t *testing.T) {
 func TestEvents(t *testing.T) {
 	shared, other := t.TempDir(), t.TempDir()
 	file := func(dir string) string { return filepath.Join(dir, "memory.events") }
-	event := func(dir string) {
+	event := func(dir string) { // in one write, which is one event
 		t.Helper()
-		if err := os.WriteFile(file(dir), []byte("max 1\n"), 0o600); err != nil {
+		f, err := os.OpenFile(file(dir), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err == nil {
+			_, err = f.WriteString("max 1\n")
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -301,5 +306,26 @@ func TestStop(t *testing.T) {
 	}
 	if got := descriptors(t); got > before+1 { // the runtime's own epoll
 		t.Errorf("%d descriptors, want %d", got, before)
+	}
+}
+
+// BenchmarkSetAgain is what a sweep costs with 200 targets that stay where they are.
+func BenchmarkSetAgain(b *testing.B) {
+	w := New(Options{Wake: func(string, string) {}, Logger: slog.New(slog.DiscardHandler)})
+	var subjects []Subject
+	for i := range 200 {
+		dir := b.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "memory.events"), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		subjects = append(subjects, Subject{Target: fmt.Sprint(i), CgroupDir: dir})
+	}
+	w.Set(subjects)
+	b.ReportAllocs()
+	for b.Loop() {
+		w.Set(subjects)
+	}
+	if err := w.Stop(b.Context()); err != nil {
+		b.Error(err)
 	}
 }
