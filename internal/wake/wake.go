@@ -164,8 +164,7 @@ func (w *Waker) register(s *Subject) *watch {
 
 // cause is the kernel's error number, for errors about different files to be the same.
 func cause(err error) string {
-	var number unix.Errno
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[unix.Errno](err); ok {
 		return number.Error()
 	}
 	return err.Error()
@@ -177,7 +176,7 @@ func (w *Waker) say(key, what string, attrs ...any) {
 		return
 	}
 	w.said[key] = true
-	w.opts.Logger.Info("the kernel does not report "+what+" here: sampling goes by the clock alone", attrs...)
+	w.opts.Logger.Info("the kernel does not report something here: the clock alone says when to sample", append([]any{"what", what}, attrs...)...)
 }
 
 // Stop closes everything and waits for the goroutine until ctx is done. It may be called again.
