@@ -176,7 +176,7 @@ func (w *Waker) say(key, what string, attrs ...any) {
 		return
 	}
 	w.said[key] = true
-	w.opts.Logger.Info("the kernel does not report something here: the clock alone says when to sample", append([]any{"what", what}, attrs...)...)
+	w.opts.Logger.Info("a kernel notification is not available here: sampling goes by the clock", append([]any{"what", what}, attrs...)...)
 }
 
 // Stop closes everything and waits for the goroutine until ctx is done. It may be called again.
