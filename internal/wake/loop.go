@@ -19,7 +19,7 @@ const (
 	inotifyTurns = 16 // buffers of inotify read at once
 )
 
-// loop is the one goroutine that waits. Its epoll descriptor is itself waited for by the runtime,
+// loop is the one goroutine that waits; a nil *loop has nothing to wait for. Its epoll descriptor is itself waited for by the runtime,
 // so that it occupies no thread.
 type loop struct {
 	wake  func(target, reason string)
@@ -118,6 +118,9 @@ func (l *loop) follow(x *watch, file string) error {
 
 // remove closes what is registered for a subject.
 func (l *loop) remove(x *watch) {
+	if len(x.sources) == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range x.sources {
@@ -138,12 +141,18 @@ func (l *loop) remove(x *watch) {
 }
 
 func (l *loop) anyDead() bool {
+	if l == nil {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.dead) > 0
 }
 
 func (l *loop) isDead(x *watch) bool {
+	if l == nil {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dead[x]

@@ -110,7 +110,7 @@ func (w *Waker) Set(subjects []Subject) {
 
 // unchanged reports whether exactly these subjects are watched, in this order, and all still work.
 func (w *Waker) unchanged(subjects []Subject) bool {
-	if len(w.watches) != len(subjects) || w.loop != nil && w.loop.anyDead() {
+	if len(w.watches) != len(subjects) || w.loop.anyDead() {
 		return false
 	}
 	for i, x := range w.watches {
@@ -145,6 +145,11 @@ func (w *Waker) exchange(subjects []Subject) {
 	}
 	for _, x := range old {
 		w.loop.remove(x)
+	}
+	if w.loop != nil && !slices.ContainsFunc(w.watches, func(x *watch) bool { return len(x.sources) > 0 }) {
+		w.loop.close() // there is nothing to wait for
+		<-w.loop.done
+		w.loop = nil
 	}
 }
 

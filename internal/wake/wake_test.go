@@ -114,12 +114,13 @@ func seq(from, to, step int) []int {
 	return out
 }
 
-// TestNothingToWatch: without a subject nothing is opened and no goroutine runs.
+// TestNothingToWatch: without anything that the kernel reports on, nothing stays open and no goroutine runs.
 func TestNothingToWatch(t *testing.T) {
 	before := descriptors(t)
 	l := listen(t, Options{})
 	l.Set(nil)
-	if l.loop != nil || descriptors(t) != before {
+	l.Set([]Subject{{Target: "a", CgroupDir: t.TempDir()}, {Target: "host", Pressure: "/nowhere"}})
+	if l.loop != nil || descriptors(t) > before+1 { // the runtime's own epoll
 		t.Errorf("%d descriptors, want %d", descriptors(t), before)
 	}
 	if err := l.Stop(context.Background()); err != nil {
