@@ -92,7 +92,8 @@ func parse() (options, error) {
 // measure does all runs and prints a line for each guard and rate.
 func measure(ctx context.Context, o options) error {
 	fmt.Printf("a limit of %d MiB, %d runs each; ms from %.0f %% of the limit to the first effect (0: before it)\n", o.limitMiB, o.rounds, critical*100)
-	fmt.Printf("%-18s %6s %8s %8s %8s %8s %10s %10s %10s\n", "guard", "MiB/s", "saved", "median", "p99", "most", "by guard", "by kernel", "lost, MiB")
+	fmt.Printf("%-18s %6s %8s %8s %8s %8s %10s %10s %8s %10s\n",
+		"guard", "MiB/s", "saved", "median", "p99", "most", "by guard", "by kernel", "stalled", "lost, MiB")
 	seen := 0
 	var lost []error
 	for _, name := range o.guards {

@@ -26,6 +26,7 @@ const (
 // result is the outcome of one run.
 type result struct {
 	saved    bool
+	stalled  bool          // it was slowed down for a minute, neither relieved nor killed
 	byKernel bool          // else by the guard, where it was not saved
 	reaction time.Duration // from the crossing to the first effect, which may be before it; valid if saved or killed by the guard
 	lostMiB  int
@@ -149,7 +150,7 @@ func (p *process) follow(ctx context.Context, o options, rate int, killsBefore i
 				effect = timeOf(line[1])
 			}
 		case <-limit.C:
-			return result{}, fmt.Errorf("neither relieved nor killed")
+			return result{stalled: true}, nil
 		case <-ctx.Done():
 			return result{}, ctx.Err()
 		}
@@ -202,12 +203,15 @@ func kernelKills() int64 {
 // summary is a line of the table.
 func summary(guard string, rate int, all []result) string {
 	var times []time.Duration
-	saved, byGuard, byKernel, lost := 0, 0, 0, 0
+	saved, stalled, byGuard, byKernel, lost := 0, 0, 0, 0, 0
 	for _, r := range all {
 		lost += r.lostMiB
 		switch {
 		case r.saved:
 			saved++
+		case r.stalled:
+			stalled++
+			continue
 		case r.byKernel:
 			byKernel++
 			continue
@@ -223,5 +227,6 @@ func summary(guard string, rate int, all []result) string {
 		}
 		return strconv.FormatInt(times[min(int(share*float64(len(times))), len(times)-1)].Milliseconds(), 10)
 	}
-	return fmt.Sprintf("%-18s %6d %8s %8s %8s %8s %10d %10d %10d", guard, rate, fmt.Sprintf("%d/%d", saved, len(all)), at(.5), at(.99), at(1), byGuard, byKernel, lost/len(all))
+	return fmt.Sprintf("%-18s %6d %8s %8s %8s %8s %10d %10d %8d %10d", guard, rate, fmt.Sprintf("%d/%d", saved, len(all)), at(.5), at(.99), at(1),
+		byGuard, byKernel, stalled, lost/len(all))
 }
