@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -43,7 +44,9 @@ func guardNames() []string { return slices.Sorted(maps.Keys(guardsByName)) }
 
 func noProperties(options) []string { return nil }
 
-// startProgram starts a program that is ended by SIGTERM.
+const patience = 15 * time.Second // with a program that does not end
+
+// startProgram starts a program that is ended by SIGTERM, which runuser passes on.
 func startProgram(ctx context.Context, log *os.File, words ...string) (stop func(), err error) {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -51,7 +54,8 @@ func startProgram(ctx context.Context, log *os.File, words ...string) (stop func
 		return nil, err
 	}
 	return func() {
-		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		defer time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }).Stop()
 		_ = cmd.Wait()
 	}, nil
 }
