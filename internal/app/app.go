@@ -32,6 +32,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/wake"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
@@ -62,6 +63,7 @@ type App struct {
 	reloads    *reloadMetrics
 	manager    manager
 	control    *control.Server // nil without a journal on disk
+	wakes      *wakes
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -108,6 +110,11 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.Decided()); err != nil {
 		return nil, err
 	}
+	if cfg.LockMemory {
+		if err := mayLock(); err != nil {
+			return nil, err
+		}
+	}
 	setup.Warn(cfg, logger)
 	logAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
@@ -140,7 +147,9 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.loaded(nil)
+	a.wakes = newWakes(wake.New(wake.Options{Wake: a.wakeTarget, Logger: logger, Registerer: a.registry}))
 	a.life.Add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
+	a.life.Add("kernel notifications", second, a.wakes.waker.Stop)
 	return a, nil
 }
 
@@ -214,6 +223,9 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	defer a.running.Unlock()
 	if a.stopped {
 		return nil, errors.New("the exporter was stopped")
+	}
+	if err := applyLock(a.graph.Load().cfg.LockMemory, false); err != nil {
+		return nil, err
 	}
 	base := context.WithoutCancel(ctx)
 	ctx, a.cancel = context.WithCancel(ctx)
@@ -302,6 +314,7 @@ func (a *App) swept(whole bool) {
 	}
 	a.observeExits()
 	a.observeLevels()
+	a.wakes.follow(a.graph.Load(), &a.parts, a.opts.ProcFS)
 	if e := a.evaluator.Load(); e != nil {
 		e.Kick()
 	}

@@ -124,9 +124,13 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
+	old := a.graph.Load()
+	if err := applyLock(cfg.LockMemory, old.cfg.LockMemory); err != nil {
+		g.close()
+		return err
+	}
 	setup.Warn(cfg, a.logger)
 	logAccess(cfg, auth, a.logger)
-	old := a.graph.Load()
 	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
 		a.logger.Warn("window and journal take effect at the next start only")

@@ -55,6 +55,8 @@ type Config struct {
 	Discover *proc.Discover `yaml:"discover"`
 	// Exits with their reason, and peaks of children that lived for milliseconds; needs root or CAP_NET_ADMIN.
 	ProcEvents bool `yaml:"procevents"`
+	// Keep the exporter's own memory from being paged out (mlockall), for hosts under pressure; needs LimitMEMLOCK=infinity or CAP_IPC_LOCK.
+	LockMemory bool `yaml:"lock_memory"`
 	// The services. The first in the file that matches a process takes it.
 	Targets []Target `yaml:"targets"`
 	// What is told when a memory level changes.

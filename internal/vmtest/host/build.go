@@ -8,10 +8,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/vmtest"
 )
+
+// programLimit is the longest time of a program whose benchmark is a short one.
+const programLimit = 15 * time.Minute
 
 // command returns a command whose words are seen by whoever waits.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -35,6 +40,7 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	}
 	for _, args := range [][]string{
 		{"build", "-trimpath", "-o", filepath.Join(dir, "agent"), "./internal/vmtest/agent"},
+		{"build", "-trimpath", "-o", filepath.Join(dir, "reaction"), "./examples/bench/reaction"},
 		{"test", "-c", "-tags", "vm", "-o", filepath.Join(dir, "guest.test"), "./internal/vmtest/guest"},
 	} {
 		cmd := command(ctx, "go", args...)
@@ -47,7 +53,7 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	if err != nil {
 		return "", nil, err
 	}
-	programs := vmtest.Programs
+	programs := slices.Clone(vmtest.Programs)
 	if o.only != "" {
 		names, err := command(ctx, filepath.Join(dir, "guest.test"), "-test.list="+o.only).Output()
 		if err != nil {
@@ -55,11 +61,17 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 		}
 		programs = selected(strings.Fields(string(names)))
 	}
+	for i := range programs {
+		programs[i].Limit = programLimit.String()
+		if o.rounds > 1 {
+			programs[i].Limit = o.timeout.String()
+		}
+	}
 	table, err := json.Marshal(programs)
 	if err != nil {
 		return "", nil, err
 	}
-	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table} {
+	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table, vmtest.RoundsFile: []byte(strconv.Itoa(o.rounds))} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return "", nil, err
 		}
