@@ -26,8 +26,8 @@ func buildImage(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// buildPayload makes the second disk: the package, the tests, the agent and the programs that it is
-// to run.
+// buildPayload makes the second disk: the package, the image, the tests, what runs in containers, the
+// agent and the programs that it is to run.
 func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, error) {
 	dir := filepath.Join(o.out, "payload")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -35,6 +35,7 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	}
 	for _, args := range [][]string{
 		{"build", "-trimpath", "-o", filepath.Join(dir, "agent"), "./internal/vmtest/agent"},
+		{"build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "hold"), "./internal/vmtest/hold"},
 		{"test", "-c", "-tags", "vm", "-o", filepath.Join(dir, "guest.test"), "./internal/vmtest/guest"},
 	} {
 		cmd := command(ctx, "go", args...)
@@ -44,6 +45,10 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 		}
 	}
 	deb, err := os.ReadFile(o.deb)
+	if err != nil {
+		return "", nil, err
+	}
+	container, err := os.ReadFile(o.container)
 	if err != nil {
 		return "", nil, err
 	}
@@ -59,7 +64,7 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	if err != nil {
 		return "", nil, err
 	}
-	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table} {
+	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "spillway_exporter.tar": container, "programs.json": table} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return "", nil, err
 		}
