@@ -14,9 +14,8 @@ const (
 	imageConfig = "/etc/spillway/image.yml"
 )
 
-// inImage starts the exporter from its image, in the place of the unit, and returns when it is ready. The
-// names of containers are not seen from inside: the targets are found by their arguments.
-func inImage(t *testing.T, config string, args ...string) {
+// inImage starts the exporter from its image, in the place of the unit, and returns when it is ready.
+func inImage(t *testing.T, config string, args []string, command ...string) {
 	t.Helper()
 	engines(t)
 	rested(t)
@@ -27,7 +26,7 @@ func inImage(t *testing.T, config string, args ...string) {
 	_, _ = try("podman", "rm", "-f", "-t", "0", "exporter")
 	run(t, "podman", append(append([]string{
 		"run", "-d", "--name=exporter", "--pid=host", "--network=host", "--memory=200m", "-v", imageConfig + ":/etc/spillway/spillway.yml:ro",
-	}, args...), ownImage)...)
+	}, args...), append([]string{ownImage}, command...)...)...)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(imageLogs(t))
@@ -46,7 +45,8 @@ func imageLogs(t *testing.T) string {
 	return out
 }
 
-// held is a target for each container of Podman.
+// held is a target for each container of Podman. Their names are not seen from inside: they are found by
+// their arguments.
 func held() string {
 	config := "targets:\n  - {name: self, processes: {match: {comm: spillway_export}}}\n"
 	for i, b := range boxes {
@@ -57,7 +57,7 @@ func held() string {
 
 func TestImageHost(t *testing.T) {
 	what(t, "the image in Podman, as a user other than root, with the host's `/sys`: memory.max, pressure and kills of every other container")
-	inImage(t, held(), "-v", "/sys:/host/sys:ro")
+	inImage(t, held(), []string{"-v", "/sys:/host/sys:ro"})
 	if uid := sh(t, "ps -o uid= -C spillway_export | sort -u | tr -d ' '"); uid != "65532" {
 		t.Errorf("it runs as %q", uid)
 	}
@@ -74,11 +74,13 @@ func TestImageHost(t *testing.T) {
 }
 
 func TestImageReclaim(t *testing.T) {
-	what(t, "the image in Podman as root, with the host's `/sys` writable: `reclaim_cgroup` of another container")
+	what(t, "the image in Podman as root, with the host's `/sys` writable and its root: names of containers, `reclaim_cgroup` of another one")
 	engines(t)
-	config := enforced(t, strings.ReplaceAll(held(), "{comm: hold, cmdline: '^/hold 21'}}", "{comm: hold, cmdline: '^/hold 21'}}, playbooks: {reclaim: [{do: reclaim_cgroup, amount: 24MiB}]}"))
+	config := enforced(t, "targets: [{name: flat, processes: {match: {container: flat}}, playbooks: {reclaim: [{do: reclaim_cgroup, amount: 24MiB}]}}]\n")
+	inImage(t, config, []string{"--user=0:0", "-v", "/sys:/host/sys", "-v", "/:/host:ro", "-v", tokenFile + ":" + tokenFile + ":ro"},
+		"serve", "--config.file=/etc/spillway/spillway.yml", "--path.rootfs=/host")
 	pid := holding(t, 21)
-	inImage(t, config, "--user=0:0", "-v", "/sys:/host/sys", "-v", tokenFile+":"+tokenFile+":ro")
+	wantInfo(t, "flat", `container="flat"`)
 	fill(t, pid)
 	wantReclaim(t, "flat", pid)
 }
@@ -92,7 +94,7 @@ func fill(t *testing.T, pid int) {
 
 func TestImageAlone(t *testing.T) {
 	what(t, "the image in Podman without the host's `/sys`: its own limit, none for the others, and one sentence in the log")
-	inImage(t, held())
+	inImage(t, held(), nil)
 	expect(t, `spillway_memory_limit_bytes{target="self"}`, 200<<20)
 	for _, b := range boxes {
 		atLeast(t, fmt.Sprintf("spillway_memory_resident_bytes{target=%q}", b.name), 18<<20)
