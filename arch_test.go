@@ -69,6 +69,7 @@ var house = map[string][]string{
 	"internal/e2e":          {},
 	"internal/vmtest":       {},
 	"internal/vmtest/agent": {"internal/vmtest"},
+	"internal/vmtest/hold":  {},
 	"internal/vmtest/host":  {"internal/vmtest"},
 	"examples/leaky":        {"examples/leaky/leak"},
 	"examples/leaky/leak":   {},

@@ -159,7 +159,8 @@ func TestResolver(t *testing.T) {
 				h.write(podmanStore+"containers.json", strings.Replace(podmanPodFile, `"id":"`+idB, `"id":"../secret`, 1))
 				h.write("var/lib/containers/storage/secret/userdata/config.json", infraFile)
 			}, "/machine.slice/machine-libpod_pod_" + idB + ".slice",
-			Container{Ref: Ref{PodUID: idB}}, "unnamed-container", "nothing on this host names its pod",
+			Container{Ref: Ref{PodUID: idB}},
+			"unnamed-container", "nothing on this host names its pod",
 		}, {
 			"a user's podman", func(h *host) {
 				me := strconv.Itoa(os.Getuid())
