@@ -47,7 +47,7 @@ type box struct {
 // boxes are of root with both cgroup managers, in a pod, and of a user. Each holds another number of MiB,
 // by which its process is found.
 var boxes = []box{
-	{"web", "podman ", "--network=none --memory=96m " + webImage + " /hold 20 /tmp/cache 40", "web", []string{`container="web"`, `pod=""`}},
+	{"web", "podman ", "--network=none --memory=96m " + webImage + " /hold 20", "web", []string{`container="web"`, `pod=""`}},
 	{"flat", "podman --cgroup-manager=cgroupfs ", "--network=none --memory=97m " + webImage + " /hold 21", "flat", []string{`container="flat"`}},
 	{"api", "podman ", "--pod=shop --memory=98m " + webImage + " /hold 22", "shop/api", []string{`container="api"`, `pod="shop"`}},
 	{"mine", rootless + "podman ", "--network=none --memory=95m " + webImage + " /hold 23", "mine", []string{`container="mine"`}},
@@ -179,11 +179,11 @@ func TestEnginePodmanAgain(t *testing.T) {
 	engines(t)
 	serve(t, watched)
 	for i := range 2 {
+		_, _ = try("podman", "rm", "-f", "-i", "-t", "0", "once")
 		sh(t, "podman run -d --rm --name=once --network=none --memory=93m "+webImage+" /hold 25")
 		wantInfo(t, "once", `container="once"`)
-		atLeast(t, `spillway_process_starts_total{target="once"}`, float64(i))
+		atLeast(t, `spillway_process_exits_total{target="once"}`, float64(i))
 		wantLimit(t, "once", holding(t, 25))
-		sh(t, "podman rm -f -t 0 once")
 	}
 	if text, _ := get("/metrics"); strings.Contains(text, `"once_2"`) {
 		t.Error("the second container is another target")
@@ -194,17 +194,19 @@ func TestEngineKill(t *testing.T) {
 	what(t, "a kill by the kernel in a container of Podman is counted, also one that ends the container")
 	engines(t)
 	serve(t, watched)
-	for i, b := range boxes {
-		expect(t, fmt.Sprintf("spillway_cgroup_oom_kills_total{target=%q}", b.target), 0)
-		grow(t, 20+i)
-	}
+	targets := []string{"byimage"}
 	for _, b := range boxes {
-		expect(t, fmt.Sprintf("spillway_cgroup_oom_kills_total{target=%q}", b.target), 1)
+		targets = append(targets, b.target)
 	}
-	expect(t, `spillway_cgroup_oom_kills_total{target="byimage"}`, 0)
+	for _, name := range targets {
+		expect(t, fmt.Sprintf("spillway_cgroup_oom_kills_total{target=%q}", name), 0)
+	}
 	before := holding(t, 24)
 	if err := syscall.Kill(before, syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
+	}
+	for i := range boxes {
+		grow(t, 20+i)
 	}
 	within(t, 2*time.Minute, func() error {
 		out, err := try("pgrep", "-f", "^/hold 24")
@@ -213,7 +215,9 @@ func TestEngineKill(t *testing.T) {
 		}
 		return err
 	})
-	expect(t, `spillway_cgroup_oom_kills_total{target="byimage"}`, 1)
+	for _, name := range targets {
+		expect(t, fmt.Sprintf("spillway_cgroup_oom_kills_total{target=%q}", name), 1)
+	}
 	atLeast(t, `spillway_host_oom_kills_total`, float64(len(boxes)+1))
 }
 
@@ -222,7 +226,15 @@ func TestEngineReclaim(t *testing.T) {
 	engines(t)
 	serve(t, enforced(t, "targets: [{name: web, processes: {match: {container: web}}, playbooks: {reclaim: [{do: reclaim_cgroup, amount: 24MiB}]}}]\n"),
 		block(t, "ProtectControlGroups"), block(t, "CAP_DAC_OVERRIDE"))
-	wantReclaim(t, "web", holding(t, 20))
+	pid := holding(t, 20)
+	fill(t, pid)
+	wantReclaim(t, "web", pid)
+}
+
+// fill writes a file in a container, whose pages are then in the page cache of its cgroup.
+func fill(t *testing.T, pid int) {
+	t.Helper()
+	sh(t, fmt.Sprintf("echo $$ >%s/cgroup.procs; dd if=/dev/zero of=/proc/%d/root/tmp/fill bs=1M count=40 conv=fsync status=none", ownCgroup(t, pid), pid))
 }
 
 // wantReclaim plays the playbook reclaim, which asks for 24 MiB, and looks at what the cgroup holds.

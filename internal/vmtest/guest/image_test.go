@@ -85,13 +85,6 @@ func TestImageReclaim(t *testing.T) {
 	wantReclaim(t, "flat", pid)
 }
 
-// fill writes a file in a container, whose pages are then in the page cache of its cgroup.
-func fill(t *testing.T, pid int) {
-	t.Helper()
-	group := ownCgroup(t, pid)
-	sh(t, fmt.Sprintf("echo $$ >%s/cgroup.procs; dd if=/dev/zero of=/proc/%d/root/tmp/fill bs=1M count=40 conv=fsync status=none", group, pid))
-}
-
 func TestImageAlone(t *testing.T) {
 	what(t, "the image in Podman without the host's `/sys`: its own limit, none for the others, and one sentence in the log")
 	inImage(t, held(), nil)

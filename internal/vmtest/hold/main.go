@@ -1,13 +1,13 @@
-// Command hold is what runs in the containers of the virtual machine: it holds memory and page cache. On
-// SIGUSR1 a child of it takes memory until the kernel kills it, on SIGUSR2 it does so itself.
+// Command hold is what runs in the containers of the virtual machine: it holds so many MiB. On SIGUSR1
+// a child of it takes memory until the kernel kills it, on SIGUSR2 it does so itself.
 //
-//	hold MIB [FILE CACHE_MIB]
+//	hold MIB
 package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,8 +26,8 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 1 && len(args) != 3 {
-		return fmt.Errorf("write hold MIB [FILE CACHE_MIB]")
+	if len(args) != 1 {
+		return errors.New("write hold MIB")
 	}
 	size, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -38,11 +38,6 @@ func run(args []string) error {
 	signal.Notify(fall, syscall.SIGUSR2)
 	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
 	held := bytes.Repeat([]byte("x"), size*mib)
-	if len(args) == 3 {
-		if err := fill(args[1], args[2]); err != nil {
-			return err
-		}
-	}
 	for {
 		select {
 		case <-grow:
@@ -55,24 +50,3 @@ func run(args []string) error {
 		}
 	}
 }
-
-// fill writes a file, whose pages are then in the page cache and can be dropped from there.
-func fill(file, size string) error {
-	n, err := strconv.ParseInt(size, 10, 32)
-	if err != nil {
-		return err
-	}
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := io.CopyN(f, zeros{}, n*mib); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { return len(p), nil }
