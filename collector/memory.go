@@ -100,7 +100,7 @@ func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit
 func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
 	group, own, err := r.limits.cgroups(now, u)
 	r.own = own
-	known := r.config.Limit > 0 || discovered
+	known := r.config.Limit > 0 || discovered && !u.Whole
 	if err != nil && (!known || r.config.Basis == BasisCgroup) {
 		return limit{}, err
 	}

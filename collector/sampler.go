@@ -77,6 +77,8 @@ type Sampler struct {
 	ready chan struct{}
 	done  sync.WaitGroup // of the goroutines that do no I/O themselves
 
+	outside sync.Once // says that cgroups are not seen
+
 	mu      sync.Mutex
 	cancel  context.CancelFunc // nil before Start
 	stopped bool

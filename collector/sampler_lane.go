@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -50,6 +51,7 @@ type job struct {
 	pushed       time.Time    // when the rings last moved on
 	gauges       []*gauge     // of the last sweep
 	fast         series.Batch // to work with
+	quiet        bool         // lastErr was said for all sources
 
 	stuck  bool // guarded by lane.mu: an earlier sample has not returned
 	orphan bool // guarded by lane.mu: it is to be closed when it returns
@@ -262,7 +264,13 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 			text = fmt.Sprintf("no answer in time: %v", err)
 		}
 	}
-	j.report(o.Logger, text)
+	quiet := isOutside(err)
+	if quiet {
+		l.s.outside.Do(func() {
+			o.Logger.Warn("the cgroups of other containers are not seen from inside this one: targets in them have no limit, memory events or pressure", "hint", "mount the host's /sys at /host/sys, or write memory.limit")
+		})
+	}
+	j.report(o.Logger, text, quiet)
 	return true
 }
 
@@ -308,20 +316,39 @@ func (j *job) attrs(more ...any) []any {
 	return append(out, more...)
 }
 
+// isOutside reports whether nothing failed but that cgroups cannot be seen from inside this container.
+func isOutside(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // it is taken apart
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if !isOutside(one) {
+				return false
+			}
+		}
+		return true
+	case interface{ Unwrap() error }:
+		return isOutside(e.Unwrap())
+	}
+	return err == cgroup.ErrOutside //nolint:errorlint // the innermost
+}
+
 // report logs a change of the source's state, once, and remembers it for the page. text is what
-// failed; "" is a success.
-func (j *job) report(logger *slog.Logger, text string) {
+// failed; "" is a success. What is quiet was said for all sources.
+func (j *job) report(logger *slog.Logger, text string, quiet bool) {
 	j.mu.Lock()
 	j.runs++
 	j.err, j.silent = text, false
 	j.mu.Unlock()
-	switch {
-	case text != "" && j.lastErr == "":
+	switch failed := j.lastErr != "" && !j.quiet; {
+	case quiet && text != j.lastErr:
+		logger.Debug("source failed", j.attrs("err", text)...)
+	case quiet:
+	case text != "" && !failed:
 		logger.Warn("source failed", j.attrs("err", text)...)
-	case text == "" && j.lastErr != "":
+	case text == "" && failed:
 		logger.Info("source works again", j.attrs()...)
 	case text != j.lastErr:
 		logger.Debug("source fails differently", j.attrs("err", text)...)
 	}
-	j.lastErr = text
+	j.lastErr, j.quiet = text, quiet
 }

@@ -31,6 +31,9 @@ var Programs = []Program{
 	{Name: "reaction", User: "root", Boot: 1, Run: "^TestReaction"},
 	{Name: "target", User: "root", Boot: 1, Run: "^TestTarget"},
 	{Name: "journal", User: "root", Boot: 1, Run: "^TestJournal"},
+	{Name: "engine", User: "root", Boot: 1, Run: "^TestEngine"},
+	{Name: "image", User: "root", Boot: 1, Run: "^TestImage"},
+	{Name: "oomd", User: "root", Boot: 1, Run: "^TestOomd"},
 	{Name: "boot", User: "root", Boot: 2, Run: "^TestBoot"},
 	{Name: "remove", User: "root", Boot: 2, Run: "^TestRemove"},
 }

@@ -207,7 +207,7 @@ func metric(series string) (float64, error) {
 // expect waits until a series has a value.
 func expect(t *testing.T, series string, want float64) {
 	t.Helper()
-	within(t, 30*time.Second, func() error {
+	within(t, 60*time.Second, func() error {
 		got, err := metric(series)
 		if err == nil && got != want {
 			err = fmt.Errorf("%s is %v, want %v", series, got, want)

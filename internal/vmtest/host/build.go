@@ -31,8 +31,8 @@ func buildImage(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// buildPayload makes the second disk: the package, the tests, the agent and the programs that it is
-// to run.
+// buildPayload makes the second disk: the package, the image, the tests, what runs in containers, the
+// agent and the programs that it is to run.
 func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, error) {
 	dir := filepath.Join(o.out, "payload")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -41,6 +41,7 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	for _, args := range [][]string{
 		{"build", "-trimpath", "-o", filepath.Join(dir, "agent"), "./internal/vmtest/agent"},
 		{"build", "-trimpath", "-o", filepath.Join(dir, "reaction"), "./examples/bench/reaction"},
+		{"build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "hold"), "./internal/vmtest/hold"},
 		{"test", "-c", "-tags", "vm", "-o", filepath.Join(dir, "guest.test"), "./internal/vmtest/guest"},
 	} {
 		cmd := command(ctx, "go", args...)
@@ -50,6 +51,10 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 		}
 	}
 	deb, err := os.ReadFile(o.deb)
+	if err != nil {
+		return "", nil, err
+	}
+	container, err := os.ReadFile(o.container)
 	if err != nil {
 		return "", nil, err
 	}
@@ -71,7 +76,7 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	if err != nil {
 		return "", nil, err
 	}
-	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table, vmtest.RoundsFile: []byte(strconv.Itoa(o.rounds))} {
+	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "spillway_exporter.tar": container, "programs.json": table, vmtest.RoundsFile: []byte(strconv.Itoa(o.rounds))} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return "", nil, err
 		}

@@ -17,6 +17,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.out, "out", "dist/vm", "folder for the output of each program, the console and the table")
 	flag.StringVar(&o.deb, "deb", "", "the package to test (required)")
+	flag.StringVar(&o.container, "image", "", "the container image to test (required)")
 	flag.StringVar(&o.only, "run", "", "only tests that match, after those of the package")
 	flag.StringVar(&o.docs, "update", "", "file in which the table between the marks is replaced, after a run of all tests")
 	flag.BoolVar(&o.shell, "shell", false, "no tests: the machine's console on this terminal, root without a password; poweroff ends it")
@@ -33,10 +34,10 @@ func main() {
 }
 
 type options struct {
-	out, deb, only, docs string
-	shell                bool
-	rounds               int
-	timeout              time.Duration
+	out, deb, container, only, docs string
+	shell                           bool
+	rounds                          int
+	timeout                         time.Duration
 }
 
 func run(ctx context.Context, o options) error {
