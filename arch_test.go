@@ -70,6 +70,7 @@ var house = map[string][]string{
 	"internal/vmtest":       {},
 	"internal/vmtest/agent": {"internal/vmtest"},
 	"internal/vmtest/host":  {"internal/vmtest"},
+	"internal/vmtest/pod":   {},
 	"examples/leaky":        {"examples/leaky/leak"},
 	"examples/leaky/leak":   {},
 	"examples/bench/scan":   {"internal/dirscan", "internal/refuse"},

@@ -6,6 +6,10 @@ const Port = "/dev/virtio-ports/vmtest"
 // Payload is where the second disk is mounted.
 const Payload = "/payload"
 
+// Kubelet is the name of the program whose tests use what only they need: a kubelet, the image of the
+// exporter and the manifests.
+const Kubelet = "kubelet"
+
 // Program is one run of the test binary in the machine.
 type Program struct {
 	Name string `json:"name"` // also the name of the file that its output goes to
@@ -24,6 +28,7 @@ var Programs = []Program{
 	{Name: "cgroup", User: "root", Boot: 1, Run: "^TestCgroup"},
 	{Name: "target", User: "root", Boot: 1, Run: "^TestTarget"},
 	{Name: "journal", User: "root", Boot: 1, Run: "^TestJournal"},
+	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet"},
 	{Name: "boot", User: "root", Boot: 2, Run: "^TestBoot"},
 	{Name: "remove", User: "root", Boot: 2, Run: "^TestRemove"},
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,9 +27,9 @@ func buildImage(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// buildPayload makes the second disk: the package, the tests, the agent and the programs that it is
-// to run.
-func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, error) {
+// buildPayload makes the second disk: the package, the tests, the agent, the programs that it is to run
+// and what these use.
+func buildPayload(ctx context.Context, o options, cache string) (string, []vmtest.Program, error) {
 	dir := filepath.Join(o.out, "payload")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", nil, err
@@ -62,6 +63,11 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 	for name, content := range map[string][]byte{"spillway-exporter.deb": deb, "programs.json": table} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return "", nil, err
+		}
+	}
+	if needsKubelet(programs) {
+		if err := addKubelet(ctx, cache, dir); err != nil {
+			return "", nil, fmt.Errorf("the kubelet: %w", err)
 		}
 	}
 	disk := filepath.Join(o.out, "payload.img")
