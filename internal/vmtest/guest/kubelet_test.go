@@ -17,7 +17,7 @@ import (
 const (
 	podFolder  = "/etc/kubernetes/manifests" // the kubelet runs the pods that it finds here
 	podConfigs = "/etc/vmtest"               // in place of ConfigMaps, which come from an API server
-	volumes    = "/var/lib/kubelet/pods"
+	podVolumes = "/var/lib/kubelet/pods"
 
 	pauseImage = "docker.io/vmtest/pause:1"
 	leakImage  = "docker.io/vmtest/leaky:1"
@@ -65,7 +65,7 @@ func startKubelet(t *testing.T, driver string) {
 	run(t, "systemctl", "restart", "containerd.service")
 	t.Cleanup(func() { _, _ = try("systemctl", "stop", "containerd.service") })
 	podProgram(pauseImage, "pause", "pause").load(t)
-	podProgram(leakImage, "leaky", "leak", "/data").load(t)
+	podProgram(leakImage, "leaky", "leak", "/data", "/shm").load(t)
 	run(t, "ctr", "-n", "k8s.io", "images", "import", "/payload/exporter.tar")
 	transient(t, "kubelet", "-p", "Delegate=yes", "-p", "KillMode=process", "/payload/kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--hostname-override=vmtest")
 	within(t, 2*time.Minute, func() error {

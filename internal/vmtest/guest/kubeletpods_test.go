@@ -33,9 +33,12 @@ func leaking(uid string) map[string]any {
 				"name": "web", "image": leakImage, "imagePullPolicy": "Never",
 				"resources":       map[string]any{"limits": map[string]any{"memory": "128Mi"}},
 				"securityContext": map[string]any{"runAsUser": 10001, "runAsGroup": 10001},
-				"volumeMounts":    []any{map[string]any{"name": "data", "mountPath": "/data"}},
+				"volumeMounts":    []any{map[string]any{"name": "data", "mountPath": "/data"}, map[string]any{"name": "shm", "mountPath": "/shm"}},
 			}},
-			"volumes": []any{map[string]any{"name": "data", "emptyDir": map[string]any{}}},
+			"volumes": []any{
+				map[string]any{"name": "data", "emptyDir": map[string]any{}},
+				map[string]any{"name": "shm", "emptyDir": map[string]any{"medium": "Memory"}},
+			},
 		},
 	}
 }
@@ -180,32 +183,56 @@ func testKills(t *testing.T) {
 	}
 }
 
-// volumeConfig is a configuration that cleans a folder when it is asked to.
-func volumeConfig(dir string) string {
+// emptyDir is the folder of a volume on the node.
+func emptyDir(pod *livePod, volume string) string {
+	return podVolumes + "/" + pod.Metadata.UID + "/volumes/kubernetes.io~empty-dir/" + volume
+}
+
+// volumeConfig is a configuration that cleans the two volumes of the leaking pod when it is asked to.
+// Each is named by a key of the policy, for example dir.
+func volumeConfig(data, shm string) string {
 	return "sample_interval: 1s\nscan_interval: 1s\nstandalone: true\nmode: enforce\nwebhook: {token_file: /etc/spillway/token}\n" +
 		"targets:\n" +
 		"  - name: web\n" +
 		"    processes: {match: {namespace: shop, pod: " + leakPod + ", container: web}}\n" +
-		"    temp_dirs: [{name: data, dir: " + dir + ", include: ['*.wav'], age_by: mtime, max_age: 1h}]\n"
+		"    temp_dirs:\n" +
+		"      - {name: data, " + data + ", include: ['*.wav'], age_by: mtime, max_age: 1h}\n" +
+		"      - {name: shm, " + shm + ", include: ['*.wav'], age_by: mtime, max_age: 1h}\n"
 }
 
-// testEnforceInVolume cleans the emptyDir of the leaking pod, each way of naming it in turn.
+// testEnforceInVolume cleans the volumes of the leaking pod. The pod of the exporter is started before
+// the one whose volumes it cleans.
 func testEnforceInVolume(t *testing.T, leak *livePod) {
-	what(t, "Kubernetes: `enforce` in a pod's emptyDir, through the documented mount; an open file stays")
-	dir := volumes + "/" + leak.Metadata.UID + "/volumes/kubernetes.io~empty-dir/data"
+	what(t, "Kubernetes: `enforce` in a pod's emptyDir, on disk and in memory, through the documented mount; an open file stays")
+	data, shm := emptyDir(leak, "data"), emptyDir(leak, "shm")
 	before := readyPod(t, exporterPod, nil)
-	startPod(t, staticPod(t, mounted(t, read(t, "/payload/daemonset.yaml"), dir), "DaemonSet", volumeConfig(dir)))
+	sh(t, "rm "+podFolder+"/leaky.json")
+	within(t, 2*time.Minute, func() error {
+		if exists(shm) {
+			return fmt.Errorf("%s is still there", shm)
+		}
+		return nil
+	})
+	startPod(t, staticPod(t, mounted(t, read(t, "/payload/daemonset.yaml"), podVolumes), "DaemonSet", volumeConfig("dir: "+data, "dir: "+shm)))
 	ask(t, readyPod(t, exporterPod, func(p *livePod) error {
 		if p.Metadata.UID == before.Metadata.UID {
 			return fmt.Errorf("pod %s is not replaced", exporterPod)
 		}
 		return nil
 	}))
+	startPod(t, leaking(""))
 	wantLimit(t, "web", readyPod(t, leakPod, nil).container("web"), 128<<20)
-	expect(t, `spillway_temp_expired_files{dir="data",target="web"}`, 4)
+	for _, dir := range []string{"data", "shm"} {
+		expect(t, fmt.Sprintf("spillway_temp_expired_files{dir=%q,target=\"web\"}", dir), 4)
+	}
 	step := play(t, "web", "clean_temp")
-	if left := sh(t, "ls "+dir); left != "open.wav" || step.Skipped["in_use"] != 1 {
-		t.Errorf("left %q, want open.wav: %+v", left, step)
+	for _, dir := range []string{data, shm} {
+		if left := sh(t, "ls "+dir); left != "open.wav" {
+			t.Errorf("left %q in %s, want open.wav: %+v", left, dir, step)
+		}
+	}
+	if step.Skipped["in_use"] != 2 {
+		t.Errorf("want in_use 2: %+v", step)
 	}
 }
 
@@ -256,8 +283,7 @@ func testSidecar(t *testing.T) {
 	wantLimit(t, "orchestrator", pod.container("orchestrator"), 1<<30)
 	expect(t, `spillway_temp_expired_files{dir="tts",target="orchestrator"}`, 2)
 	step := play(t, "orchestrator", "clean_temp")
-	dir := volumes + "/" + pod.Metadata.UID + "/volumes/kubernetes.io~empty-dir/data/tts"
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 || step.Outcome != "done" {
+	if left, err := os.ReadDir(emptyDir(pod, "tts")); err != nil || len(left) != 0 || step.Outcome != "done" {
 		t.Errorf("%v, %d files are left: %+v", err, len(left), step)
 	}
 }

@@ -1,8 +1,8 @@
 // Command pod is what the containers of the kubelet's tests run, in images that hold nothing else.
 //
 //	pod pause       holds the namespaces of a pod and reaps what is left to it, as registry.k8s.io/pause
-//	pod leak DIR    is a service that holds 48 MiB, leaves expired files in DIR and keeps one of them
-//	                open; at SIGUSR1 it takes memory until the kernel ends it
+//	pod leak DIR... is a service that holds 48 MiB, leaves expired files in each folder and keeps one of
+//	                them open; at SIGUSR1 it takes memory until the kernel ends it
 package main
 
 import (
@@ -32,8 +32,8 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "pause":
 		pause()
 		return nil
-	case len(args) == 2 && args[0] == "leak":
-		return leak(args[1])
+	case len(args) > 1 && args[0] == "leak":
+		return leak(args[1:])
 	}
 	return errors.New("write pause, or leak DIR")
 }
@@ -55,18 +55,20 @@ func pause() {
 	}
 }
 
-// leak fills the folder and holds memory.
-func leak(dir string) error {
-	for _, name := range []string{"a.wav", "b.wav", "c.wav", "open.wav"} {
-		if err := expired(filepath.Join(dir, name)); err != nil {
+// leak fills the folders and holds memory.
+func leak(dirs []string) error {
+	for _, dir := range dirs {
+		for _, name := range []string{"a.wav", "b.wav", "c.wav", "open.wav"} {
+			if err := expired(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		open, err := os.Open(filepath.Join(dir, "open.wav"))
+		if err != nil {
 			return err
 		}
+		defer open.Close()
 	}
-	open, err := os.Open(filepath.Join(dir, "open.wav"))
-	if err != nil {
-		return err
-	}
-	defer open.Close()
 	held := [][]byte{touched(heldBytes)}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1)
