@@ -130,15 +130,11 @@ func wantProbed(t *testing.T, pod string, kinds ...string) {
 }
 
 func TestKubelet(t *testing.T) {
+	what(t, "Kubernetes 1.34: a kubelet with containerd and the systemd driver runs the shipped pods")
 	startKubelet(t, "systemd")
 	startPod(t, leaking(""))
 	leak := readyPod(t, leakPod, nil)
-	t.Run("FromTheHost", func(t *testing.T) {
-		what(t, "Kubernetes: the service of the host knows a pod as `namespace/pod/container`, with its limit")
-		serve(t, "discover: {by: container, top: 20}\n")
-		wantLeak(t, leak)
-		wantNamed(t)
-	})
+	t.Run("FromTheHost", func(t *testing.T) { testFromTheHost(t, leak) })
 	_, _ = try("systemctl", "stop", unit)
 	away(t, "/var/lib/spillway") // the folder of the journal is another user's
 	t.Run("Shipped", func(t *testing.T) { testShippedPod(t, leak) })
@@ -147,8 +143,15 @@ func TestKubelet(t *testing.T) {
 	t.Run("Sidecar", testSidecar)
 }
 
+func testFromTheHost(t *testing.T, leak *livePod) {
+	what(t, "Kubernetes: the service of the host knows a container as `namespace/pod/container`, with its limit")
+	serve(t, "discover: {by: container, top: 20}\n")
+	wantLeak(t, leak)
+	wantNamed(t)
+}
+
 func testShippedPod(t *testing.T, leak *livePod) {
-	what(t, "Kubernetes: the DaemonSet's pod as shipped is ready and live; names and limits are the same from inside")
+	what(t, "Kubernetes: the DaemonSet as shipped: ready and live by its probes; names and limits are the same from inside")
 	startPod(t, staticPod(t, read(t, "/payload/daemonset.yaml"), "DaemonSet", shippedConfig(t, "configmap.yaml")))
 	exporter := readyPod(t, exporterPod, nil)
 	ask(t, exporter)
