@@ -124,7 +124,7 @@ type liveContainer struct {
 	Ready             bool
 	RestartCount      int
 	LastState         struct {
-		Terminated struct{ Reason string }
+		Terminated struct{ ExitCode int }
 	}
 }
 

@@ -170,7 +170,8 @@ func testKills(t *testing.T) {
 		run(t, "pkill", "-USR1", "-x", "leaky")
 		leak := readyPod(t, leakPod, func(p *livePod) error {
 			c := p.container("web")
-			if c.RestartCount != kills || c.LastState.Terminated.Reason != "OOMKilled" {
+			// 128 and SIGKILL: containerd does not always see that it was the kernel.
+			if c.RestartCount != kills || c.LastState.Terminated.ExitCode != 137 {
 				return fmt.Errorf("not killed and started again: %+v", c)
 			}
 			return nil

@@ -31,7 +31,8 @@ func TestKubeletIsOfOneRelease(t *testing.T) {
 	if version == nil {
 		t.Fatal("go.mod names no version of k8s.io/kubernetes")
 	}
-	built, _, _ := strings.Cut(string(text)[strings.Index(string(text), "replace ("):], "\n\n")
+	_, built, _ := strings.Cut(string(text), "replace (\n")
+	built, _, _ = strings.Cut(built, "\n)\n")
 	modules := regexp.MustCompile(`=> k8s\.io/\S+ v(\S+)`).FindAllStringSubmatch(built, -1)
 	if len(modules) < 20 {
 		t.Errorf("%d modules are replaced", len(modules))
