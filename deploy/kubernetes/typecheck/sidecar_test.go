@@ -42,7 +42,7 @@ func TestSidecarAgreesWithDaemonSet(t *testing.T) {
 		t.Errorf("%s %s %q %v, want %s %s %q %v", s.Image, s.ImagePullPolicy, s.Args, s.Ports, d.Image, d.ImagePullPolicy, d.Args[:2], d.Ports)
 	}
 	for _, p := range [][2]*core.Probe{{s.ReadinessProbe, d.ReadinessProbe}, {s.LivenessProbe, d.LivenessProbe}} {
-		if p[0].HTTPGet.Path != p[1].HTTPGet.Path || p[0].PeriodSeconds != p[1].PeriodSeconds {
+		if p[0].HTTPGet.Path != p[1].HTTPGet.Path || p[0].PeriodSeconds != p[1].PeriodSeconds || p[0].TimeoutSeconds != p[1].TimeoutSeconds {
 			t.Errorf("probe %v, want %v", p[0], p[1])
 		}
 	}

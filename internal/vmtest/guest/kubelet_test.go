@@ -74,7 +74,7 @@ func startKubelet(t *testing.T, driver string) {
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := try("journalctl", "-u", "kubelet", "-n", "80", "--no-pager", "-o", "cat")
+			out, _ := try("bash", "-c", "journalctl -u kubelet --no-pager -o cat | grep -v -e 'get ip address' -e Housekeeping -e 'mirror pod' | tail -n 60")
 			t.Log(out)
 			out, _ = try("bash", "-c", "tail -n 30 /var/log/pods/*/*/*.log")
 			t.Log(out)
