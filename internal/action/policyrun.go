@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
@@ -197,7 +198,7 @@ func quarantineOf(p policy.Policy) string {
 }
 
 func checkQuarantine(dir, quarantine string, reserved []string) error {
-	err := safefs.CheckQuarantine(dir, quarantine, reserved...)
+	err := safefs.CheckQuarantine(hostfs.Roots{}, dir, quarantine, reserved...)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("the quarantine does not exist: mkdir -m 0700 it (%w)", err)
 	}

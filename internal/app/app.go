@@ -97,6 +97,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		o.Now = time.Now
 	}
 	a := &App{opts: o, logger: logger, life: lifecycle.New(logger), reloading: newReloading()}
+	a.checks.Host = o.Roots
 	cfg, err := setup.LoadConfig(o.ConfigFile, &a.checks)
 	if err != nil {
 		return nil, err

@@ -300,7 +300,7 @@ func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 	reserved := c.Journal.Dirs()
 	asked := make([]question[error], len(dirs))
 	for i, d := range dirs {
-		asked[i] = ask(checks, d.dir, func() error { return safefs.CheckRoot(d.dir, reserved...) })
+		asked[i] = ask(checks, d.dir, func() error { return safefs.CheckRootOn(checks.Host, d.dir, reserved...) })
 	}
 	for i, d := range dirs {
 		found, unanswered := asked[i].wait(ctx)
@@ -331,7 +331,7 @@ func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {
 			report(q.key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", q.dir, dirs[k].dir, dirs[k].key)
 			continue
 		}
-		asked[q.key] = ask(checks, q.dir, func() error { return safefs.CheckQuarantine(q.root, q.dir, reserved...) })
+		asked[q.key] = ask(checks, q.dir, func() error { return safefs.CheckQuarantine(checks.Host, q.root, q.dir, reserved...) })
 	}
 	for _, key := range slices.Sorted(maps.Keys(asked)) {
 		q := asked[key]

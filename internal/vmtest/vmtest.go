@@ -9,6 +9,9 @@ const Payload = "/payload"
 // RoundsFile holds, in Payload, how many rounds the benchmark of the reaction has.
 const RoundsFile = "rounds"
 
+// Kubelet is the name of the program whose tests use what only they need: a kubelet and the manifests.
+const Kubelet = "kubelet"
+
 // Program is one run of the test binary in the machine.
 type Program struct {
 	Name string `json:"name"` // also the name of the file that its output goes to
@@ -34,6 +37,7 @@ var Programs = []Program{
 	{Name: "engine", User: "root", Boot: 1, Run: "^TestEngine"},
 	{Name: "image", User: "root", Boot: 1, Run: "^TestImage"},
 	{Name: "oomd", User: "root", Boot: 1, Run: "^TestOomd"},
+	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet"},
 	{Name: "boot", User: "root", Boot: 2, Run: "^TestBoot"},
 	{Name: "remove", User: "root", Boot: 2, Run: "^TestRemove"},
 }

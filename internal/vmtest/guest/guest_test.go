@@ -25,9 +25,11 @@ const (
 	configFile = "/etc/spillway/spillway.yml"
 	dropIns    = "/etc/systemd/system/" + unit + ".d"
 	shipped    = "/usr/share/doc/spillway-exporter/enforce.conf"
-	address    = "http://127.0.0.1:10042"
 	deb        = "/payload/spillway-exporter.deb"
 )
+
+// address is where the exporter listens: that of the unit, or of a pod.
+var address = "http://127.0.0.1:10042"
 
 // what names the row of the table.
 func what(t *testing.T, text string) {

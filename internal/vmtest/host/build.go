@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +34,7 @@ func buildImage(ctx context.Context) (string, error) {
 
 // buildPayload makes the second disk: the package, the image, the tests, what runs in containers, the
 // agent and the programs that it is to run.
-func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, error) {
+func buildPayload(ctx context.Context, o options, cache string) (string, []vmtest.Program, error) {
 	dir := filepath.Join(o.out, "payload")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", nil, err
@@ -81,8 +82,13 @@ func buildPayload(ctx context.Context, o options) (string, []vmtest.Program, err
 			return "", nil, err
 		}
 	}
+	if needsKubelet(programs) {
+		if err := addKubelet(ctx, cache, dir); err != nil {
+			return "", nil, fmt.Errorf("the kubelet: %w", err)
+		}
+	}
 	disk := filepath.Join(o.out, "payload.img")
-	return disk, programs, command(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", "payload", "-d", dir, disk, "256M").Run()
+	return disk, programs, command(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", "payload", "-d", dir, disk, "512M").Run()
 }
 
 // selected returns the programs that run the named tests, after the one that installs the package.

@@ -50,7 +50,7 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	payload, programs, err := buildPayload(ctx, o)
+	payload, programs, err := buildPayload(ctx, o, filepath.Dir(image))
 	if err != nil {
 		return fmt.Errorf("build the second disk: %w", err)
 	}
