@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -315,8 +316,18 @@ func wantSidecar(t *testing.T) {
 	expect(t, `spillway_processes{target="orchestrator"}`, 1)
 	expect(t, `spillway_memory_limit_bytes{target="orchestrator"}`, 1<<30)
 	atLeast(t, `spillway_heap_used_bytes{runtime="node",target="orchestrator"}`, 1<<20)
-	expect(t, `spillway_cache_entries{cache="media",target="orchestrator"}`, 1)
-	expect(t, `spillway_temp_files{dir="tts",target="orchestrator"}`, 2)
+	// Folders are looked at again after half a minute, or later where a look takes long.
+	within(t, 3*time.Minute, func() error {
+		cached, err := metric(`spillway_cache_entries{cache="media",target="orchestrator"}`)
+		files, err2 := metric(`spillway_temp_files{dir="tts",target="orchestrator"}`)
+		if err := cmp.Or(err, err2); err != nil {
+			return err
+		}
+		if cached != 1 || files != 2 {
+			return fmt.Errorf("%v cache entries and %v temporary files, want 1 and 2", cached, files)
+		}
+		return nil
+	})
 }
 
 func TestKubeletCgroupfs(t *testing.T) {
