@@ -177,7 +177,7 @@ func TestEnforceCleanupCommand(t *testing.T) {
 	sh(t, "chmod 2770 /srv/shop/tts; chmod 640 /srv/shop/tts/*")
 	serve(t, shop, block(t, "SupplementaryGroups"))
 	const command = "spillway_exporter cleanup --enforce --config.file=/etc/spillway/spillway.yml 2>&1"
-	if out := sh(t, "runuser -u app -- "+command+"; true"); strings.Contains(out, "holds the journal") {
+	if out := sh(t, "runuser -u app -- "+command+" || true"); strings.Contains(out, "holds the journal") {
 		t.Errorf("another user is heard: %s", out)
 	}
 	wantRemoved(t, record{}, false)
