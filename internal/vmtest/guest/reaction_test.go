@@ -19,7 +19,7 @@ const leaker = "/payload/reaction"
 // where it is asked to give its memory back.
 func leaking(t *testing.T, rate int) (address string, leak func()) {
 	t.Helper()
-	cmd := exec.Command("systemd-run", "--quiet", "--collect", "--pipe", "--wait", "--unit=leaky", "-p", "User=app", "-p", "MemoryMax=400M", "-p", "MemorySwapMax=0",
+	cmd := exec.Command("systemd-run", "--quiet", "--collect", "--pipe", "--wait", "--unit=grower", "-p", "User=app", "-p", "MemoryMax=400M", "-p", "MemorySwapMax=0",
 		leaker, "leak", "-limit", "400", "-rate", fmt.Sprint(rate))
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -63,7 +63,7 @@ func TestReactionLeak(t *testing.T) {
 	config := enforced(t, fmt.Sprintf(`
 targets:
   - name: leaky
-    processes: {match: {systemd_unit: leaky.service}}
+    processes: {match: {systemd_unit: grower.service}}
     playbooks: {relieve_memory: [{do: http, url: 'http://%s/trim', timeout: 5s}]}
 `, address))
 	configure(t, "")
