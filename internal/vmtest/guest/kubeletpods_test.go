@@ -170,16 +170,21 @@ func killLeak(t *testing.T, kills int) *livePod {
 		}
 		return nil
 	})
+	wantKills(t, leakTarget, kills)
+	return leak
+}
+
+// wantKills waits until so many kills of a target are counted. The kubelet has the kernel end a container
+// as a whole, which then counts the process twice now and then: as the victim, and as one of the container.
+func wantKills(t *testing.T, target string, kills int) {
+	t.Helper()
 	within(t, time.Minute, func() error {
-		// The kubelet has the kernel end a container as a whole. It then counts the process twice now and
-		// then: as the victim, and as one of the container.
-		got, err := metric(`spillway_cgroup_oom_kills_total{target="` + leakTarget + `"}`)
+		got, err := metric(`spillway_cgroup_oom_kills_total{target="` + target + `"}`)
 		if err == nil && (got < float64(kills) || got > float64(2*kills)) {
 			err = fmt.Errorf("%v kills, want %d, or as many again", got, kills)
 		}
 		return err
 	})
-	return leak
 }
 
 // testKills has the kernel end the leaking container, twice.
