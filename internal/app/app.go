@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/control"
@@ -27,6 +28,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/lifecycle"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
+	"github.com/spillway-exporter/spillway_exporter/internal/memlock"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
@@ -63,7 +65,7 @@ type App struct {
 	reloads    *reloadMetrics
 	manager    manager
 	control    *control.Server // nil without a journal on disk
-	wakes      *wakes
+	wakes      *setup.Wakes
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -112,7 +114,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	if cfg.LockMemory {
-		if err := mayLock(); err != nil {
+		if err := memlock.Allowed(); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +131,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, left: newLeftFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
+		store: store, logger: logger, now: o.Now, left: action.NewLeft(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
 		checks: &a.checks, share: collector.NewShare(scanBudget, scansAtOnce), blocked: collector.NewBlocked(),
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,
@@ -148,9 +150,10 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.loaded(nil)
-	a.wakes = newWakes(wake.New(wake.Options{Wake: a.wakeTarget, Logger: logger, Registerer: a.registry}))
+	waker := wake.New(wake.Options{Wake: a.wakeTarget, Logger: logger, Registerer: a.registry})
+	a.wakes = setup.NewWakes(waker)
 	a.life.Add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
-	a.life.Add("kernel notifications", second, a.wakes.waker.Stop)
+	a.life.Add("kernel notifications", second, waker.Stop)
 	return a, nil
 }
 
@@ -225,7 +228,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	if a.stopped {
 		return nil, errors.New("the exporter was stopped")
 	}
-	if err := applyLock(a.graph.Load().cfg.LockMemory, false); err != nil {
+	if err := memlock.Apply(a.graph.Load().cfg.LockMemory, false); err != nil {
 		return nil, err
 	}
 	base := context.WithoutCancel(ctx)
@@ -315,7 +318,7 @@ func (a *App) swept(whole bool) {
 	}
 	a.observeExits()
 	a.observeLevels()
-	a.wakes.follow(a.graph.Load(), &a.parts, a.opts.ProcFS)
+	a.followCgroups()
 	if e := a.evaluator.Load(); e != nil {
 		e.Kick()
 	}

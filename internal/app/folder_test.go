@@ -3,7 +3,6 @@ package app
 import (
 	"testing"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -11,15 +10,10 @@ import (
 
 func TestFolderReading(t *testing.T) {
 	p := func(v float64) *float64 { return &v }
-	h := newLeftFiles()
-	h.note([]action.PolicyResult{
-		{Target: "a", Kind: policy.KindUpload, Policy: "x", Skipped: map[string]int64{"in_use": 2}},
-		{Target: "a", Kind: policy.KindTemp, Policy: "x", Skipped: map[string]int64{"in_use": 7}}, // another folder of this name
-	})
 	f := func(name string, d health.Folder, want series.Level, text string) {
 		t.Helper()
 		d.Kind, d.Name, d.Files = policy.KindUpload, "x", p(9)
-		if r := folderReading(&d, h.of("a", policy.KindUpload, "x")); r.Level != want || !r.Known || r.Text != text {
+		if r := folderReading(&d, 2); r.Level != want || !r.Known || r.Text != text {
 			t.Errorf("%s: %+v, want level %v and %q", name, r, want, text)
 		}
 	}

@@ -79,7 +79,7 @@ type parts struct {
 	blocked *collector.Blocked // what does not return
 	swept   func(whole bool)   // after each sweep of processes
 	crossed func(collector.Crossing)
-	left    *leftFiles
+	left    *action.Left
 	clock   *action.Clock
 	exits   *exits
 	pulls   *pull.Metrics
@@ -250,7 +250,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	}
 	for name, a := range means.Make() {
 		if spec, _ := action.SpecOf(name); spec.Kind != "" {
-			a = notingAction{a, p.left}
+			a = p.left.Noting(a)
 		}
 		out.Actions[name] = a
 	}

@@ -78,3 +78,20 @@ func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
 func dirJob(source, target string, c *policy.Common, impl collector.Source) collector.Job {
 	return collector.Job{Source: source, Target: target, Name: c.Name, Dir: c.Where(), Impl: impl}
 }
+
+// followCgroups has the kernel report on the cgroups in which the targets are after a sweep.
+func (a *App) followCgroups() {
+	if g := a.graph.Load(); g != nil {
+		a.wakes.Follow(&setup.Swept{
+			Config: g.cfg, Tracker: g.tracker, Cgroups: g.cgroups, Store: a.parts.store, Now: a.parts.now(), ProcFS: a.opts.ProcFS,
+		})
+	}
+}
+
+// wakeTarget samples a target that the kernel has reported on. It is called by the Waker and returns
+// at once.
+func (a *App) wakeTarget(target, reason string) {
+	if g := a.graph.Load(); g != nil {
+		g.sampler.Wake(target, reason)
+	}
+}

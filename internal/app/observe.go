@@ -123,12 +123,12 @@ func (o observer) directories(target string, s dispatch.Subject) dispatch.Readin
 			}
 		case subject.Temp:
 			for i := range t.Temps {
-				r = worse(r, tempReading(&t.Temps[i], o.a.parts.left.of(target, policy.KindTemp, t.Temps[i].Name)))
+				r = worse(r, tempReading(&t.Temps[i], o.a.parts.left.Of(target, policy.KindTemp, t.Temps[i].Name)))
 			}
 		default:
 			for i := range t.Folders {
 				if f := &t.Folders[i]; f.Kind == string(s) {
-					r = worse(r, folderReading(f, o.a.parts.left.of(target, f.Kind, f.Name)))
+					r = worse(r, folderReading(f, o.a.parts.left.Of(target, f.Kind, f.Name)))
 				}
 			}
 		}

@@ -4,12 +4,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -17,11 +15,9 @@ import (
 
 func TestTempReadingLeavesOutWhatIsHeld(t *testing.T) {
 	p := func(v float64) *float64 { return &v }
-	h := newLeftFiles()
-	h.note([]action.PolicyResult{{Target: "a", Kind: policy.KindTemp, Policy: "tts", Skipped: map[string]int64{"in_use": 1, "hardlink": 1}}})
 	f := func(name string, d health.Temp, want series.Level) {
 		t.Helper()
-		if r := tempReading(&d, h.of("a", policy.KindTemp, "tts")); r.Level != want || !r.Known {
+		if r := tempReading(&d, 2); r.Level != want || !r.Known {
 			t.Errorf("%s: level %v, known %v, want %v", name, r.Level, r.Known, want)
 		}
 	}

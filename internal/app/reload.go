@@ -9,6 +9,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/lifecycle"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
+	"github.com/spillway-exporter/spillway_exporter/internal/memlock"
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
@@ -125,7 +126,7 @@ func (a *App) reload() error {
 		return err
 	}
 	old := a.graph.Load()
-	if err := applyLock(cfg.LockMemory, old.cfg.LockMemory); err != nil {
+	if err := memlock.Apply(cfg.LockMemory, old.cfg.LockMemory); err != nil {
 		g.close()
 		return err
 	}

@@ -1,4 +1,4 @@
-package app
+package setup
 
 import (
 	"os"
@@ -6,11 +6,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/wake"
 )
 
@@ -20,9 +23,9 @@ type cgroupPaths struct {
 	limit  float64
 }
 
-// wakes keeps what the kernel is asked to report by in step with where the processes of the targets
+// Wakes keeps what the kernel is asked to report by in step with where the processes of the targets
 // are. Where they are is found out with each sweep; the rest is done again only where that changed.
-type wakes struct {
+type Wakes struct {
 	waker *wake.Waker
 
 	mu    sync.Mutex
@@ -31,23 +34,31 @@ type wakes struct {
 	all   []wake.Subject
 }
 
-func newWakes(w *wake.Waker) *wakes {
-	return &wakes{waker: w, known: make(map[string]cgroupPaths), found: make(map[string][]wake.Subject)}
+// NewWakes returns a Wakes that registers nothing yet.
+func NewWakes(w *wake.Waker) *Wakes {
+	return &Wakes{waker: w, known: make(map[string]cgroupPaths), found: make(map[string][]wake.Subject)}
 }
 
-// follow registers the targets of a graph after a sweep of their processes.
-func (w *wakes) follow(g *graph, p *parts, procfs string) {
-	if g == nil {
-		return
-	}
+// Swept is what a sweep of the processes has found.
+type Swept struct {
+	Config  *config.Config
+	Tracker *proc.Tracker
+	Cgroups *cgroup.Tree
+	Store   *series.Store
+	Now     time.Time
+	ProcFS  string
+}
+
+// Follow registers the targets after a sweep of their processes.
+func (w *Wakes) Follow(s *Swept) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.all = append(w.all[:0], wake.Subject{Target: collector.HostTarget, Pressure: filepath.Join(procfs, "pressure/memory")})
+	w.all = append(w.all[:0], wake.Subject{Target: collector.HostTarget, Pressure: filepath.Join(s.ProcFS, "pressure/memory")})
 	watched := 0
-	for i := range g.cfg.Targets {
-		if t := &g.cfg.Targets[i]; t.Processes != nil {
+	for i := range s.Config.Targets {
+		if t := &s.Config.Targets[i]; t.Processes != nil {
 			watched++
-			w.all = append(w.all, w.subjects(g, p, t)...)
+			w.all = append(w.all, w.subjects(s, t)...)
 		}
 	}
 	if len(w.known) > watched { // some are gone since a reload: all are looked at again
@@ -59,8 +70,8 @@ func (w *wakes) follow(g *graph, p *parts, procfs string) {
 
 // subjects returns what is watched for a target: what was there before while its cgroups cannot be
 // read, and nothing while it has none.
-func (w *wakes) subjects(g *graph, p *parts, t *config.Target) []wake.Subject {
-	u, err := g.tracker.Usage(t.Name)
+func (w *Wakes) subjects(s *Swept, t *config.Target) []wake.Subject {
+	u, err := s.Tracker.Usage(t.Name)
 	if err != nil {
 		return w.found[t.Name]
 	}
@@ -68,15 +79,15 @@ func (w *wakes) subjects(g *graph, p *parts, t *config.Target) []wake.Subject {
 	if u.Processes == 0 {
 		now = cgroupPaths{}
 	}
-	now.limit, _, _ = p.store.Value(metric.MemoryLimit, t.Name)
+	now.limit, _, _ = s.Store.Value(metric.MemoryLimit, t.Name)
 	if known, ok := w.known[t.Name]; ok && known == now {
 		return w.found[t.Name]
 	}
-	groups, err := g.cgroups.Find(p.now(), now.v2, now.v1)
+	groups, err := s.Cgroups.Find(s.Now, now.v2, now.v1)
 	if err != nil {
 		return nil // the source of its processes says why
 	}
-	found := subjectsOf(t.Name, groups, thresholdsOf(g.cfg, now.limit))
+	found := subjectsOf(t.Name, groups, thresholdsOf(s.Config, now.limit))
 	w.known[t.Name], w.found[t.Name] = now, found
 	return found
 }
@@ -123,12 +134,4 @@ func limited(dir string) bool {
 		}
 	}
 	return false
-}
-
-// wakeTarget samples a target that the kernel has reported on. It is called by the Waker and returns
-// at once.
-func (a *App) wakeTarget(target, reason string) {
-	if g := a.graph.Load(); g != nil {
-		g.sampler.Wake(target, reason)
-	}
 }

@@ -1,4 +1,4 @@
-package app
+package memlock
 
 import (
 	"errors"
@@ -12,17 +12,30 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// lockMemory keeps the memory of the process from being paged out, with what it maps from now on, or
+// Apply locks the memory or lets it go, as a configuration that is about to run says. was is what holds
+// until then. The error is a mistake of the configuration where the right is missing.
+func Apply(on, was bool) error {
+	if on == was {
+		return nil
+	}
+	err := lock(on)
+	if !on && errors.Is(err, unix.EPERM) {
+		return nil // nothing could be locked either
+	}
+	return err
+}
+
+// lock keeps the memory of the process from being paged out, with what it maps from now on, or
 // lets it go again. Under pressure the kernel drops the pages of programs first: their code, which
 // it would have to read from the disk before anything can be relieved.
 //
 // What the runtime has reserved is locked when it is used (MCL_ONFAULT, since Linux 4.4): at once it
 // would be 70 MB more. The pages of the program are read now, used or not.
-func lockMemory(on bool) error {
+func lock(on bool) error {
 	if !on {
 		return unix.Munlockall()
 	}
-	if err := mayLock(); err != nil {
+	if err := Allowed(); err != nil {
 		return err
 	}
 	err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
@@ -61,9 +74,9 @@ func lockProgram() error {
 	return nil
 }
 
-// mayLock looks at what the kernel allows before anything is locked: with a finite limit, which
+// Allowed looks at what the kernel allows before anything is locked, and returns nil when the memory may be. With a finite limit, which
 // counts what the runtime reserves and never uses too, a later allocation would end the process.
-func mayLock() error {
+func Allowed() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
 		return fmt.Errorf("lock_memory: the limit of locked memory cannot be read: %w", err)
@@ -84,17 +97,4 @@ func hasCapability(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	return unix.Capget(&header, &data[0]) == nil && data[capability/32].Effective&(1<<(capability%32)) != 0
-}
-
-// applyLock locks the memory or lets it go, as a configuration that is about to run says. was is
-// what holds until then.
-func applyLock(on, was bool) error {
-	if on == was {
-		return nil
-	}
-	err := lockMemory(on)
-	if !on && errors.Is(err, unix.EPERM) {
-		return nil // nothing could be locked either
-	}
-	return err
 }
