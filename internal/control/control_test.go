@@ -210,7 +210,7 @@ func TestStale(t *testing.T) {
 // nor the server's user is not heard, even if the mode of the socket let him in.
 func TestStrangers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to be somebody else")
+		t.Skip("needs root, to become another user")
 	}
 	dir, err := os.MkdirTemp("", "control") // t.TempDir is for root alone
 	if err != nil {

@@ -53,7 +53,7 @@ func (d *Dispatcher) onFile(r *run) func(action.PolicyResult, []byte, string) {
 	}
 }
 
-// ended tells the followers of a run how it ended.
+// ended reports to the followers of a run how it ended.
 func (d *Dispatcher) ended(r *run, res *result) {
 	for _, f := range d.followers(r) {
 		f.Ended(End{Outcome: res.outcome, Policies: res.policies, Err: res.err})

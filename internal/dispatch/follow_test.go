@@ -63,7 +63,7 @@ func TestInsist(t *testing.T) {
 			w.finished()
 			if !insist {
 				if err == nil {
-					t.Error("it enforces without being told to")
+					t.Error("it enforces although no one insists")
 				}
 				continue
 			}

@@ -23,7 +23,7 @@ func (d *Dispatcher) look(r *run, i int) (action.Result, error) {
 	return out, err
 }
 
-// worthwhile records a run of a schedule if there is something to do, or if that cannot be told; a run
+// worthwhile records a run of a schedule if there is something to do, or if that is unknown; a run
 // that would remove nothing is counted and leaves no record. All others are recorded already.
 func (d *Dispatcher) worthwhile(r *run) bool {
 	if !r.quiet {

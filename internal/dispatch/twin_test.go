@@ -85,7 +85,7 @@ func TestAlertOfTheOtherSideActsOnce(t *testing.T) {
 				}
 				second := w.firing("svc", "relieve_memory", emergency)
 				if tc.second == here {
-					second.StartsAt = began // it only could not be told before
+					second.StartsAt = began // it only could not be sent before
 				}
 				if got := w.by(tc.second, second); got.Disposition != tc.want || got.RunID != d.RunID {
 					t.Errorf("the second: %+v, want %s by run %s", got, tc.want, d.RunID)

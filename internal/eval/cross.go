@@ -76,7 +76,7 @@ func (c *crossings) until(now time.Time) time.Duration {
 }
 
 // crossed returns the readings that crossed since they were judged last. Of one that is long ago, as
-// after a time in which nothing ran, nobody knows what was in between: it counts as of unknown time.
+// after a time in which nothing ran, what was in between is unknown: it counts as of unknown time.
 func (c *crossings) crossed(now time.Time) map[string]time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -67,23 +67,23 @@ func (s *stock) commit(target string, at time.Time, set func(*series.Batch)) {
 
 var testThresholds = series.Thresholds{Warning: .7, Critical: .85, Emergency: .95}
 
-// running is an evaluator that runs in a bubble, with the moments at which it told something.
+// running is an evaluator that runs in a bubble, with the moments at which it sent something.
 type running struct {
 	*rig
 	*stock
-	told chan string // "status name target", and after how long
+	sent chan string // "status name target", and after how long
 	stop context.CancelFunc
 }
 
 func newRunning(t *testing.T, rules *Ruleset, state StateStore) *running {
 	t.Helper()
-	r := &running{stock: newStock(), told: make(chan string, 100)}
+	r := &running{stock: newStock(), sent: make(chan string, 100)}
 	began := time.Now()
 	r.rig = newRig(t, rules, func(o *Options) {
 		o.Gatherer, o.Store, o.Acts, o.Now, o.State = r.stock, r.Store, func(string) bool { return true }, time.Now, state
 		o.Submit = func(_ context.Context, b alert.Batch) ([]alert.Disposition, error) {
 			for _, a := range b.Alerts {
-				r.told <- fmt.Sprintf("%s %s %s after %v", a.Status, a.Name(), a.Target(), time.Since(began))
+				r.sent <- fmt.Sprintf("%s %s %s after %v", a.Status, a.Name(), a.Target(), time.Since(began))
 			}
 			return make([]alert.Disposition, len(b.Alerts)), nil
 		}
@@ -102,12 +102,12 @@ func (r *running) cross(target string, used float64) {
 	synctest.Wait()
 }
 
-// heard returns what was told since the last call.
+// heard returns what was sent since the last call.
 func (r *running) heard() (out []string) {
 	synctest.Wait()
 	for {
 		select {
-		case s := <-r.told:
+		case s := <-r.sent:
 			out = append(out, s)
 		default:
 			return out
@@ -115,10 +115,10 @@ func (r *running) heard() (out []string) {
 	}
 }
 
-func expectTold(t *testing.T, r *running, want ...string) {
+func expectSent(t *testing.T, r *running, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, r.heard()); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
 
@@ -130,10 +130,10 @@ func TestCrossingIsJudgedAtOnce(t *testing.T) {
 		r.Kick()
 		time.Sleep(20 * time.Second)
 		r.cross("app", 960)
-		expectTold(t, r, "firing SpillwayMemoryEmergency app after 20s")
+		expectSent(t, r, "firing SpillwayMemoryEmergency app after 20s")
 		time.Sleep(30 * time.Millisecond) // of the bubble
 		r.cross("app", 690)
-		expectTold(t, r, "resolved SpillwayMemoryEmergency app after 20.03s")
+		expectSent(t, r, "resolved SpillwayMemoryEmergency app after 20.03s")
 	})
 }
 
@@ -148,14 +148,14 @@ func TestForCountsFromTheCrossing(t *testing.T) {
 		time.Sleep(17 * time.Second)
 		r.cross("app", 860)
 		time.Sleep(9 * time.Second)
-		expectTold(t, r)
+		expectSent(t, r)
 		time.Sleep(999 * time.Millisecond)
-		expectTold(t, r)
+		expectSent(t, r)
 		time.Sleep(time.Millisecond)
-		expectTold(t, r, "firing SpillwayMemoryCritical app after 27s")
+		expectSent(t, r, "firing SpillwayMemoryCritical app after 27s")
 		r.memory("app", time.Now(), 600)
 		time.Sleep(time.Second)
-		expectTold(t, r, "resolved SpillwayMemoryCritical app after 28s")
+		expectSent(t, r, "resolved SpillwayMemoryCritical app after 28s")
 
 		r.cross("app", 860) // at 28s
 		time.Sleep(4 * time.Second)
@@ -163,13 +163,13 @@ func TestForCountsFromTheCrossing(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		r.cross("app", 860) // at 33.5s
 		time.Sleep(9990 * time.Millisecond)
-		expectTold(t, r)
+		expectSent(t, r)
 		time.Sleep(10 * time.Millisecond)
-		expectTold(t, r, "firing SpillwayMemoryCritical app after 43.5s")
+		expectSent(t, r, "firing SpillwayMemoryCritical app after 43.5s")
 	})
 }
 
-// The state is one: what a crossing has begun goes on in the regular evaluations, is told again each
+// The state is one: what a crossing has begun goes on in the regular evaluations, is sent again each
 // minute and no more, and outlives a restart as the same alert.
 func TestCrossingAndEvaluationShareTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -179,12 +179,12 @@ func TestCrossingAndEvaluationShareTheState(t *testing.T) {
 		r.Kick()
 		time.Sleep(time.Second)
 		r.cross("app", 960)
-		expectTold(t, r, "firing SpillwayMemoryEmergency app after 1s")
+		expectSent(t, r, "firing SpillwayMemoryEmergency app after 1s")
 		first := r.groups[0].rules[0].sorted()[0].notification()
 		time.Sleep(59 * time.Second)
 		for _, s := range r.heard() {
 			if s != "firing SpillwayMemoryCritical app after 11s" {
-				t.Errorf("told %q", s)
+				t.Errorf("sent %q", s)
 			}
 		}
 		r.stop()
@@ -203,7 +203,7 @@ func TestCrossingAndEvaluationShareTheState(t *testing.T) {
 		if len(now) != 1 || now[0].Fingerprint != first.Fingerprint || !now[0].FiredAt.Equal(first.StartsAt) {
 			t.Errorf("after the restart %+v, before it %+v", now, first)
 		}
-		expectTold(t, again) // it was told within the minute
+		expectSent(t, again) // it was sent within the minute
 	})
 }
 
@@ -219,7 +219,7 @@ func TestCrossingConcernsOneTarget(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		r.memory("other", time.Now(), 960)
 		r.cross("app", 960)
-		expectTold(t, r, "firing SpillwayMemoryEmergency app after 500ms")
+		expectSent(t, r, "firing SpillwayMemoryEmergency app after 500ms")
 	})
 }
 
@@ -275,7 +275,7 @@ func TestCrossingAfterTheClockWasSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing SpillwayMemoryEmergency"}) {
-		t.Errorf("told %v", got)
+		t.Errorf("sent %v", got)
 	}
 }
 
@@ -289,11 +289,11 @@ func TestCrossingOfLongAgo(t *testing.T) {
 	g.Cross("app", g.now)
 	g.at(t, 10*time.Minute)
 	if got := g.inbox.take(); len(got) > 0 {
-		t.Errorf("told %v", got)
+		t.Errorf("sent %v", got)
 	}
 	g.at(t, 10*time.Minute+10*time.Second)
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing SpillwayMemoryCritical"}) {
-		t.Errorf("told %v", got)
+		t.Errorf("sent %v", got)
 	}
 }
 
@@ -308,7 +308,7 @@ func TestCrossingOfATargetWithoutRemedy(t *testing.T) {
 		time.Sleep(time.Second)
 		r.cross("host", 960)
 		time.Sleep(10 * time.Second)
-		expectTold(t, r)
+		expectSent(t, r)
 		if n := counterOf(t, r.reg, metric.TargetEvaluations.Name); n != 0 {
 			t.Errorf("%v judgements", n)
 		}
@@ -322,11 +322,11 @@ func TestCrossingWithAnAbsentReading(t *testing.T) {
 		defer r.stop()
 		r.memory("app", time.Now(), 960)
 		r.Kick()
-		expectTold(t, r, "firing SpillwayMemoryEmergency app after 0s")
+		expectSent(t, r, "firing SpillwayMemoryEmergency app after 0s")
 		time.Sleep(2500 * time.Millisecond)
 		r.commit("app", time.Now(), func(*series.Batch) {})
 		r.Cross("app", time.Now())
-		expectTold(t, r, "resolved SpillwayMemoryEmergency app after 2.5s")
+		expectSent(t, r, "resolved SpillwayMemoryEmergency app after 2.5s")
 	})
 }
 
@@ -343,7 +343,7 @@ func TestJudgementIsThatOfAnEvaluation(t *testing.T) {
 	}
 	full, parts := make1(), make1()
 	used := make([]float64, targets)
-	at, told := epoch, 0
+	at, sent := epoch, 0
 	for range 3000 {
 		at = at.Add(time.Duration(50+rnd.IntN(4000)) * time.Millisecond)
 		full.now, parts.now = at, at
@@ -376,13 +376,13 @@ func TestJudgementIsThatOfAnEvaluation(t *testing.T) {
 		}
 		isLocal := func(a alert.Alert) bool { return a.Labels[alert.LabelPlaybook] == "relieve_memory" }
 		got, want := localOf(parts.inbox, isLocal), localOf(full.inbox, isLocal)
-		told += len(want)
+		sent += len(want)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("at %v (-evaluation +judgement):\n%s", at.Sub(epoch), diff)
 		}
 	}
-	if told < 1000 {
-		t.Errorf("only %d notifications were compared", told)
+	if sent < 1000 {
+		t.Errorf("only %d notifications were compared", sent)
 	}
 }
 

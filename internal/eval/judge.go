@@ -15,7 +15,7 @@ import (
 )
 
 // Judge evaluates the local rules (see markLocal) for the targets that have crossed a threshold and
-// for those that are watched, over fresh readings from the store, and tells what is to be told. It
+// for those that are watched, over fresh readings from the store, and submits what is due. It
 // moves the same alerts as Evaluate does: what is true of a target and a rule is kept once.
 func (e *Evaluator) Judge(ctx context.Context, now time.Time) error {
 	e.tick.Lock()

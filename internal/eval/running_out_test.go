@@ -12,8 +12,8 @@ import (
 )
 
 // play lets the memory of a service go as a function of the time says, reads it as the sampler does
-// (every second, 20 times a second where it is near), and returns what was told, with the ratio then.
-func play(t *testing.T, age time.Duration, span time.Duration, ratio func(seconds float64) float64) (told []string, at []float64) {
+// (every second, 20 times a second where it is near), and returns what was sent, with the ratio then.
+func play(t *testing.T, age time.Duration, span time.Duration, ratio func(seconds float64) float64) (sent []string, at []float64) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRunning(t, loadBundle(t), nil)
@@ -44,7 +44,7 @@ func play(t *testing.T, age time.Duration, span time.Duration, ratio func(second
 				r.Kick()
 			}
 			for _, s := range r.heard() {
-				told, at = append(told, s), append(at, v)
+				sent, at = append(sent, s), append(at, v)
 			}
 			step := time.Second - since%time.Second
 			if v > .6 {
@@ -54,12 +54,12 @@ func play(t *testing.T, age time.Duration, span time.Duration, ratio func(second
 			time.Sleep(step) // of the bubble
 		}
 	})
-	return told, at
+	return sent, at
 }
 
 // firstOf returns at which ratio an alert fired first; NaN where it did not.
-func firstOf(told []string, at []float64, name string) float64 {
-	for i, s := range told {
+func firstOf(sent []string, at []float64, name string) float64 {
+	for i, s := range sent {
 		if strings.HasPrefix(s, "firing "+name+" ") {
 			return at[i]
 		}
@@ -99,13 +99,13 @@ func TestRunningOut(t *testing.T) {
 		{"a leak after a restart", 0, leak(5, 17./400), .76},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			told, at := play(t, tc.age, 3*time.Minute, tc.ratio)
-			got := firstOf(told, at, "SpillwayMemoryRunningOut")
+			sent, at := play(t, tc.age, 3*time.Minute, tc.ratio)
+			got := firstOf(sent, at, "SpillwayMemoryRunningOut")
 			switch {
 			case tc.below == 0 && !math.IsNaN(got):
-				t.Errorf("a false alarm at %.3f: %v", got, told)
+				t.Errorf("a false alarm at %.3f: %v", got, sent)
 			case tc.below > 0 && !(got < tc.below):
-				t.Errorf("it fires at %.3f, want below %.3f: %v", got, tc.below, told)
+				t.Errorf("it fires at %.3f, want below %.3f: %v", got, tc.below, sent)
 			}
 		})
 	}

@@ -252,7 +252,7 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// TestProcesses: a process of root may be looked into and signalled by nobody but root, and by those who have
+// TestProcesses: a process of root may be looked into and signalled by root only, and by those who have
 // the capabilities that are named.
 func TestProcesses(t *testing.T) {
 	s := newSomeone(t)

@@ -53,7 +53,7 @@ func systemctl(argv []string) (verb string, units []string) {
 	return verb, units
 }
 
-// polkit adds the units that no rule lets this user control. Polkit itself cannot be asked: it tells
+// polkit adds the units that no rule lets this user control. Polkit itself cannot be asked: it says
 // only root what it would say about one unit.
 func (l *look) polkit(target, of, verb string, units []string) {
 	if l.self.uid == 0 {

@@ -79,7 +79,7 @@ func (l *look) procEvents() {
 	row := needs.Of(needs.ProcEvent)
 	f := Finding{Of: "procevents", Feature: needs.ProcEvent, Unit: capabilityLines(l.lacks(needs.ProcEvent))}
 	if len(f.Unit) > 0 {
-		f.Problem = "the kernel tells exits of processes only with " + strings.Join(row.Capabilities, ", ")
+		f.Problem = "the kernel reports exits of processes only with " + strings.Join(row.Capabilities, ", ")
 		l.add(f)
 	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_CONNECTOR)

@@ -174,7 +174,7 @@ func checkOwner(m proc.Member, o *dirscan.Opened, dir string) error {
 		return &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
 	if !o.Owns(st.Uid) {
-		return fmt.Errorf("process %d: %s belongs to user %d, whom its user namespace does not have: it may be a folder of somebody else that was mounted there", m.PID, dir, st.Uid)
+		return fmt.Errorf("process %d: %s belongs to user %d, whom its user namespace does not have: it may be the folder of another user that was mounted there", m.PID, dir, st.Uid)
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func TestOpenOfTheHost(t *testing.T) {
 }
 
 // TestOpenOfAnother is the attack that a user namespace makes possible: whoever makes one may show a
-// folder of somebody else under the name that a policy has.
+// folder of another user under the name that a policy has.
 func TestOpenOfAnother(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a folder of another user cannot be made")

@@ -108,7 +108,7 @@ type Member struct {
 }
 
 // StartTicks returns the start of the process as the kernel counts it, 0 while it is not known. With
-// the pid it tells processes apart, whatever is done to the clock.
+// the pid it distinguishes processes, whatever is done to the clock.
 func (m *Member) StartTicks() uint64 { return m.startTicks }
 
 // Stats say what a Tracker sees of the host.

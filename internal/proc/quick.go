@@ -52,7 +52,7 @@ type Quick struct {
 }
 
 // Quick reads the memory of a target between two Refreshes: one pread of a held descriptor for each
-// member, at 0.6 µs, into buf, which has room for a line of statm. It is safe beside Refresh, which
+// member, at 0.6 µs, into buf, which has room for a line of statm. It is safe alongside Refresh, which
 // waits for it before it publishes. A statm is made up by the kernel from counters; reading it waits
 // for nothing, so that the lock may be held meanwhile.
 func (t *Tracker) Quick(target string, buf []byte) (Quick, error) {

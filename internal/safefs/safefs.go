@@ -30,7 +30,7 @@ const (
 	// Foreign says that a file in the folder of a target belongs to a user that the target's user
 	// namespace does not have: the file is not the target's, whoever showed it there.
 	Foreign Reason = "foreign"
-	Stopped Reason = "stopped" // the run was told to end in the middle of a copy
+	Stopped Reason = "stopped" // the run was stopped in the middle of a copy
 	// Busy says that a log was never still for long enough to be cut without losing a line.
 	Busy Reason = "busy"
 	// NotAppending says that a writer of the log does not append (O_APPEND): after a cut it would
@@ -191,7 +191,7 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 	return Removed
 }
 
-// foreign reports whether a file belongs to somebody whose files this root does not have.
+// foreign reports whether a file belongs to a user whose files this root does not have.
 func (r *Remover) foreign(uid uint32) bool { return r.owns != nil && !r.owns(uid) }
 
 // Found is a file to be removed later in the same run, when its folder is not open any more.

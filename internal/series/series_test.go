@@ -271,7 +271,7 @@ func TestLevelNames(t *testing.T) {
 	}
 }
 
-// Series are told apart by every label, also by those that the key holds together.
+// Series are distinguished by every label, also by those that the key holds together.
 func TestEveryLabelCounts(t *testing.T) {
 	for n := range MaxLabels + 1 {
 		d := NewGauge("test_n", "A gauge.", []string{"target", "b", "c", "d", "e", "f", "g"}[:n]...)

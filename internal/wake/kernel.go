@@ -67,8 +67,8 @@ func identity(dir string) (dev, ino uint64) {
 	return st.Dev, st.Ino
 }
 
-// open opens a file of the kernel's, and no other: what is written to it must not end up in a file
-// of somebody's.
+// open opens a file of the kernel, and no other: what is written to it must not end up in a file of
+// another user.
 func open(file string, flags int) (int, error) {
 	fd, err := unix.Open(file, flags|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// round is what a guard is told of a run.
+// round is what a guard knows of a run.
 type round struct {
 	number int
 	trim   string // the URL that drops the ballast

@@ -42,7 +42,7 @@ func TestEnforceCheck(t *testing.T) {
 	for _, want := range []string{
 		"host: as spillway (",
 		"missing: procevents: a netlink socket is refused: address family not supported by protocol\n    write RestrictAddressFamilies=AF_NETLINK\n",
-		"missing: procevents: the kernel tells exits of processes only with CAP_NET_ADMIN\n    write AmbientCapabilities=CAP_NET_ADMIN\n",
+		"missing: procevents: the kernel reports exits of processes only with CAP_NET_ADMIN\n    write AmbientCapabilities=CAP_NET_ADMIN\n",
 		"missing for enforce: shop, temp tts: /srv/shop/tts is read-only for this process\n    write ReadWritePaths=-/srv/shop/tts\n",
 		"missing for enforce: shop, temp tts: files cannot be removed from /srv/shop/tts: permission denied\n    write AmbientCapabilities=CAP_DAC_OVERRIDE\n",
 		"missing for enforce: shop, playbook reload: its processes belong to another user and may not be signalled\n    write AmbientCapabilities=CAP_KILL\n",
