@@ -23,11 +23,12 @@ func TestOomd(t *testing.T) {
 	}
 	transient(t, "squeezed", "-p", "User=app", "-p", "MemoryHigh=40M", "-p", "MemorySwapMax=0", "-p", "ManagedOOMMemoryPressure=kill", "-p", "ManagedOOMMemoryPressureLimit=5%",
 		"-p", "Restart=always", "-p", "RestartSec=1", "-p", "StartLimitIntervalSec=0", "bash", "-c",
-		// The second start is well.
-		"[ -e /tmp/squeezed ] && exec sleep 1000000; until [ -e /tmp/now ]; do sleep 1; done; touch /tmp/squeezed; exec python3 -c \"x = bytearray(b'x') * (400 << 20)\"")
+		// The second start is well. systemd-oomd kills only where pages are reclaimed, which takes some of a file.
+		"[ -e /tmp/squeezed ] && exec sleep 1000000; until [ -e /tmp/now ]; do sleep 1; done; touch /tmp/squeezed; "+
+			"(while :; do dd if=/dev/zero of=/tmp/squeezed.fill bs=1M count=60 conv=notrunc status=none; done) & exec python3 -c \"x = bytearray(b'x') * (400 << 20)\"")
 	expect(t, `spillway_processes{target="squeezed"}`, 2)
 	write(t, "/tmp/now", "")
-	t.Cleanup(func() { os.Remove("/tmp/now"); os.Remove("/tmp/squeezed") })
+	t.Cleanup(func() { os.Remove("/tmp/now"); os.Remove("/tmp/squeezed"); os.Remove("/tmp/squeezed.fill") })
 	within(t, 3*time.Minute, func() error {
 		_, err := try("bash", "-c", "journalctl -u systemd-oomd.service --no-pager -o cat | grep -q 'Killed .*squeezed.service'")
 		if err != nil {
