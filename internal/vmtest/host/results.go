@@ -104,15 +104,43 @@ func (r *results) table() string {
 // marks stand around the table in the documentation.
 const beginMark, endMark = "<!-- begin vm-test -->\n", "<!-- end vm-test -->"
 
+// updateTable writes the rows of a run into a file. Rows of tests that it did not run stay.
 func updateTable(file, table string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	before, rest, ok := strings.Cut(string(text), beginMark)
-	_, after, ok2 := strings.Cut(rest, endMark)
+	old, after, ok2 := strings.Cut(rest, endMark)
 	if !ok || !ok2 {
 		return fmt.Errorf("%s has no table: write %q and %q", file, strings.TrimSpace(beginMark), endMark)
 	}
-	return os.WriteFile(file, []byte(before+beginMark+table+endMark+after), 0o644)
+	return os.WriteFile(file, []byte(before+beginMark+merged(old, table)+endMark+after), 0o644)
+}
+
+// merged returns the rows of two tables in the order of the old one: of each test the new row, where there
+// is one. What tests are called that are gone is for a person to remove.
+func merged(old, table string) string {
+	what := func(row string) string {
+		name, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		return name
+	}
+	news := make(map[string]string)
+	for row := range strings.Lines(table) {
+		news[what(row)] = row
+	}
+	var b strings.Builder
+	for row := range strings.Lines(old) {
+		if now, ok := news[what(row)]; ok {
+			row = now
+			delete(news, what(row))
+		}
+		b.WriteString(row)
+	}
+	for row := range strings.Lines(table) {
+		if _, ok := news[what(row)]; ok {
+			b.WriteString(row)
+		}
+	}
+	return b.String()
 }

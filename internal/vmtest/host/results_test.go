@@ -105,13 +105,13 @@ func TestFollowSilence(t *testing.T) {
 
 func TestUpdateTable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.md")
-	if err := os.WriteFile(file, []byte("a\n"+beginMark+"old\n"+endMark+"\nb\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("a\n"+beginMark+"| what |\n| a | old |\n| b | old |\n"+endMark+"\nb\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := updateTable(file, "new\n"); err != nil {
+	if err := updateTable(file, "| what |\n| c | new |\n| b | new |\n"); err != nil {
 		t.Fatal(err)
 	}
-	if text, _ := os.ReadFile(file); string(text) != "a\n"+beginMark+"new\n"+endMark+"\nb\n" {
+	if text, _ := os.ReadFile(file); string(text) != "a\n"+beginMark+"| what |\n| a | old |\n| b | new |\n| c | new |\n"+endMark+"\nb\n" {
 		t.Errorf("%q", text)
 	}
 	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
