@@ -75,6 +75,7 @@ func TestCleanupAlongside(t *testing.T) {
 		})
 		e.cmd.Process.Signal(syscall.SIGKILL)
 		ends(p, 1, "what became of the clean-up is unknown")
+		<-e.done // before it is, the next one could still be accepted by it
 	})
 	t.Run("after it", func(t *testing.T) {
 		fill(3)
