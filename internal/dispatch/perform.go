@@ -75,7 +75,7 @@ func (d *Dispatcher) advance(r *run, i int, res *result) bool {
 	if did.effect == effectEmpty {
 		step.Verify.Settle = nil // nothing was done that takes its time
 	}
-	res.verified = d.verify(r, step)
+	res.verified = d.verify(r, step, res.before)
 	return res.verified != verifiedRelieved && res.verified != verifiedLost
 }
 

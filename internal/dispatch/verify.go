@@ -33,8 +33,8 @@ func (r *run) wantsVerification(step Step, before Reading) bool {
 }
 
 // verify waits for fresh samples after a step and judges the newest. A value that is still falling is
-// followed until it has settled, or for as long as the step says.
-func (d *Dispatcher) verify(r *run, step Step) verification {
+// followed until it has settled, or for as long as the step says. before is the reading before the run.
+func (d *Dispatcher) verify(r *run, step Step, before Reading) verification {
 	d.mu.Lock()
 	r.progress.state = StateVerifying
 	d.mu.Unlock()
@@ -63,7 +63,7 @@ func (d *Dispatcher) verify(r *run, step Step) verification {
 		}
 		if now.Known && now.Samples >= start+uint64(step.Verify.After) {
 			switch {
-			case now.Level < step.Verify.Below:
+			case now.Level < step.Verify.Below && !runsOut(now, before):
 				return verifiedRelieved
 			case follow.settled(after):
 				return verifiedStill
@@ -78,6 +78,10 @@ func (d *Dispatcher) verify(r *run, step Step) verification {
 		}
 	}
 }
+
+// runsOut reports whether a value is about to reach its limit and has not fallen since before the run: it
+// is not relieved, however low its level still is.
+func runsOut(now, before Reading) bool { return now.Rising && now.Ratio >= before.Ratio }
 
 func (v *Verify) settle() time.Duration {
 	if v.Settle == nil {
