@@ -32,7 +32,7 @@ func TestWalkers(t *testing.T) {
 type busySource struct{}
 
 func (busySource) Sample(context.Context, *series.Batch) error {
-	time.Sleep(time.Second) // of the bubble
+	<-time.After(time.Second) // of the bubble
 	return nil
 }
 func (busySource) cores() int { return 2 }

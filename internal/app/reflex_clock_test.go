@@ -161,17 +161,17 @@ func inReflexBubble(t *testing.T, f func(b *reflexBubble)) {
 func TestFromTheCrossingToTheIntent(t *testing.T) {
 	inReflexBubble(t, func(b *reflexBubble) {
 		b.cleaner.to = .5
-		time.Sleep(7250 * time.Millisecond) // between two evaluations
+		<-time.After(7250 * time.Millisecond) // between two evaluations
 		b.cross(.96)
 		b.expect("SpillwayMemoryEmergency at emergency after 7.25s")
 	})
 	inReflexBubble(t, func(b *reflexBubble) {
 		b.cleaner.to = .5
-		time.Sleep(7250 * time.Millisecond)
+		<-time.After(7250 * time.Millisecond)
 		b.cross(.86)
-		time.Sleep(9999 * time.Millisecond)
+		<-time.After(9999 * time.Millisecond)
 		b.expect()
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		b.expect("SpillwayMemoryCritical at critical after 17.25s")
 	})
 }

@@ -68,10 +68,10 @@ func printReport(w io.Writer, file string) error {
 	return json.NewEncoder(w).Encode(lookAs(o, me))
 }
 
-// nobody is a user without any right.
-const nobody = 65534
+// stranger is the id of a user without any right.
+const stranger = 65534
 
-// someone runs the test binary as nobody with capabilities, and returns its report.
+// someone runs the test binary as that user with capabilities, and returns its report.
 type someone struct {
 	dir, program string
 }
@@ -92,7 +92,7 @@ func newSomeone(t *testing.T) *someone {
 	s := &someone{dir: dir, program: dir + "/test"}
 	must(t, os.WriteFile(s.program, text, 0o755))
 	must(t, os.Mkdir(dir+"/journal", 0o755))
-	must(t, os.Chown(dir+"/journal", nobody, nobody))
+	must(t, os.Chown(dir+"/journal", stranger, stranger))
 	return s
 }
 
@@ -122,7 +122,7 @@ func (s *someone) look(t *testing.T, text string, capabilities []uintptr, env ..
 	cmd.Dir = "/"
 	cmd.Env = append([]string{lookEnv + "=" + file, systemdEnv + "=1"}, env...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: stranger}, AmbientCaps: capabilities}
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s", err, errs.String())
 	}

@@ -68,7 +68,7 @@ func load(b *testing.B, next func(n int64) string) {
 				start := time.Now()
 				if pause > 0 {
 					start = begin.Add(time.Duration(n) * pause)
-					time.Sleep(time.Until(start))
+					<-time.After(time.Until(start))
 				}
 				kind, err := senders[i].post(text)
 				took[i] = append(took[i], time.Since(start))
