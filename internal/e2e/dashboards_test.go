@@ -73,16 +73,16 @@ func ownCgroupFile(name string) string {
 	return ""
 }
 
-// The whole of the loop in little time: the level is warning soon and critical somewhat later. Under
-// pressure samples are taken five times as often, so the window is long enough for the 49 seconds that
-// a trend needs. The target growing is left to itself, and its heap cannot be read.
+// The whole of the loop in little time: each level is crossed soon, and long before the memory runs
+// out, so that the emergency begins with a reading that crossed. Under pressure samples are taken five
+// times as often, so the window is long enough for the 49 seconds that a trend needs. The target growing is left to itself, and its heap cannot be read.
 const dashboardsConfig = `
 mode: enforce
 sample_interval: 1s
 window: 400
 scan_interval: 1s
 evaluation_interval: 1s
-thresholds: {warning: 10%%, critical: 45%%, emergency: 95%%}
+thresholds: {warning: 3%%, critical: 6%%, emergency: 9%%}
 procevents: %[1]t
 instance: '%[8]s'
 webhook: {token_file: %[2]s}
@@ -91,7 +91,7 @@ watchers: [{on: [normal, warning, critical, emergency], log: true}]
 targets:
   - name: leaky
     processes: {match: {cmdline: '%[4]s'}, children: true}
-    memory: {limit: 512MiB, proportional: true}
+    memory: {limit: 2GiB, proportional: true}
     heap: {provider: go_pprof, address: '%[5]s', limit: 512MiB}
     app: {url: 'http://%[5]s/stats', map: {held: held, steps_total: steps}}
     probe: {url: 'http://%[5]s/health'}
