@@ -122,6 +122,8 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		return res
 	}
 	names, err := c.Compile()
+	owners, ownersErr := c.Owners()
+	err = errors.Join(err, ownersErr)
 	if err == nil && quarantine != "" {
 		err = checkQuarantine(c.Dir, quarantine, o.Reserved)
 	}
@@ -137,7 +139,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	r.remover = safefs.NewRemover(safefs.Options{
 		Open: open,
 		Dir:  c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
-		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
+		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Owners: owners, Now: r.now,
 	})
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {
@@ -149,6 +151,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	}
 	r.sweep(kind)
 	err = work(r)
+	r.notFreed()
 	r.finish(err)
 	if r.res.InUseIncomplete = req.DryRun && open.Incomplete(); r.res.InUseIncomplete {
 		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
@@ -179,13 +182,27 @@ func checkQuarantine(dir, quarantine string, reserved []string) error {
 func (r *dirRun) sweep(kind string) {
 	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Dir)
 	removed, freed, err := r.remover.Sweep(r.ctx)
-	if removed > 0 || err != nil {
-		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short(), "err", err)
+	if removed > 0 {
+		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short())
 	}
-	if n, err := safefs.Leftovers(r.common.Dir); err != nil || n > 0 {
-		log.Warn("files are left in the quarantine that are not what was to be removed: look at them and move them back or remove them",
-			"files", n, "err", err)
+	n, leftErr := r.remover.Leftovers()
+	if n > 0 {
+		log.Warn("files are left in the quarantine that are not what was to be removed: look at them and move them back or remove them", "files", n)
 	}
+	if err := errors.Join(err, leftErr); err != nil {
+		log.Warn("the quarantine of an earlier run could not be read", "err", err)
+	}
+}
+
+// notFreed takes back what was counted as freed and is not, because somebody still holds the file.
+func (r *dirRun) notFreed() {
+	held := r.remover.Held()
+	if held == 0 {
+		return
+	}
+	r.res.FreedBytes = max(0, r.res.FreedBytes-held)
+	r.opts.Logger.Info("some of what was removed is still held by a process: its space is free once that closes it",
+		"target", r.opts.Target, "dir", r.common.Dir, "held", units.Bytes(held).Short())
 }
 
 // finish sets the outcome from what happened.

@@ -27,8 +27,8 @@ func (id RootID) String() string {
 }
 
 // Roots remembers which folders the roots of one configuration are: those that were there when it
-// was loaded, and of each other one that which was seen first. What is remembered never changes; a
-// reload makes new Roots. The nil value knows no root and accepts each. It is safe for concurrent
+// was loaded, and of each other one that which was seen first. What is remembered changes only where
+// madeAnew says that the folder was made anew; else a reload makes new Roots. The nil value knows no root and accepts each. It is safe for concurrent
 // use.
 type Roots struct {
 	appeared func(dir string, id RootID)
@@ -133,6 +133,14 @@ func (r *Roots) compare(fd int, dir string) error {
 		return nil
 	case !ok || is == was.RootID:
 		return nil
+	case madeAnew(dir, was.RootID, is):
+		r.mu.Lock()
+		r.known[dir] = knownRoot{is, true}
+		r.mu.Unlock()
+		if r.appeared != nil {
+			r.appeared(dir, is)
+		}
+		return nil
 	}
 	return &ExchangedError{dir, was, is}
 }
@@ -191,6 +199,11 @@ func (r *Remover) root() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	r.rootFD = fd
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return -1, &fs.PathError{Op: "stat", Path: r.opts.Dir, Err: err}
+	}
+	r.rootFD, r.rootUID = fd, st.Uid
 	return fd, nil
 }

@@ -27,7 +27,11 @@ const (
 	NotRegular Reason = "not_regular"
 	Mount      Reason = "mount"
 	Future     Reason = "future"
-	Stopped    Reason = "stopped" // the run was told to end in the middle of a copy
+	// Owner says that the file belongs neither to the owner of the root nor to one of Options.Owners.
+	Owner Reason = "owner"
+	// Moved says that the file's folder was moved out of the root while the run went on.
+	Moved   Reason = "moved"
+	Stopped Reason = "stopped" // the run was told to end in the middle of a copy
 	// Busy says that a log was never still for long enough to be cut without losing a line.
 	Busy Reason = "busy"
 	// NotAppending says that a writer of the log does not append (O_APPEND): after a cut it would
@@ -61,6 +65,7 @@ type Options struct {
 	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                       // move into a holding folder and look again first
 	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
+	Owners      []uint32                   // whose files may go beside those of the root's owner; nil: with root's rights nobody's, else everybody's
 	Now         time.Time
 	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
 	NoInUse     bool       // benchmarks only: leave out the in-use check
@@ -85,12 +90,16 @@ type Remover struct {
 	_          noCopy
 	opts       Options
 	look       *OpenFiles
-	rootFD     int // descriptor of the root; -1 until it is needed
-	holding    int // descriptor of the holding folder; -1 until it is needed
-	into       int // descriptor of Options.Quarantine; -1 until it is needed
+	rootFD     int    // descriptor of the root; -1 until it is needed
+	rootUID    uint32 // whose the root is, once it is open
+	holding    int    // descriptor of the holding folder; -1 until it is needed
+	into       int    // descriptor of Options.Quarantine; -1 until it is needed
+	place      place
+	gone       gone
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
+	picks      bool   // by owner
 	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
@@ -119,7 +128,9 @@ func NewRemover(o Options) *Remover {
 	if o.Open == nil {
 		o.Open = NewOpenFiles("")
 	}
-	return &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
+	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
+	r.picks = o.Owners != nil || unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER)
+	return r
 }
 
 // Close closes what the run held open.
@@ -153,11 +164,14 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 	if why := r.Allowed(e); why != Removed {
 		return 0, why
 	}
+	if why := r.inPlace(e.Parent); why != Removed {
+		return 0, why
+	}
 	r.name = append(append(r.name[:0], e.Name...), 0)
 	if why := r.remove(e.Parent.FD(), IdentityOf(e), r.manner()); why != Removed {
 		return 0, why
 	}
-	return r.freed(e.Nlink, e.AllocatedBytes), Removed
+	return r.gives(IdentityOf(e), r.freed(e.Nlink, e.AllocatedBytes)), Removed
 }
 
 func (r *Remover) freed(links uint32, allocated int64) int64 {
@@ -173,6 +187,8 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 	switch {
 	case e.Mode&unix.S_IFMT != unix.S_IFREG:
 		return NotRegular
+	case r.isOthers(e.UID):
+		return Owner
 	case e.Nlink > 1 && !r.opts.RemoveLinks:
 		return Hardlink
 	case age < -int64(futureSlack):
@@ -227,7 +243,10 @@ func (r *Remover) removeFound(f Found, how manner) (freed int64, why Reason) {
 	if why := r.remove(dir, f.Identity, how); why != Removed {
 		return 0, why
 	}
-	return r.freed(f.Nlink, f.AllocatedBytes), Removed
+	if how.dry {
+		return r.freed(f.Nlink, f.AllocatedBytes), Removed
+	}
+	return r.gives(f.Identity, r.freed(f.Nlink, f.AllocatedBytes)), Removed
 }
 
 func pathReason(err error) Reason {
