@@ -89,6 +89,7 @@ type dirRun struct {
 	reported time.Time
 	ticks    int
 	faults   []string // what makes the outcome partial although nothing failed
+	others   []uint32 // users whose files stay because of their owner, the first few
 	kept     int64    // names that the last scan passed over because of keep
 }
 
@@ -152,6 +153,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	r.sweep(kind)
 	err = work(r)
 	r.notFreed()
+	r.ownersLeft()
 	r.finish(err)
 	if r.res.InUseIncomplete = req.DryRun && open.Incomplete(); r.res.InUseIncomplete {
 		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
@@ -203,6 +205,19 @@ func (r *dirRun) notFreed() {
 	r.res.FreedBytes = max(0, r.res.FreedBytes-held)
 	r.opts.Logger.Info("some of what was removed is still held by a process: its space is free once that closes it",
 		"target", r.opts.Target, "dir", r.common.Dir, "held", units.Bytes(held).Short())
+}
+
+// maxOthers bounds how many users are named whose files stay.
+const maxOthers = 5
+
+// ownersLeft names the users whose files stay, which the key owner could list.
+func (r *dirRun) ownersLeft() {
+	if len(r.others) == 0 {
+		return
+	}
+	slices.Sort(r.others)
+	r.opts.Logger.Warn("files stay because they do not belong to the owner of the folder: if they are the service's, write owner with these users",
+		"target", r.opts.Target, "dir", r.common.Dir, "owner", r.others)
 }
 
 // finish sets the outcome from what happened.
@@ -281,6 +296,9 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.path = e.AppendPath(r.path[:0])
 		r.req.OnFile(r.res, r.path, why)
+	}
+	if skipped == safefs.Owner && len(r.others) < maxOthers && !slices.Contains(r.others, e.UID) {
+		r.others = append(r.others, e.UID)
 	}
 	if why != overLimit { // a limit takes another one instead
 		r.owes(skipped, r.dueNs(e))

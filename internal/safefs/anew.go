@@ -7,8 +7,8 @@ import (
 )
 
 // madeAnew reports whether a folder that is not the one that was remembered is the same in another life: it
-// has the same owner and lies on the same device, and nobody but root, or this program, can have put
-// it there. systemd makes RuntimeDirectory= anew like this each time a service starts.
+// has the same owner and lies on the same device, and only root, or this program, can have put it
+// there. systemd makes RuntimeDirectory= anew like this each time a service starts.
 func madeAnew(dir string, was, is RootID) bool {
 	return is.UID == was.UID && is.Dev == was.Dev && onlyRootChanges(filepath.Dir(dir), is.UID)
 }

@@ -65,7 +65,7 @@ type Options struct {
 	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                       // move into a holding folder and look again first
 	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
-	Owners      []uint32                   // whose files may go beside those of the root's owner; nil: with root's rights nobody's, else everybody's
+	Owners      []uint32                   // whose files may go beside those of the root's owner; nil: with root's rights no one's, else everyone's
 	Now         time.Time
 	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
 	NoInUse     bool       // benchmarks only: leave out the in-use check

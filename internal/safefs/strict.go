@@ -51,8 +51,8 @@ func isHeld(e *dirscan.Entry) bool {
 // maxSwept bounds how many files of the holding folder are looked at in one run.
 const maxSwept = 10_000
 
-// errNotHolding says that what has the name of the holding folder is none of ours. Its Errno is what a
-// strict removal is skipped with.
+// errNotHolding says that what has the name of the holding folder was not made by this program. A
+// strict removal is skipped with its Errno.
 var errNotHolding = fmt.Errorf("%s is not the folder of this program: %w", policy.HoldingName, unix.EPERM)
 
 // Sweep finishes what strict runs that were killed have begun: a file in the holding folder that
@@ -88,8 +88,8 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	return removed, freed, err
 }
 
-// withoutHolding is the error of a look at the holding folder for who does not need one. What others
-// have given its name is an entry like any other.
+// withoutHolding is the error of a look at the holding folder where none is needed. What others have
+// given its name is an entry like any other.
 func withoutHolding(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotHolding) {
 		return nil
