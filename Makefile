@@ -89,15 +89,17 @@ e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, 
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
 
-vm-test: install-tools ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those)
+vm-test: install-tools ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those; ROUNDS=20: the long benchmark of TestReaction)
 	@.ci/install vm
 	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
-	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -run '$(RUN)' $(if $(UPDATE),-update docs/install.md)
+	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/vm/image -platforms linux/amd64 -version '$(VERSION)' -revision '$(REVISION)'
+	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -image dist/vm/image/spillway_exporter_amd64.tar -run '$(RUN)' $(if $(ROUNDS),-rounds $(ROUNDS) -timeout 8h) $(if $(UPDATE),-update docs/install.md)
 
 vm-shell: install-tools ## the console of that machine on this terminal: root without a password, poweroff ends it
 	@.ci/install vm
 	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
-	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -shell
+	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/vm/image -platforms linux/amd64 -version '$(VERSION)' -revision '$(REVISION)'
+	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -image dist/vm/image/spillway_exporter_amd64.tar -shell
 
 bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
 	examples/bench/report.sh

@@ -162,26 +162,31 @@ func parseLimit(b []byte) (int64, error) {
 	return max(int64(n), 1), nil
 }
 
-// used returns what the cgroup uses and the kernel cannot simply drop: its usage without the
-// page cache and the reclaimable slab. (The "working set", which leaves out inactive pages only,
+// read returns what the cgroup uses, and of it what the kernel cannot simply drop: its usage without
+// the page cache and the reclaimable slab. (The "working set", which leaves out inactive pages only,
 // counts the cache of a service that reads files and stays near the limit for ever.)
-func (c cgroupDir) used() (int64, error) {
+func (c cgroupDir) read() (reading, error) {
 	b, err := os.ReadFile(filepath.Join(c.dir, usageFile(c.unified)))
 	if err != nil {
-		return 0, fmt.Errorf("read cgroup usage: %w", err)
+		return reading{}, fmt.Errorf("read cgroup usage: %w", err)
 	}
-	usage, err := strconv.ParseInt(string(bytes.TrimSpace(b)), 10, 64)
+	usage, err := parseUsage(b)
 	if err != nil {
-		return 0, fmt.Errorf("%s of %s: %q is not a number of bytes", usageFile(c.unified), c.dir, bytes.TrimSpace(b))
+		return reading{}, fmt.Errorf("%s of %s: %w", usageFile(c.unified), c.dir, err)
 	}
 	if b, err = os.ReadFile(filepath.Join(c.dir, "memory.stat")); err != nil {
-		return 0, fmt.Errorf("read cgroup usage: %w", err)
+		return reading{}, fmt.Errorf("read cgroup usage: %w", err)
 	}
 	reclaimable, err := parseReclaimable(b, c.unified)
 	if err != nil {
-		return 0, fmt.Errorf("memory.stat of %s: %w", c.dir, err)
+		return reading{}, fmt.Errorf("memory.stat of %s: %w", c.dir, err)
 	}
-	return max(usage-reclaimable, 0), nil // the two files are read one after the other
+	return cgroupReading(usage, reclaimable), nil
+}
+
+// cgroupReading is what two files say that are read one after the other.
+func cgroupReading(usage, reclaimable int64) reading {
+	return reading{bound: float64(usage), used: float64(max(usage-reclaimable, 0)), exact: true}
 }
 
 // parseReclaimable adds up what memory.stat counts as page cache and reclaimable slab. Version 1

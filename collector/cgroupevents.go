@@ -28,12 +28,12 @@ type cgroupEvents struct {
 	at    time.Time
 	dir   string
 	inode uint64
-	// killed is the last count of the cgroup, parent that of the one above it, which counts what
-	// happens in all cgroups below: a kill that takes its cgroup with it, as when a container is
-	// restarted, is seen there.
-	killed, parent float64
-	hasParent      bool
-	lost           float64 // kills of cgroups that are gone
+	// killed is the last count of the cgroup, above those of the ones above it, the nearest first, which
+	// count what happens in all cgroups below: a kill that takes its cgroup with it, as when a container
+	// is restarted, is seen in the nearest that stays.
+	killed float64
+	above  []counted
+	lost   float64 // kills of cgroups that are gone
 
 	counters map[string]*monotonic // by family and label
 	told     []told                // what the last reading published
@@ -90,29 +90,66 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 	return nil
 }
 
+// counted is a cgroup and the kills in it and below it.
+type counted struct {
+	dir   string
+	inode uint64
+	kills float64
+}
+
 // follow notes the kills of a cgroup that was exchanged for another since the last reading.
 func (c *cgroupEvents) follow(own cgroupDir, kills float64) {
-	var inode uint64
-	if info, err := os.Stat(own.dir); err == nil {
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			inode = st.Ino
-		}
-	}
-	above := filepath.Dir(own.dir)
-	parent, hasParent := 0.0, false
+	inode := inodeOf(own.dir)
+	var above []counted
 	if own.unified { // version 1 counts in each cgroup its own only
-		if events, err := (cgroupDir{above, true}).events(); err == nil {
-			parent, hasParent = events[oomKill], true
+		above = countAbove(own.dir)
+	}
+	switch {
+	case c.dir == "" || c.dir == own.dir && c.inode == inode:
+	case c.dir != own.dir && inodeOf(c.dir) == c.inode:
+		// Both are there: the target is found in a wider or narrower one. Nothing was killed by that.
+		c.lost += c.killed - kills
+	default:
+		// What came in since the last reading, less what the new one counts itself.
+		c.lost += c.killed + max(cameIn(c.above, above)-kills, 0)
+	}
+	c.dir, c.inode, c.killed, c.above = own.dir, inode, kills, above
+}
+
+// countAbove counts the cgroups above one, up to the root, which has no events.
+func countAbove(dir string) (out []counted) {
+	for {
+		dir = filepath.Dir(dir)
+		events, err := (cgroupDir{dir, true}).events()
+		if err != nil {
+			return out
+		}
+		out = append(out, counted{dir, inodeOf(dir), events[oomKill]})
+	}
+}
+
+// cameIn returns the kills that the nearest cgroup which both have counted since before.
+func cameIn(before, after []counted) float64 {
+	for _, a := range after {
+		for _, b := range before {
+			if a.dir == b.dir && a.inode == b.inode {
+				return a.kills - b.kills
+			}
 		}
 	}
-	if c.dir != "" && (c.dir != own.dir || c.inode != inode) {
-		c.lost += c.killed
-		if c.hasParent && hasParent && filepath.Dir(c.dir) == above {
-			// What came in since the last reading, less what the new one counts itself.
-			c.lost += max(parent-c.parent-kills, 0)
-		}
+	return 0
+}
+
+// inodeOf returns the inode of a folder, 0 when it is gone.
+func inodeOf(dir string) uint64 {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return 0
 	}
-	c.dir, c.inode, c.killed, c.parent, c.hasParent = own.dir, inode, kills, parent, hasParent
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
 }
 
 // setCgroupPressure publishes the pressure stall information of a cgroup.

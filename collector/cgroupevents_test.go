@@ -70,6 +70,60 @@ func TestCgroupEvents(t *testing.T) {
 	b.expect(metric.CgroupOOMKills, "4", "a")
 }
 
+// A kill that takes the cgroup of the container with it, and the one that its engine made above: crun
+// puts a container into libpod-ID.scope/container, and both are made anew when it is restarted.
+func TestCgroupEventsOfARestartedContainer(t *testing.T) {
+	h := newFakeHost(t)
+	made := func(scope string, kills, total int) {
+		h.unified("/machine.slice/"+scope+"/container", kills)
+		h.unified("/machine.slice/"+scope, kills)
+		h.unified("/machine.slice", total)
+	}
+	gone := func(scope string) {
+		if err := os.Rename(filepath.Join(h.sys(), "fs/cgroup/machine.slice", scope), filepath.Join(t.TempDir(), "gone")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(h.proc(), "10")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made("libpod-a.scope", 0, 7)
+	h.process(10, "node", "0::/machine.slice/libpod-a.scope/container\n", 400, 0, 0, 0)
+	b := newBench(t, h, nodeTarget())
+	b.addTarget("a", MemoryConfig{})
+	b.mustTick(0)
+	b.expect(metric.CgroupOOMKills, "0", "a")
+	gone("libpod-a.scope")
+	made("libpod-a.scope", 0, 8) // the same name, another cgroup
+	h.process(10, "node", "0::/machine.slice/libpod-a.scope/container\n", 400, 0, 0, 0)
+	b.mustTick(time.Minute)
+	b.expect(metric.CgroupOOMKills, "1", "a")
+	gone("libpod-a.scope")
+	made("libpod-b.scope", 0, 9) // another name, as with --rm
+	h.process(11, "node", "0::/machine.slice/libpod-b.scope/container\n", 400, 0, 0, 0)
+	b.mustTick(time.Minute)
+	b.expect(metric.CgroupOOMKills, "2", "a")
+}
+
+// A second process in another cgroup makes the one above both the target's: its past is not the target's.
+func TestCgroupEventsOfAWiderCgroup(t *testing.T) {
+	h := newFakeHost(t)
+	h.unified("/system.slice/a.service", 2)
+	h.unified("/system.slice/b.service", 40)
+	h.unified("/system.slice", 42)
+	h.process(10, "node", "0::/system.slice/a.service\n", 400, 0, 0, 0)
+	b := newBench(t, h, nodeTarget())
+	b.addTarget("a", MemoryConfig{})
+	b.mustTick(0)
+	b.expect(metric.CgroupOOMKills, "2", "a")
+	h.process(11, "node", "0::/system.slice/b.service\n", 400, 0, 0, 0)
+	b.mustTick(time.Minute)
+	b.expect(metric.CgroupOOMKills, "2", "a")
+	h.unified("/system.slice", 43)
+	b.mustTick(time.Minute)
+	b.expect(metric.CgroupOOMKills, "3", "a")
+}
+
 func TestCgroupEventsVersion1(t *testing.T) {
 	h := newFakeHost(t)
 	at := "sys/fs/cgroup/memory/docker/a/"

@@ -42,3 +42,26 @@ func TestContainerIsTheTarget(t *testing.T) {
 		b.expect(metric.TargetInfo, "1", "folders", "dry_run", infoConfig, "", "", "", "")
 	}
 }
+
+// TestContainerThatIsNotSeen: of a container whose cgroup is not seen no limit is known. That of the host
+// stands for no container.
+func TestContainerThatIsNotSeen(t *testing.T) {
+	h := newFakeHost(t)
+	h.write("proc/self/mountinfo", "30 29 0:26 / "+h.sys()+"/fs/cgroup ro - cgroup2 cgroup rw\n")
+	h.write("sys/fs/cgroup/memory.max", "max\n")
+	h.write("root/var/lib/containers/storage/overlay-containers/containers.json", `[{"id":"`+testContainer+`","names":["web"],"metadata":"{\"image-name\":\"shop/web\"}"}]`)
+	h.process(10, "node", "0::/../libpod-"+testContainer+".scope/container\n", 100, 0, 0, 0)
+	o := nodeTarget()
+	o.Targets[0].Name, o.Targets[0].Config.Match = "configured", proc.Match{Comm: "sshd"}
+	o.RootFS, o.Discover = h.dir+"/root", &proc.Discover{By: proc.ByContainer, Top: 5}
+	b := newBench(t, h, o)
+	b.add(NewGroupsSource(GroupsOptions{Tracker: b.tracker, Store: b.store, Limits: b.limits, Thresholds: testThresholds}))
+	for range 2 {
+		if err := b.tick(time.Second); !isOutside(err) {
+			t.Errorf("%v, want that the cgroup is not seen", err)
+		}
+	}
+	b.expect(metric.Processes, "1", "web")
+	b.expect(metric.MemoryLimit, "", "web")
+	b.expect(metric.MemoryLevel, "", "web")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ type DirOptions struct {
 	Policy policy.Policy   // it has been validated
 	Opens  *hitrate.Handle // of a cache: infers its hits; nil = they are not inferred
 	Window int             // over so many scans
+	// Open opens the folder of a policy that is named as the target has it; nil = by its path.
+	Open func() (dirscan.Opened, error)
 }
 
 // DirSource is the Source of the folder of one directory policy, named after the policy's kind.
@@ -31,6 +34,8 @@ type DirSource struct {
 	common *policy.Common
 	names  *policy.Names
 	meter  dirMeter
+	open   func() (dirscan.Opened, error)
+	away   atomic.Bool
 }
 
 // setFunc sets a series of the folder. more are labels next to those of the target and the policy.
@@ -51,7 +56,7 @@ func NewDir(o DirOptions) (*DirSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", o.Kind, c.Name, err)
 	}
-	return &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names)}, nil
+	return &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open}, nil
 }
 
 // Sample implements Source. The limits are there even where the folder is not.
@@ -61,19 +66,25 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 	}
 	s.meter.limits(set)
 	scan := dirscan.Options{
-		Dir: s.common.Dir, Recursive: s.common.IsRecursive(), Select: s.names.Select, Skip: policy.SkipFolder, Age: s.common.AgeNs,
+		Dir: s.common.Where(), Open: s.open, Recursive: s.common.IsRecursive(), Select: s.names.Select, Skip: policy.SkipFolder, Age: s.common.AgeNs,
 	}
 	end := s.meter.begin(ctx, b.Time, &scan)
 	res, err := s.scan(ctx, scan)
+	s.away.Store(errors.Is(err, dirscan.ErrAway))
 	if err != nil {
 		return scanError(err)
 	}
-	return errors.Join(unreadable(s.common.Dir, &res), end(set, &res))
+	return errors.Join(unreadable(s.common.Where(), &res), end(set, &res))
 }
 
-// scanError turns a folder that does not exist, yet, into ErrAbsent.
+// Away reports whether the process or pod that has the folder was not there at the last sample. To look
+// again costs next to nothing then.
+func (s *DirSource) Away() bool { return s.away.Load() }
+
+// scanError turns a folder that does not exist, yet, into ErrAbsent, and so one whose process or pod is not
+// there.
 func scanError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, dirscan.ErrAway) {
 		return fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -29,12 +30,24 @@ type HeapOptions struct {
 	Running func() bool
 	Timeout time.Duration    // of one reading; default 2s
 	Now     func() time.Time // default time.Now
+
+	Thresholds series.Thresholds
+	Interval   time.Duration // the usual sample interval; default 5s
+	// Costly says that no reading is taken but those of the sweeps: each leaves a trace at the target,
+	// or has nothing new to say.
+	Costly bool
 }
 
 // Heap is the Source of one target's heap.
 type Heap struct {
 	opts     HeapOptions
 	patience patience
+
+	mu       sync.Mutex
+	leveller series.Leveller
+	distance distance
+	limit    float64 // bytes; 0 = not known
+	crossing Crossing
 }
 
 // NewHeap returns the source; nothing is opened before the first sample.
@@ -45,7 +58,10 @@ func NewHeap(o HeapOptions) *Heap {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Heap{opts: o}
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	return &Heap{opts: o, leveller: series.NewLeveller(series.LevelNormal, o.Interval/hurryFactor)}
 }
 
 // Sample implements Source. A target that is busy has nothing to read for the first 30 s, then the
@@ -54,8 +70,10 @@ func NewHeap(o HeapOptions) *Heap {
 func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
 	defer cancel()
+	began := h.opts.Now()
 	u, err := h.opts.Reader.Read(ctx)
 	h.publish(b, u) // a reading that failed in part has the rest
+	h.note(b.Time, h.opts.Now().Sub(began), u)
 	if err != nil {
 		return h.judge(err)
 	}
@@ -76,6 +94,44 @@ func (h *Heap) publish(b *series.Batch, u heap.Usage) {
 	if ratio, ok := u.Ratio(); ok {
 		b.Set(metric.HeapUsedRatio, ratio, h.opts.Target, runtime)
 	}
+}
+
+// note takes a reading into the level and the distance.
+func (h *Heap) note(at time.Time, took time.Duration, u heap.Usage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ratio, ok := u.Ratio()
+	if !ok {
+		h.limit = 0
+		h.distance.reset()
+		return
+	}
+	h.limit = float64(u.Limit.Bytes)
+	h.distance.note(at, exactly(float64(u.Used.Bytes)))
+	h.distance.spent(took)
+	before := h.leveller.Level()
+	if after := h.leveller.Update(h.opts.Thresholds, ratio, at); after != before {
+		h.crossing = Crossing{Target: h.opts.Target, Signal: SignalHeap, From: before, To: after, At: at}
+	}
+}
+
+// within returns how soon the next reading is due, at the latest after the usual interval.
+func (h *Heap) within(interval time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.opts.Costly || h.limit <= 0 {
+		return interval
+	}
+	left := wayTo(h.opts.Thresholds, h.distance.value, h.limit)
+	return h.distance.within(left, interval, h.leveller.Rising(), heapAllowance).next
+}
+
+// crossed returns the change of level that was not reported yet.
+func (h *Heap) crossed() (c Crossing, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c, h.crossing = h.crossing, Crossing{}
+	return c, c.From != c.To
 }
 
 func (h *Heap) judge(err error) error {

@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // fakeHeap answers what it is told.
@@ -183,3 +185,64 @@ func TestHeapOfRealNode(t *testing.T) {
 		<-time.After(50 * time.Millisecond)
 	}
 }
+
+// TestHeapIsReadByItsDistance: a heap that grows is read more often on its way to a threshold, as far
+// as its cost allows, its rings keep their cadence, and a crossing is reported.
+func TestHeapIsReadByItsDistance(t *testing.T) {
+	tests := []struct {
+		name        string
+		cost        time.Duration
+		costly      bool
+		least, most int // readings in 30 s
+		late        time.Duration
+	}{
+		{"cheap", 25 * time.Microsecond, false, 40, 500, 110 * time.Millisecond},
+		{"an inspector", 200 * time.Microsecond, false, 30, 150, 450 * time.Millisecond},
+		{"a profile", 20 * time.Millisecond, false, 7, 8, 11 * time.Second},
+		{"one that leaves a trace", 25 * time.Microsecond, true, 7, 8, 11 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				r := &growingHeap{began: began, cost: tt.cost}
+				s, store, _, _ := newTestSampler(t)
+				c := &crossings{store: store}
+				s.opts.Crossed = c.note
+				s.lanes = append(s.lanes, newLane(s, Lane{Name: "heap", Interval: 5 * time.Second, Jobs: []Job{{Source: "heap", Target: "a", Impl: NewHeap(HeapOptions{
+					Target: "a", Reader: r, Thresholds: testThresholds, Costly: tt.costly,
+				})}}}))
+				s.Start(t.Context())
+				<-time.After(31 * time.Second)
+				stopSampler(t, s)
+				if r.reads < tt.least || r.reads > tt.most {
+					t.Errorf("%d readings in 30 s, want %d to %d", r.reads, tt.least, tt.most)
+				}
+				at, ok := c.at(series.LevelCritical)
+				if late := at.Sub(began) - 15*time.Second; !ok || late < 0 || late > tt.late || c.all[0].Signal != SignalHeap {
+					t.Errorf("critical %s after 85 %%, want within %s: %+v", late, tt.late, c.all)
+				}
+				points := store.Points(nil, series.TierSample, metric.HeapUsed, "a", "node")
+				if len(points) != 7 {
+					t.Errorf("%d slots in 30 s, want 7", len(points))
+				}
+			})
+		})
+	}
+}
+
+// growingHeap grows from 55 % at 2 % a second to 85 % at 15 s, and stays at 90 %.
+type growingHeap struct {
+	began time.Time
+	cost  time.Duration
+	reads int
+}
+
+func (g *growingHeap) Read(context.Context) (heap.Usage, error) {
+	g.reads++
+	<-time.After(g.cost)
+	ratio := min(.55+.02*time.Since(g.began).Seconds(), .9)
+	return heap.Usage{Used: heap.Some(units.Bytes(ratio * (1 << 30))), Limit: heap.Some(1 << 30)}, nil
+}
+
+func (*growingHeap) Runtime() string { return "node" }

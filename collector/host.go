@@ -85,9 +85,12 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 		b.Set(metric.HostMemoryARC, float64(arc))
 	}
 	used := float64(sizeBytes) - float64(*info.MemAvailableBytes) - float64(arc)
-	s.set(b, max(used, 0), l, false)
+	s.set(b, exactly(max(used, 0)), l, place{procfs: s.opts.Procfs, limitBytes: sizeBytes}, false)
 	return nil
 }
+
+// gauges returns what may be read between two sweeps.
+func (s *hostSource) gauges(dst []*gauge) []*gauge { return append(dst, &s.gauge) }
 
 // setKills publishes what vmstat counts since Linux 4.13.
 func (s *hostSource) setKills(b *series.Batch) error {

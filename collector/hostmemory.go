@@ -50,10 +50,13 @@ func hostLimit(info *procfs.Meminfo) (sizeBytes int64, err error) {
 	return int64(*info.MemTotalBytes - huge), nil
 }
 
+// arcStats is the file of the ZFS cache, below the procfs mount.
+const arcStats = "spl/kstat/zfs/arcstats"
+
 // arcReclaimable returns how far the cache of ZFS (ARC) is above the least that it shrinks to when
 // memory is needed. MemAvailable does not count that. ok is false on a host without ZFS.
 func arcReclaimable(root string) (sizeBytes uint64, ok bool, err error) {
-	raw, err := os.ReadFile(filepath.Join(root, "spl/kstat/zfs/arcstats"))
+	raw, err := os.ReadFile(filepath.Join(root, arcStats))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
 	}

@@ -63,74 +63,6 @@ type limit struct {
 	cgroup cgroupDir // what is counted with basis cgroup
 }
 
-// trendPoints is the number of points that a trend needs, as series.Growth has it.
-const trendPoints = 50
-
-// gauge turns the used memory of one target into ratio, level and trend. Targets, discovered
-// groups and the host share it.
-type gauge struct {
-	target     string
-	store      *series.Store
-	thresholds series.Thresholds
-	interval   time.Duration
-
-	leveller series.Leveller
-	seeded   bool
-	points   []series.Point
-}
-
-// reset forgets the level: the target's processes are gone.
-func (g *gauge) reset() { g.leveller, g.seeded = series.Leveller{}, true }
-
-// set publishes everything that follows from used and the limit. cut says that used describes
-// another population than before.
-func (g *gauge) set(b *series.Batch, used float64, l limit, cut bool) {
-	b.Set(metric.MemoryUsed, used, g.target)
-	growth, known := 0.0, false
-	if !cut {
-		growth, known = g.growth(b.Time)
-	}
-	if known {
-		b.Set(metric.MemoryGrowth, growth, g.target)
-	}
-	if l.bytes <= 0 {
-		return
-	}
-	ratio := used / float64(l.bytes)
-	b.Set(metric.MemoryUsedRatio, ratio, g.target)
-	b.Set(metric.MemoryLevel, float64(g.level(ratio)), g.target)
-	if known {
-		b.Set(metric.MemoryExhaustion, series.Exhaustion(used, float64(l.bytes), growth), g.target)
-	}
-}
-
-// level takes the ratio of one sample. The first goes on from the level that was published
-// before a reload.
-func (g *gauge) level(ratio float64) series.Level {
-	if !g.seeded {
-		g.seeded = true
-		if v, _, ok := g.store.Value(metric.MemoryLevel, g.target); ok {
-			g.leveller = series.NewLeveller(series.Level(v))
-		}
-	}
-	return g.leveller.Update(g.thresholds, ratio)
-}
-
-// growth returns the trend since the members changed: over the medium tier once it holds enough,
-// before that over single samples, provided that they span what they do at the usual interval.
-// While a target is under pressure it is sampled more often, and the ring then spans so little
-// that one rise of a garbage collector's sawtooth would pass for a leak.
-func (g *gauge) growth(now time.Time) (perSecond float64, ok bool) {
-	g.points = g.store.PointsSinceCut(g.points[:0], series.TierMedium, metric.MemoryUsed, g.target)
-	if len(g.points) < trendPoints {
-		g.points = g.store.PointsSinceCut(g.points[:0], series.TierSample, metric.MemoryUsed, g.target)
-		if len(g.points) == 0 || now.Sub(g.points[0].Time) < (trendPoints-1)*g.interval {
-			return 0, false
-		}
-	}
-	return series.Growth(g.points)
-}
-
 func setLimit(b *series.Batch, target string, l limit) {
 	if l.bytes > 0 {
 		b.Set(metric.MemoryLimit, float64(l.bytes), target)
@@ -168,7 +100,7 @@ func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) (limit
 func (r *limitReader) find(now time.Time, u *proc.Usage, discovered bool) (limit, error) {
 	group, own, err := r.limits.cgroups(now, u)
 	r.own = own
-	known := r.config.Limit > 0 || discovered
+	known := r.config.Limit > 0 || discovered && !u.Whole
 	if err != nil && (!known || r.config.Basis == BasisCgroup) {
 		return limit{}, err
 	}

@@ -40,7 +40,7 @@ func simulate(t *testing.T, interval, length time.Duration, f func(seconds float
 	var b series.Batch
 	for at := time.Duration(0); at <= length; at += interval {
 		b.Reset(testStart.Add(at))
-		g.set(&b, f(at.Seconds())*(1<<20), limit{bytes: 1 << 30, source: sourceConfig, basis: BasisRSS}, false)
+		g.set(&b, exactly(f(at.Seconds())*(1<<20)), limit{bytes: 1 << 30, source: sourceConfig, basis: BasisRSS}, place{}, false)
 		store.Commit(&b)
 	}
 	growth, _, ok = store.Value(metric.MemoryGrowth, "a")
@@ -147,9 +147,9 @@ func TestSmallestLimit(t *testing.T) {
 		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceCgroupV2, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
 		{"cgroup against the config", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/svc/inner", false, limit{1 << 29, sourceConfig, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc/inner", true}}, ""},
 		{"cgroup in the root", MemoryConfig{Basis: BasisCgroup}, "/", false, limit{}, "memory.basis: rss"},
-		{"outside the namespace", MemoryConfig{}, "/../other", false, limit{}, "namespace"},
+		{"outside the namespace", MemoryConfig{}, "/../other", false, limit{}, "inside this container"},
 		{"outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29}, "/../other", false, limit{1 << 29, sourceConfig, BasisRSS, cgroupDir{}}, ""},
-		{"cgroup outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/../other", false, limit{}, "namespace"},
+		{"cgroup outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/../other", false, limit{}, "inside this container"},
 		{"a cgroup that is not there", MemoryConfig{}, "/gone", false, limit{}, "memory.limit"},
 		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceCgroupV2, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
 		{"a discovered group outside", MemoryConfig{}, "/../x", true, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},

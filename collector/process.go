@@ -136,17 +136,23 @@ func (s *targetSource) setPressure(b *series.Batch, u *proc.Usage) error {
 		return errors.Join(u.Err, err)
 	}
 	setLimit(b, s.target, l)
-	used := u.Used
 	if l.basis == BasisCgroup {
-		if used, err = l.cgroup.used(); err != nil {
+		r, err := l.cgroup.read()
+		if err != nil {
 			return errors.Join(u.Err, err)
 		}
-	} else if u.Err != nil {
+		s.set(b, r, l, place{cgroup: l.cgroup}, s.cut)
 		return u.Err
 	}
-	s.set(b, float64(used), l, s.cut)
-	return u.Err
+	if u.Err != nil {
+		return u.Err
+	}
+	s.set(b, exactly(float64(u.Used)), l, place{tracker: s.opts.Tracker, target: s.target, population: u.Population}, s.cut)
+	return nil
 }
+
+// gauges returns what may be read between two sweeps.
+func (s *targetSource) gauges(dst []*gauge) []*gauge { return append(dst, &s.gauge) }
 
 // add returns the counter's value: what it had reached before, and n.
 func (c *base) add(store *series.Store, d *series.Desc, target string, n uint64) float64 {
@@ -158,15 +164,8 @@ func (c *base) add(store *series.Store, d *series.Desc, target string, n uint64)
 }
 
 func (s *targetSource) setResident(b *series.Batch, u *proc.Usage) {
-	resident := float64(u.Resident)
-	lowest, highest, ok := s.store.Extent(metric.MemoryResident, s.target)
-	if !ok {
-		lowest, highest = resident, resident
-	}
-	b.Set(metric.MemoryResident, resident, s.target)
+	setExtent(b, s.store, s.target, float64(u.Resident))
 	b.Set(metric.MemoryAnon, float64(u.Anon), s.target)
-	b.Set(metric.MemoryWindowMax, max(highest, resident), s.target)
-	b.Set(metric.MemoryWindowMin, min(lowest, resident), s.target)
 	if u.Parts {
 		b.Set(metric.MemoryFile, float64(u.File), s.target)
 		b.Set(metric.MemoryShmem, float64(u.Shmem), s.target)
@@ -244,11 +243,20 @@ func (s *groupsSource) Sample(_ context.Context, b *series.Batch) error {
 	if len(s.groups) > len(usages) {
 		for name := range s.groups {
 			if !slices.ContainsFunc(usages, func(u proc.Usage) bool { return u.Target == name }) {
+				s.groups[name].leave()
 				delete(s.groups, name)
 			}
 		}
 	}
 	return first
+}
+
+// gauges returns what may be read between two sweeps.
+func (s *groupsSource) gauges(dst []*gauge) []*gauge {
+	for _, g := range s.groups {
+		dst = append(dst, &g.gauge)
+	}
+	return dst
 }
 
 func (s *groupsSource) group(name string) *targetSource {

@@ -60,6 +60,11 @@ type SamplerOptions struct {
 	Logger  *slog.Logger
 	Now     func() time.Time // default time.Now
 	Blocked *Blocked         // of the process; default: one of its own
+
+	// Crossed, when set, is called when a level has changed, and after a reading at warning or above
+	// that a Wake led to: on the goroutine that took the reading, directly after the store has it,
+	// never concurrently with itself. Sampling goes on when it returns.
+	Crossed func(Crossing)
 }
 
 // Sampler owns the schedule: it samples every lane on its interval, with a deadline for each job,
@@ -68,8 +73,11 @@ type SamplerOptions struct {
 type Sampler struct {
 	opts  SamplerOptions
 	lanes []*lane
+	near  *near
 	ready chan struct{}
 	done  sync.WaitGroup // of the goroutines that do no I/O themselves
+
+	outside sync.Once // says that cgroups are not seen
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // nil before Start
@@ -85,6 +93,7 @@ func NewSampler(o SamplerOptions) *Sampler {
 		o.Blocked = NewBlocked()
 	}
 	s := &Sampler{opts: o, ready: make(chan struct{})}
+	s.near = newNear(s)
 	for _, l := range o.Lanes {
 		s.lanes = append(s.lanes, newLane(s, l))
 	}
@@ -100,6 +109,7 @@ func (s *Sampler) Start(ctx context.Context) {
 		return
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
+	s.near.start(ctx)
 	for _, l := range s.lanes {
 		l.start(ctx)
 	}
@@ -143,7 +153,7 @@ func (s *Sampler) Stop(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.done.Wait()
-	var errs []error
+	errs := []error{s.near.stop(ctx)}
 	for _, l := range s.lanes {
 		errs = append(errs, l.stop(ctx))
 	}
@@ -169,6 +179,16 @@ func (s *Sampler) Kick(match func(Job) bool) {
 			l.kick(match)
 		}
 	}
+}
+
+// Wake takes a reading of a target's memory at once, or 50 ms after the last one. It is called when
+// something says that its memory is short, from any goroutine, and never blocks. reason is one of
+// the Wake constants.
+func (s *Sampler) Wake(target, reason string) {
+	if reason == "" {
+		reason = WakeOther
+	}
+	s.near.wakeTarget(target, reason)
 }
 
 // Runs returns how often the jobs that match selects have been sampled, the least of them. Jobs

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -28,6 +29,7 @@ type lane struct {
 	next  int            // job after the one that is sampled
 	ran   bool           // the present sweep has sampled a job
 	busy  time.Duration  // that the cores were busy in the present sweep
+	early bool           // the next sweep comes before the tick, because a reading is due
 
 	mu     sync.Mutex
 	turn   uint64
@@ -46,6 +48,10 @@ type job struct {
 	batch, frame series.Batch
 	lastSuccess  time.Time
 	lastErr      string
+	pushed       time.Time    // when the rings last moved on
+	gauges       []*gauge     // of the last sweep
+	fast         series.Batch // to work with
+	quiet        bool         // lastErr was said for all sources
 
 	stuck  bool // guarded by lane.mu: an earlier sample has not returned
 	orphan bool // guarded by lane.mu: it is to be closed when it returns
@@ -90,6 +96,7 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 	if turn > 0 && !l.resume(ctx, turn) {
 		return
 	}
+	l.early = false
 	timer := time.NewTimer(l.due.Sub(l.s.opts.Now()))
 	defer timer.Stop()
 	for {
@@ -103,11 +110,35 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 			continue
 		case <-timer.C:
 		}
+		if l.early {
+			l.s.opts.Metrics.woken(WakeDistance)
+			if !l.sweep(ctx, turn, everyJob) {
+				return
+			}
+			timer.Reset(l.soonest(l.due.Sub(l.s.opts.Now())))
+			continue
+		}
 		if !l.sweep(ctx, turn, nil) {
 			return
 		}
-		timer.Reset(l.ticked())
+		timer.Reset(l.soonest(l.ticked()))
 	}
+}
+
+func everyJob(Job) bool { return true }
+
+// soonest returns how long to wait: for the tick, or for a reading that is due before it.
+func (l *lane) soonest(tick time.Duration) time.Duration {
+	next := tick
+	for _, j := range l.jobs {
+		if p, ok := j.Impl.(interface {
+			within(interval time.Duration) time.Duration
+		}); ok {
+			next = min(next, p.within(l.Interval)-l.s.opts.Now().Sub(l.began))
+		}
+	}
+	l.early = next < tick
+	return max(next, 0)
 }
 
 // sweep samples the jobs that match selects, all of them when it is nil. It is false when the lane
@@ -220,11 +251,12 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 		l.busy += took * time.Duration(max(w.cores()-1, 0))
 	}
 	failed := err != nil && !errors.Is(err, ErrAbsent)
-	o.Store.Commit(&j.batch)
+	l.commit(j, start)
 	if !failed {
 		j.lastSuccess = start
 	}
 	j.publish(o.Store, start, took, failed)
+	l.s.near.sampled(j)
 	text := ""
 	if failed {
 		text = err.Error()
@@ -232,8 +264,25 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 			text = fmt.Sprintf("no answer in time: %v", err)
 		}
 	}
-	j.report(o.Logger, text)
+	quiet := isOutside(err)
+	if quiet {
+		l.s.outside.Do(func() {
+			o.Logger.Warn("the cgroups of other containers are not seen from inside this one: targets in them have no limit, memory events or pressure", "hint", "mount the host's /sys at /host/sys, or write memory.limit")
+		})
+	}
+	j.report(o.Logger, text, quiet)
 	return true
+}
+
+// commit publishes a sample. The rings move on once in an interval, whatever asked for samples in
+// between, so that they always span the same time.
+func (l *lane) commit(j *job, start time.Time) {
+	if since := start.Sub(j.pushed); since >= 0 && since < l.Interval-l.Interval/10 {
+		j.batch.Between()
+	} else {
+		j.pushed = start
+	}
+	l.s.opts.Store.Commit(&j.batch)
 }
 
 // publish sets what the frame keeps for the job.
@@ -267,20 +316,39 @@ func (j *job) attrs(more ...any) []any {
 	return append(out, more...)
 }
 
+// isOutside reports whether nothing failed but that cgroups cannot be seen from inside this container.
+func isOutside(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // it is taken apart
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if !isOutside(one) {
+				return false
+			}
+		}
+		return true
+	case interface{ Unwrap() error }:
+		return isOutside(e.Unwrap())
+	}
+	return err == cgroup.ErrOutside //nolint:errorlint // the innermost
+}
+
 // report logs a change of the source's state, once, and remembers it for the page. text is what
-// failed; "" is a success.
-func (j *job) report(logger *slog.Logger, text string) {
+// failed; "" is a success. What is quiet was said for all sources.
+func (j *job) report(logger *slog.Logger, text string, quiet bool) {
 	j.mu.Lock()
 	j.runs++
 	j.err, j.silent = text, false
 	j.mu.Unlock()
-	switch {
-	case text != "" && j.lastErr == "":
+	switch failed := j.lastErr != "" && !j.quiet; {
+	case quiet && text != j.lastErr:
+		logger.Debug("source failed", j.attrs("err", text)...)
+	case quiet:
+	case text != "" && !failed:
 		logger.Warn("source failed", j.attrs("err", text)...)
-	case text == "" && j.lastErr != "":
+	case text == "" && failed:
 		logger.Info("source works again", j.attrs()...)
 	case text != j.lastErr:
 		logger.Debug("source fails differently", j.attrs("err", text)...)
 	}
-	j.lastErr = text
+	j.lastErr, j.quiet = text, quiet
 }

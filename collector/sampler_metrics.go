@@ -13,6 +13,7 @@ type SamplerMetrics struct {
 	missed   prometheus.Counter
 	duration prometheus.Histogram
 	interval *prometheus.GaugeVec
+	wakes    map[string]prometheus.Counter // by reason
 }
 
 // NewSamplerMetrics makes and registers the sampler's metrics.
@@ -26,6 +27,23 @@ func NewSamplerMetrics(reg prometheus.Registerer) *SamplerMetrics {
 		}),
 		interval: metric.SamplerInterval.NewGaugeVec(),
 	}
-	reg.MustRegister(m.ticks, m.missed, m.duration, m.interval)
+	wakes := metric.SamplerWakes.NewCounterVec()
+	m.wakes = make(map[string]prometheus.Counter, len(wakeReasons))
+	for _, reason := range wakeReasons {
+		m.wakes[reason] = wakes.WithLabelValues(reason)
+	}
+	reg.MustRegister(m.ticks, m.missed, m.duration, m.interval, wakes)
 	return m
+}
+
+// woken counts a reading between two sweeps; "" is by distance.
+func (m *SamplerMetrics) woken(reason string) {
+	if reason == "" {
+		reason = WakeDistance
+	}
+	c := m.wakes[reason]
+	if c == nil {
+		c = m.wakes[WakeOther]
+	}
+	c.Inc()
 }

@@ -168,7 +168,7 @@ func (l *lane) silence(j *job, now, since time.Time) (text string, news bool) {
 	news = !j.silent
 	j.err, j.silent = text, true
 	j.mu.Unlock()
-	j.lastErr = text
+	j.lastErr, j.quiet = text, false
 	return text, news
 }
 

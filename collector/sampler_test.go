@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/cgroup"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
@@ -156,6 +157,47 @@ func TestSamplerFailureIsAbsentAndSaidOnce(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "source works again") {
 			t.Errorf("the recovery is not logged:\n%s", log)
+		}
+	})
+}
+
+// What ails all sources at once is said once, and each stays a failed one.
+func TestSamplerSaysOnceThatCgroupsAreNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane := Lane{Name: "test", Interval: time.Second}
+		var found, other atomic.Bool
+		for _, target := range []string{"a", "b"} {
+			lane.Jobs = append(lane.Jobs, Job{Source: "process", Target: target, Impl: sourceFunc(func(context.Context, *series.Batch) error {
+				err := fmt.Errorf("group %q: %w", target, errors.Join(nil, fmt.Errorf("cgroup %q is %w", "/../x", cgroup.ErrOutside)))
+				switch {
+				case other.Load():
+					return errors.Join(err, errors.New("and more"))
+				case found.Load():
+					return nil
+				}
+				return err
+			})})
+		}
+		s, store, log, _ := newTestSampler(t, lane)
+		s.Start(t.Context())
+		<-s.Ready()
+		<-time.After(3500 * time.Millisecond)
+		if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "mount the host's /sys at /host/sys") {
+			t.Errorf("%d sentences, want one that says what to do:\n%s", n, log)
+		}
+		if v, _, _ := store.Value(metric.SourceSuccess, "process", "b", ""); v != 0 || len(s.Errors()) != 2 {
+			t.Errorf("success = %v, errors %v, want both failed", v, s.Errors())
+		}
+		found.Store(true)
+		<-time.After(2 * time.Second)
+		if strings.Contains(log.String(), "works again") {
+			t.Errorf("what was not said to fail is said to work again:\n%s", log)
+		}
+		other.Store(true)
+		<-time.After(2 * time.Second)
+		stopSampler(t, s)
+		if n := strings.Count(log.String(), "level=WARN"); n != 3 {
+			t.Errorf("%d warnings, want one more of each source that fails for another reason too:\n%s", n, log)
 		}
 	})
 }

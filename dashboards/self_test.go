@@ -35,7 +35,8 @@ func worst(title, description, expr string) *jsonPanel {
 func (b *board) sampler() []*jsonPanel {
 	bucket := b.own("spillway_sampler_tick_duration_seconds_bucket")
 	return []*jsonPanel{
-		graph("Sweeps", "Sweeps of the sampler per second, over all its lanes (processes, folders, heap ...).", "ops", 6, q(rate(b.own("spillway_sampler_ticks_total")), "{{instance}}")),
+		graph("Sweeps", "Sweeps of the sampler per second, over all its lanes (processes, folders, heap ...), and the readings between two sweeps, by reason.", "ops", 6,
+			q(rate(b.own("spillway_sampler_ticks_total")), "{{instance}}"), q(rate(b.own("spillway_sampler_wakes_total"))+" > 0", "{{reason}} {{instance}}")),
 		bars("Sweeps left out", "Sweeps that were left out because the one before took longer than the interval.", "none", 6,
 			q(sumBy("instance", increase(b.own("spillway_sampler_ticks_missed_total"))), "{{instance}}")).runbook("SpillwaySamplerLate"),
 		graph("Duration of a sweep", "Median and 95th percentile of the duration of a sweep.", "s", 6,
@@ -51,7 +52,8 @@ func (b *board) sources() []*jsonPanel {
 		graph("Slowest sources", "The ten sources whose last sample took longest.", "s", 8, q("topk(10, "+b.of("spillway_source_duration_seconds")+")", "{{source}} {{target}} {{name}} {{instance}}")),
 		graph("Age of the last success", "The ten sources whose last successful sample is longest ago.", "s", 8,
 			q("topk(10, time() - "+b.of("spillway_source_last_success_timestamp_seconds")+")", "{{source}} {{target}} {{name}} {{instance}}")).runbook("SpillwaySourceFailing"),
-		graph("Providers open", "Heap clients, watches and the evaluator open when they are needed and close when idle.", "none", 8, q(b.own("spillway_provider_open"), "{{provider}} {{instance}}")),
+		graph("Providers open", "Heap clients, watches and the evaluator open when they are needed and close when idle; and the kernel notifications that are registered, by reason.", "none", 8,
+			q(b.own("spillway_provider_open"), "{{provider}} {{instance}}"), q(b.own("spillway_wake_watches"), "kernel: {{reason}} {{instance}}")),
 		bars("Providers opened", "Openings that succeeded. Many of one kind mean that it is lost again and again.", "none", 8,
 			q(sumBy("provider, instance", increase(b.own("spillway_provider_opens_total"))), "{{provider}} {{instance}}")),
 		bars("Providers that failed", "Openings that failed, and open ones that broke.", "none", 8,
@@ -61,8 +63,8 @@ func (b *board) sources() []*jsonPanel {
 
 func (b *board) evaluator() []*jsonPanel {
 	return []*jsonPanel{
-		graph("Evaluations", "Evaluations of the rules by the exporter itself per second (standalone), and those left out because the one before took too long (bars).", "ops", 8,
-			q(rate(b.own("spillway_evaluator_evaluations_total")), "{{instance}}"), q(increase(b.own("spillway_evaluator_evaluations_missed_total")), "left out {{instance}}")).right("/^left out /", "none"),
+		graph("Evaluations", "Evaluations of the rules by the exporter itself per second, those of single targets in between (a level changed or is above normal), and those left out because the one before took too long (bars).", "ops", 8,
+			q(rate(b.own("spillway_evaluator_evaluations_total")), "{{instance}}"), q(rate(b.own("spillway_evaluator_target_evaluations_total")), "targets {{instance}}"), q(increase(b.own("spillway_evaluator_evaluations_missed_total")), "left out {{instance}}")).right("/^left out /", "none"),
 		graph("Duration of an evaluation", "Duration of the last evaluation, gathering included.", "s", 8, q(b.own("spillway_evaluator_evaluation_duration_seconds"), "{{instance}}")),
 		bars("Rules that failed", "Evaluations of single rules that failed.", "none", 8, q(sumBy("instance", increase(b.own("spillway_evaluator_rule_failures_total"))), "{{instance}}")),
 		bars("Alerts told", "Alerts handed to the dispatcher, repeats included, and those that it did not take and that are told again.", "none", 8,
@@ -83,12 +85,15 @@ func (b *board) dispatch() []*jsonPanel {
 		bars("Alerts by disposition", "Alerts that came through the webhook, by what was decided: accepted, duplicate, cooldown, no_playbook, not_ours, resolved, refused.", "none", 8,
 			q(sumBy("disposition", increase(b.own("spillway_webhook_alerts_total"))), "{{disposition}}")),
 		graph("Runs waiting", "Runs that are recorded and have not begun, and runs that wait until what they have to remove is old enough or no longer in use.", "none", 8, q(b.own("spillway_dispatch_queue_length"), "{{instance}}: queued"), q(b.own("spillway_dispatch_waiting_runs"), "{{instance}}: not due yet")),
-		graph("Time of a journal write", "Median and 95th percentile of one synced write, which may hold many records.", "s", 8,
+		graph("Time of a journal write", "Median and 95th percentile of one synced write, which may hold many records.", "s", 6,
 			q(quantile("0.5", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "median {{instance}}"),
 			q(quantile("0.95", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "p95 {{instance}}")),
-		graph("Journal", "Bytes of the journal that hold records, as last counted.", "bytes", 8, q(b.own("spillway_journal_size_bytes"), "{{instance}}")).runbook("SpillwayJournalUnwritable"),
-		graph("Time of an action", "95th percentile of the time that a run took, by action.", "s", 8,
+		graph("Journal", "Bytes of the journal that hold records, as last counted.", "bytes", 6, q(b.own("spillway_journal_size_bytes"), "{{instance}}")).runbook("SpillwayJournalUnwritable"),
+		graph("Time of an action", "95th percentile of the time that a run took, by action.", "s", 6,
 			q(quantile("0.95", "action", b.own("spillway_action_duration_seconds_bucket")), "{{action}}")),
+		graph("Reaction", "Median and 95th percentile of the time from the reading that crossed a threshold to the first effect, by level. A critical alert waits 10 s, a warning a minute.", "s", 6,
+			q(quantile("0.5", "level", b.own("spillway_reaction_seconds_bucket")), "median {{level}}"),
+			q(quantile("0.95", "level", b.own("spillway_reaction_seconds_bucket")), "p95 {{level}}")).runbook("SpillwayMemoryRunningOut"),
 		graph("Alertmanagers that are polled", "Whether each answered at the last poll (1), where alertmanager.pull is configured.", "none", 8,
 			q(b.own("spillway_alertmanager_up"), "{{address}} {{instance}}")),
 		graph("Polled alerts", "Alerts for the exporter that fired at the last poll, and the polls by outcome (bars).", "none", 8,

@@ -118,11 +118,12 @@ func TestUnitsCannotMakePrivilegedFiles(t *testing.T) {
 // systemCalls holds what the functions of x/sys/unix are called in the kernel where that is not
 // their name in lower case; "" for those that make no system call.
 var systemCalls = map[string]string{
-	"Access": "faccessat", "ByteSliceFromString": "", "ByteSliceToString": "", "ClockGettime": "clock_gettime", "Errno": "", "ErrnoName": "", "FcntlInt": "fcntl",
-	"Fstatat":  "newfstatat",
+	"Access": "faccessat", "ByteSliceFromString": "", "ByteSliceToString": "", "Capget": "capget", "ClockGettime": "clock_gettime",
+	"EpollCreate1": "epoll_create1", "EpollCtl": "epoll_ctl", "EpollWait": "epoll_wait", "Errno": "", "ErrnoName": "", "FcntlInt": "fcntl",
+	"Eventfd": "eventfd2", "Fstatat": "newfstatat",
 	"Getdents": "getdents64", "GetsockoptUcred": "getsockopt", "InotifyAddWatch": "inotify_add_watch", "InotifyInit1": "inotify_init1",
 	"InotifyRmWatch": "inotify_rm_watch", "IoctlGetTermios": "ioctl", "Major": "", "MemfdCreate": "memfd_create", "Minor": "", "Mkdev": "", "PidfdOpen": "pidfd_open",
-	"PidfdSendSignal": "pidfd_send_signal", "Pread": "pread64", "Seek": "lseek", "SetsockoptInt": "setsockopt", "SignalName": "",
+	"PidfdSendSignal": "pidfd_send_signal", "Pread": "pread64", "Seek": "lseek", "SetNonblock": "fcntl", "SetsockoptInt": "setsockopt", "SignalName": "",
 	"Syscall": "", "Syscall6": "", "WaitStatus": "",
 }
 

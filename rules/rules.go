@@ -18,6 +18,10 @@ const (
 	AlertmanagerOld = "alertmanager-before-0.31.yml"
 )
 
+// Reflex is the group of Bundle that the exporter evaluates itself even where a Prometheus evaluates
+// the rules.
+const Reflex = "spillway-reflex"
+
 // Names lists the files in FS in the order in which a reader wants them.
 func Names() []string { return []string{Bundle, BundleTest, Prometheus, Alertmanager, AlertmanagerOld} }
 

@@ -3,8 +3,8 @@
 //
 //   node --require /usr/share/spillway/spillway-agent.cjs server.js      (or in NODE_OPTIONS)
 //
-// It answers two requests on a unix socket that the service's own user and root can reach, "heap" and
-// "gc", and nothing else. It keeps no process running, prints nothing, and never throws: a service that
+// It answers two requests on a unix socket that the service's own user, root and the exporter can reach,
+// "heap" and "gc", and nothing else. It keeps no process running, prints nothing, and never throws: a service that
 // cannot have the socket runs as it would without.
 const { isMainThread } = require('node:worker_threads');
 
@@ -58,8 +58,10 @@ function listen() {
   sweep(fs, net, dir);
   const server = net.createServer(serve);
   server.maxConnections = 4;
+  // The folder is closed to others (0700), so its socket may be open to all: the exporter, which may enter
+  // each folder (CAP_DAC_READ_SEARCH) and write to none, connects. Else it takes CAP_DAC_OVERRIDE.
   // exclusive: a worker of a cluster has a socket of its own, not its primary's.
-  server.on('error', () => {}).listen({ path: file, exclusive: true }, () => { try { fs.chmodSync(file, 0o600); } catch {} }).unref();
+  server.on('error', () => {}).listen({ path: file, exclusive: true }, () => { try { fs.chmodSync(file, 0o666); } catch {} }).unref();
   process.on('exit', () => { try { fs.rmSync(file, { force: true }); } catch {} });
 }
 

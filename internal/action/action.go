@@ -59,8 +59,10 @@ type Request struct {
 type PolicyResult struct {
 	Target     string           `json:"target"`
 	Policy     string           `json:"policy"`
-	Kind       string           `json:"kind"` // cache, temp, upload
-	Dir        string           `json:"dir"`
+	Kind       string           `json:"kind"`                 // cache, temp, upload
+	Dir        string           `json:"dir"`                  // as the configuration names it
+	Place      string           `json:"place,omitempty"`      // where it is at present, of a folder that the target has under a name of its own
+	Waits      string           `json:"waits,omitempty"`      // why such a folder is not there at present
 	Quarantine string           `json:"quarantine,omitempty"` // where files are moved to in place of being removed
 	Files      int64            `json:"files"`                // removed or moved
 	Rotated    int64            `json:"rotated,omitempty"`    // logs that were rotated

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
@@ -40,6 +41,9 @@ type DirOptions struct {
 	Opens map[string]Opens
 	Clock *Clock                                // nil = the clock is trusted
 	Free  func(dir string) (policy.Free, error) // default policy.FreeOf
+	// Inside returns what opens a folder that the target has under a name of its own; nil where no
+	// policy has one.
+	Inside func(*policy.Common) func() (dirscan.Opened, error)
 
 	ProcFS string            // where open files are looked up; default /proc
 	Open   *safefs.OpenFiles // shared by the folders of one command; nil = each run looks for itself
@@ -97,7 +101,7 @@ type dirRun struct {
 func newPolicyResult(o *DirOptions, kind string, p policy.Policy) PolicyResult {
 	c := p.CommonKeys()
 	return PolicyResult{
-		Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Dir, Quarantine: quarantineOf(p), Skipped: make(map[string]int64), Outcome: Done,
+		Target: o.Target, Policy: c.Name, Kind: kind, Dir: c.Where(), Quarantine: quarantineOf(p), Skipped: make(map[string]int64), Outcome: Done,
 	}
 }
 
@@ -109,7 +113,8 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	if req.DryRun {
 		res.Outcome = DryRun
 	}
-	if err := safefs.CheckRoot(c.Dir, o.Reserved...); err != nil {
+	openRoot, err := o.rootOf(c)
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			o.Logger.Debug("nothing to clean: the folder does not exist", "target", o.Target, kind, c.Name, "dir", c.Dir)
 			return res
@@ -118,7 +123,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		return res
 	}
 	if err := o.Clock.Check(); err != nil && !req.Force {
-		o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
+		o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Where(), "err", err)
 		res.Outcome, res.Error = Failed, err.Error()
 		return res
 	}
@@ -139,17 +144,15 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	}
 	r.remover = safefs.NewRemover(safefs.Options{
 		Open: open,
-		Dir:  c.Dir, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
+		Dir:  c.Where(), OpenRoot: openRoot, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Owners: owners, Now: r.now,
 	})
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {
-		if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
-			o.Logger.Error("nothing is cleaned", "target", o.Target, kind, c.Name, "dir", c.Dir, "err", err)
-		}
-		r.finish(err)
+		r.notOpened(kind, err)
 		return r.res
 	}
+	r.res.Place = r.remover.Place()
 	r.sweep(kind)
 	err = work(r)
 	r.notFreed()
@@ -159,6 +162,33 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
 	}
 	return r.res
+}
+
+// rootOf checks a root by its path, as it is now. For one that only the target has under its name it
+// returns what opens and checks it.
+func (o *DirOptions) rootOf(c *policy.Common) (open func() (dirscan.Opened, error), err error) {
+	switch {
+	case !c.Foreign():
+		return nil, safefs.CheckRoot(c.Dir, o.Reserved...)
+	case o.Inside == nil:
+		return nil, fmt.Errorf("%s: the processes of the target are not known here", c.Where())
+	}
+	return o.Inside(c), nil
+}
+
+// notOpened ends a run whose root could not be opened. A folder that the target does not have at present
+// is not a failure: the run says what it waits for.
+func (r *dirRun) notOpened(kind string, err error) {
+	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where(), "err", err)
+	if r.common.Foreign() && (errors.Is(err, dirscan.ErrAway) || errors.Is(err, fs.ErrNotExist)) {
+		log.Debug("nothing to clean: the target does not have the folder at present")
+		r.res.Waits = err.Error()
+		return
+	}
+	if exchanged := (*safefs.ExchangedError)(nil); errors.As(err, &exchanged) {
+		log.Error("nothing is cleaned")
+	}
+	r.finish(err)
 }
 
 // quarantineOf returns the folder that a policy's files are moved into in place of being removed; "" for
@@ -173,7 +203,7 @@ func quarantineOf(p policy.Policy) string {
 }
 
 func checkQuarantine(dir, quarantine string, reserved []string) error {
-	err := safefs.CheckQuarantine(dir, quarantine, reserved...)
+	err := safefs.CheckQuarantine(hostfs.Roots{}, dir, quarantine, reserved...)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("the quarantine does not exist: mkdir -m 0700 it (%w)", err)
 	}
@@ -182,7 +212,7 @@ func checkQuarantine(dir, quarantine string, reserved []string) error {
 
 // sweep finishes what strict runs that were killed have begun, and tells what it leaves.
 func (r *dirRun) sweep(kind string) {
-	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Dir)
+	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where())
 	removed, freed, err := r.remover.Sweep(r.ctx)
 	if removed > 0 {
 		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short())
@@ -204,7 +234,7 @@ func (r *dirRun) notFreed() {
 	}
 	r.res.FreedBytes = max(0, r.res.FreedBytes-held)
 	r.opts.Logger.Info("some of what was removed is still held by a process: its space is free once that closes it",
-		"target", r.opts.Target, "dir", r.common.Dir, "held", units.Bytes(held).Short())
+		"target", r.opts.Target, "dir", r.common.Where(), "held", units.Bytes(held).Short())
 }
 
 // maxOthers bounds how many users are named whose files stay.
@@ -217,7 +247,7 @@ func (r *dirRun) ownersLeft() {
 	}
 	slices.Sort(r.others)
 	r.opts.Logger.Warn("files stay because they do not belong to the owner of the folder: if they are the service's, write owner with these users",
-		"target", r.opts.Target, "dir", r.common.Dir, "owner", r.others)
+		"target", r.opts.Target, "dir", r.common.Where(), "owner", r.others)
 }
 
 // finish sets the outcome from what happened.
@@ -383,8 +413,8 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 		if !p.DueAt.IsZero() && (out.DueAt.IsZero() || p.DueAt.Before(out.DueAt)) {
 			out.DueAt = p.DueAt
 		}
-		if p.Error != "" && out.Detail == "" {
-			out.Detail = p.Policy + ": " + p.Error
+		if text := cmp.Or(p.Error, p.Waits); text != "" && out.Detail == "" {
+			out.Detail = p.Policy + ": " + text
 		}
 	}
 	switch {

@@ -119,7 +119,7 @@ func (a *ReclaimCgroup) find() (string, error) {
 	case group == "":
 		return "", errors.New("the target is in no cgroup of version 2, or its processes share none")
 	case group == "/.." || strings.HasPrefix(group, "/../"):
-		return "", fmt.Errorf("the target's cgroup %s cannot be reached from inside this container: mount the host's /sys into it and write --path.sysfs=/host/sys", group)
+		return "", fmt.Errorf("the target's cgroup %s cannot be reached from inside this container: mount the host's /sys at /host/sys", group)
 	case path.Clean(group) == "/":
 		return "", errors.New("the target is in the root cgroup, which holds everything: start it in a cgroup of its own, such as a systemd service")
 	}

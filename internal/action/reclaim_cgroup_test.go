@@ -50,7 +50,7 @@ func reclaimRequest(amount units.Bytes) Request {
 func TestReclaimOutside(t *testing.T) {
 	sysfs, dir := fakeCgroup(t)
 	res, err := reclaimAction(sysfs, "/../../system.slice/app.service", 10, 11).Run(t.Context(), reclaimRequest(80<<20))
-	if err == nil || res.Outcome != Failed || !strings.Contains(err.Error(), "--path.sysfs=/host/sys") {
+	if err == nil || res.Outcome != Failed || !strings.Contains(err.Error(), "mount the host's /sys at /host/sys") {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if raw, _ := os.ReadFile(filepath.Join(dir, "memory.reclaim")); len(raw) > 0 {

@@ -87,7 +87,7 @@ func (l *logRun) private(did safefs.Rotated) {
 	}
 	l.privates++
 	l.opts.Logger.Warn("the access list of a log could not be kept: its copy is readable for its owner only",
-		"target", l.opts.Target, "dir", l.p.Dir, "name", did.Name)
+		"target", l.opts.Target, "dir", l.p.Where(), "name", did.Name)
 }
 
 // rotate deals with every log that is over its size, and with what killed runs have left.

@@ -44,6 +44,10 @@ type Alert struct {
 	EndsAt       time.Time         `json:"endsAt"`
 	GeneratorURL string            `json:"generatorURL,omitempty"`
 	Fingerprint  string            `json:"fingerprint"`
+
+	// ReadAt is when the reading was taken with which the alert began; zero where that is not known,
+	// as of every alert that comes from outside.
+	ReadAt time.Time `json:"-"`
 }
 
 // Name returns the alertname label.

@@ -32,6 +32,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/wake"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
@@ -62,6 +63,7 @@ type App struct {
 	reloads    *reloadMetrics
 	manager    manager
 	control    *control.Server // nil without a journal on disk
+	wakes      *wakes
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -95,6 +97,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		o.Now = time.Now
 	}
 	a := &App{opts: o, logger: logger, life: lifecycle.New(logger), reloading: newReloading()}
+	a.checks.Host = o.Roots
 	cfg, err := setup.LoadConfig(o.ConfigFile, &a.checks)
 	if err != nil {
 		return nil, err
@@ -107,6 +110,11 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	}
 	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.Decided()); err != nil {
 		return nil, err
+	}
+	if cfg.LockMemory {
+		if err := mayLock(); err != nil {
+			return nil, err
+		}
 	}
 	setup.Warn(cfg, logger)
 	logAccess(cfg, a.auth, logger)
@@ -121,7 +129,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, left: newLeftFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept,
+		store: store, logger: logger, now: o.Now, left: newLeftFiles(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
 		checks: &a.checks, share: collector.NewShare(scanBudget, scansAtOnce), blocked: collector.NewBlocked(),
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,
@@ -140,7 +148,9 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 	a.loaded(nil)
+	a.wakes = newWakes(wake.New(wake.Options{Wake: a.wakeTarget, Logger: logger, Registerer: a.registry}))
 	a.life.Add("sampler", 2*second, func(ctx context.Context) error { return a.graph.Load().sampler.Stop(ctx) })
+	a.life.Add("kernel notifications", second, a.wakes.waker.Stop)
 	return a, nil
 }
 
@@ -215,13 +225,17 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	if a.stopped {
 		return nil, errors.New("the exporter was stopped")
 	}
+	if err := applyLock(a.graph.Load().cfg.LockMemory, false); err != nil {
+		return nil, err
+	}
 	base := context.WithoutCancel(ctx)
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.mu.Lock()
 	a.ctx, a.base = ctx, base
 	g := a.graph.Load()
 	g.sampler.Start(base)
-	a.setStandalone(g)
+	a.setEvaluator(g)
+	a.logJudged(g)
 	a.setPolling(g)
 	a.watchers.Apply(base, g.cfg.Watchers)
 	a.mu.Unlock()
@@ -301,16 +315,17 @@ func (a *App) swept(whole bool) {
 	}
 	a.observeExits()
 	a.observeLevels()
+	a.wakes.follow(a.graph.Load(), &a.parts, a.opts.ProcFS)
 	if e := a.evaluator.Load(); e != nil {
 		e.Kick()
 	}
 }
 
-// setStandalone starts or stops the embedded evaluator as a graph says. mu is held.
-func (a *App) setStandalone(g *graph) {
-	on := *g.cfg.Standalone
+// setEvaluator starts or stops the embedded evaluator as a graph says. mu is held.
+func (a *App) setEvaluator(g *graph) {
+	on := g.judged != nil
 	if e := a.evaluator.Load(); e != nil && on {
-		e.SetRules(g.rules)
+		e.SetRules(g.judged)
 	}
 	switch {
 	case on && a.stopEval == nil:
@@ -346,10 +361,11 @@ func (a *App) openEvaluator(context.Context) (*eval.Evaluator, error) {
 	if e := a.evaluator.Load(); e != nil {
 		return e, nil
 	}
-	cfg := a.graph.Load().cfg
+	g := a.graph.Load()
 	e := eval.New(eval.Options{
-		Gatherer: a.registry, Rules: a.graph.Load().rules, Interval: cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
-		State: evalState{a.journal}, Labels: map[string]string{"instance": cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		Gatherer: a.registry, Rules: g.judged, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
+		State: evalState{a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		Store: a.parts.store, Acts: a.reflexes,
 	})
 	a.evaluator.Store(e)
 	return e, nil

@@ -59,8 +59,9 @@ type graph struct {
 	targets map[string]dispatch.Target
 	clients []*heap.Client
 	opens   map[opensKey]*hitrate.Handle
-	rules   *eval.Ruleset
-	puller  *pull.Puller // nil: no Alertmanager is polled
+	judged  *eval.Ruleset   // the rules that are evaluated here; nil: none
+	reflex  map[string]bool // targets that are judged as soon as they cross a threshold
+	puller  *pull.Puller    // nil: no Alertmanager is polled
 	roots   *safefs.Roots
 	cgroups *cgroup.Tree
 }
@@ -77,6 +78,7 @@ type parts struct {
 	share   *collector.Share   // of the lanes that scan folders
 	blocked *collector.Blocked // what does not return
 	swept   func(whole bool)   // after each sweep of processes
+	crossed func(collector.Crossing)
 	left    *leftFiles
 	clock   *action.Clock
 	exits   *exits
@@ -88,8 +90,8 @@ type parts struct {
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: setup.Folders(cfg, o.Roots, p.checks, p.logger), cgroups: setup.NewCgroups(o.Roots)}
-	var err error
-	if g.rules, err = LoadRules(cfg, p.checks); err != nil {
+	set, err := LoadRules(cfg, p.checks)
+	if err != nil {
 		return nil, err
 	}
 	if g.tracker, err = setup.NewTracker(cfg, o.Roots, g.cgroups, p.logger); err != nil {
@@ -113,6 +115,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		lanes = append(lanes, g.serviceLanes(t, p)...)
 		g.targets[t.Name] = g.newTarget(t, client, o, p)
 	}
+	g.judge(cfg, set)
 	if err := g.addPuller(p); err != nil {
 		g.close()
 		return nil, err
@@ -123,7 +126,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		return nil, err
 	}
 	g.sampler = collector.NewSampler(collector.SamplerOptions{
-		Store: p.store, Lanes: append(lanes, dirs...), Metrics: p.metrics, Logger: p.logger, Now: p.now, Blocked: p.blocked,
+		Store: p.store, Lanes: append(lanes, dirs...), Metrics: p.metrics, Logger: p.logger, Now: p.now, Blocked: p.blocked, Crossed: p.crossed,
 	})
 	return g, nil
 }
@@ -216,6 +219,7 @@ func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collec
 		Hurry: func() bool { return underPressure(p.store, g.cfg) },
 		Jobs: []collector.Job{{Source: sourceHeap, Target: name, Impl: collector.NewHeap(collector.HeapOptions{
 			Target: name, Reader: client, Running: g.running(t), Now: p.now,
+			Thresholds: g.cfg.Thresholds.Levels(), Interval: g.cfg.SampleInterval.Std(), Costly: t.Heap.Costly(),
 		})}},
 	}
 }
@@ -235,6 +239,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	opts := setup.DirOptions(t.Name, g.cfg, p.logger, p.now)
 	opts.ProcFS = o.ProcFS
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, setup.MembersOf(g.tracker, t.Name), g.roots
+	opts.Inside = setup.Inside(t.Name, g.cfg, o.Roots, g.tracker, false)
 	means := t.Means()
 	means.Folders, means.Target, means.Dirs = setup.Rooted(t, o.Roots), t.Name, opts
 	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, g.cgroups.Sysfs(p.now()), opts.Members

@@ -40,6 +40,9 @@ func (g *graph) dirLanes(o *Options, p *parts) ([]collector.Lane, error) {
 		lanes[i] = collector.Lane{
 			Name: laneDirs, Interval: interval, Timeout: scanTimeout, Stall: stall(interval), Share: p.share, Jobs: []collector.Job{j},
 		}
+		if src, ok := j.Impl.(*collector.DirSource); ok {
+			lanes[i].Hurry = src.Away // it is not known before the first sweep of the processes either
+		}
 	}
 	return lanes, nil
 }
@@ -52,29 +55,26 @@ func stall(interval time.Duration) time.Duration {
 
 // dirJobs returns the sources of a target's folders.
 func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
-	folders := setup.Rooted(t, o.Roots)
+	folders, inside := setup.Rooted(t, o.Roots), setup.Inside(t.Name, g.cfg, o.Roots, g.tracker, true)
 	var out []collector.Job
 	for _, k := range policy.Kinds {
 		for _, p := range folders.Of(k.Name) {
 			c := p.CommonKeys()
+			open, verify := g.comparing(inside(c), c.Dir)
 			src, err := collector.NewDir(collector.DirOptions{
-				Target: t.Name, Kind: k.Name, Policy: p, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window,
+				Target: t.Name, Kind: k.Name, Policy: p, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window, Open: open,
 			})
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, g.verified(dirJob(k.Name, t.Name, c, src)))
+			j := dirJob(k.Name, t.Name, c, src)
+			j.Verify = verify
+			out = append(out, j)
 		}
 	}
 	return out, nil
 }
 
 func dirJob(source, target string, c *policy.Common, impl collector.Source) collector.Job {
-	return collector.Job{Source: source, Target: target, Name: c.Name, Dir: c.Dir, Impl: impl}
-}
-
-// verified makes a job fail while its folder is another one than when the configuration was loaded.
-func (g *graph) verified(j collector.Job) collector.Job {
-	j.Verify = verifier(g.roots, j.Dir)
-	return j
+	return collector.Job{Source: source, Target: target, Name: c.Name, Dir: c.Where(), Impl: impl}
 }

@@ -13,6 +13,13 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
+// risingSeconds is how near the limit has to be, at the growth of the last seconds, for a value to
+// count as rising: twice the horizon of SpillwayMemoryRunningOut.
+const risingSeconds = 60
+
+// peakShare is the part of the window that is looked at for the peak from which a value falls.
+const peakShare = 5
+
 // observer reads for the dispatcher what a playbook relieves.
 type observer struct{ a *App }
 
@@ -66,10 +73,20 @@ func (o observer) memory(target string) dispatch.Reading {
 		Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
 		Text: fmt.Sprintf("memory %s of %s (%s)", units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 	}
-	if _, highest, ok := store.Extent(metric.MemoryUsedRatio, target); ok {
-		r.Peak = highest
-	}
+	r.Peak = o.peak(ratio, metric.MemoryUsedRatio, target)
+	growth, _, ok := store.Value(metric.MemoryFastGrowth, target)
+	r.Rising = ok && series.Exhaustion(used, limit, growth) < risingSeconds
 	return r
+}
+
+// peak returns the highest value of the last sweeps: a fifth of the window. A spike between two
+// sweeps is none: what came down from one has not been falling.
+func (o observer) peak(now float64, d *series.Desc, labels ...string) float64 {
+	points := o.a.parts.store.Points(nil, series.TierSample, d, labels...)
+	for _, p := range points[max(0, len(points)-o.a.graph.Load().cfg.Window/peakShare):] {
+		now = max(now, p.Last)
+	}
+	return now
 }
 
 func (o observer) heap(target string) dispatch.Reading {
@@ -85,9 +102,7 @@ func (o observer) heap(target string) dispatch.Reading {
 			Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
 			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 		}
-		if _, highest, ok := store.Extent(metric.HeapUsedRatio, target, runtime); ok {
-			r.Peak = highest
-		}
+		r.Peak = o.peak(ratio, metric.HeapUsedRatio, target, runtime)
 		return r
 	}
 	return dispatch.Reading{}

@@ -2,11 +2,17 @@ package app
 
 import (
 	"testing"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 func TestTempReadingLeavesOutWhatIsHeld(t *testing.T) {
@@ -37,5 +43,68 @@ func TestCacheReading(t *testing.T) {
 	}
 	if r := worse(cacheReading(&health.Cache{}), cacheReading(&health.Cache{Entries: p(5), SizeBytes: p(1), UsedRatio: p(.1)})); !r.Known {
 		t.Error("a cache that cannot be read hides one that can")
+	}
+}
+
+func TestMemoryReadingRises(t *testing.T) {
+	a := &App{}
+	a.parts.store = series.NewStore(series.Options{})
+	a.graph.Store(&graph{cfg: config.Default()})
+	f := func(name string, used float64, growth *float64, want bool) {
+		t.Helper()
+		var b series.Batch
+		b.Reset(time.Now())
+		b.Set(metric.MemoryUsed, used, "app")
+		b.Set(metric.MemoryLimit, 1000, "app")
+		b.Set(metric.MemoryUsedRatio, used/1000, "app")
+		if growth != nil {
+			b.Set(metric.MemoryFastGrowth, *growth, "app")
+		}
+		a.parts.store.Commit(&b)
+		if r := (observer{a}).memory("app"); !r.Known || r.Rising != want {
+			t.Errorf("%s: %+v, want rising %v", name, r, want)
+		}
+		a.parts.store.Forget(&b)
+	}
+	p := func(v float64) *float64 { return &v }
+	f("fast", 720, p(10), true)
+	f("slowly", 720, p(4), false)
+	f("falls", 720, p(-10), false)
+	f("does not change", 720, p(0), false)
+	f("growth unknown", 720, nil, false)
+}
+
+// TestPeakIsOfTheLastSweeps: a spike between two sweeps, and a peak that is long past, are nothing
+// that a value has been falling from.
+func TestPeakIsOfTheLastSweeps(t *testing.T) {
+	a := &App{parts: parts{store: series.NewStore(series.Options{Window: 10})}}
+	one := units.Ratio(1)
+	a.graph.Store(&graph{cfg: &config.Config{Window: 10, Thresholds: config.Thresholds{Warning: &one, Critical: &one, Emergency: &one}}})
+	var sweep, spike series.Batch
+	at := time.UnixMilli(1_700_000_000_000)
+	for _, ratio := range []float64{.5, .9, .6, .7, .8} {
+		at = at.Add(5 * time.Second)
+		sweep.Reset(at)
+		sweep.Set(metric.MemoryUsedRatio, ratio, "a")
+		sweep.Set(metric.HeapUsedRatio, ratio, "a", "node")
+		a.parts.store.Commit(&sweep)
+		spike.Reset(at.Add(time.Second))
+		spike.Set(metric.MemoryUsedRatio, .99, "a")
+		a.parts.store.Refine(&sweep, &spike)
+	}
+	spike.Reset(at.Add(2 * time.Second))
+	spike.Set(metric.MemoryUsedRatio, .75, "a")
+	a.parts.store.Refine(&sweep, &spike)
+	for _, s := range []dispatch.Subject{subject.Memory, subject.Heap} {
+		f := observer{a}.memory
+		if s == subject.Heap {
+			f = observer{a}.heap
+		}
+		if r := f("a"); r.Peak != .8 {
+			t.Errorf("%s: peak %v, want that of the last two sweeps, .8", s, r.Peak)
+		}
+	}
+	if r := (observer{a}).memory("a"); r.Ratio != .75 {
+		t.Errorf("ratio %v, want the newest, .75", r.Ratio)
 	}
 }

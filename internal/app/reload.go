@@ -124,9 +124,13 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
+	old := a.graph.Load()
+	if err := applyLock(cfg.LockMemory, old.cfg.LockMemory); err != nil {
+		g.close()
+		return err
+	}
 	setup.Warn(cfg, a.logger)
 	logAccess(cfg, auth, a.logger)
-	old := a.graph.Load()
 	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
 		a.logger.Warn("window and journal take effect at the next start only")
@@ -144,7 +148,8 @@ func (a *App) reload() error {
 	a.watchers.Apply(a.base, cfg.Watchers)
 	a.setPolling(g)
 	a.schedule.Apply(schedule.Of(g.cfg))
-	a.setStandalone(g)
+	a.setEvaluator(g)
+	a.logJudged(g)
 	a.reloading.waitsFor("the first sweep of the new configuration")
 	select { // so that series sampled by both graphs never disappear during the swap
 	case <-g.sampler.Ready():

@@ -31,8 +31,9 @@ func (a *App) state() web.State {
 	case !a.journal.Writable():
 		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
 	}
+	st.Reflex = g.judgesReflex()
 	e := a.evaluator.Load()
-	if e == nil || !st.Standalone {
+	if e == nil || g.judged == nil {
 		return st
 	}
 	for _, al := range e.Alerts() {

@@ -19,8 +19,9 @@ const (
 	hostSysfs = "/host/sys"
 )
 
-// ErrOutside says that a cgroup cannot be seen from the cgroup namespace of this process.
-var ErrOutside = errors.New("outside this process's cgroup namespace: mount the host's /sys into it and write --path.sysfs=/host/sys, or write memory.limit")
+// ErrOutside says that a cgroup cannot be seen from the cgroup namespace of this process. It is one
+// condition of this process, whichever cgroups are concerned.
+var ErrOutside = errors.New("not seen from inside this container: mount the host's /sys at /host/sys, or write memory.limit")
 
 // Options configure a Tree.
 type Options struct {
@@ -202,6 +203,8 @@ func (h *hierarchy) locate(cg string) ([]string, error) {
 		return nil, fmt.Errorf("cgroup %q is %w", cg, ErrOutside)
 	case h.root != "/" && !h.above() && (cg == h.root || strings.HasPrefix(cg, h.root+"/")):
 		cg = cg[len(h.root):]
+	case h.root != "/" && !h.above(): // without a namespace, where the mount shows a part of the hierarchy
+		return nil, fmt.Errorf("cgroup %q is %w", cg, ErrOutside)
 	}
 	cg = path.Clean("/" + cg)
 	if _, err := os.Stat(filepath.Join(h.dir, cg)); err != nil {

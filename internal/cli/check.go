@@ -31,6 +31,7 @@ type plan struct {
 	Config   string       `json:"config"` // "" = embedded defaults
 	Rules    int          `json:"rules"`
 	Every    string       `json:"evaluation_interval,omitempty"` // of the rules; "" where Prometheus evaluates them
+	Reflex   bool         `json:"reflex,omitempty"`              // Prometheus evaluates them, but the group spillway-reflex is judged here
 	Warnings []string     `json:"warnings,omitempty"`
 	Targets  []targetPlan `json:"targets"`
 
@@ -113,6 +114,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if *cfg.Standalone {
 		p.Every = cfg.EvaluationInterval.String()
 	}
+	p.Reflex = app.JudgesReflex(cfg, set)
 	for _, w := range cfg.Warnings {
 		p.Warnings = append(p.Warnings, w.Error())
 	}
@@ -146,6 +148,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		tp.members(tracker)
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
 		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
+		opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
 		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
 			return err
 		}

@@ -169,3 +169,34 @@ targets:
 		t.Errorf("%d files are left, %v", len(left), err)
 	}
 }
+
+// TestCheckLooksAtTheHost: with --path.rootfs the folders of a configuration are those of the host, not
+// what this process finds at the same path.
+func TestCheckLooksAtTheHost(t *testing.T) {
+	dir := realDir(t)
+	host, here := filepath.Join(dir, "host"), filepath.Join(dir, "srv")
+	for _, folder := range []string{host + here + "/good", host + here + "/open/tts", host + dir + "/quarantine", here + "/mine"} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(host+here+"/open", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("good", host+here+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	f := func(folder string, code int, says string) {
+		t.Helper()
+		config := "targets:\n  - name: app\n    temp_dirs: [{name: t, dir: " + folder + ", include: ['*'], max_age: 1h}]\n"
+		r := runLine(t, "check", configFlag(t, config), "--path.rootfs="+host)
+		if text := r.out + r.errs; r.code != code || !strings.Contains(text, says) || says == "" && strings.Contains(text, "does not exist") {
+			t.Errorf("%s: %+v, want exit code %d and %q", folder, r, code, says)
+		}
+	}
+	f(here+"/good", ExitOK, "")
+	f(here+"/mine", ExitOK, "does not exist yet")
+	f(here+"/open/tts", ExitConfig, fmt.Sprintf("lies in %q, which everybody can write", here+"/open"))
+	f(here+"/link", ExitConfig, fmt.Sprintf("is reached through a symbolic link: write %q", here+"/good"))
+	f("/etc/app", ExitConfig, "is a system directory")
+}

@@ -90,7 +90,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 		return err
 	}
 	defer c.journal.Close()
-	tracker, err := logWriters(ctx, cfg, targets, e)
+	tracker, err := processes(ctx, cfg, targets, e)
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 		opts.Clock, opts.Roots, opts.Open, opts.Patience = clock, roots, open, folderPatience
 		if tracker != nil {
 			opts.Members = setup.MembersOf(tracker, t.Name)
+			opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
 		}
 		for _, a := range setup.DirActions(t, e.host, opts) {
 			if f.policy != "" && !slices.Contains(a.Policies, f.policy) {
@@ -128,11 +129,11 @@ func (c *cleaner) openJournal(cfg *config.Config, targets []*config.Target, logg
 	return nil
 }
 
-// logWriters looks for the processes of the targets where a log is to be renamed and they are to be
-// signalled; it returns nil where none is.
-func logWriters(ctx context.Context, cfg *config.Config, targets []*config.Target, e *env) (*proc.Tracker, error) {
+// processes looks for the processes of the targets where they are needed: a log is to be renamed and they
+// are to be signalled, or a folder is named as they see it. It returns nil where neither is.
+func processes(ctx context.Context, cfg *config.Config, targets []*config.Target, e *env) (*proc.Tracker, error) {
 	if !slices.ContainsFunc(targets, func(t *config.Target) bool {
-		return slices.ContainsFunc(t.Logs, func(l policy.Log) bool { return l.Renames() })
+		return setup.IsForeign(t) || slices.ContainsFunc(t.Logs, func(l policy.Log) bool { return l.Renames() })
 	}) {
 		return nil, nil
 	}
@@ -326,6 +327,9 @@ func outcomeText(r *action.PolicyResult) string {
 	}
 	if r.Quarantine != "" && r.Files > 0 {
 		text += ", moved to the quarantine"
+	}
+	if r.Waits != "" {
+		text += ", " + r.Waits
 	}
 	return text
 }

@@ -41,7 +41,10 @@ type env struct {
 	configFile, logLevel, logFormat string
 }
 
-func (e *env) config() (*config.Config, error) { return setup.LoadConfig(e.configFile, &e.checks) }
+func (e *env) config() (*config.Config, error) {
+	e.checks.Host = e.host
+	return setup.LoadConfig(e.configFile, &e.checks)
+}
 
 func (e *env) logger(level string) *slog.Logger {
 	return setup.NewLogger(e.Stderr, level, e.logFormat)

@@ -9,6 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
 // print writes the plan for people: what is watched, from when a level holds, what would go now, and
@@ -21,6 +22,9 @@ func (p *plan) print(w io.Writer) {
 	where := "evaluated by Prometheus"
 	if p.Every != "" {
 		where = "evaluated here every " + p.Every
+	}
+	if p.Reflex {
+		where += ", the group " + rules.Reflex + " here"
 	}
 	fmt.Fprintf(w, "%s: ok, %d rules, %s\n", source, p.Rules, where)
 	for _, warning := range p.Warnings {
@@ -87,6 +91,12 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 		verb = "move to " + quoteName(r.Quarantine)
 	}
 	fmt.Fprintf(w, "  %s %s: would %s %d of %d files in %s, %s", r.Kind, r.Policy, verb, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
+	if r.Place != "" {
+		fmt.Fprintf(w, "; at present %s", quoteName(r.Place))
+	}
+	if r.Waits != "" {
+		fmt.Fprintf(w, "; %s", strings.Map(printable, r.Waits))
+	}
 	if r.Rotated > 0 {
 		fmt.Fprintf(w, "; would rotate %d", r.Rotated)
 	}

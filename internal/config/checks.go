@@ -21,6 +21,8 @@ var ErrNoAnswer = errors.New("does not answer: check whether the server of its m
 // own, so that one that does not answer holds up neither a start nor a reload. Its zero value is
 // ready. One that outlives reloads asks no path again that has not answered yet.
 type Checks struct {
+	Host hostfs.Roots // where the folders of the configuration are found; set before the first look
+
 	mu      sync.Mutex
 	waiting map[string]bool
 }

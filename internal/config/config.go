@@ -31,7 +31,7 @@ const (
 
 // Config is the whole configuration file.
 type Config struct {
-	// How often processes and heaps are read; five times as often while a target is at warning or above.
+	// How often processes and heaps are read at the least; memory near a threshold is read up to twenty times a second.
 	SampleInterval units.Duration `yaml:"sample_interval"`
 	// How often directories are scanned; stretched so that scans stay within half a percent of one core.
 	ScanInterval units.Duration `yaml:"scan_interval"`
@@ -43,6 +43,8 @@ type Config struct {
 	Mode string `yaml:"mode"`
 	// Evaluate the rules in this process; write false where Prometheus does.
 	Standalone *bool `yaml:"standalone"`
+	// Judge the rule group spillway-reflex in this process whatever standalone says, and judge memory and heaps as soon as a level changes.
+	Reflex *bool `yaml:"reflex"`
 	// Absolute paths of rule files that replace the embedded bundle.
 	RuleFiles []string `yaml:"rule_files"`
 	// Shares of a limit at which the levels begin.
@@ -53,6 +55,8 @@ type Config struct {
 	Discover *proc.Discover `yaml:"discover"`
 	// Exits with their reason, and peaks of children that lived for milliseconds; needs root or CAP_NET_ADMIN.
 	ProcEvents bool `yaml:"procevents"`
+	// Keep the exporter's own memory from being paged out (mlockall), for hosts under pressure; needs LimitMEMLOCK=infinity or CAP_IPC_LOCK.
+	LockMemory bool `yaml:"lock_memory"`
 	// The services. The first in the file that matches a process takes it.
 	Targets []Target `yaml:"targets"`
 	// What is told when a memory level changes.
@@ -155,8 +159,10 @@ func (c *Config) applyDefaults() {
 		c.Mode = DryRun
 	}
 	if c.Standalone == nil {
-		on := true
-		c.Standalone = &on
+		c.Standalone = new(true)
+	}
+	if c.Reflex == nil {
+		c.Reflex = new(true)
 	}
 	c.Thresholds.applyDefaults()
 	for i := range c.Targets {

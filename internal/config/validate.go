@@ -208,6 +208,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 			checkEvery(k, p.Schedule(), report)
 		}
 	}
+	t.checkForeign(key, report)
 	for j := range t.Logs {
 		checkLogSignal(fmt.Sprintf("%s.logs[%d]", key, j), t, &t.Logs[j], report)
 	}
@@ -266,16 +267,20 @@ func (t *Target) Has(name string) bool {
 // where the folder is another one.
 type dirKey struct{ dir, key, root string }
 
-// dirs returns the roots of all policies, and the other folders that they name.
+// dirs returns the roots of all policies that have a path on this host, and the other folders that they
+// name.
 func (c *Config) dirs() (roots, others []dirKey) {
 	for i := range c.Targets {
 		for _, kind := range policy.Kinds {
 			for j, p := range c.Targets[i].Of(kind.Name) {
-				for k, place := range p.Places() {
+				if p.CommonKeys().Foreign() {
+					continue
+				}
+				for _, place := range p.Places() {
 					dir, key := *place.Dir, fmt.Sprintf("targets[%d].%s[%d].%s", i, kind.Key, j, place.Key)
 					switch {
 					case !filepath.IsAbs(dir) || filepath.Clean(dir) != dir: // the policy has said so itself
-					case k == 0:
+					case place.Key == policy.KeyDir:
 						roots = append(roots, dirKey{dir: dir, key: key})
 					default:
 						others = append(others, dirKey{dir, key, p.CommonKeys().Dir})
@@ -295,7 +300,7 @@ func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 	reserved := c.Journal.Dirs()
 	asked := make([]question[error], len(dirs))
 	for i, d := range dirs {
-		asked[i] = ask(checks, d.dir, func() error { return safefs.CheckRoot(d.dir, reserved...) })
+		asked[i] = ask(checks, d.dir, func() error { return safefs.CheckRootOn(checks.Host, d.dir, reserved...) })
 	}
 	for i, d := range dirs {
 		found, unanswered := asked[i].wait(ctx)
@@ -326,7 +331,7 @@ func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {
 			report(q.key, "%q overlaps %q of %s, which would clean it: write a folder outside of every policy's", q.dir, dirs[k].dir, dirs[k].key)
 			continue
 		}
-		asked[q.key] = ask(checks, q.dir, func() error { return safefs.CheckQuarantine(q.root, q.dir, reserved...) })
+		asked[q.key] = ask(checks, q.dir, func() error { return safefs.CheckQuarantine(checks.Host, q.root, q.dir, reserved...) })
 	}
 	for _, key := range slices.Sorted(maps.Keys(asked)) {
 		q := asked[key]

@@ -73,6 +73,12 @@ const (
 	sandboxFile = `{"annotations":{"io.kubernetes.cri.container-type":"sandbox","io.kubernetes.cri.sandbox-name":"orchestrator-7d4b9c6f5-x2x9z",
 		"io.kubernetes.cri.sandbox-namespace":"shop","io.kubernetes.cri.sandbox-uid":"` + uid + `"}}`
 
+	podmanPodFile = `[{"id":"` + idB + `","names":["` + infraB + `"],"metadata":"{\"image-name\":\"localhost/podman-pause:4.3.1-0\",\"name\":\"` + infraB + `\"}"},
+		{"id":"` + idA + `","names":["api"],"metadata":"{\"image-name\":\"localhost/shop/web:1\",\"name\":\"api\"}"}]`
+	infraFile = `{"ociVersion":"1.0.2-dev","hostname":"shop","annotations":{"io.kubernetes.cri-o.ContainerType":"sandbox"}}`
+
+	podmanStore     = "var/lib/containers/storage/overlay-containers/"
+	infraB          = "0123456789ab-infra"
 	containerdState = "run/containerd/io.containerd.runtime.v2.task/k8s.io/"
 	kubepods        = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + low + ".slice/"
 	logLink         = "var/log/containers/orchestrator-7d4b9c6f5-x2x9z_shop_web-" + idA + ".log"
@@ -121,6 +127,40 @@ func TestResolver(t *testing.T) {
 			}, "/machine.slice/libpod-" + idA + ".scope",
 			Container{Ref: Ref{Engine: Podman, ID: idA}, Name: "web", Image: "docker.io/library/nginx:1.25"},
 			"web", "",
+		}, {
+			"podman in a pod", func(h *host) {
+				h.write(podmanStore+"containers.json", podmanPodFile)
+				h.write(podmanStore+idB+"/userdata/config.json", infraFile)
+			}, "/machine.slice/machine-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope/container",
+			Container{Ref: Ref{Engine: Podman, ID: idA, PodUID: idB}, Name: "api", Image: "localhost/shop/web:1", Pod: "shop"},
+			"shop/api", "",
+		}, {
+			"the container that holds a pod of podman", func(h *host) {
+				h.write(podmanStore+"containers.json", podmanPodFile)
+				h.write(podmanStore+idB+"/userdata/config.json", infraFile)
+			}, "/libpod_parent/" + idB + "/libpod-" + idB,
+			Container{Ref: Ref{Engine: Podman, ID: idB, PodUID: idB}, Name: "pause", Image: "localhost/podman-pause:4.3.1-0", Pod: "shop", Sandbox: true},
+			"shop/pause", "",
+		}, {
+			"a pod of podman", func(h *host) {
+				h.write(podmanStore+"containers.json", podmanPodFile)
+				h.write(podmanStore+idB+"/userdata/config.json", infraFile)
+			}, "/machine.slice/machine-libpod_pod_" + idB + ".slice",
+			Container{Ref: Ref{Engine: Podman, PodUID: idB}, Pod: "shop"},
+			"shop", "",
+		}, {
+			"a pod of podman without a container that holds it", func(h *host) {
+				h.write(podmanStore+"containers.json", podmanFile)
+			}, "/machine.slice/machine-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope",
+			Container{Ref: Ref{Engine: Podman, ID: idA, PodUID: idB}, Name: "web", Image: "docker.io/library/nginx:1.25"},
+			"web", "nothing on this host names its pod",
+		}, {
+			"a store that names a container by a path", func(h *host) {
+				h.write(podmanStore+"containers.json", strings.Replace(podmanPodFile, `"id":"`+idB, `"id":"../secret`, 1))
+				h.write("var/lib/containers/storage/secret/userdata/config.json", infraFile)
+			}, "/machine.slice/machine-libpod_pod_" + idB + ".slice",
+			Container{Ref: Ref{PodUID: idB}},
+			"unnamed-container", "nothing on this host names its pod",
 		}, {
 			"a user's podman", func(h *host) {
 				me := strconv.Itoa(os.Getuid())

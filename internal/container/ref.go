@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -22,11 +23,14 @@ var engines = map[string]string{
 // idLength is the length of the ids that all of these engines give.
 const idLength = 64
 
+// podmanParent is the cgroup that holds those of Podman with the cgroupfs driver.
+const podmanParent = "libpod_parent"
+
 // Ref is what a cgroup path says of the container.
 type Ref struct {
 	Engine string // "" when the path does not say it
 	ID     string // 64 hexadecimal digits; "" when the path is that of a whole pod
-	PodUID string // of a Kubernetes pod, with hyphens; "" when it is in none
+	PodUID string // of a Kubernetes pod, with hyphens; of a pod of Podman its id; "" when it is in none
 
 	// UID is the user below whose slice the container runs, 0 for one of the system.
 	UID uint32
@@ -42,7 +46,7 @@ func Parse(path string) (ref Ref, ok bool) {
 			ref.parseID(part, above[strings.LastIndexByte(above, '/')+1:])
 		}
 		if ref.PodUID == "" {
-			ref.PodUID = podUID(part)
+			ref.PodUID = cmp.Or(podUID(part), podmanPod(part, above))
 		}
 		if name, ok := strings.CutPrefix(part, "user-"); ok {
 			if uid, err := strconv.ParseUint(strings.TrimSuffix(name, ".slice"), 10, 32); err == nil {
@@ -64,7 +68,7 @@ func (r *Ref) parseID(part, above string) {
 	name := strings.TrimSuffix(part, ".scope")
 	if isID(name) {
 		switch above {
-		case "libpod_parent": // a pod of Podman
+		case podmanParent: // a pod of Podman
 		case Docker:
 			r.Engine, r.ID = Docker, name
 		default:
@@ -104,6 +108,20 @@ func podUID(part string) string {
 		}
 	}
 	return uid
+}
+
+// podmanPod returns the id of the pod of Podman whose folder this is, "" when it is none: with systemd
+// machine-libpod_pod_ID.slice, of a user user-libpod_pod_ID.slice, else libpod_parent/ID (podman,
+// libpod/runtime_pod_linux.go).
+func podmanPod(part, above string) string {
+	if isID(part) && (above == podmanParent || strings.HasSuffix(above, "/"+podmanParent)) {
+		return part
+	}
+	_, id, _ := strings.Cut(strings.TrimSuffix(part, ".slice"), "-libpod_pod_")
+	if !isID(id) {
+		return ""
+	}
+	return id
 }
 
 func isID(s string) bool {

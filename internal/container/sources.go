@@ -3,6 +3,7 @@ package container
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"strings"
 	"time"
 )
@@ -18,13 +19,14 @@ type source struct {
 var sources = []source{
 	{"/var/log/pods and /var/log/containers", func(ref Ref) bool {
 		// From inside a pod the path of a neighbor does not say that it is in one.
-		return ref.PodUID != "" || ref.Engine != Docker && ref.Engine != Podman
+		return ref.PodUID != "" && !isID(ref.PodUID) || ref.Engine != Docker && ref.Engine != Podman
 	}, readLogs},
 	{"containerd", func(ref Ref) bool { return ref.ID != "" && (ref.Engine == Containerd || ref.Engine == "") }, readContainerd},
 	{"docker", func(ref Ref) bool { return ref.ID != "" && (ref.Engine == Docker || ref.Engine == "") }, readDocker},
 	{"containers/storage", func(ref Ref) bool {
 		return ref.ID != "" && (ref.Engine == Podman || ref.Engine == CRIO || ref.Engine == "")
 	}, readStorage},
+	{"containers/storage, pods", func(ref Ref) bool { return isID(ref.PodUID) }, readPodmanPod},
 }
 
 // firstOf reads alternatives until one is there.
@@ -39,6 +41,7 @@ func firstOf(names []string, read func(name string) error) error {
 
 // ociConfig is the part of an OCI bundle's config.json that is read.
 type ociConfig struct {
+	Hostname    string            `json:"hostname"`
 	Annotations map[string]string `json:"annotations"`
 }
 
@@ -138,31 +141,48 @@ type storageMetadata struct {
 // readStorage reads the store that Podman and CRI-O share: of the system, or of the user that the
 // container runs for.
 func readStorage(r *Resolver, _ time.Time, c *Container) error {
-	find := func(list []storageContainer) error {
-		for i := range list {
-			if list[i].ID == c.ID {
-				return c.addStored(&list[i])
-			}
-		}
-		return fs.ErrNotExist
-	}
-	err := firstOf([]string{"/var/lib/containers/storage/", "/run/containers/storage/"}, func(root string) error {
-		return firstOf(storageLists, func(name string) error {
-			var list []storageContainer
-			if err := r.root.json(root+name, &list); err != nil {
-				return err
-			}
-			return find(list)
-		})
-	})
-	if c.UID == 0 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return firstOf(storageLists, func(name string) error {
-		var list []storageContainer
-		if err := r.root.userJSON(c.UID, ".local/share/containers/storage/"+name, &list); err != nil {
+	return r.stored(c.UID, func(s *storageContainer) bool { return s.ID == c.ID }, func(s *storageContainer, _ decoder) error { return c.addStored(s) })
+}
+
+// readPodmanPod takes the name of a pod from the container that holds its namespaces: its host name, which
+// is the pod's where --hostname gave no other.
+func readPodmanPod(r *Resolver, _ time.Time, c *Container) error {
+	infra := infraName(c.PodUID)
+	is := func(s *storageContainer) bool { return len(s.Names) > 0 && s.Names[0] == infra }
+	return r.stored(c.UID, is, func(_ *storageContainer, read decoder) error {
+		var config ociConfig
+		if err := read("config.json", &config); err != nil {
 			return err
 		}
-		return find(list)
+		c.add(Container{Pod: config.Hostname, Ref: Ref{Engine: Podman}})
+		return nil
 	})
+}
+
+// decoder reads a file as JSON.
+type decoder func(name string, into any) error
+
+// stored looks in the stores of the system, and then in that of a user, for a container. take gets it,
+// and what reads the files of its own folder.
+func (r *Resolver) stored(uid uint32, is func(*storageContainer) bool, take func(*storageContainer, decoder) error) error {
+	in := func(root string, read decoder) error {
+		return firstOf(storageLists, func(name string) error {
+			var list []storageContainer
+			if err := read(root+name, &list); err != nil {
+				return err
+			}
+			for i := range list {
+				if is(&list[i]) && isID(list[i].ID) {
+					own := root + path.Dir(name) + "/" + list[i].ID + "/userdata/"
+					return take(&list[i], func(name string, into any) error { return read(own+name, into) })
+				}
+			}
+			return fs.ErrNotExist
+		})
+	}
+	err := firstOf([]string{"/var/lib/containers/storage/", "/run/containers/storage/"}, func(root string) error { return in(root, r.root.json) })
+	if uid == 0 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return in(".local/share/containers/storage/", func(name string, into any) error { return r.root.userJSON(uid, name, into) })
 }

@@ -21,7 +21,7 @@ func (c *Container) addStored(s *storageContainer) error {
 	if len(s.Names) > 0 {
 		name = cmp.Or(s.Names[0], name)
 	}
-	found := Container{Ref: Ref{Engine: Podman}, Name: name, Image: m.ImageName}
+	found := Container{Ref: Ref{Engine: Podman}, Name: name, Image: m.ImageName, Sandbox: isID(c.PodUID) && name == infraName(c.PodUID)}
 	if m.PodName != "" || m.MetadataName != "" {
 		found.Engine, found.Name, found.Namespace = CRIO, m.MetadataName, m.Namespace
 		if parts := strings.Split(name, "_"); len(parts) == 6 && parts[0] == "k8s" {
@@ -32,6 +32,10 @@ func (c *Container) addStored(s *storageContainer) error {
 	c.add(found)
 	return nil
 }
+
+// infraName is how Podman names the container that holds the namespaces of a pod, where --infra-name says no
+// other (podman, pkg/specgen/generate/pod_create.go).
+func infraName(pod string) string { return pod[:12] + "-infra" }
 
 // logsEvery is how often the kubelet's folders are listed at most.
 const logsEvery = time.Second

@@ -19,7 +19,9 @@ const defaultMaxDepth = 32 << 10
 
 // Options configure a scan. Dir is required.
 type Options struct {
-	Dir       string                 // root, an absolute path
+	Dir       string                 // root, an absolute path; with Open only what it is called
+	Open      func() (Opened, error) // opens the root in place of Dir; nil = by its path
+	Foreign   bool                   // the root may be of another mount namespace, whose mounts this process cannot list; set with Open
 	Recursive bool                   // sub-folders too
 	Select    func(name []byte) bool // which regular files count; nil = all. name is valid during the call only
 	// Skip says which sub-folders of a folder, by name, are not entered; nil = none.

@@ -69,6 +69,14 @@ var childHow = unix.OpenHow{
 // Scan walks the tree once. The error is that of the root, of the context or of Visit; what could
 // not be read below the root is counted in the Result instead.
 func Scan(ctx context.Context, o Options) (Result, error) {
+	if o.Open != nil {
+		root, err := o.Open()
+		if err != nil {
+			return Result{}, err
+		}
+		o.Foreign = true
+		return ScanFD(ctx, root.FD, o)
+	}
 	fd, err := OpenRoot(o.Dir)
 	if err != nil {
 		return Result{}, err

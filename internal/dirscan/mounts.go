@@ -14,7 +14,7 @@ import (
 // mounts knows which files may be mounts of their own where the kernel does not say so of each file.
 type mounts struct {
 	read  bool
-	names map[string]bool // the last names of all mount points; nil where they cannot be read
+	names map[string]bool // the last names of all mount points; nil where they cannot be read, or are those of another namespace
 }
 
 // mounted reports whether the file that was just looked at is a mount of its own. Kernels before

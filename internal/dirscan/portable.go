@@ -38,6 +38,9 @@ func Scan(ctx context.Context, o Options) (Result, error) {
 	if o.MaxDepth <= 0 {
 		o.MaxDepth = defaultMaxDepth
 	}
+	if o.Open != nil {
+		return Result{}, errors.ErrUnsupported
+	}
 	real, err := filepath.EvalSymlinks(o.Dir)
 	if err != nil {
 		return Result{}, err

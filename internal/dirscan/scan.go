@@ -71,7 +71,7 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 }
 
 func newWalker(ctx context.Context, o *Options, s *share) *walker {
-	return &walker{ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1, noStatx: statxRefused()}
+	return &walker{ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1, noStatx: statxRefused(), mounts: mounts{read: o.Foreign}}
 }
 
 // walk walks from the root.

@@ -143,7 +143,7 @@ func (d *Dispatcher) continueRun(t *Target, p Playbook, key playbookKey, w *wait
 	old := &w.run.request
 	r := d.newRun(t, p, old.trigger)
 	r.alert, r.fingerprint, r.first, r.guarded, r.breaks, r.force, r.continues = old.alert, old.fingerprint, old.first, old.guarded, old.breaks, old.force, w.run.id
-	r.progress.level, r.progress.alerts, r.progress.served = w.level, w.alerts, w.served
+	r.progress.level, r.progress.alerts, r.progress.served, r.progress.twins = w.level, w.alerts, w.served, maps.Clone(w.run.progress.twins)
 	d.own(r, key)
 	return r
 }
@@ -159,7 +159,7 @@ func (d *Dispatcher) repeatRun(t *Target, p Playbook, key playbookKey, f *firing
 	r.progress.level = f.level
 	d.own(r, key)
 	for _, other := range r.state.firing {
-		r.progress.serve(other.key)
+		r.progress.serve(&other.alert, other.trigger)
 	}
 	return r
 }

@@ -29,7 +29,7 @@ func (blind) Observe(string, Subject) Reading { return Reading{} }
 func (blind) Refresh(string, Subject)         {}
 
 // benchDispatcher works on n targets with a journal on disk.
-func benchDispatcher(b *testing.B, n int, o Options) *Dispatcher {
+func benchDispatcher(b testing.TB, n int, o Options) *Dispatcher {
 	b.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	j, err := journal.Open(journal.Options{Dir: b.TempDir(), Logger: logger})

@@ -18,6 +18,7 @@ type cooldown struct {
 	LastEnd     time.Time            `json:"last_end"`
 
 	served map[string]struct{} // keys of the alerts that the last run served
+	twins  map[twin]struct{}   // the same by name
 }
 
 func (c *cooldown) holds(now time.Time) bool { return now.Before(c.Until) }
@@ -36,7 +37,7 @@ func (c *cooldown) ended(r *run, res *result, now time.Time) {
 		return // it changed nothing, so it shortens nothing
 	}
 	c.Rest, c.Until, c.Broken = rest, until, broken
-	c.LastRun, c.LastOutcome, c.LastEnd, c.served = r.id, res.outcome, now, r.progress.served
+	c.LastRun, c.LastOutcome, c.LastEnd, c.served, c.twins = r.id, res.outcome, now, r.progress.served, r.progress.twins
 }
 
 // waits notes the end of a run that waits. It starts no cooldown, since it goes again as soon as that
@@ -46,7 +47,7 @@ func (c *cooldown) waits(r *run, now time.Time) {
 		c.Broken = c.Broken || r.breaks
 		return
 	}
-	c.LastRun, c.LastOutcome, c.LastEnd, c.served = r.id, OutcomeWaiting, now, nil
+	c.LastRun, c.LastOutcome, c.LastEnd, c.served, c.twins = r.id, OutcomeWaiting, now, nil, nil
 }
 
 func (c *cooldown) stepRan(s *Step, now time.Time) {
@@ -69,7 +70,7 @@ func (c *cooldown) clamp(now time.Time) {
 // clone returns the part that outlives the process.
 func (c *cooldown) clone() cooldown {
 	out := *c
-	out.Steps, out.served = maps.Clone(c.Steps), nil
+	out.Steps, out.served, out.twins = maps.Clone(c.Steps), nil, nil
 	return out
 }
 

@@ -41,6 +41,7 @@ type question struct {
 
 	open     bool         // a run of this playbook for this target is queued or running
 	served   bool         // this very alert is served by the open or the last run
+	twin     bool         // the last run has served it as it was judged on the other side; see servedTwin
 	waits    time.Time    // until which a run of this playbook waits; zero when none does
 	waiting  series.Level // of that run
 	until    time.Time
@@ -142,6 +143,10 @@ func decideOpen(q *question) (verdict, bool) {
 		return verdict{disposition: alert.Accepted, reason: "the open run of the same playbook serves it", join: true}, true
 	case q.served && q.now.Before(q.until):
 		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "this very alert was served, and its cooldown holds until " + clock(q.until)}, true
+	case q.twin && q.inside:
+		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "the last run has served the alert of this name that a Prometheus sent"}, true
+	case q.twin:
+		return verdict{disposition: alert.Duplicate, skip: SkipDuplicate, reason: "the exporter judges the alert of this name itself, and the last run has served it"}, true
 	}
 	return verdict{}, false
 }
@@ -202,9 +207,9 @@ func levelOf(a *alert.Alert) series.Level {
 }
 
 // falling reports whether a value falls by itself: it is of memory or heap, below critical, and
-// below 85 % of its own recent peak.
+// below 85 % of its own recent peak. One that rises fast does not fall, however high the peak was.
 func falling(s Subject, r Reading) bool {
-	return (s == subject.Memory || s == subject.Heap) && r.Known && r.Level < series.LevelCritical && r.Ratio < fallingShare*r.Peak
+	return !r.Rising && (s == subject.Memory || s == subject.Heap) && r.Known && r.Level < series.LevelCritical && r.Ratio < fallingShare*r.Peak
 }
 
 // applies reports whether the step runs at a level.

@@ -108,6 +108,9 @@ func TestFalling(t *testing.T) {
 	f(subject.Memory, .86, 1.2, series.LevelCritical, false) // critical is never left alone
 	f(subject.Cache, .50, 1, series.LevelNormal, false)      // a folder does not empty itself
 	f(subject.Temp, .50, 1, series.LevelNormal, false)
+	if falling(subject.Memory, Reading{Known: true, Ratio: .72, Peak: .9, Level: series.LevelWarning, Rising: true}) {
+		t.Error("what rises fast is falling because it was higher once")
+	}
 	if falling(subject.Memory, Reading{Peak: 1}) {
 		t.Error("a reading that failed is falling")
 	}

@@ -1,6 +1,10 @@
 package dispatch
 
-import "github.com/spillway-exporter/spillway_exporter/internal/action"
+import (
+	"slices"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+)
 
 // Follower learns how a run goes on and how it ends. Progress and File are called on the goroutine of
 // the action, which waits for them; each may be nil. Ended is called once for a run that RunNow has
@@ -21,7 +25,7 @@ type End struct {
 // follow adds a follower. It is called with the lock held. The list is copied, since it is read without.
 func (p *progress) follow(f *Follower) {
 	if f != nil {
-		p.followers = append(p.followers[:len(p.followers):len(p.followers)], f)
+		p.followers = append(slices.Clip(p.followers), f)
 	}
 }
 

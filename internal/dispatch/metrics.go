@@ -9,6 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // noAction and otherTarget are the label values for names that are not configured, so that a sender
@@ -30,6 +31,7 @@ type metrics struct {
 	freed    *prometheus.CounterVec
 	removed  *prometheus.CounterVec
 	skipped  *prometheus.CounterVec
+	reaction *prometheus.HistogramVec
 	last     *prometheus.GaugeVec
 	alerts   *prometheus.CounterVec
 
@@ -49,13 +51,19 @@ func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metr
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
 			NativeHistogramMinResetDuration: time.Hour,
 		}),
+		reaction: metric.Reaction.NewHistogramVec(prometheus.HistogramOpts{
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60},
+		}),
 		last: metric.ActionLastRun.NewGaugeVec(),
+	}
+	for _, l := range []series.Level{series.LevelWarning, series.LevelCritical, series.LevelEmergency} {
+		m.reaction.WithLabelValues(l.String())
 	}
 	for _, d := range dispositions {
 		m.alerts.WithLabelValues(d)
 	}
 	if reg != nil {
-		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
+		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.reaction, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
 	}
 	return m
 }

@@ -69,8 +69,11 @@ func (s *playbookState) view(q *question, m mode, key string) {
 		return
 	}
 	_, q.served = s.acted.served[key]
-	if _, dry := s.dry.served[key]; dry && m == dryRun {
-		q.served = true
+	firing := s.firesInside(q.alert.Name(), q.now)
+	q.twin = s.acted.servedTwin(q, firing)
+	if m == dryRun {
+		_, dry := s.dry.served[key]
+		q.served, q.twin = q.served || dry, q.twin || s.dry.servedTwin(q, firing)
 	}
 }
 

@@ -81,6 +81,9 @@ type progress struct {
 	level  series.Level
 	alerts int                 // that it serves
 	served map[string]struct{} // their keys, up to maxServed
+	twins  map[twin]struct{}   // the same by name
+	readAt time.Time           // when the reading was taken that led to the run; zero where that is not known, and once it had an effect
+	acted  bool                // it had one
 	state  string
 	ended  bool
 	step   int  // from 1; 0 before the first
@@ -125,15 +128,23 @@ func (r *run) record(now time.Time, level series.Level) journal.Record {
 	}
 }
 
-// serve notes an alert that the run serves. Its key is remembered up to a bound: beyond it a
-// repeat is reported as accepted by the open run, or as held by the cooldown, which has the same effect.
-func (p *progress) serve(key string) {
+// serve notes an alert that the run serves, and by which way it came. Its key is remembered up to a
+// bound: beyond it a repeat is reported as accepted by the open run, or as held by the cooldown, which
+// has the same effect.
+func (p *progress) serve(a *alert.Alert, t alert.Trigger) {
 	p.alerts++
 	if p.served == nil {
 		p.served = make(map[string]struct{})
 	}
+	if p.twins == nil {
+		p.twins = make(map[twin]struct{})
+	}
 	if len(p.served) < maxServed {
-		p.served[key] = struct{}{}
+		p.served[a.Key()] = struct{}{}
+		p.twins[twin{a.Name(), isInside(t)}] = struct{}{}
+	}
+	if p.readAt.IsZero() && !p.acted {
+		p.readAt = a.ReadAt
 	}
 }
 

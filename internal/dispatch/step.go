@@ -51,6 +51,9 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	<-d.acting
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
+	if a.mode == enforce {
+		d.reacted(r, &out, start)
+	}
 	res.add(&out)
 	res.policies = append(res.policies, out.Policies...)
 	if out.DueAt.IsZero() && !out.InUse { // else it goes again when something becomes due
@@ -72,6 +75,22 @@ func effectOf(m mode, out *action.Result) effect {
 		return effectEmpty
 	}
 	return effectActed
+}
+
+// reacted observes how long it took from the reading that led to a run to its first effect: the start
+// of the first step that had one. What may have had one counts as none.
+func (d *Dispatcher) reacted(r *run, out *action.Result, start time.Time) {
+	if effectOf(enforce, out) != effectActed || out.Outcome != action.Done && out.Outcome != action.Partial {
+		return
+	}
+	d.mu.Lock()
+	p := &r.progress
+	read, level := p.readAt, p.level
+	p.readAt, p.acted = time.Time{}, true
+	d.mu.Unlock()
+	if !read.IsZero() {
+		d.metrics.reaction.WithLabelValues(level.String()).Observe(max(start.Sub(read), 0).Seconds())
+	}
 }
 
 // removed reports whether an action on folders has, or in a dry run would have, changed something.

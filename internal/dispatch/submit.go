@@ -84,7 +84,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 	case v.join:
 		state.open.progress.level = max(state.open.progress.level, q.level)
 		if v.disposition == alert.Accepted {
-			state.open.progress.serve(a.Key())
+			state.open.progress.serve(a, b.Trigger)
 		}
 		return v, state.open, false
 	case v.disposition != alert.Accepted:
@@ -102,7 +102,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 		r.first = a
 	}
 	r.progress.level = q.level
-	r.progress.serve(a.Key())
+	r.progress.serve(a, b.Trigger)
 	d.own(r, key)
 	return v, r, true
 }
@@ -114,7 +114,7 @@ func (d *Dispatcher) question(b *alert.Batch, a *alert.Alert, known []string, no
 	playbook, hasPlaybook := target.Playbooks[a.Playbook()]
 	level := levelOf(a)
 	return question{
-		alert: a, inside: b.Trigger == alert.TriggerStandalone, known: known,
+		alert: a, inside: isInside(b.Trigger), known: known,
 		hasTarget: hasTarget, hasPlaybook: hasPlaybook,
 		targets:   func() []string { return slices.Sorted(maps.Keys(d.targets)) },
 		playbooks: func() []string { return slices.Sorted(maps.Keys(target.Playbooks)) },

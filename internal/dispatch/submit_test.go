@@ -206,7 +206,7 @@ func TestBothEntrancesAreOneCleanup(t *testing.T) {
 		}
 		wg.Wait()
 		w.finished()
-		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown {
+		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Duplicate {
 			t.Errorf("afterwards: %+v", d)
 		}
 		if n := len(w.temp.calls()); n != 1 {

@@ -45,6 +45,7 @@ type Reading struct {
 	Known   bool         // false: nothing could be read, all else is zero
 	Ratio   float64      // of the limit
 	Peak    float64      // the highest Ratio of the recent past, some minutes
+	Rising  bool         // at the growth of the last seconds the limit is near, whatever the peak was
 	Level   series.Level // of Ratio alone, without hysteresis; a folder over a limit of its policy is at warning
 	Samples uint64       // how many samples of this subject were taken so far
 	Text    string       // for the journal: "rss 512MB of 1GB (50%)"

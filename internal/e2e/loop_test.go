@@ -208,7 +208,8 @@ func TestWithPrometheus(t *testing.T) {
 	dir := testDir(t)
 	tokenFile, _ := token(t, dir)
 	s := startService(t, filepath.Join(dir, "service-prometheus"))
-	e := startExporter(t, dir, loopConfig(s, "standalone: false\nwebhook: {token_file: "+tokenFile+"}"))
+	// Without reflex the alert of the Prometheus is the first.
+	e := startExporter(t, dir, loopConfig(s, "standalone: false\nreflex: false\nwebhook: {token_file: "+tokenFile+"}"))
 	am := startAlertmanager(t, dir, e.addr, tokenFile)
 	startPrometheus(t, dir, e.addr, am)
 	run := relieved(t, e)

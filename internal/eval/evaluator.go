@@ -14,8 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 const (
@@ -37,6 +39,11 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // default time.Now
+
+	// Store is what Cross finds fresh readings in, and Acts reports whether alerts about a target lead
+	// to something, so that it is worth judging between evaluations. Without either no target is.
+	Store *series.Store
+	Acts  func(target string) bool
 }
 
 // Evaluator evaluates rules over what it gathers. It is safe for concurrent use.
@@ -47,6 +54,8 @@ type Evaluator struct {
 	metrics *metrics
 	kicks   chan struct{}
 
+	crossings *crossings
+
 	interval atomic.Int64 // nanoseconds
 
 	tick sync.Mutex // one evaluation at a time, its notifications included
@@ -56,11 +65,13 @@ type Evaluator struct {
 	groups    []*runGroup
 	mem       *memory
 	gatherer  writer
-	restored  []savedAlert // alerts of before the restart that have found no rule yet
-	savedAt   time.Time    // when they were written
-	last      time.Time    // of the last evaluation
-	saved     time.Time    // when the state was written last
-	changed   bool         // the state is not written
+	judged    map[string]bool // families that are read at a crossing
+	samples   []series.Sample // scratch
+	restored  []savedAlert    // alerts of before the restart that have found no rule yet
+	savedAt   time.Time       // when they were written
+	last      time.Time       // of the last evaluation
+	saved     time.Time       // when the state was written last
+	changed   bool            // the state is not written
 	submitErr bool
 	stateErr  bool
 }
@@ -84,7 +95,7 @@ func New(o Options) *Evaluator {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Evaluator{o: o, metrics: newMetrics(o.Registerer), kicks: make(chan struct{}, 1)}
+	e := &Evaluator{o: o, metrics: newMetrics(o.Registerer), kicks: make(chan struct{}, 1), crossings: newCrossings()}
 	e.interval.Store(int64(o.Interval))
 	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
 		if o.Labels[name] != "" {
@@ -125,6 +136,7 @@ func (e *Evaluator) install(r *Ruleset) {
 		}
 	}
 	e.rules, e.groups = r, nil
+	e.judged = judgedFamilies(r)
 	e.mem.setNeeds(r.needs)
 	for _, g := range r.groups {
 		rg := &runGroup{group: g, last: lasts[g.file+"\xff"+g.name]}
@@ -149,8 +161,14 @@ func (e *Evaluator) install(r *Ruleset) {
 func (e *Evaluator) Evaluate(ctx context.Context, now time.Time) error {
 	e.tick.Lock()
 	defer e.tick.Unlock()
+	return e.evaluate(ctx, now)
+}
+
+// evaluate is Evaluate. tick is held.
+func (e *Evaluator) evaluate(ctx context.Context, now time.Time) error {
 	began := e.o.Now()
 	now = time.UnixMilli(now.UnixMilli()) // the resolution of samples
+	read := e.crossings.crossed(now)      // before gathering: what crosses later is judged later
 	families, gatherErr := e.o.Gatherer.Gather()
 	var errs []error
 	up := 1.0
@@ -164,7 +182,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, now time.Time) error {
 	if err := s.families(families, up); err != nil {
 		errs = append(errs, err)
 	}
-	ev := &evaluation{at: now, mem: e.mem, query: e.query}
+	ev := &evaluation{at: now, mem: e.mem, ask: e.query, query: e.query, read: read}
 	e.recover(now)
 	for _, g := range e.groups {
 		errs = append(errs, e.group(ctx, g, ev)...)
@@ -181,6 +199,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, now time.Time) error {
 	if err := e.save(now, false); err != nil {
 		errs = append(errs, err)
 	}
+	e.plan(now, 0, e.crossings.with(read))
 	e.metrics.evaluated(e.o.Now().Sub(began), series, dropped)
 	return errors.Join(errs...)
 }
@@ -252,7 +271,11 @@ func (e *Evaluator) note(r *rule, err error) {
 
 // query runs PromQL over the memory, for rules and for templates. e.mu is held.
 func (e *Evaluator) query(ctx context.Context, qs string, at time.Time) (promql.Vector, error) {
-	q, err := e.engine.NewInstantQuery(ctx, e.mem, nil, qs, at)
+	return e.queryOver(ctx, e.mem, qs, at)
+}
+
+func (e *Evaluator) queryOver(ctx context.Context, over storage.Queryable, qs string, at time.Time) (promql.Vector, error) {
+	q, err := e.engine.NewInstantQuery(ctx, over, nil, qs, at)
 	if err != nil {
 		return nil, err
 	}
@@ -268,51 +291,4 @@ func (e *Evaluator) query(ctx context.Context, qs string, at time.Time) (promql.
 		return promql.Vector{{T: v.T, F: v.V}}, nil
 	}
 	return nil, errors.New("the result is neither a vector nor a scalar")
-}
-
-// Kick says that a sweep of the sampler has ended: new values are there. Run evaluates then when
-// an evaluation is due, so that it judges what was just seen. It never blocks.
-func (e *Evaluator) Kick() {
-	select {
-	case e.kicks <- struct{}{}:
-	default:
-	}
-}
-
-// Run evaluates once per interval until ctx ends, then writes the state a last time.
-func (e *Evaluator) Run(ctx context.Context) {
-	timer := time.NewTimer(e.every())
-	defer timer.Stop()
-	var last time.Time
-	kicked := false
-	for {
-		select {
-		case <-ctx.Done():
-			if err := e.save(e.o.Now(), true); err != nil {
-				e.o.Logger.Error("alerts are not kept over the restart", "err", err)
-			}
-			return
-		case <-e.kicks:
-			kicked = true
-			if every := e.every(); !last.IsZero() && e.o.Now().Sub(last) < every-every/5 {
-				continue
-			}
-		case <-timer.C:
-		}
-		began := e.o.Now()
-		if !last.IsZero() {
-			e.metrics.late(began.Sub(last), e.every())
-		}
-		last = began
-		if err := e.Evaluate(ctx, began); err != nil && ctx.Err() == nil {
-			e.o.Logger.Debug("evaluation had errors", "err", err)
-		}
-		// Where a sampler kicks, wait a little longer for its next sweep.
-		wait := e.every()
-		if kicked {
-			wait += wait / 10
-		}
-		kicked = false
-		timer.Reset(max(wait-e.o.Now().Sub(began), 0))
-	}
 }

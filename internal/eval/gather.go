@@ -121,6 +121,11 @@ func (s *scrape) sample(name string, pairs []*dto.LabelPair, extraName, extraVal
 	if extraName != "" {
 		s.pairs = append(s.pairs, labels.Label{Name: extraName, Value: extraValue})
 	}
+	s.write(name, v)
+}
+
+// write writes the series of a name with the labels in pairs.
+func (s *scrape) write(name string, v float64) {
 	own := len(s.pairs)
 	for _, e := range s.extra {
 		if !slices.ContainsFunc(s.pairs[:own], func(l labels.Label) bool { return l.Name == e.Name }) {

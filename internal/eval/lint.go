@@ -113,7 +113,7 @@ func numberThreshold(expr parser.Expr) (float64, bool) {
 			if !ok || n == 0 || n == 1 {
 				continue
 			}
-			if names, _, err := reads(sides[1]); err == nil && len(names) > 0 && !slices.ContainsFunc(names, func(s string) bool { return !strings.HasSuffix(s, "_seconds") }) {
+			if isTime(sides[1]) {
 				continue
 			}
 			found, bad = n, true
@@ -121,6 +121,24 @@ func numberThreshold(expr parser.Expr) (float64, bool) {
 		return nil
 	})
 	return found, bad
+}
+
+// isTime reports whether an expression is a number of seconds: of series in seconds, or bytes over
+// bytes per second.
+func isTime(e parser.Expr) bool {
+	if p, ok := e.(*parser.ParenExpr); ok {
+		return isTime(p.Expr)
+	}
+	if b, ok := e.(*parser.BinaryExpr); ok && b.Op == parser.DIV {
+		return in(b.LHS, "_bytes") && in(b.RHS, "_bytes_per_second")
+	}
+	return in(e, "_seconds")
+}
+
+// in reports whether all series of an expression, one at least, are of a unit.
+func in(e parser.Expr, unit string) bool {
+	names, _, err := reads(e)
+	return err == nil && len(names) > 0 && !slices.ContainsFunc(names, func(s string) bool { return !strings.HasSuffix(s, unit) })
 }
 
 // constant returns the value of an expression that reads no series and calls nothing.

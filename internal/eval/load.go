@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 )
 
 const (
@@ -65,8 +67,10 @@ type ruleDef struct {
 	keepFiring  time.Duration
 	labels      labels.Labels
 	annotations labels.Labels
-	reads       []string // metric names, those of template queries included
-	key         string   // identity over reloads
+	reads       []string                 // metric names, those of template queries included
+	needs       map[string]time.Duration // the same, with how much of the past
+	local       bool                     // see markLocal
+	key         string                   // identity over reloads
 }
 
 // position is where a rule stands.
@@ -133,6 +137,7 @@ func Load(o LoadOptions) (*Ruleset, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	r.markLocal()
 	return r, nil
 }
 
@@ -260,7 +265,7 @@ func (l *loader) rule(pos position, r *rulefmt.Rule, groupLabels map[string]stri
 	d := &ruleDef{
 		pos: pos, name: pos.name, alerting: r.Alert != "", expr: ast.String(), ast: ast,
 		hold: time.Duration(r.For), keepFiring: time.Duration(r.KeepFiringFor),
-		labels: labels.FromMap(all), annotations: labels.FromMap(r.Annotations),
+		labels: labels.FromMap(all), annotations: labels.FromMap(r.Annotations), needs: make(map[string]time.Duration),
 	}
 	if t := ast.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
 		l.errs = append(l.errs, pos.problem(pos.expression, "the expression gives a %s; a rule needs an instant vector: write for example rate(x[5m]) or max_over_time(x[5m])", parser.DocumentedType(t)))
@@ -331,6 +336,7 @@ func (l *loader) need(pos position, d *ruleDef, expr parser.Expr, offset, keep t
 		return false
 	}
 	for _, name := range names {
+		d.needs[name] = max(d.needs[name], back, keep)
 		l.rules.needs[name] = max(l.rules.needs[name], back, keep)
 	}
 	d.reads = append(d.reads, names...)
@@ -348,6 +354,36 @@ func (r *Ruleset) Lookback() time.Duration {
 
 // Metrics returns the names of all series that the rules read, sorted.
 func (r *Ruleset) Metrics() []string { return slices.Sorted(maps.Keys(r.needs)) }
+
+// Only returns the rules of the groups with a name, and nothing of what the others read.
+func (r *Ruleset) Only(name string) *Ruleset {
+	out := &Ruleset{needs: make(map[string]time.Duration), interval: r.interval}
+	for _, g := range r.groups {
+		if g.name != name {
+			continue
+		}
+		out.groups = append(out.groups, g)
+		for _, d := range g.rules {
+			for metric, back := range d.needs {
+				out.needs[metric] = max(out.needs[metric], back)
+			}
+		}
+	}
+	return out
+}
+
+// Playbooks returns the playbooks that the rules ask for, sorted. One that a template names is not
+// among them.
+func (r *Ruleset) Playbooks() []string {
+	var out []string
+	r.each(func(d *ruleDef) {
+		if name := d.labels.Get(alert.LabelPlaybook); d.alerting && name != "" && !isTemplate(name) {
+			out = append(out, name)
+		}
+	})
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 // Len returns the number of rules.
 func (r *Ruleset) Len() int {

@@ -242,6 +242,8 @@ func TestLintBundleRefusesNumbersAndGaps(t *testing.T) {
 	f(`a > 0`, false)
 	f(`a == 1`, false)
 	f(`a_seconds < 3600`, false)
+	f(`(clamp_min(a_bytes - b_bytes, 0) / on (t) (c_bytes_per_second > 0)) < 30`, false)
+	f(`a_bytes / b_bytes < 30`, true)
 	f(`a > on (t) group_left () b`, false)
 	r := mustLoad(t, "groups: [{name: a, rules: [{alert: A, expr: up == 0, annotations: {summary: x}}]}]")
 	if errs := LintBundle(r, func(string) bool { return true }); len(errs) != 4 {

@@ -11,6 +11,7 @@ import (
 // metrics tell how the evaluator itself is doing.
 type metrics struct {
 	evaluations   prometheus.Counter
+	judged        prometheus.Counter
 	missed        prometheus.Counter
 	failures      prometheus.Counter
 	notifications prometheus.Counter
@@ -25,6 +26,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		evaluations:   metric.Evaluations.NewCounter(),
+		judged:        metric.TargetEvaluations.NewCounter(),
 		missed:        metric.EvaluationsMissed.NewCounter(),
 		failures:      metric.RuleFailures.NewCounter(),
 		notifications: metric.Notifications.NewCounter(),
@@ -33,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		duration:      metric.EvaluationDuration.NewGauge(),
 		series:        metric.EvaluatorSeries.NewGauge(),
 	}
-	reg.MustRegister(m.evaluations, m.missed, m.failures, m.notifications, m.refused, m.dropped, m.duration, m.series)
+	reg.MustRegister(m.evaluations, m.judged, m.missed, m.failures, m.notifications, m.refused, m.dropped, m.duration, m.series)
 	return m
 }
 

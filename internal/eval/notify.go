@@ -27,19 +27,16 @@ func (a *active) needsSending(now time.Time) bool {
 
 // pending returns what is to be told, and whose times are to be noted when it was taken. The
 // highest level comes first, so that it is the one that a run is started for; apart from that the
-// order is that of the rules.
+// order is that of the rules. Where only some targets are judged, it is about those.
 func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, []*active) {
 	b := alert.Batch{Trigger: alert.TriggerStandalone, Receiver: receiver, GroupKey: receiver}
 	var sent []*active
 	for _, g := range e.groups {
 		for _, r := range g.rules {
-			if len(r.active) == 0 || r.lastErr != nil {
+			if len(r.active) == 0 || r.lastErr != nil || ev.targets != nil && !r.local {
 				continue // while a rule fails nobody knows what is true: nothing is told, as in Prometheus
 			}
-			for _, a := range r.sorted() {
-				if !a.needsSending(ev.at) {
-					continue
-				}
+			for _, a := range r.sortedWhere(func(a *active) bool { return ev.concerns(a) && a.needsSending(ev.at) }) {
 				r.annotate(ctx, ev, a)
 				b.Alerts = append(b.Alerts, a.notification())
 				sent = append(sent, a)
@@ -59,14 +56,18 @@ func rank(a *alert.Alert) series.Level {
 	return level
 }
 
-// notification is the alert as Alertmanager's webhook would tell it.
+// notification is the alert as Alertmanager's webhook would tell it. The first one says when the
+// reading was taken that the alert began with.
 func (a *active) notification() alert.Alert {
 	n := alert.Alert{
 		Status: alert.StatusFiring, Labels: a.labels.Map(), Annotations: a.annotations,
 		StartsAt: a.firedAt.UTC(), Fingerprint: a.fingerprint,
 	}
-	if a.state == stateInactive {
+	switch {
+	case a.state == stateInactive:
 		n.Status, n.EndsAt = alert.StatusResolved, a.resolvedAt.UTC()
+	case a.lastSent.Before(a.firedAt):
+		n.ReadAt = a.readAt
 	}
 	return n
 }

@@ -35,6 +35,7 @@ const (
 // active is one alert of a rule: one result of its expression over time.
 type active struct {
 	labels      labels.Labels
+	target      string // its label target
 	fingerprint string
 	state       state
 	value       float64
@@ -43,11 +44,16 @@ type active struct {
 	resolvedAt  time.Time
 	lastSent    time.Time
 	keepSince   time.Time // since when only keep_firing_for holds it
+	readAt      time.Time // of the reading that it began with; zero where that is not known
 
 	sample      promql.Sample // the newest result, for the annotations
 	sampledAt   time.Time     // when; zero for an alert that was restored and not seen since
 	expanded    bool          // annotations belong to sample
 	annotations map[string]string
+}
+
+func newActive(ls labels.Labels) *active {
+	return &active{labels: ls, target: ls.Get(labelTarget), fingerprint: fingerprint(ls)}
 }
 
 // rule is a rule with what it remembers.
@@ -68,15 +74,30 @@ func newRule(d *ruleDef) *rule { return &rule{ruleDef: d, active: make(map[uint6
 // evaluation is what rules need of one evaluation.
 type evaluation struct {
 	at      time.Time
-	query   template.QueryFunc
+	ask     template.QueryFunc // for expressions
+	query   template.QueryFunc // for templates
 	mem     *memory
-	changed bool // some alert changed its state
+	changed bool                 // some alert changed its state
+	targets map[string]bool      // that are judged; nil: everything is
+	read    map[string]time.Time // when what is new of a target was read
+}
+
+// concerns reports whether the evaluation is about an alert.
+func (ev *evaluation) concerns(a *active) bool { return ev.targets == nil || ev.targets[a.target] }
+
+// close ends a round of writes of a rule.
+func (ev *evaluation) close(w *writer, at time.Time) {
+	if ev.targets == nil {
+		ev.mem.end(w, at.UnixMilli())
+		return
+	}
+	ev.mem.endPart(w, at.UnixMilli(), ev.targets, func(string) bool { return true })
 }
 
 // run evaluates the rule at the moment of ev less the group's offset.
 func (r *rule) run(ctx context.Context, ev *evaluation, offset time.Duration, limit int) error {
 	at := ev.at.Add(-offset)
-	result, err := ev.query(ctx, r.expr, at)
+	result, err := ev.ask(ctx, r.expr, at)
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
@@ -130,8 +151,11 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 		h := n.labels.Hash()
 		a := r.active[h]
 		if a == nil || a.state == stateInactive {
-			a = &active{labels: n.labels, state: statePending, activeAt: ev.at}
-			a.fingerprint = fingerprint(a.labels)
+			a = newActive(n.labels)
+			a.state, a.activeAt, a.readAt = statePending, ev.at, ev.read[a.target]
+			if !a.readAt.IsZero() && a.readAt.Before(ev.at) {
+				a.activeAt = a.readAt // `for` counts from the reading
+			}
 			r.active[h] = a
 			ev.changed = true
 		}
@@ -139,7 +163,7 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 	}
 	var living []*active
 	for h, a := range r.active {
-		if r.step(ev, h, a, seen[h]) {
+		if ev.concerns(a) && r.step(ev, h, a, seen[h]) {
 			living = append(living, a)
 		}
 	}
@@ -152,7 +176,7 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 	for _, a := range living {
 		r.writeBack(ev, a, at)
 	}
-	ev.mem.end(&r.w, at.UnixMilli())
+	ev.close(&r.w, at)
 	return nil
 }
 
@@ -256,10 +280,15 @@ func (r *rule) adopt(old *rule) {
 }
 
 // sorted returns the alerts in the order of their labels.
-func (r *rule) sorted() []*active {
-	out := make([]*active, 0, len(r.active))
+func (r *rule) sorted() []*active { return r.sortedWhere(func(*active) bool { return true }) }
+
+// sortedWhere returns those that keep approves, in the order of their labels.
+func (r *rule) sortedWhere(keep func(*active) bool) []*active {
+	var out []*active
 	for _, a := range r.active {
-		out = append(out, a)
+		if keep(a) {
+			out = append(out, a)
+		}
 	}
 	slices.SortFunc(out, func(a, b *active) int { return labels.Compare(a.labels, b.labels) })
 	return out

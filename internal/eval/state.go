@@ -127,11 +127,9 @@ func (e *Evaluator) restore() {
 			rest = append(rest, s)
 			continue
 		}
-		a := &active{
-			labels: labels.FromMap(s.Labels), annotations: s.Annotations, state: s.State, value: float64(s.Value),
-			activeAt: s.ActiveAt, firedAt: s.FiredAt, resolvedAt: s.ResolvedAt, lastSent: s.LastSent, keepSince: s.KeepSince,
-		}
-		a.fingerprint = fingerprint(a.labels)
+		a := newActive(labels.FromMap(s.Labels))
+		a.annotations, a.state, a.value = s.Annotations, s.State, float64(s.Value)
+		a.activeAt, a.firedAt, a.resolvedAt, a.lastSent, a.keepSince = s.ActiveAt, s.FiredAt, s.ResolvedAt, s.LastSent, s.KeepSince
 		r.active[a.labels.Hash()] = a
 	}
 	e.restored = rest

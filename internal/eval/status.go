@@ -39,7 +39,7 @@ func (e *Evaluator) Alerts() []AlertState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := []AlertState{}
-	ev := &evaluation{at: e.last, mem: e.mem, query: e.query}
+	ev := &evaluation{at: e.last, mem: e.mem, ask: e.query, query: e.query}
 	for _, g := range e.groups {
 		for _, r := range g.rules {
 			for _, a := range r.sorted() {

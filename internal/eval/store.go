@@ -26,6 +26,8 @@ const maxPoints = 8192
 type memory struct {
 	needs     map[string]time.Duration
 	families  map[string]*family
+	parts     map[string]*part
+	chosen    []*part // of parts
 	series    int
 	maxSeries int
 	dropped   uint64
@@ -41,6 +43,7 @@ type family struct {
 
 type memSeries struct {
 	family *family
+	part   *part // nil for a series without the label target
 	key    string
 	labels labels.Labels
 	points []promql.FPoint
@@ -57,7 +60,7 @@ type writer struct {
 }
 
 func newMemory(needs map[string]time.Duration, maxSeries int) *memory {
-	m := &memory{families: make(map[string]*family), maxSeries: maxSeries}
+	m := &memory{families: make(map[string]*family), parts: make(map[string]*part), maxSeries: maxSeries}
 	m.setNeeds(needs)
 	return m
 }
@@ -71,6 +74,7 @@ func (m *memory) setNeeds(needs map[string]time.Duration) {
 			m.series -= len(f.list)
 			for _, s := range f.list {
 				s.owner = nil
+				m.unpart(s)
 			}
 			delete(m.families, name)
 			continue
@@ -107,6 +111,7 @@ func (m *memory) write(w *writer, f *family, key []byte, ls func() labels.Labels
 			return nil
 		}
 		s = &memSeries{family: f, key: string(key), labels: ls()}
+		m.setPart(s)
 		f.byKey[s.key] = s
 		f.list = append(f.list, s)
 		m.series++
@@ -188,6 +193,7 @@ func (m *memory) forget(s *memSeries) {
 		f.list = slices.Delete(f.list, i, i+1)
 		m.series--
 	}
+	m.unpart(s)
 	s.owner = nil
 }
 
@@ -209,8 +215,13 @@ func (s *memSeries) newest() int64 {
 	return s.points[len(s.points)-1].T
 }
 
-// push adds a sample and gives up what no rule can read any more.
+// push adds a sample and gives up what no rule can read any more. A second one of the same moment
+// takes the place of the first.
 func (s *memSeries) push(ms int64, v float64) {
+	if s.newest() == ms {
+		s.points[len(s.points)-1].F = v
+		return
+	}
 	oldest := ms - s.family.keepMS
 	for s.head < len(s.points) && (s.points[s.head].T < oldest || len(s.points)-s.head >= maxPoints) {
 		s.head++
@@ -241,6 +252,7 @@ func (m *memory) Querier(mint, maxt int64) (storage.Querier, error) {
 type querier struct {
 	m          *memory
 	mint, maxt int64
+	chosen     bool // only the series of chosen targets
 }
 
 // Select implements storage.Querier.
@@ -262,9 +274,9 @@ func (q *querier) Select(_ context.Context, sorted bool, hints *storage.SelectHi
 	if f == nil {
 		return storage.EmptySeriesSet()
 	}
-	set := &seriesSet{at: -1, series: make([]storage.Series, 0, len(f.list))}
-	for _, s := range f.list {
-		if !matches(s.labels, rest) {
+	set := &seriesSet{at: -1}
+	for _, s := range q.of(f) {
+		if q.chosen && (s.family != f || s.part == nil || !s.part.chosen) || !matches(s.labels, rest) {
 			continue
 		}
 		if points := s.window(mint, maxt); len(points) > 0 {

@@ -59,6 +59,12 @@ func (c Config) Signals() bool {
 	return c.Activate != "" || c.Collects() && providers[c.Provider].signals
 }
 
+// Costly reports whether a reading more than need be is one too many: an attached inspector prints
+// lines on the target's stderr, and the resident memory is known by the sweep of processes anyway.
+func (c Config) Costly() bool {
+	return c.Session == SessionPerSample || c.Provider == ProviderAnon
+}
+
 // byProcess reports whether the provider finds its target by the processes of the target.
 func (c Config) byProcess() bool { return c.Enabled() && c.Address == "" && c.URL == "" }
 

@@ -90,5 +90,5 @@ func noEntry(m proc.Member, err error) error {
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {
 		return fmt.Errorf("process %d: its network namespace: %w", m.PID, err)
 	}
-	return fmt.Errorf("process %d: %w, and to enter it takes CAP_SYS_ADMIN: start node with --require=/usr/share/spillway/spillway-agent.cjs and write provider: %s", m.PID, proc.ErrOtherNetwork, ProviderAgent)
+	return fmt.Errorf("process %d: %w, and to enter it takes CAP_SYS_ADMIN (in the unit RestrictNamespaces=net too): start node with --require=/usr/share/spillway/spillway-agent.cjs and write provider: %s", m.PID, proc.ErrOtherNetwork, ProviderAgent)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,18 +54,7 @@ func TestAgentInContainer(t *testing.T) {
 // is not the error names the agent, which needs no such right.
 func TestInspectorInContainer(t *testing.T) {
 	n := startNodeBy(t, inContainer(t, "-n"), "127.0.0.1:9229")
-	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{
-		Match: proc.Match{Pidfile: pidfile(t, n.cmd.Process.Pid)}, Children: true,
-	}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tracker.Close()
-	if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	members := func() []proc.Member { return tracker.Members("t") }
-	c := locatedClient(t, newPool(t), Config{Provider: ProviderNode}, Target{Members: members})
+	c := locatedClient(t, newPool(t), Config{Provider: ProviderNode}, Target{Members: memberOf(t, n.cmd.Process.Pid)})
 	if u := readSoon(t, c); u.Used.Bytes <= 0 || u.Limit.Bytes <= 0 {
 		t.Errorf("%v", u)
 	}
@@ -81,15 +71,7 @@ func TestInspectorInContainerWithoutTheRight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Pidfile: pidfile(t, pid)}, Children: true}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer tracker.Close()
-		if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
-			t.Fatal(err)
-		}
-		c := locatedClient(t, newPool(t), Config{Provider: ProviderNode}, Target{Members: func() []proc.Member { return tracker.Members("t") }})
+		c := locatedClient(t, newPool(t), Config{Provider: ProviderNode}, Target{Members: memberOf(t, pid)})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err = c.Read(ctx)
@@ -107,4 +89,57 @@ func TestInspectorInContainerWithoutTheRight(t *testing.T) {
 	if out, err := again.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// TestAgentOfAnotherUser runs this test again as a user with the capabilities of the shipped unit, and
+// without them: the folder of the socket is closed to others, and the unit may enter it.
+func TestAgentOfAnotherUser(t *testing.T) {
+	const variable = "SPILLWAY_TEST_AGENT"
+	if text := os.Getenv(variable); text != "" {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := agentClient(t, newPool(t), memberOf(t, pid))
+		if u, err := c.Read(t.Context()); err != nil || u.Used.Bytes <= 0 || u.Limit.Bytes <= 0 {
+			t.Errorf("%v, %v", u, err)
+		}
+		return
+	}
+	if _, err := exec.LookPath("setpriv"); err != nil || os.Getuid() != 0 {
+		t.Skip("setpriv is not installed, or this is not root")
+	}
+	n, members := startAgent(t)
+	readSoon(t, agentClient(t, newPool(t), members))
+	text, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "heap.test")
+	if err := os.WriteFile(program, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for caps, works := range map[string]bool{"+dac_read_search,+sys_ptrace": true, "+sys_ptrace": false} {
+		again := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,"+caps, "--ambient-caps=-all,"+caps, program, "-test.run=^"+t.Name()+"$")
+		again.Dir = filepath.Dir(program)
+		again.Env = append(os.Environ(), variable+"="+strconv.Itoa(n.cmd.Process.Pid))
+		out, err := again.CombinedOutput()
+		if (err == nil) != works || !works && !strings.Contains(string(out), "or with CAP_DAC_READ_SEARCH") {
+			t.Errorf("with %s: %v, want that it works: %v: %s", caps, err, works, out)
+		}
+	}
+}
+
+// memberOf returns what lists a process and its children.
+func memberOf(t *testing.T, pid int) func() []proc.Member {
+	t.Helper()
+	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Pidfile: pidfile(t, pid)}, Children: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tracker.Close() })
+	if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return func() []proc.Member { return tracker.Members("t") }
 }

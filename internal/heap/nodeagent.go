@@ -262,6 +262,8 @@ func (a *agent) dial(procfs string) error {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
 		return fmt.Errorf("%w: process %d has no /%s: start node with --require=/usr/share/spillway/spillway-agent.cjs", ErrUnreachable, pid, name)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("process %d: /%s: %w: run as the same user, or with CAP_DAC_READ_SEARCH; an earlier script admits only its own user: restart the service with the present one", pid, name, err)
 	case err != nil:
 		return fmt.Errorf("process %d: %w", pid, err)
 	}

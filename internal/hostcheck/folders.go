@@ -65,6 +65,9 @@ func (l *look) folders(t *config.Target) {
 	host := t.Rooted(func(dir string) string { return dir })
 	for _, k := range policy.Kinds {
 		for _, p := range host.Of(k.Name) {
+			if p.CommonKeys().Foreign() {
+				continue // the dry run has looked at it as the target has it
+			}
 			of := k.Name + " " + p.CommonKeys().Name
 			for _, place := range p.Places() {
 				if *place.Dir == "" {
@@ -171,7 +174,9 @@ func (l *look) planned(target string, r *action.PolicyResult) {
 		denied = needs.Folders
 	}
 	say("error_EACCES", denied, "permission denied", capabilityLines(l.lacks(denied)))
-	say("error_EROFS", needs.Remove, "read-only for this process", []string{"ReadWritePaths=" + unitPath(r.Dir)})
+	if r.Place == "" { // a mount of the target's own is not for the unit to change
+		say("error_EROFS", needs.Remove, "read-only for this process", []string{"ReadWritePaths=" + unitPath(r.Dir)})
+	}
 	say("error_EPERM", needs.Sticky, "operation not permitted: folders with the sticky bit, or files that are immutable", capabilityLines(l.lacks(needs.Sticky)))
 	say(string(safefs.NoLease), needs.InUse, "it cannot be found out whether they are open, so they stay", capabilityLines(l.lacks(needs.InUse)))
 }

@@ -10,6 +10,7 @@ var (
 	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
 	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
 	ActionDuration     = &Own{"spillway_action_duration_seconds", "Duration of an action run.", Histogram, []string{"action"}}
+	Reaction           = &Own{"spillway_reaction_seconds", "Time from the reading that crossed a threshold to the first effect of the run that it led to, by the level of the run.", Histogram, []string{"level"}}
 	ActionLastRun      = &Own{"spillway_action_last_run_timestamp_seconds", "Unix time at which an action last ended.", Gauge, []string{"target", "action"}}
 	ActionFreed        = &Own{"spillway_action_freed_bytes_total", "Disk space freed by an action, in allocated bytes.", Counter, []string{"target", "action"}}
 	ActionRemovedFiles = &Own{"spillway_action_removed_files_total", "Files removed by an action.", Counter, []string{"target", "action"}}
@@ -18,5 +19,5 @@ var (
 
 var dispatchOwns = []*Own{
 	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, PlaybookRuns, ActionRuns, ActionSkips,
-	ActionDuration, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
+	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
 }

@@ -3,6 +3,7 @@ package metric
 // The evaluation of the rules by the exporter itself.
 var (
 	Evaluations          = &Own{"spillway_evaluator_evaluations_total", "Rule evaluations by the exporter itself.", Counter, nil}
+	TargetEvaluations    = &Own{"spillway_evaluator_target_evaluations_total", "Evaluations of single targets between two regular ones, because a level changed, is above normal, or an alert is pending.", Counter, nil}
 	EvaluationsMissed    = &Own{"spillway_evaluator_evaluations_missed_total", "Evaluations skipped because the previous one took longer than the interval.", Counter, nil}
 	EvaluationDuration   = &Own{"spillway_evaluator_evaluation_duration_seconds", "Duration of the last evaluation, including gathering.", Gauge, nil}
 	RuleFailures         = &Own{"spillway_evaluator_rule_failures_total", "Evaluations of single rules that failed.", Counter, nil}
@@ -13,6 +14,6 @@ var (
 )
 
 var evaluatorOwns = []*Own{
-	Evaluations, EvaluationsMissed, EvaluationDuration, RuleFailures, Notifications,
+	Evaluations, TargetEvaluations, EvaluationsMissed, EvaluationDuration, RuleFailures, Notifications,
 	NotificationsRefused, EvaluatorSeries, EvaluatorDropped,
 }

@@ -14,10 +14,14 @@ func Descs() []*series.Desc {
 	)
 }
 
+// Pressure returns the families that say how near a target is to the limit of its memory or its
+// heap.
+func Pressure() []*series.Desc { return slices.Concat(memoryDescs, heapDescs) }
+
 // Owns returns every metric that the exporter keeps about itself, in the order of their files.
 func Owns() []*Own {
 	return slices.Concat(
-		alertmanagerOwns, dispatchOwns, evaluatorOwns, exporterOwns, journalOwns, providerOwns, samplerOwns, watcherOwns,
+		alertmanagerOwns, dispatchOwns, evaluatorOwns, exporterOwns, journalOwns, providerOwns, samplerOwns, wakeOwns, watcherOwns,
 	)
 }
 

@@ -20,11 +20,12 @@ var (
 	MemoryLimitInfo  = series.NewGauge("spillway_memory_limit_info", "Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).", "target", "source", "basis")
 	MemoryLevel      = series.NewGauge("spillway_memory_level", "Memory pressure with hysteresis: 0 normal, 1 warning, 2 critical, 3 emergency.", "target")
 	MemoryGrowth     = series.NewGauge("spillway_memory_growth_bytes_per_second", "Robust trend of the used memory; 0 when there is none.", "target")
+	MemoryFastGrowth = series.NewGauge("spillway_memory_fast_growth_bytes_per_second", "Growth of the used memory over the last seconds, negative while it falls; absent without enough readings.", "target")
 	MemoryExhaustion = series.NewGauge("spillway_memory_exhaustion_seconds", "Seconds until the used memory reaches the limit at its current growth; +Inf when it is not growing.", "target")
 )
 
 var memoryDescs = []*series.Desc{
 	MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryPeak, MemoryPSS, MemoryUSS,
 	MemoryWindowMax, MemoryWindowMin, MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLimitInfo,
-	MemoryLevel, MemoryGrowth, MemoryExhaustion,
+	MemoryLevel, MemoryGrowth, MemoryFastGrowth, MemoryExhaustion,
 }

@@ -200,6 +200,9 @@ func (c *Cache) Validate(report report.Func) {
 	if c.MaxEntries < 0 {
 		report("max_entries", "%d is negative: write a number of files, such as 1000", c.MaxEntries)
 	}
+	c.needsPath(report, "min_free_bytes", c.MinFreeBytes > 0, "write max_bytes")
+	c.needsPath(report, "min_free_inodes", c.MinFreeInodes != 0, "write max_entries")
+	c.needsPath(report, "hit_rate", c.HitRate == HitRateInferred, "write hit_rate: app where the service counts its hits, or none")
 	if c.EvictTo != nil && (*c.EvictTo <= 0 || *c.EvictTo > 1) {
 		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
 	}
@@ -234,7 +237,9 @@ func (c *Common) applyDefaults() {
 
 func (c *Common) validate(report report.Func) {
 	c.applyDefaults()
+	c.checkWhere(report)
 	switch {
+	case c.Volume != "":
 	case c.Dir == "":
 		report("dir", "is missing: write the absolute path of the folder")
 	case !filepath.IsAbs(c.Dir):

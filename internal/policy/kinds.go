@@ -54,7 +54,7 @@ type Policy interface {
 	CommonKeys() *Common
 	Validate(report report.Func) // applies the defaults and reports every mistake
 	Schedule() time.Duration     // between two runs without an alert; 0 = none
-	Places() []Place             // every folder that it names, its root first
+	Places() []Place             // every folder of this host that it names, its root first if that is one
 }
 
 // KeyQuarantine is the key of a folder that files are moved into in place of being removed.
@@ -140,5 +140,13 @@ func (c *Common) CommonKeys() *Common { return c }
 // Schedule returns 0: a policy without the key every has no schedule.
 func (c *Common) Schedule() time.Duration { return 0 }
 
-// Places returns the root.
-func (c *Common) Places() []Place { return []Place{{Key: "dir", Dir: &c.Dir}} }
+// KeyDir is the key of the root.
+const KeyDir = "dir"
+
+// Places returns the root, where it is named by a path on this host.
+func (c *Common) Places() []Place {
+	if c.Foreign() {
+		return nil
+	}
+	return []Place{{Key: KeyDir, Dir: &c.Dir}}
+}

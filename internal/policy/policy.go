@@ -12,6 +12,12 @@ type Common struct {
 	Name string `yaml:"name"`
 	// Absolute path of the root; it may appear later. Refused: `/`, system and home directories, paths through links.
 	Dir string `yaml:"dir"`
+	// The folder is named as the target's container has it.
+	InContainer bool `yaml:"in_container"`
+	// The folder is named as the target's oldest process has it, such as its own `/tmp` with `PrivateTmp=` of systemd.
+	TargetRoot bool `yaml:"target_root"`
+	// The name of a volume of the target's pod, in place of `dir`.
+	Volume string `yaml:"volume"`
 	// Globs on the file name, such as `['*.wav', '*.mp3']`; of uploads `['*']` when it is not written.
 	Include []string `yaml:"include"`
 	// Globs of names that are never touched and never counted.

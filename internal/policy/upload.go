@@ -68,6 +68,7 @@ func (u *Upload) Validate(report report.Func) {
 	if u.MaxBytes > 0 && u.MaxFileBytes > u.MaxBytes {
 		report("max_file_bytes", "%s for one file is more than max_bytes, %s, for all: write less, or raise max_bytes", u.MaxFileBytes, u.MaxBytes)
 	}
+	u.needsPath(report, KeyQuarantine, u.Quarantine != "", "remove the key, or write strict: true")
 	switch q := u.Quarantine; {
 	case q == "":
 	case !filepath.IsAbs(q):

@@ -16,7 +16,10 @@ type statmFile int32
 const noStatm statmFile = -1
 
 // held counts the descriptors that are held open, at most so many.
-type held struct{ open, most int }
+type held struct {
+	open, most int
+	closing    []statmFile // released since the last publish: Quick may still read them
+}
 
 // defaultHeld leaves half of the descriptors that this process may open to everything else.
 func defaultHeld() int {
@@ -43,11 +46,19 @@ func (h *held) read(r *reader, pid int32, f *statmFile) ([]byte, error) {
 	return r.readHeld(int(*f))
 }
 
-// release closes the descriptor where one is held.
+// release gives the descriptor back where one is held. It is closed once no one can read it.
 func (h *held) release(f *statmFile) {
 	if *f != noStatm {
-		_ = unix.Close(int(*f))
+		h.closing = append(h.closing, *f)
 		*f = noStatm
-		h.open--
 	}
+}
+
+// close closes what was released. What is published does not name it any more.
+func (h *held) close() {
+	for _, f := range h.closing {
+		_ = unix.Close(int(f))
+	}
+	h.open -= len(h.closing)
+	h.closing = h.closing[:0]
 }

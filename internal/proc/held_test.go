@@ -54,6 +54,7 @@ func TestHeldIsBounded(t *testing.T) {
 	expect("with room for two", 2, "10 11")
 	h.release(files[10])
 	h.release(files[10])
+	h.close()
 	expect("one released, twice", 1, "11")
 	read(12)
 	read(10)
@@ -61,9 +62,11 @@ func TestHeldIsBounded(t *testing.T) {
 
 	missing := noStatm
 	h.release(files[11])
+	h.close()
 	if _, err := h.read(r, 99, &missing); err == nil || missing != noStatm || h.open != 1 {
 		t.Errorf("no such process: %v, descriptor %d, %d counted", err, missing, h.open)
 	}
 	h.release(files[12])
+	h.close()
 	expect("all released", 0, "")
 }

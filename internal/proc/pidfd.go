@@ -84,6 +84,31 @@ func Hold(m Member) (*Handle, error) {
 	return h, nil
 }
 
+// Verify reports whether a pid still means the member: what was read by it before is then the member's,
+// since no pid is given out twice at the same time. It looks at procfs, of the namespace that the pid is
+// of. The error is an ErrChanged when it is not the same process.
+func Verify(procfs string, m Member) error {
+	r, err := newReader(procfs)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	return verify(r, m)
+}
+
+func verify(r *reader, m Member) error {
+	s, err := r.stat(int32(m.PID))
+	switch {
+	case err != nil && gone(err):
+		return fmt.Errorf("process %d: %w: it has ended", m.PID, ErrChanged)
+	case err != nil:
+		return fmt.Errorf("process %d: %w", m.PID, err)
+	case m.startTicks == 0 || s.start != m.startTicks:
+		return fmt.Errorf("process %d: %w: it started at another time", m.PID, ErrChanged)
+	}
+	return nil
+}
+
 // pidfdOf returns a descriptor of a process that signals can be sent through: by pidfd_open(2), since
 // Linux 5.3, or of its folder in /proc, which pidfd_send_signal(2) takes as well and which follows
 // the process as a pidfd does.
@@ -117,14 +142,8 @@ var signalsRefused = sync.OnceValue(func() error {
 // identify reads who the process is now and compares it with the member.
 func (h *Handle) identify() (exe string, err error) {
 	pid := int32(h.member.PID)
-	s, err := h.r.stat(pid)
-	switch {
-	case err != nil && gone(err):
-		return "", fmt.Errorf("process %d: %w: it has ended", pid, ErrChanged)
-	case err != nil:
-		return "", fmt.Errorf("process %d: %w", pid, err)
-	case h.member.startTicks == 0 || s.start != h.member.startTicks:
-		return "", fmt.Errorf("process %d: %w: it started at another time", pid, ErrChanged)
+	if err := verify(h.r, h.member); err != nil {
+		return "", err
 	}
 	path, err := h.r.exe(pid)
 	if err != nil {

@@ -107,6 +107,10 @@ type Member struct {
 	startTicks uint64 // start as the kernel counts it; 0 while it is not known
 }
 
+// StartTicks returns the start of the process as the kernel counts it, 0 while it is not known. With
+// the pid it tells processes apart, whatever is done to the clock.
+func (m *Member) StartTicks() uint64 { return m.startTicks }
+
 // Stats say what a Tracker sees of the host.
 type Stats struct {
 	Listed     int // processes in the last listing
@@ -116,7 +120,7 @@ type Stats struct {
 
 // Tracker finds the processes of all targets with at most one listing per Refresh and reads their
 // memory. Refresh and Close belong to one goroutine; all other methods are safe beside them and
-// answer from memory, Explain aside, which reads about one process.
+// answer from memory, but for Explain, which reads about one process, and Quick.
 type Tracker struct {
 	opts     Options
 	r        *reader
@@ -148,6 +152,7 @@ type Tracker struct {
 	mu     sync.RWMutex
 	usages []Usage
 	lists  []published
+	quick  quickList
 	stats  Stats
 	err    error
 }
@@ -201,6 +206,10 @@ func (t *Tracker) Close() error {
 		t.held.release(&p.statm)
 	}
 	t.members, t.procs = nil, nil
+	t.mu.Lock()
+	t.quick.reset()
+	t.mu.Unlock()
+	t.held.close()
 	t.lister.close()
 	t.r.close()
 	return nil

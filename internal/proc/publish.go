@@ -12,10 +12,17 @@ const unpublished = -1
 // publish makes the result of a Refresh visible to the other goroutines.
 func (t *Tracker) publish(err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.setPublished(err)
+	t.mu.Unlock()
+	t.held.close()
+}
+
+// setPublished is called with mu held.
+func (t *Tracker) setPublished(err error) {
 	t.err = err
 	t.usages, t.lists = t.usages[:0], t.lists[:0]
-	t.stats = Stats{Listed: len(t.procs), Held: t.held.open}
+	t.quick.reset()
+	t.stats = Stats{Listed: len(t.procs), Held: t.held.open - len(t.held.closing)}
 	if err != nil {
 		t.stats.Listed = 0
 		return
@@ -33,6 +40,7 @@ func (t *Tracker) publish(err error) {
 			}})
 		}
 	}
+	t.publishQuick()
 }
 
 // publishUsages publishes the targets in config order, then the groups that discovery shows in the

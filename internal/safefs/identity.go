@@ -40,7 +40,8 @@ type Roots struct {
 
 type knownRoot struct {
 	RootID
-	later bool // it was not there when the configuration was loaded
+	of    string // the process or pod whose folder it is; "" for one that has a path on this host
+	later bool   // it was not there when the configuration was loaded
 }
 
 // NewRoots looks at the roots as they are now. appeared, when it is not nil, is called when one that
@@ -70,20 +71,29 @@ func LookAtRoots(each func(look func(dir string)), appeared func(dir string, id 
 // Check compares the folder that a root is now with the one that is remembered, and remembers it
 // when there is none. The error is an ExchangedError for another folder, and wraps fs.ErrNotExist for none.
 func (r *Roots) Check(dir string) error {
-	fd, err := r.open(dir)
+	o, err := r.open(pathOpener(dir))
 	if err != nil {
 		return err
 	}
-	unix.Close(fd)
+	unix.Close(o.FD)
 	return nil
 }
 
-// Changed returns the roots that are another folder here than they were in before.
+// pathOpener opens a root by its path.
+func pathOpener(dir string) func() (dirscan.Opened, error) {
+	return func() (dirscan.Opened, error) {
+		fd, err := dirscan.OpenRoot(dir)
+		return dirscan.Opened{FD: fd, Name: dir}, err
+	}
+}
+
+// Changed returns the roots that are another folder here than they were in before, of the same process or
+// pod.
 func (r *Roots) Changed(before *Roots) []string {
 	var out []string
 	now := r.snapshot()
 	for dir, was := range before.snapshot() {
-		if is, ok := now[dir]; ok && is.RootID != was.RootID {
+		if is, ok := now[dir]; ok && is.of == was.of && is.RootID != was.RootID {
 			out = append(out, dir)
 		}
 	}
@@ -102,47 +112,50 @@ func (r *Roots) snapshot() map[string]knownRoot {
 
 // open opens a root and compares what was opened: whatever its name means a moment later, the
 // descriptor stays the folder that was remembered.
-func (r *Roots) open(dir string) (int, error) {
-	fd, err := dirscan.OpenRoot(dir)
+func (r *Roots) open(open func() (dirscan.Opened, error)) (dirscan.Opened, error) {
+	o, err := open()
 	if err != nil || r == nil {
-		return fd, err
+		return o, err
 	}
-	if err := r.compare(fd, dir); err != nil {
-		unix.Close(fd)
-		return -1, err
+	if err := r.Compare(&o); err != nil {
+		unix.Close(o.FD)
+		return dirscan.Opened{}, err
 	}
-	return fd, nil
+	return o, nil
 }
 
-func (r *Roots) compare(fd int, dir string) error {
+// Compare is Check for a root that is open. As soon as it is the folder of another process or pod, the one
+// that was remembered is forgotten.
+func (r *Roots) Compare(o *dirscan.Opened) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: dir, Err: err}
+	if err := unix.Fstat(o.FD, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: o.Name, Err: err}
 	}
 	is := RootID{st.Uid, uint64(st.Dev), st.Ino} //nolint:unconvert // other architectures have another type
 	r.mu.Lock()
-	was, ok := r.known[dir]
+	was, ok := r.known[o.Name]
+	ok = ok && was.of == o.Of
 	later := r.loaded
 	if !ok {
-		r.known[dir] = knownRoot{is, later}
+		r.known[o.Name] = knownRoot{is, o.Of, later}
 	}
 	r.mu.Unlock()
 	switch {
-	case !ok && later && r.appeared != nil:
-		r.appeared(dir, is)
+	case !ok && later && r.appeared != nil && o.Of == "":
+		r.appeared(o.Name, is)
 		return nil
 	case !ok || is == was.RootID:
 		return nil
-	case madeAnew(dir, was.RootID, is):
+	case o.Of == "" && madeAnew(o.Name, was.RootID, is):
 		r.mu.Lock()
-		r.known[dir] = knownRoot{is, true}
+		r.known[o.Name] = knownRoot{is, o.Of, true}
 		r.mu.Unlock()
 		if r.appeared != nil {
-			r.appeared(dir, is)
+			r.appeared(o.Name, is)
 		}
 		return nil
 	}
-	return &ExchangedError{dir, was, is}
+	return &ExchangedError{o.Name, was, is}
 }
 
 // ExchangedError says that a root is not the folder that is remembered.
@@ -166,7 +179,10 @@ func (e *ExchangedError) Error() string {
 		what = append(what, fmt.Sprintf("inode %d instead of %d", is.Ino, was.Ino))
 	}
 	when := "that was there when the configuration was loaded"
-	if was.later {
+	switch {
+	case was.of != "":
+		when = "that was first seen of " + was.of
+	case was.later:
 		when = "that was first seen after the configuration was loaded"
 	}
 	return fmt.Sprintf("the folder %q is not the one %s: %s; if this is meant, reload the configuration", e.Dir, when, strings.Join(what, ", "))
@@ -195,15 +211,22 @@ func (r *Remover) root() (int, error) {
 	if r.rootFD >= 0 {
 		return r.rootFD, nil
 	}
-	fd, err := r.opts.Roots.open(r.opts.Dir)
+	open := r.opts.OpenRoot
+	if open == nil {
+		open = pathOpener(r.opts.Dir)
+	}
+	o, err := r.opts.Roots.open(open)
 	if err != nil {
 		return -1, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
+	if err := unix.Fstat(o.FD, &st); err != nil {
+		unix.Close(o.FD)
 		return -1, &fs.PathError{Op: "stat", Path: r.opts.Dir, Err: err}
 	}
-	r.rootFD, r.rootUID = fd, st.Uid
-	return fd, nil
+	r.rootFD, r.rootUID, r.owns, r.place = o.FD, st.Uid, o.Owns, o.Place
+	return o.FD, nil
 }
+
+// Place returns where the root is that Open has opened by other means than its path, for people; else "".
+func (r *Remover) Place() string { return r.place }

@@ -22,7 +22,7 @@ type place struct {
 // inPlace returns Moved for a folder that does not lie where the walk found it. Nothing is removed in
 // it any more, wherever it goes from there. In a dry run there is nothing to be late for.
 func (r *Remover) inPlace(f *dirscan.Folder) Reason {
-	p := &r.place
+	p := &r.lies
 	if f.Depth() == 0 || r.opts.DryRun {
 		return Removed
 	}
@@ -44,8 +44,8 @@ func (r *Remover) lookAtPlace(f *dirscan.Folder) (why Reason) {
 	if err != nil {
 		return errorReason(err)
 	}
-	lies, path := f.LiesBeneath(root, r.place.path)
-	r.place.path = path
+	lies, path := f.LiesBeneath(root, r.lies.path)
+	r.lies.path = path
 	if !lies {
 		return Moved
 	}

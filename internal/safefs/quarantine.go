@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 )
 
 // maxName is the longest name of a file (NAME_MAX).
@@ -16,22 +17,22 @@ const maxName = 255
 // CheckRoot refuses, that everybody can write, that shares files with dir, or that is on another
 // filesystem or mount, where a move would be a copy. The error says what to write instead, and
 // wraps fs.ErrNotExist for a quarantine that does not exist; nothing more can be said then, nor
-// where dir does not exist yet.
-func CheckQuarantine(dir, quarantine string, reserved ...string) error {
-	if err := CheckRoot(quarantine, reserved...); err != nil {
+// where dir does not exist yet. Both are folders of the host.
+func CheckQuarantine(host hostfs.Roots, dir, quarantine string, reserved ...string) error {
+	if err := CheckRootOn(host, quarantine, reserved...); err != nil {
 		return err
 	}
 	if quarantine == dir || inside(dir, quarantine) || inside(quarantine, dir) {
 		return fmt.Errorf("%q and %q share files: write a folder outside of the one that is watched", quarantine, dir)
 	}
-	to, err := statFolder(quarantine)
+	to, err := statFolder(host.Join(quarantine))
 	if err != nil {
 		return fmt.Errorf("look at the quarantine %q: %w", quarantine, err)
 	}
 	if to.Mode&0o002 != 0 {
 		return fmt.Errorf("%q can be written by everybody: chmod 0700 it", quarantine)
 	}
-	from, err := statFolder(dir)
+	from, err := statFolder(host.Join(dir))
 	if err != nil {
 		return nil //nolint:nilerr // dir is reported as what it is; the move would fail
 	}
@@ -57,12 +58,12 @@ func (r *Remover) openInto() (int, error) {
 	if r.into >= 0 {
 		return r.into, nil
 	}
-	fd, err := r.opts.Roots.open(r.opts.Quarantine)
+	o, err := r.opts.Roots.open(pathOpener(r.opts.Quarantine))
 	if err != nil {
 		return -1, err
 	}
-	r.into = fd
-	return fd, nil
+	r.into = o.FD
+	return o.FD, nil
 }
 
 // moveOut moves the file into the quarantine, under a name that says when and is new there, and

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 )
 
 func TestCheckQuarantine(t *testing.T) {
@@ -30,7 +31,7 @@ func TestCheckQuarantine(t *testing.T) {
 	}
 	f := func(dir, quarantine, want string) {
 		t.Helper()
-		err := CheckQuarantine(dir, quarantine, top+"/journal")
+		err := CheckQuarantine(hostfs.Roots{}, dir, quarantine, top+"/journal")
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s for %s: %v, want %q", quarantine, dir, err, want)
 		}
@@ -44,7 +45,7 @@ func TestCheckQuarantine(t *testing.T) {
 	f(top+"/up", top+"/open", "chmod 0700")
 	f(top+"/up", top+"/journal", "exporter's own folder")
 	f(top+"/up", "/etc/q", "system directory")
-	if err := CheckQuarantine(top+"/up", top+"/none"); !errors.Is(err, fs.ErrNotExist) {
+	if err := CheckQuarantine(hostfs.Roots{}, top+"/up", top+"/none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a quarantine that does not exist: %v, want fs.ErrNotExist", err)
 	}
 	withMounts(t, func() {

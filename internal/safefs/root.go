@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 )
 
 // systemDirs may not be a root, nor may anything below those that are marked.
@@ -31,6 +32,12 @@ var systemDirs = map[string]bool{ // true: nothing below it either
 // anything that is, holds or lies in one of reserved. Each error says what to write instead. A
 // directory that does not exist, yet, gives an error that wraps fs.ErrNotExist.
 func CheckRoot(dir string, reserved ...string) error {
+	return CheckRootOn(hostfs.Roots{}, dir, reserved...)
+}
+
+// CheckRootOn is CheckRoot for a directory of a host whose file system is mounted elsewhere. The
+// reserved directories are those of this process.
+func CheckRootOn(host hostfs.Roots, dir string, reserved ...string) error {
 	switch {
 	case !filepath.IsAbs(dir):
 		return fmt.Errorf("%q is not absolute: write the whole path from /", dir)
@@ -48,16 +55,17 @@ func CheckRoot(dir string, reserved ...string) error {
 			return fmt.Errorf("%q and the exporter's own folder %q lie in each other: write another directory", dir, r)
 		}
 	}
-	if err := checkAncestors(dir); err != nil {
+	if err := checkAncestors(host, dir); err != nil {
 		return err
 	}
-	fd, err := dirscan.OpenRoot(dir)
+	fd, err := dirscan.OpenRoot(host.Join(dir))
 	switch {
 	case err == nil:
 		unix.Close(fd)
 		return nil
 	case errors.Is(err, dirscan.ErrSymlink):
-		if target, evalErr := filepath.EvalSymlinks(dir); evalErr == nil {
+		if target, evalErr := filepath.EvalSymlinks(host.Join(dir)); evalErr == nil {
+			target, _ = strings.CutPrefix(target, strings.TrimSuffix(host.RootFS, "/"))
 			return fmt.Errorf("%q is reached through a symbolic link: write %q", dir, target)
 		}
 		return fmt.Errorf("%q %w", dir, dirscan.ErrSymlink)
@@ -101,15 +109,24 @@ func excepted(dir string) bool { return inside("/usr/local", dir) || inside("/de
 
 // homes returns the home directories of the users of this host.
 func homes() []string {
-	f, err := os.Open("/etc/passwd")
+	var out []string
+	for _, list := range homesIn("/") {
+		out = append(out, list...)
+	}
+	return out
+}
+
+// homesIn returns the home directories of the users that a root knows, by the number of the user.
+func homesIn(rootfs string) map[string][]string {
+	f, err := os.Open(filepath.Join(rootfs, "etc/passwd"))
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	var out []string
+	out := make(map[string][]string)
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && filepath.IsAbs(fields[5]) {
-			out = append(out, filepath.Clean(fields[5]))
+			out[fields[2]] = append(out[fields[2]], filepath.Clean(fields[5]))
 		}
 	}
 	return out
@@ -117,9 +134,9 @@ func homes() []string {
 
 // checkAncestors refuses a folder whose path anybody could replace: one with an ancestor that others
 // can write, without the sticky bit. The owner and the group of a folder are trusted with it.
-func checkAncestors(dir string) error {
+func checkAncestors(host hostfs.Roots, dir string) error {
 	for up := filepath.Dir(dir); ; up = filepath.Dir(up) {
-		info, err := os.Lstat(up)
+		info, err := os.Lstat(host.Join(up))
 		if err == nil && info.IsDir() {
 			mode := info.Mode()
 			if mode.Perm()&0o002 != 0 && mode&os.ModeSticky == 0 {

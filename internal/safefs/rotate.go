@@ -135,6 +135,8 @@ func (r *Rotator) check(dirfd int, name []byte, ino uint64, major, minor uint32)
 		return Mount
 	case st.Ino != ino || st.Dev_major != major || st.Dev_minor != minor:
 		return Changed
+	case r.opts.Remover != nil && r.opts.Remover.foreign(st.Uid):
+		return Foreign
 	case r.opts.Remover != nil && r.opts.Remover.isOthers(st.Uid):
 		return Owner
 	case st.Nlink > 1:

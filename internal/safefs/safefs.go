@@ -30,7 +30,10 @@ const (
 	// Owner says that the file belongs neither to the owner of the root nor to one of Options.Owners.
 	Owner Reason = "owner"
 	// Moved says that the file's folder was moved out of the root while the run went on.
-	Moved   Reason = "moved"
+	Moved Reason = "moved"
+	// Foreign says that a file in the folder of a target belongs to a user that the target's user
+	// namespace does not have: the file is not the target's, whoever showed it there.
+	Foreign Reason = "foreign"
 	Stopped Reason = "stopped" // the run was told to end in the middle of a copy
 	// Busy says that a log was never still for long enough to be cut without losing a line.
 	Busy Reason = "busy"
@@ -57,18 +60,21 @@ const futureSlack = 2 * time.Second
 
 // Options configure a Remover. Dir and Now are required.
 type Options struct {
-	Dir         string                     // the root; it has passed CheckRoot
-	Roots       *Roots                     // what the root and the quarantine must be; nil: not compared
-	DryRun      bool                       // everything but the effect; no file is opened
-	RemoveLinks bool                       // files with several hard links too
-	MinAge      time.Duration              // floor
-	AgeNs       func(*dirscan.Entry) int64 // what ages are measured from; default the newer of mtime and ctime
-	Strict      bool                       // move into a holding folder and look again first
-	Quarantine  string                     // move into this folder, which has passed CheckQuarantine, in place of removing
-	Owners      []uint32                   // whose files may go beside those of the root's owner; nil: with root's rights no one's, else everyone's
-	Now         time.Time
-	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
-	NoInUse     bool       // benchmarks only: leave out the in-use check
+	Dir         string                         // the root; it has passed CheckRoot
+	OpenRoot    func() (dirscan.Opened, error) // opens a root that has no path on this host; Dir is what it is called then. nil = by its path
+	Roots       *Roots                         // what the root and the quarantine must be; nil: not compared
+	DryRun      bool                           // everything but the effect; no file is opened
+	RemoveLinks bool                           // files with several hard links too
+	MinAge      time.Duration                  // floor
+	AgeNs       func(*dirscan.Entry) int64     // what ages are measured from; default the newer of mtime and ctime
+	Strict      bool                           // move into a holding folder and look again first
+	Quarantine  string                         // move into this folder, which has passed CheckQuarantine, in place of removing
+	// Owners are those whose files may go beside those of the root's owner. nil: with root's rights no one's, else
+	// everyone's; of a root that OpenRoot opens everyone's whom the target has.
+	Owners  []uint32
+	Now     time.Time
+	Open    *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
+	NoInUse bool       // benchmarks only: leave out the in-use check
 }
 
 // Identity is what must not change between the judgement and the removal.
@@ -90,11 +96,13 @@ type Remover struct {
 	_          noCopy
 	opts       Options
 	look       *OpenFiles
-	rootFD     int    // descriptor of the root; -1 until it is needed
-	rootUID    uint32 // whose the root is, once it is open
-	holding    int    // descriptor of the holding folder; -1 until it is needed
-	into       int    // descriptor of Options.Quarantine; -1 until it is needed
-	place      place
+	rootFD     int                   // descriptor of the root; -1 until it is needed
+	rootUID    uint32                // whose the root is, once it is open
+	holding    int                   // descriptor of the holding folder; -1 until it is needed
+	into       int                   // descriptor of Options.Quarantine; -1 until it is needed
+	owns       func(uid uint32) bool // whose files may go; nil = everybody's
+	place      string                // of a root that was opened by OpenRoot
+	lies       place
 	gone       gone
 	serial     int
 	name       []byte // of the file at work, with its NUL
@@ -129,7 +137,7 @@ func NewRemover(o Options) *Remover {
 		o.Open = NewOpenFiles("")
 	}
 	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
-	r.picks = o.Owners != nil || unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER)
+	r.picks = o.Owners != nil || o.OpenRoot == nil && (unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER))
 	return r
 }
 
@@ -152,7 +160,7 @@ func (r *Remover) Scan(ctx context.Context, o dirscan.Options) (dirscan.Result, 
 	if err != nil {
 		return dirscan.Result{}, fmt.Errorf("open %s again: %w", r.opts.Dir, err)
 	}
-	o.Dir = r.opts.Dir
+	o.Dir, o.Open, o.Foreign = r.opts.Dir, nil, r.opts.OpenRoot != nil
 	return dirscan.ScanFD(ctx, fd, o)
 }
 
@@ -187,6 +195,8 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 	switch {
 	case e.Mode&unix.S_IFMT != unix.S_IFREG:
 		return NotRegular
+	case r.foreign(e.UID):
+		return Foreign
 	case r.isOthers(e.UID):
 		return Owner
 	case e.Nlink > 1 && !r.opts.RemoveLinks:
@@ -198,6 +208,9 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 	}
 	return Removed
 }
+
+// foreign reports whether a file belongs to somebody whose files this root does not have.
+func (r *Remover) foreign(uid uint32) bool { return r.owns != nil && !r.owns(uid) }
 
 // Found is a file to be removed later in the same run, when its folder is not open any more.
 type Found struct {

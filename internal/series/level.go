@@ -1,5 +1,7 @@
 package series
 
+import "time"
+
 // Level is how near a target is to its limit.
 type Level int
 
@@ -60,61 +62,106 @@ func (t Thresholds) start(l Level) float64 {
 }
 
 const (
-	levelUpSamples   = 3    // samples at or above a threshold before the level rises
-	levelDownSamples = 5    // samples below it, less the margin, before it falls
-	levelDownMargin  = 0.05 // five points of hysteresis
+	levelUpSamples   = 2                     // readings at or above a threshold before the level rises
+	levelUpApart     = 50 * time.Millisecond // between two of them: closer ones saw the same moment
+	levelDownSamples = 5                     // readings below it, less the margin, before it falls
+	levelDownMargin  = 0.05                  // five points of hysteresis
 )
 
-// Leveller turns ratios into a level with hysteresis: up after 3 samples at or above a
-// threshold (1 for emergency), down after 5 samples below threshold less 5 points. The zero
-// value is at LevelNormal.
+// Leveller turns ratios into a level with hysteresis: up after 2 readings in a row at or above a
+// threshold (1 for emergency), down after 5 readings below threshold less 5 points. However often
+// it is read, readings count towards a rise only when they are 50 ms apart, and towards a fall
+// when they are a pace apart. The zero value is at LevelNormal, with no pace.
 type Leveller struct {
-	level    Level
-	up, down int
-	upTo     Level // the lowest level reached by all samples of the present run upwards
-	downTo   Level // the highest level justified by the present run downwards
+	level Level
+	pace  time.Duration
+	up    [LevelEmergency]run // by level: readings that reach it, without a break
+	down  run
+	fall  Level // the highest level that a reading of the present run downwards still holds
 }
 
-// NewLeveller returns a Leveller that is at level already, as after a reload.
-func NewLeveller(level Level) Leveller { return Leveller{level: level} }
+// run is a number of readings in a row.
+type run struct {
+	n  int
+	at time.Time // of the last that counted
+}
+
+// count takes a reading that goes on with the run; one that is too near to the last does not count.
+// A clock that was set back makes none wait.
+func (r *run) count(at time.Time, apart time.Duration) {
+	if since := at.Sub(r.at); r.n == 0 || since >= apart || since < 0 {
+		r.n++
+		r.at = at
+	}
+}
+
+// NewLeveller returns a Leveller that is at level already, as after a reload. pace is the time
+// from one reading that counts towards a fall to the next.
+func NewLeveller(level Level, pace time.Duration) Leveller {
+	return Leveller{level: level, pace: pace - pace/10} // a tick is never quite on time
+}
 
 // Level returns the present level.
 func (l *Leveller) Level() Level { return l.level }
 
-// Update takes the next ratio and returns the level after it.
-func (l *Leveller) Update(t Thresholds, ratio float64) Level {
-	now := t.Of(ratio)
-	if now == LevelEmergency {
-		l.level, l.up, l.down = LevelEmergency, 0, 0
+// Rising reports whether a reading has reached a higher level that another one has to confirm.
+func (l *Leveller) Rising() bool {
+	for c := l.level + 1; c < LevelEmergency; c++ {
+		if l.up[c].n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Update takes the ratio that was read at a time and returns the level after it.
+func (l *Leveller) Update(t Thresholds, ratio float64, at time.Time) Level {
+	if t.Of(ratio) == LevelEmergency {
+		l.set(LevelEmergency)
 		return l.level
 	}
-	if now > l.level {
-		if l.up == 0 || now < l.upTo {
-			l.upTo = now
+	for c := l.level + 1; c < LevelEmergency; c++ {
+		if ratio < t.start(c) {
+			l.up[c] = run{}
+			continue
 		}
-		if l.up++; l.up >= levelUpSamples {
-			l.level, l.up = l.upTo, 0
-		}
-		l.down = 0
-		return l.level
+		l.up[c].count(at, levelUpApart)
 	}
-	l.up = 0
+	for c := LevelCritical; c > l.level; c-- {
+		if l.up[c].n >= levelUpSamples {
+			l.rise(c)
+			return l.level
+		}
+	}
 	if l.level == LevelNormal || ratio >= t.start(l.level)-levelDownMargin {
-		l.down = 0
+		l.down = run{}
 		return l.level
 	}
-	// The level that this sample would still hold, seen with the margin.
+	// The level that this reading would still hold, seen with the margin.
 	hold := LevelNormal
 	for c := LevelWarning; c < l.level; c++ {
 		if ratio >= t.start(c)-levelDownMargin {
 			hold = c
 		}
 	}
-	if l.down == 0 || hold > l.downTo {
-		l.downTo = hold
+	if l.down.n == 0 || hold > l.fall {
+		l.fall = hold
 	}
-	if l.down++; l.down >= levelDownSamples {
-		l.level, l.down = l.downTo, 0
+	if l.down.count(at, l.pace); l.down.n >= levelDownSamples {
+		l.set(l.fall)
 	}
 	return l.level
+}
+
+// rise goes up to a level. What has been seen of a higher one goes on.
+func (l *Leveller) rise(to Level) {
+	up := l.up
+	l.set(to)
+	for c := to + 1; c < LevelEmergency; c++ {
+		l.up[c] = up[c]
+	}
+}
+
+func (l *Leveller) set(to Level) {
+	l.level, l.up, l.down = to, [LevelEmergency]run{}, run{}
 }

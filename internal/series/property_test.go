@@ -220,55 +220,6 @@ func TestProgrammingErrors(t *testing.T) {
 	}
 }
 
-// TestLevellerAgainstItsRules: from any level and with any ratios, a level rises only after three samples
-// at or above it (one for emergency), and falls only after five below it less the margin.
-func TestLevellerAgainstItsRules(t *testing.T) {
-	th := Thresholds{Warning: .70, Critical: .85, Emergency: .95}
-	start := map[Level]float64{LevelWarning: th.Warning, LevelCritical: th.Critical, LevelEmergency: th.Emergency}
-	rng := rand.New(rand.NewPCG(5, 5))
-	for range 500 {
-		l := NewLeveller(Level(rng.IntN(4)))
-		var ratios []float64
-		for range 60 {
-			before := l.Level()
-			ratio := .5 + .5*rng.Float64()
-			if len(ratios) > 0 && rng.IntN(3) > 0 { // runs, or nothing would ever happen
-				ratio = ratios[len(ratios)-1]
-			}
-			ratios = append(ratios, ratio)
-			now := l.Update(th, ratio)
-			if now != l.Level() {
-				t.Fatalf("Update returned %v and the level is %v", now, l.Level())
-			}
-			last := func(n int) []float64 { return ratios[max(0, len(ratios)-n):] }
-			switch {
-			case now == LevelEmergency && now > before:
-				if ratio < th.Emergency {
-					t.Fatalf("%v: emergency", ratios)
-				}
-			case now > before:
-				if run := last(levelUpSamples); len(run) < levelUpSamples || slices.Min(run) < start[now] {
-					t.Fatalf("%v: rose to %v", ratios, now)
-				}
-			case now < before:
-				if run := last(levelDownSamples); len(run) < levelDownSamples || slices.Max(run) >= start[before]-levelDownMargin {
-					t.Fatalf("%v: fell from %v to %v", ratios, before, now)
-				}
-				if run := last(levelDownSamples); now < LevelEmergency && slices.Max(run) >= start[now+1]-levelDownMargin {
-					t.Fatalf("%v: fell to %v, and %v still held", ratios, now, now+1)
-				}
-			case ratio >= th.Emergency && now != LevelEmergency:
-				t.Fatalf("%v: %v at %v", ratios, now, ratio)
-			}
-		}
-	}
-	for _, l := range []Level{-1, LevelEmergency + 1} {
-		if l.String() != "unknown" || th.start(l) != 0 {
-			t.Errorf("level %d is %q from %v, want unknown from 0", l, l, th.start(l))
-		}
-	}
-}
-
 // TestGrowthIsThatOfALine: whatever its slope, offset and spacing, a line is found exactly, and it reaches
 // its limit when it does.
 func TestGrowthIsThatOfALine(t *testing.T) {

@@ -45,6 +45,18 @@ func (r *ring) push(ms int64, v float64) {
 	}
 }
 
+// widen adds a value that was read between two of the cadence: a ring of single samples takes its
+// extremes only, into the newest slot, so that it spans as much time as ever.
+func (r *ring) widen(ms int64, v float64) {
+	last := r.newest()
+	if r.span > 0 || last == nil || ms < last.ms {
+		r.push(ms, v)
+		return
+	}
+	last.min = min(last.min, v)
+	last.max = max(last.max, v)
+}
+
 func (r *ring) newest() *slot {
 	if r.len() == 0 {
 		return nil

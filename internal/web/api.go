@@ -250,5 +250,5 @@ func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
 	if st.Rules == nil {
 		st.Rules = []Rule{}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"status": "success", "standalone": st.Standalone, "alerts": st.Alerts, "rules": st.Rules})
+	writeJSON(w, http.StatusOK, map[string]any{"status": "success", "standalone": st.Standalone, "reflex": st.Reflex, "alerts": st.Alerts, "rules": st.Rules})
 }

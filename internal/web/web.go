@@ -56,6 +56,7 @@ type RunRequest struct {
 type State struct {
 	Modes       map[string]string // by target: dry_run, enforce
 	Standalone  bool
+	Reflex      bool // not Standalone, but the group spillway-reflex is evaluated here
 	Alerts      []Alert
 	Rules       []Rule
 	Errors      []SourceError

@@ -150,7 +150,7 @@ func TestChartOptions(t *testing.T) {
 		{"monitoring.yaml", "prometheusrule.yaml", "release: kube-prometheus-stack", ""},
 		{"monitoring.yaml", "prometheusrule.yaml", "{{ $value | humanizePercentage }}", ""},
 		{"podmonitor.yaml", "podmonitor.yaml", "release: kube-prometheus-stack", ""},
-		{"enforce.yaml", ds, `mountPath: "/host/root/srv/orchestrator/data/tts"}`, "#- {name: data"},
+		{"enforce.yaml", ds, `mountPath: "/host/root/srv/orchestrator/data/tts", mountPropagation: HostToContainer}`, "#- {name: data"},
 		{"enforce.yaml", ds, `hostPath: {path: "/srv/with space", type: Directory}`, ""},
 		{"enforce.yaml", ds, "add: [DAC_READ_SEARCH, SYS_PTRACE, LEASE, DAC_OVERRIDE, KILL]", ""},
 		{"enforce.yaml", ds, "items: [{key: bearer, path: token}]", ""},

@@ -73,7 +73,7 @@ func run() error {
 // runProgram runs one program to its end. It errs only when it cannot report.
 func runProgram(p vmtest.Program, report *json.Encoder) error {
 	binary := filepath.Join(vmtest.Payload, "guest.test")
-	cmd := exec.Command("runuser", "-u", p.User, "--", binary, "-test.v", "-test.count=1", "-test.timeout=15m", "-test.run="+p.Run)
+	cmd := exec.Command("runuser", "-u", p.User, "--", binary, "-test.v", "-test.count=1", "-test.timeout="+p.Limit, "-test.run="+p.Run)
 	cmd.Dir = "/tmp"
 	cmd.Env = append(os.Environ(), "LANG=C.UTF-8", "HOME=/tmp")
 	out := &output{program: p.Name, report: report}

@@ -177,7 +177,7 @@ func TestEnforceCleanupCommand(t *testing.T) {
 	sh(t, "chmod 2770 /srv/shop/tts; chmod 640 /srv/shop/tts/*")
 	serve(t, shop, block(t, "SupplementaryGroups"))
 	const command = "spillway_exporter cleanup --enforce --config.file=/etc/spillway/spillway.yml 2>&1"
-	if out := sh(t, "runuser -u app -- "+command+"; true"); strings.Contains(out, "holds the journal") {
+	if out := sh(t, "runuser -u app -- "+command+" || true"); strings.Contains(out, "holds the journal") {
 		t.Errorf("another user is heard: %s", out)
 	}
 	wantRemoved(t, record{}, false)
@@ -191,4 +191,79 @@ func TestEnforceCleanupCommand(t *testing.T) {
 	if text, err := get("/api/v1/journal"); err != nil || strings.Count(text, "requested by the command cleanup (uid ") != 2 {
 		t.Errorf("%v: %s", err, text)
 	}
+}
+
+// leakyTmp is a service that leaves files in its /tmp, and holds one of them open.
+const leakyTmp = `[Service]
+User=app
+PrivateTmp=yes
+ExecStart=/bin/bash -ec 'cd /tmp; mkdir sub; touch -d "2 days ago" a.tmp b.tmp held.tmp sub/c.tmp; touch young.tmp; exec 7<held.tmp; exec sleep infinity'
+`
+
+const leakyTarget = `
+targets:
+  - name: leaky
+    processes: {match: {systemd_unit: leaky.service}}
+    temp_dirs: [{name: tmp, dir: /tmp, target_root: true, include: ['*.tmp'], age_by: mtime, max_age: 1h}]
+`
+
+func TestEnforcePrivateTmp(t *testing.T) {
+	what(t, "`enforce` on the `/tmp` of a service with `PrivateTmp=`, by capability; the host's `/tmp` stays")
+	write(t, "/etc/systemd/system/leaky.service", leakyTmp)
+	run(t, "systemctl", "daemon-reload")
+	run(t, "systemctl", "restart", "leaky.service")
+	t.Cleanup(func() { _, _ = try("systemctl", "stop", "leaky.service") })
+	old(t, "/tmp/a.tmp")
+	tmp := ""
+	within(t, time.Minute, func() error {
+		tmp = "/proc/" + property(t, "leaky.service", "MainPID") + "/root/tmp"
+		if !exists(tmp + "/young.tmp") {
+			return fmt.Errorf("nothing in %s", tmp)
+		}
+		return nil
+	})
+	count := func() int {
+		n := 0
+		for _, dir := range []string{tmp, tmp + "/sub"} {
+			list, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(list)
+		}
+		return n - 1 // without sub
+	}
+
+	serve(t, enforced(t, leakyTarget))
+	expect(t, `spillway_temp_files{dir="tmp",target="leaky"}`, 5)
+	if step := play(t, "leaky", "clean_temp"); count() != 5 || step.Skipped["error_EPERM"] != 2 || step.Skipped["error_EACCES"] != 1 {
+		t.Errorf("without the capabilities want error_EPERM 2 and error_EACCES 1: %+v, %d files are left", step, count())
+	}
+
+	serve(t, enforced(t, leakyTarget), block(t, "CAP_DAC_OVERRIDE"))
+	expect(t, `spillway_temp_expired_files{dir="tmp",target="leaky"}`, 4)
+	step := play(t, "leaky", "clean_temp")
+	if step.Outcome != "done" || step.Skipped["in_use"] != 1 || count() != 2 || !exists(tmp+"/held.tmp") || !exists(tmp+"/young.tmp") {
+		t.Errorf("%+v, %d files are left, want the open one and the young one", step, count())
+	}
+	if !exists("/tmp/a.tmp") {
+		t.Error("the host's own file is gone")
+	}
+	expect(t, `spillway_temp_files{dir="tmp",target="leaky"}`, 2)
+
+	before := property(t, "leaky.service", "MainPID")
+	run(t, "systemctl", "restart", "leaky.service") // its next /tmp is another folder
+	tmp = "/proc/" + property(t, "leaky.service", "MainPID") + "/root/tmp"
+	atLeast(t, `spillway_temp_files{dir="tmp",target="leaky"}`, 5)
+	if step := play(t, "leaky", "clean_temp"); step.Outcome != "done" || count() != 2 {
+		t.Errorf("after a restart from %s: %+v, %d files are left", before, step, count())
+	}
+
+	run(t, "systemctl", "stop", "leaky.service")
+	within(t, 30*time.Second, func() error {
+		if n, err := metric(`spillway_temp_files{dir="tmp",target="leaky"}`); err == nil {
+			return fmt.Errorf("%v files of a service that is stopped", n)
+		}
+		return nil
+	})
 }

@@ -25,9 +25,11 @@ const (
 	configFile = "/etc/spillway/spillway.yml"
 	dropIns    = "/etc/systemd/system/" + unit + ".d"
 	shipped    = "/usr/share/doc/spillway-exporter/enforce.conf"
-	address    = "http://127.0.0.1:10042"
 	deb        = "/payload/spillway-exporter.deb"
 )
+
+// address is where the exporter listens: that of the unit, or of a pod.
+var address = "http://127.0.0.1:10042"
 
 // what names the row of the table.
 func what(t *testing.T, text string) {
@@ -207,7 +209,7 @@ func metric(series string) (float64, error) {
 // expect waits until a series has a value.
 func expect(t *testing.T, series string, want float64) {
 	t.Helper()
-	within(t, 30*time.Second, func() error {
+	within(t, 60*time.Second, func() error {
 		got, err := metric(series)
 		if err == nil && got != want {
 			err = fmt.Errorf("%s is %v, want %v", series, got, want)

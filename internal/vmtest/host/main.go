@@ -17,9 +17,11 @@ func main() {
 	var o options
 	flag.StringVar(&o.out, "out", "dist/vm", "folder for the output of each program, the console and the table")
 	flag.StringVar(&o.deb, "deb", "", "the package to test (required)")
+	flag.StringVar(&o.container, "image", "", "the container image to test (required)")
 	flag.StringVar(&o.only, "run", "", "only tests that match, after those of the package")
 	flag.StringVar(&o.docs, "update", "", "file in which the table between the marks is replaced, after a run of all tests")
 	flag.BoolVar(&o.shell, "shell", false, "no tests: the machine's console on this terminal, root without a password; poweroff ends it")
+	flag.IntVar(&o.rounds, "rounds", 1, "of the benchmark of the reaction; above 1 a program may take as long as the whole run")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "the whole run, after the image is built")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -32,9 +34,10 @@ func main() {
 }
 
 type options struct {
-	out, deb, only, docs string
-	shell                bool
-	timeout              time.Duration
+	out, deb, container, only, docs string
+	shell                           bool
+	rounds                          int
+	timeout                         time.Duration
 }
 
 func run(ctx context.Context, o options) error {
@@ -47,7 +50,7 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	payload, programs, err := buildPayload(ctx, o)
+	payload, programs, err := buildPayload(ctx, o, filepath.Dir(image))
 	if err != nil {
 		return fmt.Errorf("build the second disk: %w", err)
 	}
