@@ -112,6 +112,10 @@ func TestCacheSource(t *testing.T) {
 	b.file("index.json", 9000, 500*time.Hour)
 	b.file("other.txt", 9000, 500*time.Hour)
 	b.file(policy.HoldingName+"/q.json", 9000, 500*time.Hour)
+	b.file(policy.HoldingName+"/"+policy.HoldingMarker, 0, 0)
+	if err := os.Chmod(filepath.Join(b.dir, policy.HoldingName), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	src, err := newCache("svc", policy.Cache{
 		Common: b.common(), MaxEntries: 4, MaxBytes: units.Bytes(2 * disk), MaxAge: units.Duration(48 * time.Hour),
 	}, nil, 100)

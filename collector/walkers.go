@@ -48,9 +48,9 @@ func (p *progress) follow(o *dirscan.Options) {
 		p.goesOn()
 		return selects == nil || selects(name)
 	}
-	o.Skip = func(name []byte) bool {
+	o.Skip = func(in *dirscan.Folder, name []byte) bool {
 		p.goesOn()
-		return skips != nil && skips(name)
+		return skips != nil && skips(in, name)
 	}
 }
 

@@ -49,7 +49,7 @@ func left(t testing.TB, dir string) []string {
 	t.Helper()
 	var out []string
 	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && d.Name() != policy.HoldingMarker {
 			rel, _ := filepath.Rel(dir, path)
 			out = append(out, rel)
 		}

@@ -353,6 +353,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	private := filepath.Join(dir, policy.HoldingName)
 	put(t, private+"/x", 5, time.Hour)
 	os.Chmod(private, 0o700)
+	put(t, private+"/"+policy.HoldingMarker, 0, 0)
 	var st unix.Stat_t
 	if err := unix.Stat(private+"/x", &st); err != nil {
 		t.Fatal(err)

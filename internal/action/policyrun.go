@@ -93,6 +93,7 @@ type dirRun struct {
 	reported time.Time
 	ticks    int
 	faults   []string // what makes the outcome partial although nothing failed
+	others   []uint32 // users whose files stay because of their owner, the first few
 	kept     int64    // names that the last scan passed over because of keep
 }
 
@@ -127,6 +128,8 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		return res
 	}
 	names, err := c.Compile()
+	owners, ownersErr := c.Owners()
+	err = errors.Join(err, ownersErr)
 	if err == nil && quarantine != "" {
 		err = checkQuarantine(c.Dir, quarantine, o.Reserved)
 	}
@@ -142,7 +145,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	r.remover = safefs.NewRemover(safefs.Options{
 		Open: open,
 		Dir:  c.Where(), OpenRoot: openRoot, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
-		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Now: r.now,
+		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Owners: owners, Now: r.now,
 	})
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {
@@ -152,6 +155,8 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	r.res.Place = r.remover.Place()
 	r.sweep(kind)
 	err = work(r)
+	r.notFreed()
+	r.ownersLeft()
 	r.finish(err)
 	if r.res.InUseIncomplete = req.DryRun && open.Incomplete(); r.res.InUseIncomplete {
 		o.unseen.Do(func() { o.Logger.Info("dry run: "+InUseIncomplete, "target", o.Target) })
@@ -209,13 +214,40 @@ func checkQuarantine(dir, quarantine string, reserved []string) error {
 func (r *dirRun) sweep(kind string) {
 	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where())
 	removed, freed, err := r.remover.Sweep(r.ctx)
-	if removed > 0 || err != nil {
-		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short(), "err", err)
+	if removed > 0 {
+		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short())
 	}
-	if n, err := r.remover.Leftovers(); err != nil || n > 0 {
-		log.Warn("files are left in the quarantine that are not what was to be removed: look at them and move them back or remove them",
-			"files", n, "err", err)
+	n, leftErr := r.remover.Leftovers()
+	if n > 0 {
+		log.Warn("files are left in the quarantine that are not what was to be removed: look at them and move them back or remove them", "files", n)
 	}
+	if err := errors.Join(err, leftErr); err != nil {
+		log.Warn("the quarantine of an earlier run could not be read", "err", err)
+	}
+}
+
+// notFreed takes back what was counted as freed and is not, because somebody still holds the file.
+func (r *dirRun) notFreed() {
+	held := r.remover.Held()
+	if held == 0 {
+		return
+	}
+	r.res.FreedBytes = max(0, r.res.FreedBytes-held)
+	r.opts.Logger.Info("some of what was removed is still held by a process: its space is free once that closes it",
+		"target", r.opts.Target, "dir", r.common.Where(), "held", units.Bytes(held).Short())
+}
+
+// maxOthers bounds how many users are named whose files stay.
+const maxOthers = 5
+
+// ownersLeft names the users whose files stay, which the key owner could list.
+func (r *dirRun) ownersLeft() {
+	if len(r.others) == 0 {
+		return
+	}
+	slices.Sort(r.others)
+	r.opts.Logger.Warn("files stay because they do not belong to the owner of the folder: if they are the service's, write owner with these users",
+		"target", r.opts.Target, "dir", r.common.Where(), "owner", r.others)
 }
 
 // finish sets the outcome from what happened.
@@ -294,6 +326,9 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.path = e.AppendPath(r.path[:0])
 		r.req.OnFile(r.res, r.path, why)
+	}
+	if skipped == safefs.Owner && len(r.others) < maxOthers && !slices.Contains(r.others, e.UID) {
+		r.others = append(r.others, e.UID)
 	}
 	if why != overLimit { // a limit takes another one instead
 		r.owes(skipped, r.dueNs(e))

@@ -2,6 +2,7 @@ package action
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -92,5 +93,53 @@ func TestExchangedWhileItRuns(t *testing.T) {
 	}
 	if _, err := os.Stat(sibling + "/expired"); err == nil {
 		t.Error("nothing was exchanged")
+	}
+}
+
+// TestFolderMovedOutOfACache: an eviction does not empty what was moved out of its root while it went on.
+func TestFolderMovedOutOfACache(t *testing.T) {
+	dir, outside := realDir(t), realDir(t)
+	const n = 1000
+	for i := range n {
+		put(t, fmt.Sprintf("%s/sub/f%04d", dir, i), 1, time.Duration(2*n-i)*time.Minute)
+	}
+	removed := 0
+	moving := naming(func(string, string) {
+		if removed++; removed == 1 {
+			if err := os.Rename(dir+"/sub", outside+"/sub"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	all := units.Ratio(1)
+	p := policy.Cache{Common: common(dir), MaxEntries: 1, EvictTo: &all}
+	res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{OnFile: moving})
+	if got := len(left(t, outside)); err != nil || got < n-32 {
+		t.Errorf("%d of %d files are left, %+v, %v", got, n, res, err)
+	}
+}
+
+// TestFilesOfOthersAreNamed: who has to write owner is told whose files stay.
+func TestFilesOfOthersAreNamed(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to give files to others")
+	}
+	dir := realDir(t)
+	put(t, dir+"/own", 1, time.Hour)
+	put(t, dir+"/others", 1, time.Hour)
+	if err := os.Chown(dir+"/others", 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	o := dirOptions()
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)}
+	res, err := newCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{})
+	if err != nil || res.Files != 1 || res.Skipped["owner"] != 1 || !strings.Contains(log.String(), "owner=[65534]") {
+		t.Errorf("%+v, %v, logged:\n%s", res, err, &log)
+	}
+	p.Owner = []string{"nobody"}
+	if res, err = newCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{}); err != nil || res.Files != 1 {
+		t.Errorf("listed: %+v, %v", res, err)
 	}
 }

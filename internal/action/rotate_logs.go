@@ -29,12 +29,20 @@ func rotateLogs(r *dirRun, p *policy.Log) error {
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
 		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
 	})
+	return l.run()
+}
+
+// run does it. A run that was told to end has not done its work, whichever log it was at.
+func (l *logRun) run() error {
 	err := l.rotate()
-	if r.ctx.Err() == nil {
+	if l.ctx.Err() == nil {
 		// Logs that cannot be rotated are no reason to keep old ones.
 		err = errors.Join(err, l.trim())
 	}
 	l.report()
+	if err == nil {
+		err = l.ctx.Err() // in the last log, which no further one was asked for after
+	}
 	return err
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -136,12 +134,11 @@ func (c *Checks) Load(path string) (*Config, error) {
 
 // read returns a file, and one byte more than allowed where it is too large.
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, errors.Unwrap(err)
+	raw, err := hostfs.ReadFile(path, maxFileBytes)
+	if cause := errors.Unwrap(err); cause != nil {
+		err = cause
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	return raw, err
 }
 
 // Parse is the function Parse with these Checks.

@@ -24,12 +24,13 @@ type Options struct {
 	Foreign   bool                   // the root may be of another mount namespace, whose mounts this process cannot list; set with Open
 	Recursive bool                   // sub-folders too
 	Select    func(name []byte) bool // which regular files count; nil = all. name is valid during the call only
-	Skip      func(name []byte) bool // directories (by name) that are not entered; nil = none
-	MaxDepth  int                    // levels below the root; default 32768. Deeper ones are counted in Skipped
-	Age       func(*Entry) int64     // nanoseconds since 1970 that the age statistics use; default the newer of mtime and ctime
-	Ages      *Histogram             // filled when not nil
-	Now       time.Time              // what ages are measured against; required with Ages
-	CountOnly bool                   // names only: no sizes, times, Ages or Visit, a fifth of the cost
+	// Skip says which sub-folders of a folder, by name, are not entered; nil = none.
+	Skip      func(in *Folder, name []byte) bool
+	MaxDepth  int                // levels below the root; default 32768. Deeper ones are counted in Skipped
+	Age       func(*Entry) int64 // nanoseconds since 1970 that the age statistics use; default the newer of mtime and ctime
+	Ages      *Histogram         // filled when not nil
+	Now       time.Time          // what ages are measured against; required with Ages
+	CountOnly bool               // names only: no sizes, times, Ages or Visit, a fifth of the cost
 	// Visit is called for every selected regular file, for one at a time. It may remove the entry
 	// through Parent.FD(). ErrStop ends the scan, any other error aborts it.
 	Visit func(*Entry) error
@@ -49,10 +50,14 @@ type Folder struct {
 	parent *Folder
 	name   []byte // followed by a NUL; without a parent the path from the root, with a slash at its end
 	depth  int
+	serial uint64
 }
 
 // FD returns the directory's descriptor, valid during Visit.
 func (f *Folder) FD() int { return f.fd }
+
+// Serial tells folders apart that a walk has at the same address, one after the other.
+func (f *Folder) Serial() uint64 { return f.serial }
 
 // Depth returns how many levels below the root the folder is; the root itself is 0.
 func (f *Folder) Depth() int { return f.depth }

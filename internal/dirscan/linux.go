@@ -94,11 +94,34 @@ func OpenBeneath(root int, path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return openBeneath(root, name)
+	return openBeneath(root, name, childHow)
+}
+
+// lookHow opens a directory like childHow, only to see which one it is.
+var lookHow = unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: childHow.Resolve}
+
+// LiesBeneath reports whether a folder of a walk still lies where the walk found it: whether its path
+// from the root leads to it, through no link and over no mount. A folder that was moved out stays
+// open, and what is removed in it is removed at its new place. path is overwritten, and returned to be
+// used again.
+func (f *Folder) LiesBeneath(root int, path []byte) (bool, []byte) {
+	if f.depth == 0 {
+		return true, path
+	}
+	path = f.AppendPath(path[:0])
+	path[len(path)-1] = 0 // the last slash
+	fd, err := openBeneath(root, path, lookHow)
+	if err != nil {
+		return false, path
+	}
+	defer unix.Close(fd)
+	there, errThere := identify(fd)
+	here, errHere := identify(f.fd)
+	return errThere == nil && errHere == nil && there == here, path
 }
 
 // openBeneath is OpenBeneath for a path that ends with a NUL; it overwrites path.
-func openBeneath(root int, path []byte) (int, error) {
+func openBeneath(root int, path []byte, how unix.OpenHow) (int, error) {
 	dir := root
 	for {
 		rest := []byte(nil)
@@ -107,7 +130,7 @@ func openBeneath(root int, path []byte) (int, error) {
 				path[cut], rest = 0, path[cut+1:]
 			}
 		}
-		next, err := open(dir, path, childHow)
+		next, err := open(dir, path, how)
 		if dir != root {
 			unix.Close(dir)
 		}

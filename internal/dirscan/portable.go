@@ -141,7 +141,7 @@ func (w *portableWalker) look(dir *os.Root, f *Folder, e fs.DirEntry) error {
 
 func (w *portableWalker) folder(dir *os.Root, f *Folder, name []byte) error {
 	switch {
-	case !w.o.Recursive || w.o.Skip != nil && w.o.Skip(name):
+	case !w.o.Recursive || w.o.Skip != nil && w.o.Skip(f, name):
 		return nil
 	case f.depth >= w.o.MaxDepth:
 		w.res.Skipped[SkipDepth]++

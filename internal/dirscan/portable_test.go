@@ -59,7 +59,7 @@ func TestPortable(t *testing.T) {
 		var seen []string
 		o := Options{
 			Dir: dir, Recursive: true, Select: func(n []byte) bool { return filepath.Ext(string(n)) == ".bin" },
-			Skip:  func(n []byte) bool { return string(n) == "skipped" || string(n) == "many" },
+			Skip:  func(_ *Folder, n []byte) bool { return string(n) == "skipped" || string(n) == "many" },
 			Visit: func(e *Entry) error { seen = append(seen, string(e.AppendPath(nil))); return nil },
 		}
 		change(&o)

@@ -37,6 +37,7 @@ type walker struct {
 	mounts  mounts
 	share   *share // nil when there is one walker
 	noStatx bool   // it is refused: asked once, not for every entry
+	serial  uint64 // of the last folder
 }
 
 // fileID tells two directories apart.
@@ -105,7 +106,8 @@ func (w *walker) frame(fd int, parent *Folder, name []byte) (f *frame) {
 	} else {
 		f = &frame{}
 	}
-	f.Folder = Folder{fd: fd, parent: parent, name: name}
+	w.serial++
+	f.Folder = Folder{fd: fd, parent: parent, name: name, serial: w.serial}
 	if parent != nil {
 		f.depth = parent.depth + 1
 	}
@@ -172,7 +174,7 @@ func (w *walker) reopen() bool {
 	w.held = max(1, top-heldLevels+1)
 	w.path = w.stack[w.held].AppendPath(w.path[:0])
 	w.path[len(w.path)-1] = 0
-	fd, err := openBeneath(w.stack[0].fd, w.path[len(w.stack[0].name):])
+	fd, err := openBeneath(w.stack[0].fd, w.path[len(w.stack[0].name):], childHow)
 	for i := w.held; err == nil; i++ {
 		f := w.stack[i]
 		f.fd = fd
@@ -370,7 +372,7 @@ func (w *walker) stat(dirfd int, name []byte) unix.Errno {
 func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
 
 func (w *walker) folder(f *frame, name []byte) {
-	if !w.o.Recursive || w.o.Skip != nil && w.o.Skip(name) {
+	if !w.o.Recursive || w.o.Skip != nil && w.o.Skip(&f.Folder, name) {
 		return
 	}
 	f.pending = append(append(f.pending, name...), 0)

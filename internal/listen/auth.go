@@ -3,11 +3,15 @@ package listen
 import (
 	"fmt"
 	"net/http"
-	"os"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 )
+
+// maxAuthBytes is how much of the toolkit's file is read.
+const maxAuthBytes = 1 << 20
 
 // Auth is what the exporter-toolkit's file requires of every request.
 type Auth struct {
@@ -24,6 +28,9 @@ func ReadAuth(path string) (Auth, error) {
 	if path == "" {
 		return Auth{}, nil
 	}
+	if _, err := hostfs.ReadFile(path, maxAuthBytes); err != nil { // the toolkit would wait for a pipe
+		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
+	}
 	if err := web.Validate(path); err != nil {
 		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
 	}
@@ -31,7 +38,7 @@ func ReadAuth(path string) (Auth, error) {
 }
 
 func parseAuth(path string) (Auth, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := hostfs.ReadFile(path, maxAuthBytes)
 	if err != nil {
 		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
 	}

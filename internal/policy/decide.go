@@ -37,9 +37,6 @@ const (
 	maxMinAge      = 365 * 24 * time.Hour
 )
 
-// HoldingName is the name of the holding folder of strict removals below a root: private, and never scanned.
-const HoldingName = ".spillway-quarantine"
-
 // Names are the compiled include and keep globs of a policy.
 type Names struct{ include, keep Globs }
 
@@ -58,9 +55,6 @@ func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.ke
 
 // Kept reports whether a name would be included if it were not kept.
 func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
-
-// SkipFolder reports whether a folder is the holding folder of strict removals.
-func SkipFolder(name []byte) bool { return string(name) == HoldingName }
 
 // IsRecursive reports whether sub-folders belong to the policy.
 func (c *Common) IsRecursive() bool { return c.Recursive == nil || *c.Recursive }
@@ -258,6 +252,7 @@ func (c *Common) validate(report report.Func) {
 	}
 	checkGlobs(report, "include", c.Include)
 	checkGlobs(report, "keep", c.Keep)
+	c.checkOwners(report)
 	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime)
 	choose(report, "size_by", c.SizeBy, SizeAllocated, SizeApparent)
 	choose(report, "links", c.Links, LinksSkip, LinksRemove)

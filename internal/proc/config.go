@@ -3,14 +3,13 @@ package proc
 import (
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/container"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
@@ -93,7 +92,7 @@ func (m *Match) validate(key string, report report.Func) {
 		}
 	}
 	if m.User != "" {
-		if _, err := lookupUser(m.User); err != nil {
+		if _, err := hostfs.UserID(m.User); err != nil {
 			report(key+".user", "%s", err)
 		}
 	}
@@ -141,22 +140,6 @@ func shorten(comm string) string { return comm[:min(len(comm), maxComm)] }
 
 // regexpError returns the message of a regexp error without the package's name.
 func regexpError(err error) string { return strings.TrimPrefix(err.Error(), "error parsing regexp: ") }
-
-// lookupUser returns the number of a user given by name or number.
-func lookupUser(name string) (uint32, error) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		return 0, fmt.Errorf("no user %q on this host: write the name of one that exists (getent passwd shows them) or its number", name)
-	}
-	n, err := strconv.ParseUint(u.Uid, 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("user %q has the number %q: write a number below 4294967296", name, u.Uid)
-	}
-	return uint32(n), nil
-}
 
 // The keys by which discovery groups processes.
 const (

@@ -6,6 +6,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 )
 
 // selector is a compiled Match.
@@ -34,7 +36,7 @@ func compile(m Match) (*selector, error) {
 		}
 	}
 	if m.User != "" {
-		if s.euid, err = lookupUser(m.User); err != nil {
+		if s.euid, err = hostfs.UserID(m.User); err != nil {
 			return nil, err
 		}
 	}

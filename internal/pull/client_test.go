@@ -123,7 +123,7 @@ func TestMistakesInFiles(t *testing.T) {
 	dir := t.TempDir()
 	long, two, huge := write(t, "long", strings.Repeat("x", maxSecretBytes+1)), write(t, "two", "one\ntwo\n"), write(t, "huge", strings.Repeat("x", maxCABytes+1))
 	f(Config{TokenFile: missing}, `token_file: "`+missing+`" cannot be read (no such file or directory): write the secret into it`)
-	f(Config{TokenFile: dir}, `token_file: "`+dir+`" cannot be read (read `+dir+`: is a directory): write the secret into it`)
+	f(Config{TokenFile: dir}, `token_file: "`+dir+`" cannot be read (is a folder, not a file): write the secret into it`)
 	f(Config{TokenFile: long}, `token_file: "`+long+`" is larger than 4096 bytes: write the secret into it`)
 	f(Config{TokenFile: two}, `token_file: "`+two+`" does not hold one line: write the secret into it`)
 	f(Config{Username: "me", PasswordFile: two}, `password_file: "`+two+`" does not hold one line: write the secret into it`)

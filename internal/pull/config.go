@@ -1,17 +1,17 @@
 package pull
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -157,15 +157,10 @@ func (c *Config) roots() (*x509.CertPool, error) {
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%q cannot be read (%w)", path, errors.Unwrap(err))
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
+	raw, err := hostfs.ReadFile(path, limit)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%q cannot be read (%w)", path, err)
+		return nil, fmt.Errorf("%q cannot be read (%w)", path, cmp.Or(errors.Unwrap(err), err))
 	case int64(len(raw)) > limit:
 		return nil, fmt.Errorf("%q is larger than %d bytes", path, limit)
 	}

@@ -168,11 +168,3 @@ func asNobody(t *testing.T, f func()) {
 		f()
 	})
 }
-
-// leftovers counts the files in the holding folder of a root.
-func leftovers(t *testing.T, dir string) (int, error) {
-	t.Helper()
-	r := NewRemover(Options{Dir: dir})
-	defer r.Close()
-	return r.Leftovers()
-}

@@ -27,8 +27,8 @@ func (id RootID) String() string {
 }
 
 // Roots remembers which folders the roots of one configuration are: those that were there when it
-// was loaded, and of each other one that which was seen first. What is remembered never changes; a
-// reload makes new Roots. The nil value knows no root and accepts each. It is safe for concurrent
+// was loaded, and of each other one that which was seen first. What is remembered changes only where
+// madeAnew says that the folder was made anew; else a reload makes new Roots. The nil value knows no root and accepts each. It is safe for concurrent
 // use.
 type Roots struct {
 	appeared func(dir string, id RootID)
@@ -146,6 +146,14 @@ func (r *Roots) Compare(o *dirscan.Opened) error {
 		return nil
 	case !ok || is == was.RootID:
 		return nil
+	case o.Of == "" && madeAnew(o.Name, was.RootID, is):
+		r.mu.Lock()
+		r.known[o.Name] = knownRoot{is, o.Of, true}
+		r.mu.Unlock()
+		if r.appeared != nil {
+			r.appeared(o.Name, is)
+		}
+		return nil
 	}
 	return &ExchangedError{o.Name, was, is}
 }
@@ -211,7 +219,12 @@ func (r *Remover) root() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	r.rootFD, r.owns, r.place = o.FD, o.Owns, o.Place
+	var st unix.Stat_t
+	if err := unix.Fstat(o.FD, &st); err != nil {
+		unix.Close(o.FD)
+		return -1, &fs.PathError{Op: "stat", Path: r.opts.Dir, Err: err}
+	}
+	r.rootFD, r.rootUID, r.owns, r.place = o.FD, st.Uid, o.Owns, o.Place
 	return o.FD, nil
 }
 

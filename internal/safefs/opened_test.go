@@ -26,9 +26,7 @@ func TestOpenRoot(t *testing.T) {
 	dir, of := tempDir(t), "process 7"
 	aged(t, dir+"/a")
 	aged(t, dir+"/sub/b")
-	if err := os.Mkdir(dir+"/"+policy.HoldingName, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	makeHolding(t, dir)
 	aged(t, dir+"/"+policy.HoldingName+"/left")
 	o := Options{Dir: "/not/a/path", OpenRoot: openedAs(&dir, &of, nil), Strict: true}
 	r := NewRemover(o)

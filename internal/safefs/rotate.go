@@ -85,6 +85,13 @@ func (r *Rotator) hold(e *dirscan.Entry, flags int) (f *os.File, why Reason) {
 		return nil, errorReason(errno)
 	}
 	f = os.NewFile(uintptr(fd), string(e.Name))
+	if r.opts.Remover != nil {
+		why = r.opts.Remover.inPlace(e.Parent)
+	}
+	if why != Removed {
+		f.Close()
+		return nil, why
+	}
 	why = r.check(fd, thisFD, e.Ino, e.DevMajor, e.DevMinor)
 	if why == Removed && r.st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT == 0 && !dirscan.SameMount(fd, e.Parent.FD()) {
 		why = Mount // before Linux 5.8 check does not see it
@@ -130,6 +137,8 @@ func (r *Rotator) check(dirfd int, name []byte, ino uint64, major, minor uint32)
 		return Changed
 	case r.opts.Remover != nil && r.opts.Remover.foreign(st.Uid):
 		return Foreign
+	case r.opts.Remover != nil && r.opts.Remover.isOthers(st.Uid):
+		return Owner
 	case st.Nlink > 1:
 		return Hardlink
 	case st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0:
@@ -278,6 +287,12 @@ func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why R
 	defer src.Close()
 	if why := r.check(fd, thisFD, id.Ino, id.DevMajor, id.DevMinor); why != Removed {
 		return out, why
+	}
+	if l, err := layoutOf(src); err != nil || l.sparse() {
+		if err != nil {
+			return out, errorReason(err)
+		}
+		return out, Sparse
 	}
 	return r.replace(ctx, dirfd, src, found, name)
 }

@@ -13,13 +13,18 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-const copyChunk = 4 << 20 // between two looks at the context and at the free space
+const (
+	copyChunk  = 4 << 20 // between two looks at the context and at the free space
+	blockSlack = 1 << 20 // by which the blocks of a file may differ from what it holds
+)
 
 var (
 	// errNotOurs says that the name of the copy does not mean the copy: somebody has exchanged it.
 	errNotOurs = errors.New("the copy was exchanged")
 	// errCut says that somebody else has cut the log meanwhile: what is in it now was not copied.
 	errCut = errors.New("the log was cut by somebody else")
+	// errMoved says that the folder of the log was moved out of the root meanwhile.
+	errMoved = errors.New("the folder of the log was moved")
 	// errBusy says that the log grew whenever it was about to be cut.
 	errBusy = errors.New("the log never stopped growing")
 	// errSparse says that the copy takes much more of the disk than the log: its file system does
@@ -33,6 +38,8 @@ func copyReason(err error) Reason {
 		return Stopped
 	case errors.Is(err, errNotOurs), errors.Is(err, errCut):
 		return Changed
+	case errors.Is(err, errMoved):
+		return Moved
 	case errors.Is(err, errBusy):
 		return Busy
 	case errors.Is(err, errSparse):
@@ -51,7 +58,9 @@ type logCopy struct {
 	begun    bool // a first member was written, if only an empty one
 	private  bool // the access list could not be kept
 
-	most   int64 // blocks, in bytes, that the copy of a sparse log may take; 0 = what there are
+	most   int64 // blocks, in bytes, that the log had at the start: the copy of what it had may take no more
+	size   int64 // of the log at the start
+	used   int64 // bytes of the log below size that were copied as data
 	start  int64 // offset in src: the hole before it is not copied
 	copied int64 // offset in src
 	// kept is an offset in src up to which the copy can be taken back, and keptSize its size then.
@@ -67,10 +76,7 @@ func (r *Rotator) newCopy(dirfd int, src *os.File, compressed bool) (*logCopy, e
 	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
 		return nil, err
 	}
-	c := &logCopy{dirfd: dirfd, src: src, temp: policy.RotationTemp(st.Ino, os.Getpid()), mode: st.Mode & 0o777}
-	if isSparse(st.Size, st.Blocks*512) {
-		c.most = 2*st.Blocks*512 + maxCatchUp
-	}
+	c := &logCopy{dirfd: dirfd, src: src, temp: policy.RotationTemp(st.Ino, os.Getpid()), mode: st.Mode & 0o777, size: st.Size, most: st.Blocks*512 + blockSlack}
 	fd, err := unix.Openat(dirfd, c.temp, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
@@ -138,6 +144,7 @@ func (c *logCopy) step(to io.Writer, until int64) error {
 		return err
 	}
 	n, err = io.CopyN(to, c.src, n)
+	c.used += max(0, min(c.copied+n, c.size)-c.copied)
 	c.copied += n
 	if errors.Is(err, io.EOF) {
 		return errCut
@@ -145,9 +152,11 @@ func (c *logCopy) step(to io.Writer, until int64) error {
 	return err
 }
 
-// checkSize says whether the copy may grow by so many bytes.
+// checkSize says whether the copy may grow by so many bytes. What the log had at the start takes no more
+// blocks in the copy than it had: more is zeros that a file system which knows no holes makes of them.
+// What is written is counted, since some file systems reserve blocks ahead of it.
 func (c *logCopy) checkSize(n int64) error {
-	if c.most > 0 && c.allocated() > c.most {
+	if old := min(n, c.size-c.copied); old > 0 && c.used+old > c.most {
 		if err := c.sync(); err != nil { // a file system that compresses does it only now
 			return err
 		}

@@ -58,12 +58,15 @@ func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotat
 	if err != nil {
 		return out, errorReason(err)
 	}
-	c, err := r.newCopy(dirfd, log, r.opts.Compress && !isSparse(l.size, l.allocated))
+	if l.holed && r.mayHide(r.st.Uid) && wasRotated(dirfd, string(e.Name)) {
+		return out, NotAppending
+	}
+	c, err := r.newCopy(dirfd, log, r.opts.Compress && !l.sparse())
 	if err != nil {
 		return out, errorReason(err)
 	}
 	defer c.close()
-	t := &cutting{r: r, c: c, id: fileID{e.DevMajor, e.DevMinor, e.Ino}, limit: l.size + max(min(l.size, l.allocated), maxCatchUp)}
+	t := &cutting{r: r, c: c, folder: e.Parent, id: fileID{e.DevMajor, e.DevMinor, e.Ino}, limit: l.size + max(min(l.size, l.allocated), maxCatchUp)}
 	if err := t.run(ctx, l, string(e.Name)); err != nil {
 		if !errors.Is(err, errCut) { // else it may be the only one
 			c.withdraw()
@@ -91,12 +94,14 @@ func (r *Rotator) mayCopy(e *dirscan.Entry) Reason {
 
 // cutting is one log on its way to be cut.
 type cutting struct {
-	r     *Rotator
-	c     *logCopy
-	id    fileID
-	limit int64 // offset in the log beyond which it is not followed
-	freed int64
-	lost  int64
+	r *Rotator
+	c *logCopy
+	// folder is where the log lay when the walk found it
+	folder *dirscan.Folder
+	id     fileID
+	limit  int64 // offset in the log beyond which it is not followed
+	freed  int64
+	lost   int64
 }
 
 func (t *cutting) run(ctx context.Context, l layout, name string) error {
@@ -119,6 +124,11 @@ func (t *cutting) run(ctx context.Context, l layout, name string) error {
 	}
 	if r.beforeTruncate != nil {
 		r.beforeTruncate()
+	}
+	if r.opts.Remover != nil { // a copy takes its time
+		if why := r.opts.Remover.lookAtPlace(t.folder); why != Removed {
+			return errMoved
+		}
 	}
 	before := allocatedOf(c.src)
 	if err := t.cut(ctx, idle); err != nil {

@@ -22,6 +22,8 @@ func isSparse(sizeBytes, allocatedBytes int64) bool { return sizeBytes-allocated
 // layout is how a log lies on its disk.
 type layout struct {
 	size, allocated int64
+	data            int64 // bytes that are neither in a hole nor in blocks that are only reserved
+	holed           bool  // there is a hole between data
 	front           int64 // the whole blocks of it, without the last byte: what collapse can take
 }
 
@@ -38,8 +40,34 @@ func layoutOf(f *os.File) (l layout, err error) {
 	if fs.Bsize > 0 && l.size > 0 {
 		l.front = (l.size - 1) / fs.Bsize * fs.Bsize
 	}
-	return l, nil
+	return l, l.look(f)
 }
+
+// maxExtents bounds how many pieces of data are counted: a file of more is taken for one with holes.
+const maxExtents = 100_000
+
+// look counts the data.
+func (l *layout) look(f *os.File) error {
+	for at, n := int64(0), 0; at < l.size; n++ {
+		data, end, err := nextData(f, at, l.size)
+		switch {
+		case errors.Is(err, errCut): // it is found out again by the copy
+			return nil
+		case err != nil:
+			return err
+		case n == maxExtents:
+			l.data, l.holed = 0, true
+			return nil
+		}
+		l.holed = l.holed || l.data > 0 && data > at && data < l.size
+		l.data += end - data
+		at = end
+	}
+	return nil
+}
+
+// sparse is isSparse by what is known of a log that is open.
+func (l *layout) sparse() bool { return isSparse(l.size, min(l.allocated, l.data)) }
 
 // nextData returns where the next data from an offset on begin and end, not beyond until, which
 // the file has reached: data = end = until when there are none. A file system that knows no holes

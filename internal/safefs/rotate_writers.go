@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
 // descriptors are the open descriptors of regular files on this host, as far as this user may see
@@ -110,6 +114,39 @@ func (r *Rotator) appended(id fileID) Reason {
 		}
 	}
 	return Removed
+}
+
+// initPIDs is the PID namespace of the host (PROC_PID_INIT_INO in include/linux/proc_ns.h).
+const initPIDs = "pid:[4026531836]"
+
+// mayHide reports whether a process of a user, or one outside of this container, may write to a log
+// without being seen.
+func (r *Rotator) mayHide(uid uint32) bool {
+	if r.look.now().hides(uid) {
+		return true
+	}
+	is, err := os.Readlink(filepath.Join(r.opts.ProcRoot, "self/ns/pid"))
+	return r.opts.ProcRoot == "/proc" && (err != nil || is != initPIDs)
+}
+
+// maxNames bounds how many names of a folder wasRotated looks at.
+const maxNames = 10_000
+
+// wasRotated reports whether a log has been rotated before. If there is a hole between its data again,
+// a writer that cannot be seen went on at its old place after the cut (app >>log 2>log): each
+// rotation would be longer than the one before by all that was cut.
+func wasRotated(dirfd int, log string) bool {
+	fd, err := dirscan.OpenBeneath(dirfd, ".") // a listing of its own
+	if err != nil {
+		return false
+	}
+	f := os.NewFile(uintptr(fd), log)
+	defer f.Close()
+	names, _ := f.Readdirnames(maxNames) // with an error the names that were read decide
+	return slices.ContainsFunc(names, func(name string) bool {
+		rotated, ok := policy.ParseRotated([]byte(name))
+		return ok && string(rotated.Log) == log
+	})
 }
 
 // lostBytes returns how much was written behind an offset that everything was copied up to, by

@@ -27,6 +27,10 @@ const (
 	NotRegular Reason = "not_regular"
 	Mount      Reason = "mount"
 	Future     Reason = "future"
+	// Owner says that the file belongs neither to the owner of the root nor to one of Options.Owners.
+	Owner Reason = "owner"
+	// Moved says that the file's folder was moved out of the root while the run went on.
+	Moved Reason = "moved"
 	// Foreign says that a file in the folder of a target belongs to a user that the target's user
 	// namespace does not have: the file is not the target's, whoever showed it there.
 	Foreign Reason = "foreign"
@@ -65,9 +69,12 @@ type Options struct {
 	AgeNs       func(*dirscan.Entry) int64     // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                           // move into a holding folder and look again first
 	Quarantine  string                         // move into this folder, which has passed CheckQuarantine, in place of removing
-	Now         time.Time
-	Open        *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
-	NoInUse     bool       // benchmarks only: leave out the in-use check
+	// Owners are those whose files may go beside those of the root's owner. nil: with root's rights no one's, else
+	// everyone's; of a root that OpenRoot opens everyone's whom the target has.
+	Owners  []uint32
+	Now     time.Time
+	Open    *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
+	NoInUse bool       // benchmarks only: leave out the in-use check
 }
 
 // Identity is what must not change between the judgement and the removal.
@@ -90,13 +97,17 @@ type Remover struct {
 	opts       Options
 	look       *OpenFiles
 	rootFD     int                   // descriptor of the root; -1 until it is needed
+	rootUID    uint32                // whose the root is, once it is open
 	holding    int                   // descriptor of the holding folder; -1 until it is needed
 	into       int                   // descriptor of Options.Quarantine; -1 until it is needed
 	owns       func(uid uint32) bool // whose files may go; nil = everybody's
 	place      string                // of a root that was opened by OpenRoot
+	lies       place
+	gone       gone
 	serial     int
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
+	picks      bool   // by owner
 	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
@@ -125,7 +136,9 @@ func NewRemover(o Options) *Remover {
 	if o.Open == nil {
 		o.Open = NewOpenFiles("")
 	}
-	return &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
+	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
+	r.picks = o.Owners != nil || o.OpenRoot == nil && (unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER))
+	return r
 }
 
 // Close closes what the run held open.
@@ -159,11 +172,14 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 	if why := r.Allowed(e); why != Removed {
 		return 0, why
 	}
+	if why := r.inPlace(e.Parent); why != Removed {
+		return 0, why
+	}
 	r.name = append(append(r.name[:0], e.Name...), 0)
 	if why := r.remove(e.Parent.FD(), IdentityOf(e), r.manner()); why != Removed {
 		return 0, why
 	}
-	return r.freed(e.Nlink, e.AllocatedBytes), Removed
+	return r.gives(IdentityOf(e), r.freed(e.Nlink, e.AllocatedBytes)), Removed
 }
 
 func (r *Remover) freed(links uint32, allocated int64) int64 {
@@ -181,6 +197,8 @@ func (r *Remover) Allowed(e *dirscan.Entry) Reason {
 		return NotRegular
 	case r.foreign(e.UID):
 		return Foreign
+	case r.isOthers(e.UID):
+		return Owner
 	case e.Nlink > 1 && !r.opts.RemoveLinks:
 		return Hardlink
 	case age < -int64(futureSlack):
@@ -238,7 +256,10 @@ func (r *Remover) removeFound(f Found, how manner) (freed int64, why Reason) {
 	if why := r.remove(dir, f.Identity, how); why != Removed {
 		return 0, why
 	}
-	return r.freed(f.Nlink, f.AllocatedBytes), Removed
+	if how.dry {
+		return r.freed(f.Nlink, f.AllocatedBytes), Removed
+	}
+	return r.gives(f.Identity, r.freed(f.Nlink, f.AllocatedBytes)), Removed
 }
 
 func pathReason(err error) Reason {

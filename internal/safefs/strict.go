@@ -1,9 +1,11 @@
 package safefs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,6 +48,13 @@ func isHeld(e *dirscan.Entry) bool {
 	return strings.HasPrefix(string(e.Name), IdentityOf(e).holdingPrefix())
 }
 
+// maxSwept bounds how many files of the holding folder are looked at in one run.
+const maxSwept = 10_000
+
+// errNotHolding says that what has the name of the holding folder was not made by this program. A
+// strict removal is skipped with its Errno.
+var errNotHolding = fmt.Errorf("%s is not the folder of this program: %w", policy.HoldingName, unix.EPERM)
+
 // Sweep finishes what strict runs that were killed have begun: a file in the holding folder that
 // is what was judged before it was moved is removed, with the checks that come after the
 // judgement. Any other stays for a person to look at: it was exchanged in the last moment, and its
@@ -56,14 +65,15 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	}
 	fd, err := r.findHolding()
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return 0, 0, err
+		return 0, 0, withoutHolding(err)
 	}
 	how := r.manner()
 	how.strict = false // it is aside already
+	seen := 0
 	_, err = dirscan.ScanFD(ctx, fd, dirscan.Options{Dir: filepath.Join(r.opts.Dir, policy.HoldingName), Visit: func(e *dirscan.Entry) error {
+		if seen++; seen > maxSwept {
+			return dirscan.ErrStop // the next run goes on
+		}
 		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
 			return nil
 		}
@@ -78,10 +88,19 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 	return removed, freed, err
 }
 
+// withoutHolding is the error of a look at the holding folder where none is needed. What others have
+// given its name is an entry like any other.
+func withoutHolding(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotHolding) {
+		return nil
+	}
+	return err
+}
+
 // openHolding opens the holding folder of a root and makes it where it does not exist.
 func (r *Remover) openHolding() (int, error) {
 	fd, err := r.findHolding()
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err == nil || withoutHolding(err) != nil {
 		return fd, err
 	}
 	root, err := r.root()
@@ -92,50 +111,87 @@ func (r *Remover) openHolding() (int, error) {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err
 	}
-	return r.findHolding()
+	fd, err = dirscan.OpenBeneath(root, policy.HoldingName)
+	if err != nil {
+		return -1, err
+	}
+	if err := mark(fd); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
-// findHolding opens the holding folder of a root. One that others own or may enter is refused.
+// mark makes a folder that is private and empty the holding folder.
+func mark(fd int) error {
+	if !policy.IsPrivate(fd) {
+		return errNotHolding
+	}
+	if policy.IsMarked(fd) { // by another run, in this moment
+		return nil
+	}
+	if n, err := countNames(fd, 1); n > 0 && !policy.IsMarked(fd) || err != nil {
+		return cmp.Or(err, errNotHolding)
+	}
+	marker, err := unix.Openat(fd, policy.HoldingMarker, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	switch {
+	case err == nil:
+		return unix.Close(marker)
+	case errors.Is(err, unix.EEXIST):
+		return nil
+	}
+	return err
+}
+
+// findHolding opens the holding folder of a root. What else has its name is errNotHolding: a folder that
+// others own or may enter, one without the marker, a link, a file, a mount.
 func (r *Remover) findHolding() (int, error) {
 	root, err := r.root()
 	if err != nil {
 		return -1, err
 	}
 	fd, err := dirscan.OpenBeneath(root, policy.HoldingName)
-	if err != nil {
-		return -1, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	switch {
+	case err == nil && policy.IsPrivate(fd) && policy.IsMarked(fd):
+		return fd, nil
+	case err == nil:
 		unix.Close(fd)
-		return -1, err
+		return -1, errNotHolding
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EACCES):
+		return -1, errNotHolding
 	}
-	if st.Mode&0o077 != 0 || int(st.Uid) != os.Geteuid() {
-		unix.Close(fd)
-		return -1, unix.EPERM
-	}
-	return fd, nil
+	return -1, err
 }
 
-// Leftovers counts the files in the holding folder of the root. After Sweep they are those that a
-// killed strict run had moved there although they were not what it had judged.
+// maxLeftovers bounds how many files Leftovers counts.
+const maxLeftovers = 1000
+
+// Leftovers counts the files in the holding folder of the root, up to a thousand. After Sweep they are
+// those that a killed strict run had moved there although they were not what it had judged.
 func (r *Remover) Leftovers() (n int, err error) {
-	root, err := r.root()
+	fd, err := r.findHolding()
+	if err != nil {
+		return 0, withoutHolding(err)
+	}
+	defer unix.Close(fd)
+	n, err = countNames(fd, maxLeftovers+1)
+	if err != nil {
+		return 0, fmt.Errorf("read the quarantine of %q: %w", r.opts.Dir, err)
+	}
+	return max(0, n-1), nil // the marker
+}
+
+// countNames counts what is in a folder, up to a number.
+func countNames(fd, most int) (int, error) {
+	own, err := dirscan.OpenBeneath(fd, ".") // a listing of its own
 	if err != nil {
 		return 0, err
 	}
-	fd, err := dirscan.OpenBeneath(root, policy.HoldingName)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("read the quarantine of %q: %w", r.opts.Dir, err)
+	f := os.NewFile(uintptr(own), policy.HoldingName)
+	defer f.Close()
+	names, err := f.Readdirnames(most)
+	if errors.Is(err, io.EOF) {
+		err = nil
 	}
-	holding := os.NewFile(uintptr(fd), policy.HoldingName)
-	defer holding.Close()
-	names, err := holding.Readdirnames(-1)
-	if err != nil {
-		return 0, fmt.Errorf("read the quarantine of %q: %w", r.opts.Dir, err)
-	}
-	return len(names), nil
+	return len(names), err
 }

@@ -28,13 +28,26 @@ func descriptorsOf(t *testing.T, dir string) (n int) {
 	return n
 }
 
+// makeHolding makes the holding folder of a root, as a strict run does.
+func makeHolding(t *testing.T, root string) {
+	t.Helper()
+	r := NewRemover(Options{Dir: root, Now: time.Now()})
+	defer r.Close()
+	fd, err := r.openHolding()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+}
+
 // holdIn puts an old file into the holding folder of root as a strict run that was killed left it.
 func holdIn(t *testing.T, root, name string) (held string) {
 	t.Helper()
 	private := filepath.Join(root, policy.HoldingName)
-	if err := os.MkdirAll(private, 0o700); err != nil {
+	if err := os.MkdirAll(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	makeHolding(t, root)
 	aged(t, private+"/"+name)
 	var st unix.Stat_t
 	if err := unix.Stat(private+"/"+name, &st); err != nil {

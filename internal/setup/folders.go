@@ -33,7 +33,7 @@ func Folders(cfg *config.Config, host hostfs.Roots, checks *config.Checks, logge
 	}
 	return safefs.LookAtRoots(func(look func(dir string)) { config.AskEach(checks, dirs, look) }, func(dir string, id safefs.RootID) {
 		if logger != nil {
-			logger.Info("a folder has appeared and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
+			logger.Info("a folder has appeared, or was made anew, and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 )
 
@@ -38,7 +39,7 @@ func (t *tokenFile) matches(path, token string) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.ok || t.path != path || !t.mtime.Equal(info.ModTime()) || t.size != info.Size() {
-		raw, err := os.ReadFile(path)
+		raw, err := hostfs.ReadFile(path, maxTokenBytes)
 		if err != nil {
 			return false, fmt.Errorf("the token file cannot be read: %w", err)
 		}
