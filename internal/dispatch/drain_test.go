@@ -116,6 +116,26 @@ func TestDrainGivesUpAStuckAction(t *testing.T) {
 }
 
 // The exporter ends while an intent is being written: the record is there, nothing has run.
+// No step begins once a shutdown has begun, also where the intent is written already and a turn is free.
+func TestDrainAfterTheIntentOfAStep(t *testing.T) {
+	for range 20 { // it was decided by chance
+		bubble(t, Options{}, func(t *testing.T, w *world) {
+			w.journal.slow = 2 * time.Second
+			d := w.one(w.firing("svc", "clean_temp", warning))
+			time.Sleep(time.Second) // the intent of the step is being written
+			if err := w.d.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if calls := w.temp.calls(); len(calls) > 0 {
+				t.Fatalf("a step began after the shutdown: %+v", calls)
+			}
+			if r := w.run(d.RunID); r.Outcome != journal.OutcomeInterrupted {
+				t.Errorf("the run is %+v", r)
+			}
+		})
+	}
+}
+
 func TestDrainWhileAnIntentIsWritten(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.journal.slow = time.Second

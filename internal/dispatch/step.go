@@ -186,10 +186,14 @@ func (d *Dispatcher) recordResult(id string, out *action.Result, took time.Durat
 func (d *Dispatcher) acquire() bool {
 	select {
 	case d.acting <- struct{}{}:
-		return true
 	case <-d.stop:
 		return false
 	}
+	if d.isStopping() { // select chooses by chance where there is a free turn, too
+		<-d.acting
+		return false
+	}
+	return true
 }
 
 // note hands the result of a step to the journal. The run does not wait for its sync: it is written

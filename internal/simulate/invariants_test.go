@@ -12,7 +12,7 @@ import (
 // The invariants. Each calls breaks when it is broken. World.mu is held.
 var (
 	// atBegin are judged whenever an action begins, dry runs included.
-	atBegin = []func(*world, *call){oneAtATime, intentFirst, onceForOneIntent, onlyWhereEnforced}
+	atBegin = []func(*world, *call){oneAtATime, intentFirst, onceForOneIntent, onlyWhereEnforced, notAfterStop}
 	// afterEach are judged after each event of the story.
 	afterEach = []func(*world, *dispatch.Status){queueIsBounded, cooldownsEnd}
 	// whenIdle are judged when nothing is open.
@@ -62,6 +62,13 @@ func onceForOneIntent(w *world, c *call) {
 func onlyWhereEnforced(w *world, c *call) {
 	if mode := w.config.targets[c.h.target].Mode; !c.dry && mode != dispatch.ModeEnforce {
 		w.breaks("%s of %s acts in run %s, and the configuration says %q", c.h.name, c.h.target, c.runID, mode)
+	}
+}
+
+// notAfterStop: no action begins once a stop has begun.
+func notAfterStop(w *world, c *call) {
+	if at := c.h.p.stopping; at > 0 && w.elapsed() > at {
+		w.breaks("%s of %s began in run %s after a stop at %s", c.h.name, c.h.target, c.runID, at)
 	}
 }
 

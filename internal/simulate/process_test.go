@@ -31,6 +31,7 @@ type process struct {
 	timers     sync.WaitGroup     // evaluator and schedule
 	requests   sync.WaitGroup     // of callers
 	busy       int                // callers and writes to the journal; World.mu guards it
+	stopping   time.Duration      // when the stop of the dispatcher began; World.mu guards it
 	ran        chan struct{}      // closed when the dispatcher has ended
 }
 
@@ -156,6 +157,9 @@ func (p *process) stop(limit time.Duration) (took time.Duration, orderly bool) {
 	begin := p.w.elapsed()
 	p.cancel()
 	p.timers.Wait()
+	p.w.mu.Lock()
+	p.stopping = p.w.elapsed()
+	p.w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	_ = p.dispatcher.Drain(ctx) // it names the actions that do not return
