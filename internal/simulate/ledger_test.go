@@ -82,14 +82,19 @@ func (l *ledger) restart(now time.Time) {
 	l.forget(now)
 }
 
-// clamp is what becomes of cooldowns when the clock is set back.
+// clamp is what becomes of cooldowns when the clock is set back. Those that are kept may be written again
+// with the next dry run.
 func (l *ledger) clamp(now time.Time) {
-	for k, r := range l.held {
-		l.held[k] = r.clamped(now)
+	for _, all := range []map[key]rest{l.held, l.kept} {
+		for k, r := range all {
+			all[k] = r.clamped(now)
+		}
 	}
-	for _, steps := range l.stepHeld {
-		for do, r := range steps {
-			steps[do] = r.clamped(now)
+	for _, all := range []map[key]map[string]rest{l.stepHeld, l.stepKept} {
+		for _, steps := range all {
+			for do, r := range steps {
+				steps[do] = r.clamped(now)
+			}
 		}
 	}
 }
