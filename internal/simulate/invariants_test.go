@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -135,13 +136,13 @@ func cooldownsEnd(w *world, s *dispatch.Status) {
 
 // everyRunHasItsRecord: what was accepted has ended in the journal, and nothing is open there.
 func everyRunHasItsRecord(w *world, _ *dispatch.Status) {
-	for id := range w.ledger.accepted {
+	for _, id := range slices.Sorted(maps.Keys(w.ledger.accepted)) {
 		if r := w.disk.done[id]; r.Outcome == "" && !w.foundOpen(id) {
 			w.breaks("the run %s was accepted and has no result in the journal", id)
 		}
 	}
-	for id, r := range w.disk.open {
-		if !w.foundOpen(id) {
+	for _, id := range slices.Sorted(maps.Keys(w.disk.open)) {
+		if r := w.disk.open[id]; !w.foundOpen(id) {
 			w.breaks("%s of %s is open in the journal as %s, and nothing is at work", r.Intent, r.Target, id)
 		}
 	}
@@ -163,8 +164,8 @@ func stopIsBounded(w *world, took, limit time.Duration, open int) {
 
 // stopLeavesNothingOpen: after an orderly stop every intent has its result.
 func stopLeavesNothingOpen(w *world) {
-	for id, r := range w.disk.open {
-		if !w.disk.full && !w.foundOpen(id) {
+	for _, id := range slices.Sorted(maps.Keys(w.disk.open)) {
+		if r := w.disk.open[id]; !w.disk.full && !w.foundOpen(id) {
 			w.breaks("%s of %s is open in the journal as %s after an orderly stop", r.Intent, r.Target, id)
 		}
 	}

@@ -294,7 +294,7 @@ func (w *world) ended(p *process, r *journal.Record) *keeping {
 // kept is called when the end of a run is synced.
 func (w *world) kept(k *keeping) {
 	if k != nil {
-		w.ledger.kept[k.key], w.ledger.stepKept[k.key] = k.rest, k.steps
+		w.ledger.kept[k.key], w.ledger.stepKept[k.key] = k.rest.clamped(w.now()), k.steps
 	}
 }
 

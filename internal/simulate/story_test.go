@@ -12,12 +12,15 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// tell tells the story of a number of days. Of each day some episodes of minutes are lived through, with
-// all that is due in them; between two the clock of the host jumps, as it does over a suspension.
+// tell tells the story of a number of days. Of each day an episode of minutes is lived through, of some two,
+// with all that is due in them; between two the clock of the host jumps, as it does over a suspension.
 func (w *world) tell(days int) {
 	w.start()
 	for range days {
-		episodes := 1 + w.rng.IntN(3)
+		episodes := 1
+		if w.happens(25) {
+			episodes = 2
+		}
 		for range episodes {
 			w.episode()
 			if w.isBroken() {
