@@ -128,9 +128,11 @@ func (s *Schedule) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
 		case <-s.wake:
 		case <-timer.C:
+		}
+		if ctx.Err() != nil { // select chooses by chance where something is due, too
+			return
 		}
 		p, next := s.due()
 		if p != nil {

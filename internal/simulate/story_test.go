@@ -125,6 +125,7 @@ func (w *world) restart(end func()) {
 
 // stopNow is an orderly stop.
 func (w *world) stopNow(limit time.Duration) {
+	synctest.Wait()
 	p := w.p
 	open := len(p.dispatcher.Status().Open)
 	took, orderly := p.stop(limit)

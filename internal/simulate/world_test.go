@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
@@ -71,8 +72,9 @@ func (w *world) sinceBegin() int64 { return int64(w.elapsed()) }
 // now is the clock of the host. It has no monotonic reading, as the times that come from a journal.
 func (w *world) now() time.Time { return time.Now().Round(0).Add(time.Duration(w.offset.Load())) }
 
-// set sets the clock of the host.
+// set sets the clock of the host, when all has happened that happens at this moment.
 func (w *world) set(by time.Duration) {
+	synctest.Wait()
 	w.offset.Add(int64(by))
 	w.trace("clock set by", by.String())
 	w.mu.Lock()
