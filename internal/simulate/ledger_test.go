@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	returnGrace  = 10 * time.Second // after which an action that is cancelled counts as left behind
-	longestRest  = time.Hour        // of an ineffective playbook
-	drainGrace   = 2 * time.Second
+	returnGrace  = 10 * time.Second                     // after which an action that is cancelled counts as left behind
+	longestRest  = time.Hour                            // of an ineffective playbook
+	drainGrace   = 2*time.Second + 800*time.Millisecond // of cancelled actions, and of the journal
 	outcomeWaits = dispatch.OutcomeWaiting
 )
 

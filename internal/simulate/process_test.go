@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,7 +153,7 @@ func (p *process) forget() {
 }
 
 // stop ends the exporter as a signal does, within a time. It reports how long that took, and whether it
-// was not killed meanwhile.
+// was neither killed meanwhile nor so slow at writing that it says so.
 func (p *process) stop(limit time.Duration) (took time.Duration, orderly bool) {
 	begin := p.w.elapsed()
 	p.cancel()
@@ -162,7 +163,7 @@ func (p *process) stop(limit time.Duration) (took time.Duration, orderly bool) {
 	p.w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	_ = p.dispatcher.Drain(ctx) // it names the actions that do not return
+	err := p.dispatcher.Drain(ctx) // it names the actions that do not return
 	<-p.ran
 	took = p.w.elapsed() - begin
 	p.requests.Wait()
@@ -171,5 +172,5 @@ func (p *process) stop(limit time.Duration) (took time.Duration, orderly bool) {
 	}
 	p.w.trace("stopped", took.String())
 	p.forget()
-	return took, orderly
+	return took, orderly && (err == nil || !strings.Contains(err.Error(), "not in the journal yet"))
 }
