@@ -221,7 +221,7 @@ func (b *book) result(id string, change func(*journal.Record)) (journal.Record, 
 }
 
 func (b *book) PutState(ctx context.Context, key string, value []byte) error {
-	return b.write(ctx, "state "+key, func(d *disk) {
+	return b.write(ctx, fmt.Sprintf("state %s %08x", key, uint32(hashStart.text(string(value)).mixed())), func(d *disk) {
 		if value == nil {
 			delete(d.state, key)
 			return
