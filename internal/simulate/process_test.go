@@ -99,6 +99,7 @@ func (w *world) start() {
 		})
 		p.timers.Go(func() { p.evaluator.Run(ctx) })
 	}
+	p.wait(w.between(time.Microsecond, time.Millisecond)) // else it would be due when the evaluator is
 	p.schedule.Apply(cfg.policies)
 	p.timers.Go(func() { p.schedule.Run(ctx) })
 }
