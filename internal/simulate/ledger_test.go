@@ -99,18 +99,21 @@ func (l *ledger) clamp(now time.Time) {
 	}
 }
 
-// forget forgets the cooldowns that have ended. At a start and at a reload the exporter may do so; should the clock be
-// set back after it, they do not hold again.
+// forget forgets the cooldowns that have ended. At a start and at a reload the exporter may do so, and write
+// that with the next dry run; should the clock be set back after it, they do not hold again.
 func (l *ledger) forget(now time.Time) {
-	ended := func(r rest) bool { return !now.Before(r.until) }
-	for k, r := range l.held {
-		if ended(r) {
-			r.until = time.Time{} // most stays: the exporter may not have forgotten it
-			l.held[k] = r
+	for _, all := range []map[key]rest{l.held, l.kept} {
+		for k, r := range all {
+			if !now.Before(r.until) {
+				r.until = time.Time{} // most stays: the exporter may not have forgotten it
+				all[k] = r
+			}
 		}
 	}
-	for _, steps := range l.stepHeld {
-		maps.DeleteFunc(steps, func(_ string, r rest) bool { return ended(r) })
+	for _, all := range []map[key]map[string]rest{l.stepHeld, l.stepKept} {
+		for _, steps := range all {
+			maps.DeleteFunc(steps, func(_ string, r rest) bool { return !now.Before(r.until) })
+		}
 	}
 }
 
