@@ -142,7 +142,7 @@ func (w *world) asked(p *process, r *journal.Record) {
 	case alert.TriggerWebhook, alert.TriggerStandalone:
 		n.owned, n.guarded = ok, true
 	case alert.TriggerManual, alert.TriggerExit:
-		n.owned = ok && r.Mode == w.config.targets[r.Target].Mode
+		n.owned = ok && r.Mode == w.config.targets[r.Target].Mode && !w.ledger.isOpen(k)
 	}
 	if n.owned && r.Mode == dispatch.ModeEnforce {
 		w.checkCooldown(r, n)
@@ -152,6 +152,21 @@ func (w *world) asked(p *process, r *journal.Record) {
 		delete(w.ledger.waits, k)
 		w.ledger.pending[asking{k, r.Trigger}] = n
 	}
+}
+
+// isOpen reports whether a run of a playbook is open that has its cooldown.
+func (l *ledger) isOpen(k key) bool {
+	for _, n := range l.runs {
+		if n.key == k && n.owned {
+			return true
+		}
+	}
+	for ask := range l.pending {
+		if ask.key == k {
+			return true
+		}
+	}
+	return false
 }
 
 // begun is called when an intent is synced.
