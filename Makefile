@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -106,6 +106,9 @@ bench: build ## all benchmarks, beside their peers where there are any, into doc
 
 difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)
 	cd internal/eval/difftest && $(GO) test -count=1 -timeout 15m .
+
+simulate: ## simulated days of judging and acting, with crashes: SEED=n tells one story, SEEDS=n that many (default 10000)
+	SEED='$(SEED)' SEEDS='$(or $(SEEDS),$(if $(SEED),1,10000))' GOGC=400 $(GO) test -count=1 -timeout 0 -v -run '^TestSimulate$$' ./internal/simulate
 
 fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 	.ci/fuzz $(FUZZTIME)

@@ -84,6 +84,7 @@ var house = map[string][]string{
 	"examples/bench/reaction": {},
 	"internal/vmtest/hold":    {},
 	"internal/vmtest/pod":     {},
+	"internal/simulate":       {},
 }
 
 // observers must not reach, by any chain of imports, what changes the world.

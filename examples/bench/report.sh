@@ -62,6 +62,9 @@ EOF
   section evict1m 'Evicting 30 % of 1,000,000 files' \
     'Goal: 2.2 scans beside what the removals themselves cost, and 1 MB above a scan.' \
     'examples/bench/remove/remove.sh 1000000 3'
+  section simulate 'Simulated days' \
+    'The [simulation](simulation.md) of evaluator, dispatcher, schedules and rules with reloads, wrong clocks and kills, on all cores. A seed is five days.' \
+    "SEEDS=1000 GOGC=400 go test -count=1 -v -run '^TestSimulate\$' ./internal/simulate" 'grep -o "[0-9]* seeds, .*"'
   section firstuser 'The first service' \
     'A cache of 1,000 entries and 1 GB of which 30 % are evicted, and a folder with 592 empty files. Goals: scan 3 ms, eviction 20 ms.' \
     "go test -run '^\$' -bench FirstUser -count 3 ./internal/action" bench

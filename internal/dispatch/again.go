@@ -83,6 +83,7 @@ func (d *Dispatcher) startDue() []resumed {
 	d.mu.Lock()
 	now := d.opts.Now()
 	for key, s := range d.playbooks {
+		s.clamp(now)
 		if s.due(now) {
 			subjects[key] = d.targets[key.target].Playbooks[key.playbook].Subject
 		}

@@ -9,19 +9,30 @@ import (
 // cooldown is what the last run of a playbook left behind that did something. Its exported fields
 // outlive the process.
 type cooldown struct {
-	Until       time.Time            `json:"until"`
-	Rest        time.Duration        `json:"rest"`             // its length, which an ineffective run doubles
-	Broken      bool                 `json:"broken,omitempty"` // an emergency has broken one to begin it
-	Steps       map[string]time.Time `json:"steps,omitempty"`  // ends of the steps' own cooldowns, by Step.rest
-	LastRun     string               `json:"last_run"`
-	LastOutcome string               `json:"last_outcome"`
-	LastEnd     time.Time            `json:"last_end"`
+	Until       time.Time                `json:"until"`
+	Rest        time.Duration            `json:"rest"`                 // its length, which an ineffective run doubles
+	Broken      bool                     `json:"broken,omitempty"`     // an emergency has broken one to begin it
+	Steps       map[string]time.Time     `json:"steps,omitempty"`      // ends of the steps' own cooldowns, by Step.rest
+	StepRests   map[string]time.Duration `json:"step_rests,omitempty"` // their lengths
+	LastRun     string                   `json:"last_run"`
+	LastOutcome string                   `json:"last_outcome"`
+	LastEnd     time.Time                `json:"last_end"`
 
 	served map[string]struct{} // keys of the alerts that the last run served
 	twins  map[twin]struct{}   // the same by name
 }
 
 func (c *cooldown) holds(now time.Time) bool { return now.Before(c.Until) }
+
+// remains reports whether the cooldown, or that of a step, holds.
+func (c *cooldown) remains(now time.Time) bool {
+	for _, until := range c.Steps {
+		if now.Before(until) {
+			return true
+		}
+	}
+	return c.holds(now)
+}
 
 // ended notes the end of a run that ran a step.
 func (c *cooldown) ended(r *run, res *result, now time.Time) {
@@ -57,20 +68,24 @@ func (c *cooldown) stepRan(s *Step, now time.Time) {
 	if c.Steps == nil {
 		c.Steps = make(map[string]time.Time)
 	}
-	c.Steps[s.rest()] = now.Add(s.Cooldown.Std())
+	if c.StepRests == nil {
+		c.StepRests = make(map[string]time.Duration)
+	}
+	c.Steps[s.rest()], c.StepRests[s.rest()] = now.Add(s.Cooldown.Std()), s.Cooldown.Std()
 }
 
-// clamp shortens a cooldown that a wrong clock made longer than it can last.
+// clamp shortens what a wrong clock made longer than it can last.
 func (c *cooldown) clamp(now time.Time) {
-	if longest := now.Add(c.Rest); c.Until.After(longest) {
-		c.Until = longest
+	c.Until = soonerOf(c.Until, now.Add(c.Rest))
+	for step, length := range c.StepRests {
+		c.Steps[step] = soonerOf(c.Steps[step], now.Add(length))
 	}
 }
 
 // clone returns the part that outlives the process.
 func (c *cooldown) clone() cooldown {
 	out := *c
-	out.Steps, out.served, out.twins = maps.Clone(c.Steps), nil, nil
+	out.Steps, out.StepRests, out.served, out.twins = maps.Clone(c.Steps), maps.Clone(c.StepRests), nil, nil
 	return out
 }
 

@@ -73,6 +73,7 @@ type Dispatcher struct {
 	slots     map[string]*slot  // targets with a run that is queued or running
 	open      map[*run]struct{} // queued and running
 	strays    []*stray          // actions that have not returned
+	ending    int               // runs whose end is being written
 	accepted  uint64            // runs so far
 	queued    int               // including those whose intent is being written
 	draining  bool

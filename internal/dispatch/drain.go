@@ -15,9 +15,14 @@ import (
 )
 
 const (
-	drainGrace = 2 * time.Second // a cancelled action has to say what it did
-	dropAtOnce = 64              // waiting runs that are recorded together
+	drainGrace = 2 * time.Second        // a cancelled action has to say what it did
+	writeGrace = 800 * time.Millisecond // and the journal to write it
+	writePoll  = 10 * time.Millisecond
+	dropAtOnce = 64 // waiting runs that are recorded together
 )
+
+// errNotWritten says that the journal is too slow for a shutdown.
+var errNotWritten = errors.New("results are not in the journal yet")
 
 // refuse makes Submit and RunNow refuse, and lets no further step begin.
 func (d *Dispatcher) refuse() {
@@ -112,7 +117,31 @@ func (d *Dispatcher) abandon() error {
 		}
 		d.finish(r, results[i])
 	}
-	return fmt.Errorf("%d runs did not end after they were cancelled: %s", len(stuck), list(stuck))
+	if len(stuck) == 0 {
+		return d.awaitWritten()
+	}
+	return errors.Join(fmt.Errorf("%d runs did not end after they were cancelled: %s", len(stuck), list(stuck)), d.awaitWritten())
+}
+
+// awaitWritten waits a little for the ends of runs that are being written: the journal is closed next.
+func (d *Dispatcher) awaitWritten() error {
+	limit := time.NewTimer(writeGrace)
+	defer limit.Stop()
+	poll := time.NewTicker(writePoll)
+	defer poll.Stop()
+	for {
+		d.mu.Lock()
+		n := d.ending
+		d.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-limit.C:
+			return fmt.Errorf("%w: those of %d runs", errNotWritten, n)
+		}
+	}
 }
 
 // bySeq orders runs as they were accepted.

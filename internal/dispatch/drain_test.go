@@ -116,6 +116,47 @@ func TestDrainGivesUpAStuckAction(t *testing.T) {
 }
 
 // The exporter ends while an intent is being written: the record is there, nothing has run.
+// A run that ends just before it would be given up is in the journal when Drain returns: the journal is
+// closed next.
+func TestDrainAwaitsWhatIsWritten(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		w.journal.slowEnd = 500 * time.Millisecond
+		w.temp.do = func(ctx context.Context, _ action.Request) (action.Result, error) {
+			<-ctx.Done()
+			time.Sleep(drainGrace - 100*time.Millisecond)
+			return action.Result{Outcome: action.Unknown}, ctx.Err()
+		}
+		d := w.one(w.firing("svc", "clean_temp", warning))
+		w.settled()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := w.d.Drain(ctx)
+		if r := w.run(d.RunID); r.Outcome != string(action.Unknown) || err != nil {
+			t.Errorf("after Drain (%v) the run is %+v", err, r)
+		}
+	})
+}
+
+// No step begins once a shutdown has begun, also where the intent is written already and a turn is free.
+func TestDrainAfterTheIntentOfAStep(t *testing.T) {
+	for range 20 { // it was decided by chance
+		bubble(t, Options{}, func(t *testing.T, w *world) {
+			w.journal.slow = 2 * time.Second
+			d := w.one(w.firing("svc", "clean_temp", warning))
+			time.Sleep(time.Second) // the intent of the step is being written
+			if err := w.d.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if calls := w.temp.calls(); len(calls) > 0 {
+				t.Fatalf("a step began after the shutdown: %+v", calls)
+			}
+			if r := w.run(d.RunID); r.Outcome != journal.OutcomeInterrupted {
+				t.Errorf("the run is %+v", r)
+			}
+		})
+	}
+}
+
 func TestDrainWhileAnIntentIsWritten(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.journal.slow = time.Second

@@ -18,6 +18,7 @@ func (d *Dispatcher) finish(r *run, res result) {
 		return // Drain has given it up, and it came back after all
 	}
 	defer d.ended(r, &res)
+	defer d.written()
 	key, kept := "", []byte(nil)
 	if end.save {
 		key, kept = d.encode(r.key, end.state)
@@ -66,6 +67,7 @@ func (d *Dispatcher) end(r *run, res *result, now time.Time) (end endState, firs
 		return end, false
 	}
 	p.ended = true
+	d.ending++
 	delete(d.open, r)
 	end.id, end.level, end.alerts = r.id, p.level, p.alerts
 	if r.state == nil {
@@ -75,4 +77,11 @@ func (d *Dispatcher) end(r *run, res *result, now time.Time) (end endState, firs
 		end.state = r.state.saved()
 	}
 	return end, true
+}
+
+// written notes that the end of a run has been written, or cannot be.
+func (d *Dispatcher) written() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending--
 }

@@ -41,6 +41,14 @@ type durable struct {
 	begun       int
 	interrupted []journal.Record
 	slow        time.Duration
+	slowEnd     time.Duration // for the ends of runs
+}
+
+func (j *durable) FinishKeeping(ctx context.Context, id string, change func(*journal.Record), key string, state []byte) error {
+	if j.slowEnd > 0 {
+		time.Sleep(j.slowEnd) // the bubble's clock
+	}
+	return j.Journal.FinishKeeping(ctx, id, change, key, state)
 }
 
 func (j *durable) Durable() bool                 { return !j.volatile }

@@ -115,6 +115,7 @@ func (d *Dispatcher) manualMode(t *Target, req *ManualRequest) (mode, error) {
 
 // manualRoom reports what stands in the way of a manual run.
 func (d *Dispatcher) manualRoom(req ManualRequest, state *playbookState, m mode) error {
+	state.clamp(d.opts.Now())
 	switch {
 	case req.Trigger == alert.TriggerExit && state != nil && state.holding(m).holds(d.opts.Now()):
 		return fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(state.holding(m).Until))

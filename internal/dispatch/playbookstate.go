@@ -99,12 +99,34 @@ func (s *playbookState) ended(r *run, res *result, now time.Time) bool {
 }
 
 // stepUntil returns the end of the own cooldown of a step.
-func (s *playbookState) stepUntil(step *Step, m mode) time.Time {
+func (s *playbookState) stepUntil(step *Step, m mode, now time.Time) time.Time {
+	s.clamp(now)
 	until := s.acted.Steps[step.rest()]
 	if dry := s.dry.Steps[step.rest()]; m == dryRun && dry.After(until) {
 		return dry
 	}
 	return until
+}
+
+// clamp shortens what a clock that was set back made longer than it can last. Only times that come from
+// the journal or from files are affected: those of this process are compared by a clock that nobody sets.
+func (s *playbookState) clamp(now time.Time) {
+	if s == nil {
+		return
+	}
+	s.acted.clamp(now)
+	s.dry.clamp(now)
+	s.again = soonerOf(s.again, now.Add(max(s.acted.Rest, againRetry)))
+	if s.wait != nil {
+		s.wait.until = soonerOf(s.wait.until, now.Add(longestWait))
+	}
+}
+
+func soonerOf(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (s *playbookState) stepRan(step *Step, m mode, now time.Time) {
@@ -117,7 +139,7 @@ func (s *playbookState) stepRan(step *Step, m mode, now time.Time) {
 
 // forgettable reports whether nothing would be lost with the state.
 func (s *playbookState) forgettable(now time.Time) bool {
-	return s.open == nil && !s.acted.holds(now) && !s.dry.holds(now)
+	return s.open == nil && !s.acted.remains(now) && !s.dry.remains(now)
 }
 
 func (s *playbookState) saved() savedState {

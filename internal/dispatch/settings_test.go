@@ -112,7 +112,7 @@ func TestStepsOfOneActionRestApart(t *testing.T) {
 	one := Step{Do: action.NameCommand, Cooldown: 60e9, With: &action.CommandSettings{Argv: []string{"/bin/one"}}}
 	two := Step{Do: action.NameCommand, Cooldown: 60e9, With: &action.CommandSettings{Argv: []string{"/bin/two"}}}
 	s.stepRan(&one, enforce, now)
-	if s.stepUntil(&one, enforce).IsZero() || !s.stepUntil(&two, enforce).IsZero() {
+	if s.stepUntil(&one, enforce, now).IsZero() || !s.stepUntil(&two, enforce, now).IsZero() {
 		t.Errorf("the steps rest until %v", s.acted.Steps)
 	}
 }

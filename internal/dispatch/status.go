@@ -66,6 +66,7 @@ func (d *Dispatcher) Status() Status {
 		s.Open = append(s.Open, d.openRun(r))
 	}
 	for key, state := range d.playbooks {
+		state.clamp(now)
 		t := d.targets[key.target]
 		if p, known := state.status(key, d.modeOf(&t), now); known {
 			s.Playbooks = append(s.Playbooks, p)

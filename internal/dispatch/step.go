@@ -44,6 +44,11 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 		d.note(id, func(rec *journal.Record) { rec.Outcome, rec.Error = journal.OutcomeInterrupted, err.Error() })
 		return stepResult{}, err
 	}
+	if err := d.confirm(r, &a); err != nil {
+		<-d.acting
+		d.note(id, func(rec *journal.Record) { rec.Outcome, rec.Error = string(action.Failed), err.Error() })
+		return stepResult{}, err
+	}
 	start := d.opts.Now()
 	d.recorded(r, id)
 	out, runErr := d.call(r, &a)
@@ -119,13 +124,9 @@ func (res *result) leaves(out *action.Result) {
 func (d *Dispatcher) prepare(r *run, i int, step Step) (attempt, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t, ok := d.targets[r.target]
-	if !ok {
-		return attempt{}, fmt.Errorf("target %q is %w since the last reload", r.target, ErrUnknown)
-	}
-	act, ok := t.Actions[step.Do]
-	if !ok {
-		return attempt{}, fmt.Errorf("action %q of target %q is %w since the last reload", step.Do, r.target, ErrUnknown)
+	act, err := d.actionOf(r, &step)
+	if err != nil {
+		return attempt{}, err
 	}
 	if d.hasStray(r.target, step.Do, r.only) {
 		return attempt{}, fmt.Errorf("%s: %w", step.Do, errStray)
@@ -133,6 +134,35 @@ func (d *Dispatcher) prepare(r *run, i int, step Step) (attempt, error) {
 	p := &r.progress
 	p.state, p.step, p.action, p.mode, p.files, p.bytes = StateRunning, i+1, step.Do, d.modeNow(r), 0, 0
 	return attempt{number: i + 1, step: step, action: act, mode: p.mode, level: p.level}, nil
+}
+
+// confirm takes the action from the present configuration: a reload may have come since prepare, while the
+// intent was written or others acted. The error says that it may no longer run as it was recorded.
+func (d *Dispatcher) confirm(r *run, a *attempt) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	act, err := d.actionOf(r, &a.step)
+	if err != nil {
+		return err
+	}
+	if a.mode == enforce && d.modeNow(r) != enforce {
+		return fmt.Errorf("step %d, %s: %w since the last reload", a.number, a.step.Do, ErrNotEnforced)
+	}
+	a.action = act
+	return nil
+}
+
+// actionOf looks the action of a step up in the present configuration. It is called with the lock held.
+func (d *Dispatcher) actionOf(r *run, step *Step) (action.Action, error) {
+	t, ok := d.targets[r.target]
+	if !ok {
+		return nil, fmt.Errorf("target %q is %w since the last reload", r.target, ErrUnknown)
+	}
+	act, ok := t.Actions[step.Do]
+	if !ok {
+		return nil, fmt.Errorf("action %q of target %q is %w since the last reload", step.Do, r.target, ErrUnknown)
+	}
+	return act, nil
 }
 
 // recordStep writes the intent of a step.
@@ -176,10 +206,14 @@ func (d *Dispatcher) recordResult(id string, out *action.Result, took time.Durat
 func (d *Dispatcher) acquire() bool {
 	select {
 	case d.acting <- struct{}{}:
-		return true
 	case <-d.stop:
 		return false
 	}
+	if d.isStopping() { // select chooses by chance where there is a free turn, too
+		<-d.acting
+		return false
+	}
+	return true
 }
 
 // note hands the result of a step to the journal. The run does not wait for its sync: it is written
@@ -240,7 +274,7 @@ func (d *Dispatcher) stepUntil(r *run, step Step) time.Time {
 	if r.state == nil || r.breaks {
 		return time.Time{}
 	}
-	return r.state.stepUntil(&step, d.modeNow(r))
+	return r.state.stepUntil(&step, d.modeNow(r), d.opts.Now())
 }
 
 func (d *Dispatcher) stepRan(r *run, a *attempt) {

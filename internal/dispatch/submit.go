@@ -73,6 +73,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 	key := playbookKey{a.Target(), a.Playbook()}
 	state := d.playbooks[key]
 	m := d.modeOf(&target)
+	state.clamp(now)
 	q := d.question(b, a, known, now)
 	state.view(&q, m, a.Key())
 	v = decide(q)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +20,7 @@ import (
 const (
 	stateKey  = "schedule"             // in the journal: when each policy was last run by its schedule
 	look      = time.Minute            // the clock may be set meanwhile
-	spread    = 500 * time.Millisecond // between runs that are overdue
+	spread    = 500 * time.Millisecond // between runs that are due at the same time
 	retry     = time.Minute            // after a run that could not be started
 	saveLimit = 2 * time.Second
 )
@@ -69,6 +71,7 @@ type Schedule struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	last    map[string]time.Time // of the last run, or of the first load; nil before it was read
+	began   time.Time            // when the last run was requested, of any policy
 }
 
 type entry struct {
@@ -81,7 +84,7 @@ func New(o Options) *Schedule {
 	return &Schedule{opts: o, wake: make(chan struct{}, 1)}
 }
 
-// Apply exchanges the policies. Those that stay keep their time; those that are overdue run soon,
+// Apply exchanges the policies. Those that stay keep their time; those that are overdue run at once,
 // one after another.
 func (s *Schedule) Apply(list []Policy) {
 	stored, err := s.read()
@@ -94,7 +97,6 @@ func (s *Schedule) Apply(list []Policy) {
 		s.last = stored
 	}
 	entries, last := make(map[string]*entry), make(map[string]time.Time)
-	late := 0
 	for _, p := range list {
 		key := p.key()
 		at, known := s.last[key]
@@ -106,8 +108,7 @@ func (s *Schedule) Apply(list []Policy) {
 		if old := s.entries[key]; old != nil && old.Every == p.Every {
 			e.due = old.due
 		} else if e.due.Before(now) {
-			late++
-			e.due = now.Add(time.Duration(late) * spread)
+			e.due = now
 		}
 		entries[key] = e
 	}
@@ -127,15 +128,15 @@ func (s *Schedule) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
 		case <-s.wake:
 		case <-timer.C:
 		}
-		due, next := s.due()
-		for _, p := range due {
-			s.start(ctx, p)
+		if ctx.Err() != nil { // select chooses by chance where something is due, too
+			return
 		}
-		if len(due) > 0 {
+		p, next := s.due()
+		if p != nil {
+			s.start(ctx, *p)
 			s.save()
 			_, next = s.due()
 		}
@@ -143,23 +144,28 @@ func (s *Schedule) Run(ctx context.Context) {
 	}
 }
 
-// due returns the policies that are due and how long to wait for the next.
-func (s *Schedule) due() (due []Policy, next time.Duration) {
+// due returns the policy that has been due for longest, nil when none is, and how long to wait for the
+// next.
+func (s *Schedule) due() (first *Policy, next time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opts.Now()
 	next = look
-	for _, e := range s.entries {
+	if passed := now.Sub(s.began); passed >= 0 && passed < spread {
+		return nil, spread - passed
+	}
+	var since time.Time
+	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
+		e := s.entries[key]
 		if e.due.Sub(now) > max(e.Every, retry) { // the clock was set back
 			e.due = now.Add(e.Every)
 		}
-		if wait := e.due.Sub(now); wait <= 0 {
-			due = append(due, e.Policy)
-		} else {
-			next = min(next, wait)
+		next = min(next, max(e.due.Sub(now), 0))
+		if !e.due.After(now) && (first == nil || e.due.Before(since)) {
+			first, since = &e.Policy, e.due
 		}
 	}
-	return due, next
+	return first, next
 }
 
 // start requests one run and notes when.
@@ -173,11 +179,12 @@ func (s *Schedule) start(ctx context.Context, p Policy) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.opts.Now()
+	s.began = now
 	e := s.entries[p.key()]
 	if e == nil {
 		return
 	}
-	now := s.opts.Now()
 	if err != nil {
 		e.due = now.Add(min(e.Every, retry))
 		return

@@ -139,6 +139,24 @@ func TestOverdue(t *testing.T) {
 	})
 }
 
+// Policies that are due at the same moment run one after another, in the order of their names.
+func TestDueTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		_, stop := b.start(cleanEvery("c", time.Hour), cleanEvery("a", time.Hour), cleanEvery("b", time.Hour))
+		defer stop()
+		<-time.After(time.Hour + 10*time.Second)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for i, name := range []string{"a", "b", "c"} {
+			want := time.Hour + time.Duration(i)*spread
+			if runs := b.runs[name]; len(runs) != 1 || runs[0] != want {
+				t.Errorf("%s ran after %v, want %s", name, runs, want)
+			}
+		}
+	})
+}
+
 func TestTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
