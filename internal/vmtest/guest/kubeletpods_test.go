@@ -209,7 +209,7 @@ func emptyDir(pod *livePod, volume string) string {
 }
 
 // volumeConfig is a configuration that cleans the two volumes of the leaking pod when it is asked to.
-// Each is named by a key of the policy, for example dir.
+// Each is named by a key of the policy: dir, or volume.
 func volumeConfig(data, shm string) string {
 	return "standalone: true\nmode: enforce\nwebhook: {token_file: /etc/spillway/token}\n" +
 		"targets:\n" +
@@ -223,7 +223,7 @@ func volumeConfig(data, shm string) string {
 // testEnforceInVolume cleans the volumes of the leaking pod. The pod of the exporter is started before
 // the one whose volumes it cleans.
 func testEnforceInVolume(t *testing.T, leak *livePod) {
-	what(t, "Kubernetes: `enforce` in a pod's emptyDir, on disk and in memory, through the documented mount; an open file stays")
+	what(t, "Kubernetes: `enforce` in a pod's emptyDir, on disk by `dir` and in memory by `volume`, through the documented mount; an open file stays")
 	data, shm := emptyDir(leak, "data"), emptyDir(leak, "shm")
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -239,7 +239,7 @@ func testEnforceInVolume(t *testing.T, leak *livePod) {
 		}
 		return nil
 	})
-	startPod(t, staticPod(t, mounted(t, read(t, "/payload/daemonset.yaml"), podVolumes), "DaemonSet", volumeConfig("dir: "+data, "dir: "+shm)))
+	startPod(t, staticPod(t, mounted(t, read(t, "/payload/daemonset.yaml"), podVolumes), "DaemonSet", volumeConfig("dir: "+data, "volume: shm")))
 	ask(t, readyPod(t, exporterPod, func(p *livePod) error {
 		if p.Metadata.UID == before.Metadata.UID {
 			return fmt.Errorf("pod %s is not replaced", exporterPod)
