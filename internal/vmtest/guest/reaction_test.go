@@ -122,18 +122,18 @@ func TestReactionBenchmark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rates, want := "5,20,100,400", "100"
+	rates, peers, want := "5,20,100,400", "5,20,100,400", "100"
 	if rounds == 1 { // an emulated processor is too slow for more to be asked of each run
-		rates, want = "20,100", "20"
+		rates, peers, want = "20,100", "100", "20"
 	}
 	for _, g := range []struct {
-		guards string
-		rounds int
+		guards, rates string
+		rounds        int
 	}{
-		{"spillway", rounds},
-		{"earlyoom,systemd-oomd", max(1, rounds/5)}, // which kill in each
+		{"spillway", rates, rounds},
+		{"earlyoom,systemd-oomd", peers, max(1, rounds/10)}, // which kill in each, or stall it for a minute
 	} {
-		out, err := try(leaker, "-dir", dir, "-place", "systemd", "-rounds", strconv.Itoa(g.rounds), "-rates", rates, "-want", want,
+		out, err := try(leaker, "-dir", dir, "-place", "systemd", "-rounds", strconv.Itoa(g.rounds), "-rates", g.rates, "-want", want,
 			"-guards", g.guards, "-exporter", "runuser -u spillway -- /usr/bin/spillway_exporter")
 		t.Log("\n" + out)
 		if err != nil {
