@@ -23,6 +23,11 @@ const (
 	eventWaiting        = "NodeRuntime.waitingForDisconnect"
 )
 
+// exprReady is 1 once the target begins its program. V8 makes the command line API of a session at the
+// first evaluation that has it, and before that moment without require: such a session would never have
+// it. So it is asked without that API, before anything that may need it.
+const exprReady = `Array.isArray(globalThis.process?.argv) ? 1 : 0`
+
 // exprLimit reads the true limit: getBuiltinModule exists from Node 20.16 and 22.3 on and cannot
 // be shadowed by the program; require is what the inspector's command line API gives before.
 const exprLimit = `(globalThis.process?.getBuiltinModule?.('v8') ?? require('v8')).getHeapStatistics().heap_size_limit`

@@ -90,6 +90,8 @@ func honest(ctx context.Context, c *websocket.Conn, id int64, method, expression
 	switch {
 	case method == methodHeapUsage:
 		reply(ctx, c, id, `{"usedSize":1000,"totalSize":2000}`)
+	case expression == exprReady:
+		reply(ctx, c, id, `{"result":{"type":"number","value":1}}`)
 	case expression == exprLimit:
 		reply(ctx, c, id, `{"result":{"type":"number","value":4000}}`)
 	case expression == exprCollect:
@@ -116,6 +118,40 @@ func TestInspectorGoesToTheConfiguredAddressOnly(t *testing.T) {
 	u, err := readWithin(c, 5*time.Second)
 	if want := (Usage{Used: Some(1000), Committed: Some(2000), Limit: Some(4000)}); err != nil || u != want {
 		t.Errorf("read %+v, %v, want %+v", u, err, want)
+	}
+}
+
+// A target that has not begun its program has no require yet, and a session that asked for it then
+// would never have it.
+func TestInspectorWaitsForTheProgram(t *testing.T) {
+	f := newFakeInspector(t)
+	var begun, poisoned atomic.Bool
+	f.answer = func(ctx context.Context, c *websocket.Conn, id int64, method, expression string) {
+		switch {
+		case method == methodEvaluate && expression == exprReady && !begun.Load():
+			reply(ctx, c, id, `{"result":{"type":"number","value":0}}`)
+		case method == methodEvaluate && expression != exprReady && !begun.Load():
+			poisoned.Store(true)
+			fallthrough
+		default:
+			honest(ctx, c, id, method, expression)
+		}
+	}
+	c, _ := f.client(t, SessionHeld)
+	for range maxLimitTries + 1 {
+		if u, err := readWithin(c, 5*time.Second); err != nil || u.Limit.OK || u.Used != Some(1000) {
+			t.Fatalf("before the program: %+v, %v", u, err)
+		}
+	}
+	if _, _, err := c.Collect(context.Background()); err != nil {
+		t.Errorf("collect: %v", err)
+	}
+	begun.Store(true)
+	if u, err := readWithin(c, 5*time.Second); err != nil || u.Limit != Some(4000) {
+		t.Errorf("in the program: %+v, %v", u, err)
+	}
+	if poisoned.Load() {
+		t.Error("an expression was evaluated before the program")
 	}
 }
 

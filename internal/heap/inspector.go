@@ -262,6 +262,9 @@ func (n *inspector) limitOf(ctx context.Context, s *session) Amount {
 	if known.OK || give {
 		return known
 	}
+	if !ready(ctx, s) {
+		return Amount{}
+	}
 	result, _, err := s.call(ctx, methodEvaluate, evaluate(exprLimit))
 	if errors.Is(err, ErrBusy) || errors.Is(err, errLost) || errors.Is(err, context.Canceled) {
 		return Amount{}
@@ -283,6 +286,22 @@ func (n *inspector) limitOf(ctx context.Context, s *session) Amount {
 		n.limit = limit
 	}
 	return limit
+}
+
+// ready reports whether expressions may be evaluated: the target has begun its program.
+func ready(ctx context.Context, s *session) bool {
+	if s.begun.Load() {
+		return true
+	}
+	result, _, err := s.call(ctx, methodEvaluate, evaluateParams{Expression: exprReady, ReturnByValue: true, Silent: true})
+	if err != nil {
+		return false
+	}
+	if v, err := decodeEvaluate(result); err != nil || v != 1 {
+		return false
+	}
+	s.begun.Store(true)
+	return true
 }
 
 func evaluate(expression string) evaluateParams {
@@ -307,7 +326,7 @@ func (n *inspector) collect(ctx context.Context, mode string) (before, after Usa
 // force runs one full collection: gc() or, in thorough mode and where the target does not let us,
 // the profiler's.
 func (n *inspector) force(ctx context.Context, s *session, mode string) error {
-	if mode != CollectThorough {
+	if mode != CollectThorough && ready(ctx, s) {
 		result, sent, err := s.call(ctx, methodEvaluate, evaluate(exprCollect))
 		if err == nil {
 			_, err = decodeEvaluate(result)

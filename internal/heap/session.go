@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -32,6 +33,7 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the reader has ended and err stands
+	begun  atomic.Bool   // the target has begun its program
 
 	mu       sync.Mutex
 	next     int64

@@ -323,6 +323,7 @@ func wantSidecar(t *testing.T) {
 	expect(t, `spillway_processes{target="orchestrator"}`, 1)
 	expect(t, `spillway_memory_limit_bytes{target="orchestrator"}`, 1<<30)
 	atLeast(t, `spillway_heap_used_bytes{runtime="node",target="orchestrator"}`, 1<<20)
+	atLeast(t, `spillway_heap_limit_bytes{runtime="node",target="orchestrator"}`, 1<<20)
 	// Folders are looked at again after half a minute, or later where a look takes long.
 	within(t, 3*time.Minute, func() error {
 		cached, err := metric(`spillway_cache_entries{cache="media",target="orchestrator"}`)
