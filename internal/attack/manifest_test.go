@@ -50,7 +50,7 @@ func (m stageManifest) missing() (out []string) {
 	for path, want := range m {
 		switch got, err := stageLook(path); {
 		case err != nil:
-			out = append(out, fmt.Sprintf("gone: %v", err))
+			out = append(out, fmt.Sprintf("%s is gone: %v", path, err))
 		case got != want:
 			out = append(out, fmt.Sprintf("%s is not as it was: %d bytes of inode %d, were %d of inode %d", path, got.size, got.ino, want.size, want.ino))
 		}

@@ -64,7 +64,7 @@ func stageExchange(args []string, next func() bool) (tries int64, err error) {
 // again. Whatever goes from it afterwards is harm, but for the few files whose place was just looked at.
 func stageMoveOut(args []string, next func() bool) (tries int64, err error) {
 	root, outside := args[0], args[1]
-	const n, atOnce = 2000, 64
+	const n, atOnce = 1000, 64
 	for ; next(); tries++ {
 		name := "/moved" + strconv.FormatInt(tries, 10)
 		deep := outside + name + "/a/b"
@@ -170,20 +170,16 @@ func stageLastLook(args []string, next func() bool) (tries int64, err error) {
 	return tries, nil
 }
 
-// stageHold holds each file by a descriptor that only means it.
+// stageHold holds each file by a descriptor that only means it, until long after it is gone.
 func stageHold(args []string, next func() bool) (tries int64, err error) {
-	const n = 8
-	held := make([]int, n)
-	for i := range held {
-		held[i] = -1
-	}
+	const n, longest = 8, 800
+	var held []int
 	for next() {
-		for i := range held {
+		for i := range n {
 			path := fmt.Sprintf("%s/held%d.tmp", args[0], i)
 			if _, err := os.Lstat(path); err == nil {
 				continue
 			}
-			unix.Close(held[i])
 			part := path + ".part"
 			if err := os.WriteFile(part, make([]byte, 256<<10), 0o600); err != nil {
 				return tries, err
@@ -191,11 +187,16 @@ func stageHold(args []string, next func() bool) (tries int64, err error) {
 			if err := stageAged(part, -1); err != nil {
 				return tries, err
 			}
-			if held[i], err = unix.Open(part, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			fd, err := unix.Open(part, unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
 				return tries, err
 			}
 			if err := os.Rename(part, path); err != nil {
 				return tries, err
+			}
+			if held = append(held, fd); len(held) > longest {
+				unix.Close(held[0])
+				held = held[1:]
 			}
 			tries++
 		}
