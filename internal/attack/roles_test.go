@@ -29,6 +29,7 @@ var stageRoles = map[string]stageRole{
 	"logs":      stageLogs,
 	"mount":     stageMount,
 	"fill":      stageKeepFull,
+	"write":     stageWrite,
 }
 
 func stageSwap(a, b string) error {
@@ -305,7 +306,10 @@ func stageLogs(args []string, next func() bool) (tries int64, err error) {
 	}
 	defer func() { unix.Close(fd) }()
 	for ; next(); tries++ {
-		if tries%50 == 0 { // rotated by its name, or not: the log goes on
+		if tries%20 == 0 { // it may have been rotated by its name
+			if info, err := os.Lstat(log); err == nil && !info.Mode().IsRegular() {
+				os.Remove(log)
+			}
 			unix.Close(fd)
 			if fd, err = unix.Open(log, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600); err != nil {
 				return tries, err
@@ -322,10 +326,9 @@ func stageLogs(args []string, next func() bool) (tries int64, err error) {
 		if err != nil {
 			return tries, err
 		}
+		stagePause(time.Duration(1+tries%20) * 100 * time.Microsecond)
 		if err := stageSwap(log, other); err == nil {
-			if tries%4 == 0 {
-				stagePause(200 * time.Microsecond)
-			}
+			stagePause(200 * time.Microsecond)
 			stageSwap(log, other)
 		}
 	}
@@ -364,6 +367,28 @@ func stageKeepFull(args []string, next func() bool) (tries int64, err error) {
 			}
 		}
 		stagePause(5 * time.Millisecond)
+	}
+	return tries, nil
+}
+
+// stageWrite writes numbered lines into a log, at its end or wherever its own position is.
+func stageWrite(args []string, next func() bool) (tries int64, err error) {
+	flags := os.O_WRONLY | os.O_CREATE
+	if args[1] == "append" {
+		flags |= os.O_APPEND
+	}
+	f, err := os.OpenFile(args[0], flags, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for ; next(); tries++ {
+		if _, err := fmt.Fprintf(f, "line %09d of the log, %0100d\n", tries, 0); err != nil {
+			return tries, err
+		}
+		if tries%50 == 0 {
+			stagePause(5 * time.Millisecond)
+		}
 	}
 	return tries, nil
 }

@@ -202,6 +202,9 @@ type stageRecord struct {
 	Skipped    map[string]int64 `json:"skipped"`
 }
 
+// stageRotations says how many logs a run has rotated, which is no number of its record.
+var stageRotations = regexp.MustCompile(`rotated (\d+) logs`)
+
 // begin starts an action of the target app and returns the id of its run.
 func (s *stage) begin(action string) string {
 	s.t.Helper()
@@ -246,7 +249,12 @@ func (s *stage) end(id string) stageRecord {
 		}
 		return nil
 	})
-	s.runs++
+	if m := stageRotations.FindStringSubmatch(step.Detail); m != nil && step.Files == 0 {
+		step.Files, _ = strconv.ParseInt(m[1], 10, 64)
+	}
+	if s.runs++; s.runs <= 3 || step.Outcome == "failed" && s.runs < 20 {
+		s.t.Logf("run %d: %+v", s.runs, step)
+	}
 	return step
 }
 
@@ -326,7 +334,7 @@ func (p *stageProcess) ended() bool {
 // stop ends the process, and its group when it does not within 20 s.
 func (p *stageProcess) stop() {
 	p.in.Close()
-	p.cmd.Process.Signal(syscall.SIGTERM)
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(20 * time.Second):
