@@ -41,27 +41,34 @@ func (s *stage) anywhere(files map[string]stageEntry, dirs ...string) {
 	}
 }
 
+// treasure makes n files p0.keep and so on in a folder, and as many that are due.
+func (s *stage) treasure(n int, dir string) map[string]stageEntry {
+	s.t.Helper()
+	out := map[string]stageEntry{}
+	far := time.Now().Add(24 * time.Hour) // never due, and it stays so
+	for i := range n {
+		path := fmt.Sprintf("%s/p%d.keep", dir, i)
+		s.write(path, "precious", stageService)
+		e, err := stageLook(path)
+		if err == nil {
+			err = os.Chtimes(path, far, far)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		out[path] = e
+	}
+	s.fill(dir, n, stageService)
+	return out
+}
+
 // TestAttackExchangedAtTheLastLook: with strict a name that is exchanged between the look and the removal costs no
 // file that is not due.
 func TestAttackExchangedAtTheLastLook(t *testing.T) {
 	s := newStage(t)
 	const n = 40
 	root := s.folder(s.dir+"/root", stageService)
-	precious := map[string]stageEntry{}
-	for i := range n {
-		path := fmt.Sprintf("%s/p%d.keep", root, i)
-		s.write(path, "precious", stageService)
-		e, err := stageLook(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		precious[path] = e
-		far := time.Now().Add(24 * time.Hour) // never due, and it stays so
-		if err := os.Chtimes(path, far, far); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.fill(root, n, stageService)
+	precious := s.treasure(n, root)
 	s.serve(stageTemps("strict: true, dir: " + root))
 	a := s.attack(stageService, "last look", root, fmt.Sprint(n))
 	removed := s.clean("clean_temp")
@@ -142,17 +149,7 @@ func TestAttackUploads(t *testing.T) {
 	if err := os.Chmod(quarantine, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	precious := map[string]stageEntry{}
-	for i := range n {
-		path := fmt.Sprintf("%s/p%d.keep", root, i)
-		s.write(path, "precious", stageService)
-		e, err := stageLook(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		precious[path] = e
-	}
-	s.fill(root, n, stageService)
+	precious := s.treasure(n, root)
 	s.folder(root+"/sub", stageService)
 	if err := os.Symlink(victim, root+"/link"); err != nil {
 		t.Fatal(err)

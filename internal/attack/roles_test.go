@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -30,6 +32,7 @@ var stageRoles = map[string]stageRole{
 	"mount":     stageMount,
 	"fill":      stageKeepFull,
 	"write":     stageWrite,
+	"serve":     stageServe,
 }
 
 func stageSwap(a, b string) error {
@@ -391,4 +394,21 @@ func stageWrite(args []string, next func() bool) (tries int64, err error) {
 		}
 	}
 	return tries, nil
+}
+
+// stageServe answers as much as the exporter does, and does nothing else.
+func stageServe(_ []string, next func() bool) (int64, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	body := make([]byte, 64<<10)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })}
+	defer server.Close()
+	go server.Serve(l)
+	fmt.Printf("\nlistening %s\n", l.Addr())
+	for next() {
+		stagePause(100 * time.Millisecond)
+	}
+	return 0, nil
 }

@@ -33,17 +33,18 @@ const (
 
 // stage is one attack: a folder of root, the exporter that cleans below it as root, and attackers.
 type stage struct {
-	t        *testing.T
-	dir      string // root's own, and searchable for all; /tmp, above it, is sticky
-	until    time.Time
-	config   string // path
-	exporter *stageProcess
-	url      string
-	prefix   []string // of every command line
-	manifest stageManifest
-	tries    int64
-	harm     int64
-	runs     int // that have ended
+	t          *testing.T
+	dir        string // root's own, and searchable for all; /tmp, above it, is sticky
+	until      time.Time
+	config     string // path
+	exporter   *stageProcess
+	url        string
+	prefix     []string // of every command line
+	manifest   stageManifest
+	standalone bool // the embedded rules run too
+	tries      int64
+	harm       int64
+	runs       int // that have ended
 }
 
 // newStage makes the folder. The attack lasts until ATTACK_TIME is over, reckoned from here.
@@ -118,9 +119,9 @@ func (s *stage) configure(targets string) {
 	s.t.Helper()
 	s.config = s.dir + "/spillway.yml"
 	s.write(s.dir+"/token", stageToken, 0)
-	text := "mode: enforce\nstandalone: false\nsample_interval: 1s\nscan_interval: 1s\nwebhook: {token_file: " + s.dir + "/token}\n" +
-		"journal: {dir: " + s.dir + "/journal}\ntargets:\n" + targets
-	s.write(s.config, text, 0)
+	text := fmt.Sprintf("mode: enforce\nstandalone: %v\nevaluation_interval: 1s\nsample_interval: 1s\nscan_interval: 1s\nwebhook: {token_file: %s/token}\njournal: {dir: %s/journal}\ntargets:\n",
+		s.standalone, s.dir, s.dir)
+	s.write(s.config, text+targets, 0)
 }
 
 var stageListening = regexp.MustCompile(`msg="Listening on" address=([0-9.]+:[0-9]+)`)
