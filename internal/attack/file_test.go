@@ -192,7 +192,7 @@ func TestAttackHoldingName(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.serve(stageTemps("dir: "+plain, "strict: true, dir: "+strict))
-	a := s.attack(stageService, "holding", plain, victim)
+	a := s.attack(stageService, "holding", plain, victim, "3s")
 	filler := s.attack(stageService, "fill", "20", strict)
 	removed := s.clean("clean_temp")
 	filler.leave()

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,7 +31,6 @@ var stageRoles = map[string]stageRole{
 	"mount":     stageMount,
 	"fill":      stageKeepFull,
 	"write":     stageWrite,
-	"serve":     stageServe,
 }
 
 func stageSwap(a, b string) error {
@@ -44,14 +42,15 @@ func stagePause(d time.Duration) {
 	<-time.After(rand.N(d) + 1)
 }
 
-// stageExchange exchanges two names as fast as it can, and keeps files in what they mean. The pair is as it was
-// when it ends.
+// stageExchange exchanges two names as fast as it can, and keeps files in what they mean and alongside them: while
+// those are removed, what the walk has listed is not what it opens. The pair is as it was when it ends.
 func stageExchange(args []string, next func() bool) (tries int64, err error) {
 	a, b := args[0], args[1]
+	full := []string{a, b, filepath.Dir(a)}
 	for ; next() || tries%2 == 1; tries++ {
 		if tries%500 == 0 {
-			for _, dir := range []string{a, b} {
-				stageFill(dir, 100, -1) // one of them may lead to where this user may not write
+			for _, dir := range full {
+				stageFill(dir, 100, -1) // it may lead to where this user may not write
 			}
 		}
 		if err := stageSwap(a, b); err != nil {
@@ -253,10 +252,14 @@ func stageOdd(args []string, next func() bool) (tries int64, err error) {
 }
 
 // stageHolding gives what it makes the name of the exporter's own folder. What lies in it is cleaned like
-// anything else: it may hide for 10 s, which is many runs.
+// anything else: it may hide for some time, which is that of many runs.
 func stageHolding(args []string, next func() bool) (tries int64, err error) {
 	root, victim := args[0], args[1]
-	const name, marker = "/.spillway-quarantine", "/.spillway"
+	const name, marker = "/.spillway-quarantine", "/.made-by-spillway_exporter"
+	most, err := time.ParseDuration(args[2])
+	if err != nil {
+		return 0, err
+	}
 	for ; next(); tries++ {
 		parent := root + []string{"", "/sub", "/sub/a/b"}[tries%3]
 		at := parent + name
@@ -281,10 +284,10 @@ func stageHolding(args []string, next func() bool) (tries int64, err error) {
 			if _, err := os.Lstat(at + "/f19.tmp"); err != nil {
 				break
 			}
-			if !next() && time.Since(begin) < 3*time.Second {
+			if !next() && time.Since(begin) < most {
 				break // the time is over: it was not given enough
 			}
-			if time.Since(begin) > 3*time.Second {
+			if time.Since(begin) > most {
 				fmt.Printf("\nharm: files hide in %s\n", at)
 				break
 			}
@@ -394,21 +397,4 @@ func stageWrite(args []string, next func() bool) (tries int64, err error) {
 		}
 	}
 	return tries, nil
-}
-
-// stageServe answers as much as the exporter does, and does nothing else.
-func stageServe(_ []string, next func() bool) (int64, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	body := make([]byte, 64<<10)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })}
-	defer server.Close()
-	go server.Serve(l)
-	fmt.Printf("\nlistening %s\n", l.Addr())
-	for next() {
-		stagePause(100 * time.Millisecond)
-	}
-	return 0, nil
 }

@@ -136,8 +136,13 @@ func (s *stage) serve(targets string) {
 // restart starts the exporter with the configuration that is there.
 func (s *stage) restart() {
 	s.t.Helper()
-	p := s.start(nil, stageBinary(s.t), "--config.file="+s.config, "--web.listen-address=127.0.0.1:0")
-	s.exporter = p
+	s.exporter, s.url = s.launch(s.config)
+}
+
+// launch starts an exporter and returns where it answers.
+func (s *stage) launch(config string) (p *stageProcess, url string) {
+	s.t.Helper()
+	p = s.start(nil, stageBinary(s.t), "--config.file="+config, "--web.listen-address=127.0.0.1:0")
 	s.await(20*time.Second, "the exporter is ready", func() error {
 		if p.ended() {
 			s.t.Fatalf("the exporter has ended:\n%s", p.out.String())
@@ -146,10 +151,18 @@ func (s *stage) restart() {
 		if m == nil {
 			return errors.New("it has no address yet")
 		}
-		s.url = "http://" + m[1]
-		_, err := s.get("/-/ready")
-		return err
+		url = "http://" + m[1]
+		resp, err := stageClient.Get(url + "/-/ready")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
+		}
+		return nil
 	})
+	return p, url
 }
 
 // await polls until f returns nil, and ends the test at the limit.
