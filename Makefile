@@ -111,7 +111,7 @@ simulate: ## simulated days of judging and acting, with crashes: SEED=n tells on
 	SEED='$(SEED)' SEEDS='$(or $(SEEDS),$(if $(SEED),1,10000))' GOGC=400 $(GO) test -count=1 -timeout 0 -v -run '^TestSimulate$$' ./internal/simulate
 
 attack: build install-tools ## attack the built binary as other users (as root): each for ATTACK_TIME (default 5s), RUN=TestAttackX only those, UPDATE=1 writes the table
-	GO='$(GO)' ATTACK_TIME='$(or $(ATTACK_TIME),5s)' ATTACK_TOTAL='$(ATTACK_TOTAL)' RUN='$(RUN)' UPDATE='$(UPDATE)' .ci/attack
+	GO='$(GO)' ATTACK_TIME='$(or $(ATTACK_TIME),5s)' ATTACK_TOTAL='$(ATTACK_TOTAL)' RUN='$(RUN)' UPDATE='$(UPDATE)' V='$(V)' .ci/attack
 
 fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 	.ci/fuzz $(FUZZTIME)

@@ -312,7 +312,7 @@ func stageLogs(args []string, next func() bool) (tries int64, err error) {
 	}
 	defer func() { unix.Close(fd) }()
 	for ; next(); tries++ {
-		if tries%20 == 0 { // it may have been rotated by its name
+		if tries%3 == 0 { // it may have been rotated by its name
 			if info, err := os.Lstat(log); err == nil && !info.Mode().IsRegular() {
 				os.Remove(log)
 			}
@@ -333,9 +333,12 @@ func stageLogs(args []string, next func() bool) (tries int64, err error) {
 			return tries, err
 		}
 		stagePause(time.Duration(1+tries%20) * 100 * time.Microsecond)
-		if err := stageSwap(log, other); err == nil {
-			stagePause(200 * time.Microsecond)
+		for range 100 { // between the look at the log and its opening lie microseconds
+			if err := stageSwap(log, other); err != nil {
+				break
+			}
 			stageSwap(log, other)
+			tries++
 		}
 	}
 	return tries, nil
