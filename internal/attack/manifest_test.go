@@ -115,9 +115,11 @@ func stageFill(dir string, n, uid int) error {
 	return nil
 }
 
-// stageAged makes a small file that is an hour old.
-func stageAged(path string, uid int) error {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+// stageAged makes a small file that is an hour old, or makes one so that is there.
+func stageAged(path string, uid int) error { return stageMake(path, uid, 0) }
+
+func stageMake(path string, uid, flags int) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC|flags, 0o600)
 	if err != nil {
 		return err
 	}

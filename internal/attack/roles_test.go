@@ -160,10 +160,8 @@ func stageLastLook(args []string, next func() bool) (tries int64, err error) {
 		i := rand.IntN(n)
 		due, precious := fmt.Sprintf("%s/f%d.tmp", dir, i), fmt.Sprintf("%s/p%d.keep", dir, i)
 		if errors.Is(stageSwap(due, precious), unix.ENOENT) { // one has gone, or is being looked at
-			if _, err := os.Lstat(due); err != nil {
-				stageAged(due, -1)
-			} else if _, err := os.Lstat(precious); err != nil {
-				stageAged(precious, -1)
+			if stageMake(due, -1, unix.O_EXCL) != nil { // a precious one may be back by now: it is not made old
+				stageMake(precious, -1, unix.O_EXCL)
 			}
 		}
 		if tries%20 == 0 {
