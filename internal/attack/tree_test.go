@@ -162,8 +162,8 @@ func TestAttackRootExchanged(t *testing.T) {
 	s.report("root-exchanged")
 }
 
-// TestAttackFilesOfOthers: the service takes files of root and of other users into its folder.
-func TestAttackFilesOfOthers(t *testing.T) {
+// TestAttackOwners: the service takes files of root and of other users into its folder.
+func TestAttackOwners(t *testing.T) {
 	s := newStage(t)
 	home := s.folder(s.dir+"/home", stageService)
 	root, shared := s.folder(home+"/tmp", stageService), s.folder(home+"/shared", stageService)
@@ -182,7 +182,7 @@ func TestAttackFilesOfOthers(t *testing.T) {
 	s.tries = 0
 	a.leave()
 	s.cleaned(removed)
-	s.report("files-of-others")
+	s.report("owners")
 }
 
 // TestAttackMounts: mounts that appear below the root, and go, while it is cleaned.
