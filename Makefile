@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -36,10 +36,10 @@ test: install-tools ## all tests that need no other server
 	$(GO) test -tags portable ./internal/dirscan
 
 lint: ## vet and golangci-lint, with the end-to-end tests and those of the virtual machine
-	$(GO) vet -tags e2e,vm ./...
+	$(GO) vet -tags e2e,vm,attack ./...
 	GOOS=darwin $(GO) vet ./internal/dirscan
 	GOOS=freebsd $(GO) vet ./internal/dirscan
-	$(GOLANGCI) run --build-tags e2e,vm ./...
+	$(GOLANGCI) run --build-tags e2e,vm,attack ./...
 
 check-metrics: build install-tools ## promtool check metrics on the running exporter
 	.ci/check-metrics ./$(BINARY)
@@ -109,6 +109,9 @@ difftest: ## compare the evaluator with Prometheus' own rule groups (a module of
 
 simulate: ## simulated days of judging and acting, with crashes: SEED=n tells one story, SEEDS=n that many (default 10000)
 	SEED='$(SEED)' SEEDS='$(or $(SEEDS),$(if $(SEED),1,10000))' GOGC=400 $(GO) test -count=1 -timeout 0 -v -run '^TestSimulate$$' ./internal/simulate
+
+attack: build install-tools ## attack the built binary as other users (as root): each for ATTACK_TIME (default 5s), RUN=TestAttackX only those, UPDATE=1 writes the table
+	GO='$(GO)' ATTACK_TIME='$(or $(ATTACK_TIME),5s)' ATTACK_TOTAL='$(ATTACK_TOTAL)' RUN='$(RUN)' UPDATE='$(UPDATE)' V='$(V)' .ci/attack
 
 fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 	.ci/fuzz $(FUZZTIME)

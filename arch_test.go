@@ -72,6 +72,7 @@ var house = map[string][]string{
 	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
 	"internal/cli":            {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/dispatch", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":            {},
+	"internal/attack":         {},
 	"internal/vmtest":         {},
 	"internal/vmtest/agent":   {"internal/vmtest"},
 	"internal/vmtest/host":    {"internal/vmtest"},
