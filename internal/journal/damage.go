@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -54,12 +55,12 @@ func stampOf(f *os.File) (stamp, error) {
 // custody watches over the file of an open journal. bbolt maps it, so whoever writes to it or cuts
 // it short changes what bbolt believes. Before each use the file's stamp is compared with that of
 // our own last write; another one is read through by verify, and a file that is damaged is given up
-// for the life of this process: bbolt is not called again, not even to close it, since it may hold
-// its locks for ever.
+// for good: bbolt is not called again, not even to close it, since it may hold its locks for ever.
 type custody struct {
 	path    string
 	handle  *os.File
 	damaged func(error) // called once, before lost is closed
+	*attendance
 
 	writes sync.Mutex // held by who writes the file or verifies it
 
@@ -70,17 +71,18 @@ type custody struct {
 	once sync.Once
 	lost chan struct{} // closed when the file is given up
 	why  error         // valid once lost is closed
+	left sync.Once     // by abandon
 }
 
-func newCustody(path string, handle *os.File, damaged func(error)) (*custody, error) {
+func newCustody(path string, handle *os.File, logger *slog.Logger, damaged func(error)) (*custody, error) {
 	s, err := stampOf(handle)
-	return &custody{path: path, handle: handle, damaged: damaged, known: s, lost: make(chan struct{})}, err
+	return &custody{path: path, handle: handle, damaged: damaged, attendance: newAttendance(path, logger), known: s, lost: make(chan struct{})}, err
 }
 
 // giveUp ends all use of the file, and returns the reason for it.
 func (c *custody) giveUp(cause error) error {
 	c.once.Do(func() {
-		c.why = fmt.Errorf("%w: %s: %w: restart the exporter, which moves a damaged file aside", ErrDamaged, c.path, cause)
+		c.why = fmt.Errorf("%w: %s: %w: reload or restart the exporter, which moves a damaged file aside", ErrDamaged, c.path, cause)
 		c.damaged(c.why)
 		close(c.lost)
 	})
@@ -96,6 +98,14 @@ func (c *custody) given() error {
 	default:
 		return nil
 	}
+}
+
+// usable returns why a caller need not even try.
+func (c *custody) usable() error {
+	if err := c.given(); err != nil {
+		return err
+	}
+	return c.silent()
 }
 
 // trusted returns why the file must not be used, an ErrDamaged when it is given up.
@@ -151,7 +161,7 @@ func (c *custody) inPlace() error {
 	if err == nil {
 		err = errors.New("another file is there")
 	}
-	return fmt.Errorf("%w: %w: put %s back, or restart the exporter", ErrMoved, err, c.path)
+	return fmt.Errorf("%w: %w: put %s back, or reload or restart the exporter", ErrMoved, err, c.path)
 }
 
 // use runs f, which calls bbolt, and gives the file up when that broke off.
@@ -168,7 +178,7 @@ func (c *custody) read(db *bolt.DB, f func(*bolt.Tx) error) error {
 	if err := c.trusted(); err != nil {
 		return err
 	}
-	return c.use(func() error { return db.View(f) })
+	return c.use(func() error { return db.View(c.inMemory(db, f)) })
 }
 
 // write runs f in a synced transaction.
@@ -180,7 +190,17 @@ func (c *custody) write(db *bolt.DB, f func(*bolt.Tx) error) error {
 	defer c.writes.Unlock()
 	c.setWriting(true)
 	defer c.setWriting(false)
-	return c.use(func() error { return db.Update(f) })
+	return c.use(func() error { return db.Update(c.inMemory(db, f)) })
+}
+
+// inMemory is f on pages that are in memory.
+func (c *custody) inMemory(db *bolt.DB, f func(*bolt.Tx) error) func(*bolt.Tx) error {
+	return func(t *bolt.Tx) error {
+		if err := resident(db, t); err != nil {
+			return err
+		}
+		return f(t)
+	}
 }
 
 func (c *custody) setWriting(on bool) {
@@ -196,15 +216,33 @@ func (c *custody) setWriting(on bool) {
 // close closes the database, or only its file, with the lock on it, where that is given up.
 func (c *custody) close(db *bolt.DB) error {
 	closed := make(chan error, 1)
-	if c.given() == nil {
-		go func() { closed <- c.use(db.Close) }()
-	}
+	go func() {
+		if c.given() == nil {
+			closed <- c.use(db.Close)
+		}
+	}()
+	timer := time.NewTimer(closePatience)
+	defer timer.Stop()
 	select {
 	case err := <-closed:
 		return err
 	case <-c.lost:
-		return errors.Join(c.why, abandon(c.handle))
+		go func() { closed <- errors.Join(c.why, c.abandon()) }()
+	case <-timer.C:
+		return c.noAnswer(closePatience)
 	}
+	select {
+	case err := <-closed:
+		return err
+	case <-timer.C:
+		return c.noAnswer(closePatience)
+	}
+}
+
+// abandon is abandon, once, for the file of a database that was given up.
+func (c *custody) abandon() (err error) {
+	c.left.Do(func() { err = abandon(c.handle) })
+	return err
 }
 
 // abandon closes the file of a database that must not be called again. The lock is taken off
@@ -213,8 +251,8 @@ func abandon(handle *os.File) error {
 	return errors.Join(unix.Flock(int(handle.Fd()), unix.LOCK_UN), handle.Close())
 }
 
-// look reads from a store and does not wait for one that is given up: then the reading may never
-// end, and what it would still bring is dropped.
+// look reads from a store. It does not wait for one that is given up or whose disk does not answer:
+// then the reading may never end, and what it would still bring is dropped.
 func look[T any](s store, read func(tx) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -232,13 +270,31 @@ func look[T any](s store, read func(tx) (T, error)) (T, error) {
 		a := run()
 		return a.value, a.err
 	}
+	var none T
+	if err := c.usable(); err != nil {
+		return none, err
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case c.readers <- struct{}{}:
+	case <-timer.C:
+		return none, c.gaveUp()
+	}
 	done := make(chan answer, 1)
-	go func() { done <- run() }()
+	go func() {
+		leave := c.enter()
+		a := run()
+		leave()
+		<-c.readers
+		done <- a
+	}()
 	select {
 	case a := <-done:
 		return a.value, a.err
 	case <-c.lost:
-		var none T
 		return none, c.why
+	case <-timer.C:
+		return none, c.gaveUp()
 	}
 }
