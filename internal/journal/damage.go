@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
@@ -169,6 +170,9 @@ func (c *custody) use(f func() error) error {
 	err := guarded(f)
 	if fault, ok := errors.AsType[*faultError](err); ok {
 		return c.giveUp(fault)
+	}
+	if errors.Is(err, bolterrors.ErrInvalidMapping) { // bbolt maps it never again
+		return c.giveUp(err)
 	}
 	return err
 }
