@@ -36,10 +36,11 @@ type trouble struct {
 
 var troubles = []trouble{
 	{name: "truncated", strike: cutFile(0), says: "the journal is damaged"},
-	{name: "cut in half", strike: cutFile(2), says: "the journal is damaged"},
+	{name: "cut short", strike: cutFile(3), says: "the journal is damaged"},
 	{name: "random bytes 1", strike: randomBytes(1), says: "the journal is damaged"},
 	{name: "random bytes 2", strike: randomBytes(2), says: "the journal is damaged"},
 	{name: "random bytes 3", strike: randomBytes(3), says: "the journal is damaged"},
+	{name: "an older copy over it", strike: restoreOlder, says: "the journal is damaged"},
 	{name: "damaged and replaced", strike: cutFile(0), says: "the journal is damaged", heal: moveFileAway, reload: true},
 	{name: "removed", strike: removeFile, says: "no longer in its place"},
 	{name: "removed and reloaded", strike: removeFile, heal: func(*testing.T, string) {}, reload: true, says: "no longer in its place"},
@@ -78,6 +79,11 @@ targets:
     temp_dirs: [{name: tmp, dir: `+tmp+`, include: ['*.tmp'], max_age: 1h, age_by: mtime, min_age: 1s}]
 `)
 			t.Cleanup(func() { wakeDaemon(file) })
+			if older, err := os.ReadFile(file); err != nil {
+				t.Error(err)
+			} else if err := os.WriteFile(filepath.Join(dir, "older.db"), older, 0o600); err != nil {
+				t.Error(err)
+			}
 			e.cleans(t, tmp)
 			writeFiles(t, tmp, "during-%d.tmp", 3, 10, 2*time.Hour)
 			tr.strike(t, file)
@@ -302,18 +308,10 @@ targets:
 	first.endsInTime(t)
 }
 
-func cutFile(part int64) func(*testing.T, string) {
+func cutFile(pages int64) func(*testing.T, string) {
 	return func(t *testing.T, file string) {
 		t.Helper()
-		size := int64(0)
-		if part > 0 {
-			info, err := os.Stat(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			size = info.Size() / part
-		}
-		if err := os.Truncate(file, size); err != nil {
+		if err := os.Truncate(file, pages*int64(os.Getpagesize())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -345,6 +343,23 @@ func randomBytes(seed uint64) func(*testing.T, string) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// restoreOlder writes a copy of the file over it after the exporter has written more.
+func restoreOlder(t *testing.T, file string) {
+	t.Helper()
+	older, err := os.ReadFile(filepath.Join(filepath.Dir(file), "..", "older.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(older); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -61,12 +61,15 @@ type custody struct {
 	path    string
 	handle  *os.File
 	damaged func(error) // called once, before lost is closed
+
+	pageSize int64
 	*attendance
 
 	writes sync.Mutex // held by who writes the file or verifies it
 
 	mu      sync.Mutex
 	known   stamp
+	head    head
 	writing bool
 
 	once sync.Once
@@ -75,9 +78,27 @@ type custody struct {
 	left sync.Once     // by abandon
 }
 
-func newCustody(path string, handle *os.File, logger *slog.Logger, damaged func(error)) (*custody, error) {
-	s, err := stampOf(handle)
-	return &custody{path: path, handle: handle, damaged: damaged, attendance: newAttendance(path, logger), known: s, lost: make(chan struct{})}, err
+func newCustody(path string, handle *os.File, pageSize int, logger *slog.Logger, damaged func(error)) (*custody, error) {
+	c := &custody{
+		path: path, handle: handle, pageSize: int64(pageSize), damaged: damaged, attendance: newAttendance(path, logger),
+		lost: make(chan struct{}),
+	}
+	var err, err2 error
+	c.known, err = stampOf(handle)
+	c.head, err2 = c.headOf()
+	return c, errors.Join(err, err2)
+}
+
+// head is what the file's two meta pages say: which tree is the newest.
+type head [2][96]byte
+
+func (c *custody) headOf() (h head, err error) {
+	for i := range h {
+		if _, err := c.handle.ReadAt(h[i][:], int64(i)*c.pageSize); err != nil {
+			return head{}, err
+		}
+	}
+	return h, nil
 }
 
 // giveUp ends all use of the file, and returns the reason for it.
@@ -128,12 +149,19 @@ func (c *custody) trusted() error {
 	defer c.writes.Unlock()
 	c.mu.Lock()
 	known = c.known
+	ours := c.head
 	c.mu.Unlock()
 	if now, err = c.stamp(); err != nil || now == known {
 		return err
 	}
 	if err := verify(c.handle, now.size); err != nil {
 		return c.giveUp(fmt.Errorf("it was changed by another program: %w", err))
+	}
+	switch h, err := c.headOf(); {
+	case err != nil:
+		return err
+	case h != ours: // such as an older copy
+		return c.giveUp(errors.New("another program has put other content into it"))
 	}
 	c.mu.Lock()
 	c.known = now
@@ -208,12 +236,22 @@ func (c *custody) inMemory(db *bolt.DB, f func(*bolt.Tx) error) func(*bolt.Tx) e
 }
 
 func (c *custody) setWriting(on bool) {
-	now, err := stampOf(c.handle)
+	var (
+		now stamp
+		h   head
+		err = errors.New("not written yet")
+	)
+	if !on {
+		h, err = c.headOf()
+		if err == nil {
+			now, err = stampOf(c.handle)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = on
-	if !on && err == nil {
-		c.known = now
+	if err == nil {
+		c.known, c.head = now, h
 	}
 }
 

@@ -136,7 +136,7 @@ func (j *Journal) openFile() (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCustody(j.path, handle, j.opts.Logger, j.damaged)
+	c, err := newCustody(j.path, handle, db.Info().PageSize, j.opts.Logger, j.damaged)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the journal %s: %w", j.path, err), db.Close())
 	}

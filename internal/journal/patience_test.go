@@ -147,8 +147,8 @@ func TestHungReadingsAreBounded(t *testing.T) {
 				return err
 			})
 		}
-		if left := runtime.NumGoroutine() - before; left > readersAtOnce {
-			t.Errorf("%d goroutines are left behind, want at most %d", left, readersAtOnce)
+		if left := runtime.NumGoroutine() - before; left > 2*readersAtOnce {
+			t.Errorf("%d goroutines are left behind, want about %d of 100", left, readersAtOnce)
 		}
 		refusedIn(t, "Begin", 0, func() error {
 			_, err := j.Begin(t.Context(), Record{})
