@@ -63,6 +63,7 @@ type custody struct {
 	damaged func(error) // called once, before lost is closed
 
 	pageSize int64
+	address  uintptr // of the mapping; to ask bbolt for it later would touch it
 	*attendance
 
 	writes sync.Mutex // held by who writes the file or verifies it
@@ -78,9 +79,9 @@ type custody struct {
 	left sync.Once     // by abandon
 }
 
-func newCustody(path string, handle *os.File, pageSize int, logger *slog.Logger, damaged func(error)) (*custody, error) {
+func newCustody(path string, handle *os.File, info *bolt.Info, logger *slog.Logger, damaged func(error)) (*custody, error) {
 	c := &custody{
-		path: path, handle: handle, pageSize: int64(pageSize), damaged: damaged, attendance: newAttendance(path, logger),
+		path: path, handle: handle, pageSize: int64(info.PageSize), address: info.Data, damaged: damaged, attendance: newAttendance(path, logger),
 		lost: make(chan struct{}),
 	}
 	var err, err2 error
@@ -210,7 +211,7 @@ func (c *custody) read(db *bolt.DB, f func(*bolt.Tx) error) error {
 	if err := c.trusted(); err != nil {
 		return err
 	}
-	return c.use(func() error { return db.View(c.inMemory(db, f)) })
+	return c.inMemory(func() error { return db.View(f) })
 }
 
 // write runs f in a synced transaction.
@@ -222,17 +223,20 @@ func (c *custody) write(db *bolt.DB, f func(*bolt.Tx) error) error {
 	defer c.writes.Unlock()
 	c.setWriting(true)
 	defer c.setWriting(false)
-	return c.use(func() error { return db.Update(c.inMemory(db, f)) })
+	return c.inMemory(func() error { return db.Update(f) })
 }
 
-// inMemory is f on pages that are in memory.
-func (c *custody) inMemory(db *bolt.DB, f func(*bolt.Tx) error) func(*bolt.Tx) error {
-	return func(t *bolt.Tx) error {
-		if err := resident(db, t); err != nil {
+// inMemory runs f, which calls bbolt, once what it may read is in memory.
+func (c *custody) inMemory(f func() error) error {
+	c.mu.Lock()
+	size := c.known.size
+	c.mu.Unlock()
+	return c.use(func() error {
+		if err := resident(c.address, c.handle, size); err != nil {
 			return err
 		}
-		return f(t)
-	}
+		return f()
+	})
 }
 
 func (c *custody) setWriting(on bool) {

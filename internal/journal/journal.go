@@ -136,7 +136,7 @@ func (j *Journal) openFile() (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCustody(j.path, handle, db.Info().PageSize, j.opts.Logger, j.damaged)
+	c, err := newCustody(j.path, handle, db.Info(), j.opts.Logger, j.damaged)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the journal %s: %w", j.path, err), db.Close())
 	}
@@ -213,41 +213,6 @@ func (j *Journal) Path() string { return j.path }
 
 // Durable reports whether what Begin has recorded outlives this process.
 func (j *Journal) Durable() bool { return j.durable }
-
-// Writable reports whether the last write succeeded and the disk answers. It is true before the
-// first.
-func (j *Journal) Writable() bool {
-	j.mu.Lock()
-	closed := j.readOnly || j.closed
-	j.mu.Unlock()
-	return !closed && j.Failure() == nil
-}
-
-// Failure returns why the journal cannot be written: an ErrDamaged when it is given up, an
-// ErrNoAnswer while the disk does not answer, else the error of the last write; nil when that
-// succeeded.
-func (j *Journal) Failure() error {
-	j.mu.Lock()
-	damage, failure, held := j.damage, j.failure, j.held
-	j.mu.Unlock()
-	if damage != nil {
-		return damage
-	}
-	if c := held.custody(); c != nil {
-		if err := c.silent(); err != nil {
-			return err
-		}
-	}
-	return failure
-}
-
-// damaged notes that the file is given up.
-func (j *Journal) damaged(why error) {
-	j.mu.Lock()
-	j.damage = why
-	j.mu.Unlock()
-	j.opts.Logger.Error("the journal is damaged: no action runs until the exporter is reloaded or restarted", "path", j.path, "err", why)
-}
 
 // Begin records an intent and returns its id once it is synced. ID is chosen here; an empty Time
 // is now, an empty RunID becomes the ID. The error is an ErrUnwritable when nothing was recorded,
@@ -437,26 +402,6 @@ func (j *Journal) nextID(t time.Time) string {
 	defer j.mu.Unlock()
 	j.lastID = max(uint64(max(t.UnixNano(), 0)), j.lastID+1)
 	return formatID(j.lastID)
-}
-
-// wrote notes how a write ended.
-func (j *Journal) wrote(err error, p pending) {
-	j.mu.Lock()
-	before := j.failure == nil
-	j.failure = err
-	if j.damage != nil {
-		before = err == nil // it was logged
-	}
-	if err == nil {
-		j.written(p)
-	}
-	j.mu.Unlock()
-	switch {
-	case before && err != nil:
-		j.opts.Logger.Error("the journal cannot be written: no action runs until it can", "path", j.path, "err", err)
-	case !before && err == nil:
-		j.opts.Logger.Info("the journal can be written again", "path", j.path)
-	}
 }
 
 // boltOptions are those of every open.

@@ -1,13 +1,15 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
+	"unsafe"
 
-	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,6 +17,7 @@ const (
 	patience      = 3 * time.Second         // of a caller; every answer of the exporter is due in 5 s
 	closePatience = 1500 * time.Millisecond // of the end, which has 2 s
 	openPatience  = 20 * time.Second        // of the start, which reads the whole file
+	residentPages = 32                      // in one reading
 	readersAtOnce = 4                       // readings that use the disk at the same time
 )
 
@@ -98,15 +101,35 @@ func (a *attendance) gaveUp() error {
 	return a.noAnswer(patience)
 }
 
-// resident reads what a transaction may look at into memory, by a system call. bbolt reads through a
-// mapping, and a thread that waits for a page of a disk that hangs cannot be stopped: at the next
-// garbage collection the whole process would stand still with it. The kernel has the call since
-// 5.14; an older one is used as it is.
-func resident(db *bolt.DB, t *bolt.Tx) error {
-	_, _, errno := unix.Syscall(unix.SYS_MADVISE, db.Info().Data, uintptr(t.Size()), unix.MADV_POPULATE_READ)
-	switch errno {
-	case 0, unix.EINVAL, unix.ENOSYS, unix.EPERM:
-		return nil
+// resident reads the pages of the file that are not in memory, by a system call. bbolt reads through
+// a mapping, and a thread that waits there for a page of a disk that hangs cannot be stopped: at the
+// next garbage collection the whole process would stand still with it. MADV_POPULATE_READ will not
+// do: it may keep the lock of the address space while it waits.
+func resident(address uintptr, handle *os.File, sizeBytes int64) error {
+	page := int64(os.Getpagesize())
+	in := make([]byte, (sizeBytes+page-1)/page)
+	if len(in) == 0 || sizeBytes > mapBytes {
+		return nil // beyond that bbolt maps it anew, at another address
 	}
-	return &os.PathError{Op: "read", Path: db.Path(), Err: errno}
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, address, uintptr(sizeBytes), uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
+		clear(in)
+	}
+	var buf []byte
+	for i := 0; i < len(in); i++ {
+		if in[i]&1 != 0 {
+			continue
+		}
+		n := 1
+		for n < residentPages && i+n < len(in) && in[i+n]&1 == 0 {
+			n++
+		}
+		if buf == nil {
+			buf = make([]byte, residentPages*page)
+		}
+		if _, err := handle.ReadAt(buf[:int64(n)*page], int64(i)*page); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		i += n - 1
+	}
+	return nil
 }

@@ -57,7 +57,7 @@ func OpenReadOnly(o Options) (*Journal, error) {
 	}
 	j := newJournal(o, path)
 	j.durable, j.readOnly = true, true
-	c, err := newCustody(path, handle, db.Info().PageSize, o.Logger, j.damaged)
+	c, err := newCustody(path, handle, db.Info(), o.Logger, j.damaged)
 	if err != nil {
 		return nil, errors.Join(corrupt(err), db.Close())
 	}

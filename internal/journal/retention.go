@@ -45,7 +45,7 @@ func (f *file) used() int64 {
 		return 0
 	}
 	var used int64
-	err := f.c.use(func() error {
+	err := f.c.inMemory(func() error {
 		t, err := f.db.Begin(true) // an unused transaction that writes brings the counts up to date
 		if err != nil {
 			return err
