@@ -24,7 +24,7 @@ const (
 // attendance knows which calls are at the disk, and since when. A disk may keep a call for ever, as
 // an NFS server that is gone does: then its caller leaves after patience, and those who come after
 // it are refused at once until every late call has come back. So at most readersAtOnce readings and
-// one write are left behind, however often somebody asks.
+// one write are left behind, however many ask.
 type attendance struct {
 	path    string
 	logger  *slog.Logger

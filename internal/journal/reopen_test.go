@@ -19,7 +19,7 @@ func TestReopenAfterDamage(t *testing.T) {
 			if info, err := os.Stat(j.Path()); err != nil || info.Size() > 0 { // an empty file is a journal that was never used
 				err := within(t, "Reopen", j.Reopen)
 				if !errors.Is(err, ErrCorrupt) || !errors.Is(j.Failure(), ErrCorrupt) || !errors.Is(j.Failure(), ErrDamaged) {
-					t.Fatalf("Reopen: %v, failure %v, want ErrCorrupt: nobody has looked at the file yet", err, j.Failure())
+					t.Fatalf("Reopen: %v, failure %v, want ErrCorrupt until the file was looked at", err, j.Failure())
 				}
 				aside, err := filepath.Glob(j.Path() + ".corrupt-*")
 				if err != nil || len(aside) != 1 {
