@@ -199,10 +199,18 @@ close <nil>
 func fill(t *testing.T, dir string, n int) (string, []string) {
 	t.Helper()
 	j := openTest(t, Options{Dir: dir})
-	var ids []string
-	for i := range n {
-		ids = append(ids, begin(t, j, Record{Target: "svc", Step: i, Intent: strings.Repeat("z", 300)}))
-		finish(t, j, ids[i], "done")
+	records := make([]Record, n)
+	for i := range records {
+		records[i] = Record{Target: "svc", Step: i, Intent: strings.Repeat("z", 300)}
+	}
+	ids, err := j.BeginAll(t.Context(), records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if err := j.FinishLater(id, outcome("done")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
