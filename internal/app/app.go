@@ -367,7 +367,7 @@ func (a *App) openEvaluator(context.Context) (*eval.Evaluator, error) {
 	g := a.graph.Load()
 	e := eval.New(eval.Options{
 		Gatherer: a.registry, Rules: g.judged, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
-		State: evalState{a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		State: setup.EvaluatorState{Journal: a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
 		Store: a.parts.store, Acts: a.reflexes,
 	})
 	a.evaluator.Store(e)

@@ -136,6 +136,10 @@ func (a *App) reload() error {
 	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
 		a.logger.Warn("window and journal take effect at the next start only")
 	}
+	a.reloading.waitsFor("the journal")
+	if err := a.journal.Reopen(); err != nil {
+		a.logger.Error("the journal could not be opened anew: no action runs", "err", err)
+	}
 	a.reloading.waitsFor("the sources of the old configuration to end")
 	a.stopOld(old)
 	if a.ctx.Err() != nil {

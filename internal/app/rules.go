@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +8,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
-	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/rules"
@@ -63,17 +61,4 @@ func playbookNames(cfg *config.Config) []string {
 		all[i] = cfg.Targets[i].Playbooks
 	}
 	return dispatch.Names(all...)
-}
-
-// evalState keeps the evaluator's alerts in the journal's file.
-type evalState struct{ j *journal.Journal }
-
-const evalStateKey = "evaluator"
-
-// Get implements eval.StateStore.
-func (s evalState) Get() ([]byte, error) { return s.j.State(evalStateKey) }
-
-// Put implements eval.StateStore.
-func (s evalState) Put(blob []byte) error {
-	return s.j.PutState(context.Background(), evalStateKey, blob)
 }

@@ -21,6 +21,12 @@ const hangInterval = 3 * time.Second
 // STOP, as an NFS server that is gone does. Where FUSE is missing the test is skipped.
 func hangingMount(t *testing.T, from, to string) *process {
 	t.Helper()
+	// Nothing is cached, so that each look asks the daemon.
+	return hangingMountWith(t, "attr_timeout=0,entry_timeout=0,negative_timeout=0", from, to)
+}
+
+func hangingMountWith(t *testing.T, options, from, to string) *process {
+	t.Helper()
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skipf("no FUSE here: %v", err)
 	}
@@ -30,8 +36,7 @@ func hangingMount(t *testing.T, from, to string) *process {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Nothing is cached, so that each look asks the daemon.
-	daemon := start(t, nil, "bindfs", "-f", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0", from, to)
+	daemon := start(t, nil, "bindfs", "-f", "-o", options, from, to)
 	t.Cleanup(func() {
 		daemon.cmd.Process.Signal(syscall.SIGCONT)
 		exec.Command("fusermount", "-uz", to).Run()

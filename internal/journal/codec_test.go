@@ -252,7 +252,7 @@ func TestReadOnlyRefuses(t *testing.T) {
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("the file has changed, %v", err)
 	}
-	for name, text := range map[string]string{"empty": "", "text": strings.Repeat("not a journal\n", 1000), "cut": string(before[:len(before)/2])} {
+	for name, text := range map[string]string{"empty": "", "text": strings.Repeat("not a journal\n", 1000), "cut": string(before[:3*os.Getpagesize()])} {
 		other := t.TempDir()
 		if err := os.WriteFile(filepath.Join(other, fileName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

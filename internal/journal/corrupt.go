@@ -14,8 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockRetry is the pause between attempts to lock the file.
-const lockRetry = 20 * time.Millisecond
+const (
+	lockRetry = 20 * time.Millisecond // between attempts to lock the file
+	mapBytes  = 2 * defaultMaxBytes   // of addresses for the file; see openBolt
+)
 
 // openChecked opens the journal's file after reading all of it once, without mapping it. A file
 // that cannot be trusted is moved aside. handle is the opened file, which belongs to the database.
@@ -135,9 +137,12 @@ func lockedError(path string) error {
 	return fmt.Errorf("%w: another spillway_exporter holds %s: stop that one, or write another folder as journal: {dir: ...} for this one", ErrLocked, path)
 }
 
-// openBolt opens the file for writing, with a message that says what to do.
+// openBolt opens the file for writing, with a message that says what to do. As many addresses are
+// taken as the file will ever need: bbolt cannot go on after a growth that failed because the disk
+// had become read-only or was gone.
 func openBolt(path string) (db *bolt.DB, handle *os.File, err error) {
 	opts := boltOptions(false)
+	opts.InitialMmapSize = mapBytes
 	opts.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 		handle, err = openFile(name, flag, mode)
 		return handle, err

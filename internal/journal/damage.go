@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
@@ -54,33 +56,56 @@ func stampOf(f *os.File) (stamp, error) {
 // custody watches over the file of an open journal. bbolt maps it, so whoever writes to it or cuts
 // it short changes what bbolt believes. Before each use the file's stamp is compared with that of
 // our own last write; another one is read through by verify, and a file that is damaged is given up
-// for the life of this process: bbolt is not called again, not even to close it, since it may hold
-// its locks for ever.
+// for good: bbolt is not called again, not even to close it, since it may hold its locks for ever.
 type custody struct {
 	path    string
 	handle  *os.File
 	damaged func(error) // called once, before lost is closed
 
+	pageSize int64
+	address  uintptr // of the mapping; to ask bbolt for it later would touch it
+	*attendance
+
 	writes sync.Mutex // held by who writes the file or verifies it
 
 	mu      sync.Mutex
 	known   stamp
+	head    head
 	writing bool
 
 	once sync.Once
 	lost chan struct{} // closed when the file is given up
 	why  error         // valid once lost is closed
+	left sync.Once     // by abandon
 }
 
-func newCustody(path string, handle *os.File, damaged func(error)) (*custody, error) {
-	s, err := stampOf(handle)
-	return &custody{path: path, handle: handle, damaged: damaged, known: s, lost: make(chan struct{})}, err
+func newCustody(path string, handle *os.File, info *bolt.Info, logger *slog.Logger, damaged func(error)) (*custody, error) {
+	c := &custody{
+		path: path, handle: handle, pageSize: int64(info.PageSize), address: info.Data, damaged: damaged, attendance: newAttendance(path, logger),
+		lost: make(chan struct{}),
+	}
+	var err, err2 error
+	c.known, err = stampOf(handle)
+	c.head, err2 = c.headOf()
+	return c, errors.Join(err, err2)
+}
+
+// head is what the file's two meta pages say: which tree is the newest.
+type head [2][96]byte
+
+func (c *custody) headOf() (h head, err error) {
+	for i := range h {
+		if _, err := c.handle.ReadAt(h[i][:], int64(i)*c.pageSize); err != nil {
+			return head{}, err
+		}
+	}
+	return h, nil
 }
 
 // giveUp ends all use of the file, and returns the reason for it.
 func (c *custody) giveUp(cause error) error {
 	c.once.Do(func() {
-		c.why = fmt.Errorf("%w: %s: %w: restart the exporter, which moves a damaged file aside", ErrDamaged, c.path, cause)
+		c.why = fmt.Errorf("%w: %s: %w: reload or restart the exporter, which moves a damaged file aside", ErrDamaged, c.path, cause)
 		c.damaged(c.why)
 		close(c.lost)
 	})
@@ -96,6 +121,14 @@ func (c *custody) given() error {
 	default:
 		return nil
 	}
+}
+
+// usable returns why a caller need not even try.
+func (c *custody) usable() error {
+	if err := c.given(); err != nil {
+		return err
+	}
+	return c.silent()
 }
 
 // trusted returns why the file must not be used, an ErrDamaged when it is given up.
@@ -117,12 +150,19 @@ func (c *custody) trusted() error {
 	defer c.writes.Unlock()
 	c.mu.Lock()
 	known = c.known
+	ours := c.head
 	c.mu.Unlock()
 	if now, err = c.stamp(); err != nil || now == known {
 		return err
 	}
 	if err := verify(c.handle, now.size); err != nil {
 		return c.giveUp(fmt.Errorf("it was changed by another program: %w", err))
+	}
+	switch h, err := c.headOf(); {
+	case err != nil:
+		return err
+	case h != ours: // such as an older copy
+		return c.giveUp(errors.New("another program has put other content into it"))
 	}
 	c.mu.Lock()
 	c.known = now
@@ -151,7 +191,7 @@ func (c *custody) inPlace() error {
 	if err == nil {
 		err = errors.New("another file is there")
 	}
-	return fmt.Errorf("%w: %w: put %s back, or restart the exporter", ErrMoved, err, c.path)
+	return fmt.Errorf("%w: %w: put %s back, or reload or restart the exporter", ErrMoved, err, c.path)
 }
 
 // use runs f, which calls bbolt, and gives the file up when that broke off.
@@ -159,6 +199,9 @@ func (c *custody) use(f func() error) error {
 	err := guarded(f)
 	if fault, ok := errors.AsType[*faultError](err); ok {
 		return c.giveUp(fault)
+	}
+	if errors.Is(err, bolterrors.ErrInvalidMapping) { // bbolt maps it never again
+		return c.giveUp(err)
 	}
 	return err
 }
@@ -168,7 +211,7 @@ func (c *custody) read(db *bolt.DB, f func(*bolt.Tx) error) error {
 	if err := c.trusted(); err != nil {
 		return err
 	}
-	return c.use(func() error { return db.View(f) })
+	return c.inMemory(func() error { return db.View(f) })
 }
 
 // write runs f in a synced transaction.
@@ -180,31 +223,72 @@ func (c *custody) write(db *bolt.DB, f func(*bolt.Tx) error) error {
 	defer c.writes.Unlock()
 	c.setWriting(true)
 	defer c.setWriting(false)
-	return c.use(func() error { return db.Update(f) })
+	return c.inMemory(func() error { return db.Update(f) })
+}
+
+// inMemory runs f, which calls bbolt, once what it may read is in memory.
+func (c *custody) inMemory(f func() error) error {
+	c.mu.Lock()
+	size := c.known.size
+	c.mu.Unlock()
+	return c.use(func() error {
+		if err := resident(c.address, c.handle, size); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
 func (c *custody) setWriting(on bool) {
-	now, err := stampOf(c.handle)
+	var (
+		now stamp
+		h   head
+		err = errors.New("not written yet")
+	)
+	if !on {
+		h, err = c.headOf()
+		if err == nil {
+			now, err = stampOf(c.handle)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = on
-	if !on && err == nil {
-		c.known = now
+	if err == nil {
+		c.known, c.head = now, h
 	}
 }
 
 // close closes the database, or only its file, with the lock on it, where that is given up.
 func (c *custody) close(db *bolt.DB) error {
 	closed := make(chan error, 1)
-	if c.given() == nil {
-		go func() { closed <- c.use(db.Close) }()
-	}
+	go func() {
+		if c.given() == nil {
+			closed <- c.use(db.Close)
+		}
+	}()
+	timer := time.NewTimer(closePatience)
+	defer timer.Stop()
 	select {
 	case err := <-closed:
 		return err
 	case <-c.lost:
-		return errors.Join(c.why, abandon(c.handle))
+		go func() { closed <- errors.Join(c.why, c.abandon()) }()
+	case <-timer.C:
+		return c.noAnswer(closePatience)
 	}
+	select {
+	case err := <-closed:
+		return err
+	case <-timer.C:
+		return c.noAnswer(closePatience)
+	}
+}
+
+// abandon is abandon, once, for the file of a database that was given up.
+func (c *custody) abandon() (err error) {
+	c.left.Do(func() { err = abandon(c.handle) })
+	return err
 }
 
 // abandon closes the file of a database that must not be called again. The lock is taken off
@@ -213,8 +297,8 @@ func abandon(handle *os.File) error {
 	return errors.Join(unix.Flock(int(handle.Fd()), unix.LOCK_UN), handle.Close())
 }
 
-// look reads from a store and does not wait for one that is given up: then the reading may never
-// end, and what it would still bring is dropped.
+// look reads from a store. It does not wait for one that is given up or whose disk does not answer:
+// then the reading may never end, and what it would still bring is dropped.
 func look[T any](s store, read func(tx) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -232,13 +316,31 @@ func look[T any](s store, read func(tx) (T, error)) (T, error) {
 		a := run()
 		return a.value, a.err
 	}
+	var none T
+	if err := c.usable(); err != nil {
+		return none, err
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case c.readers <- struct{}{}:
+	case <-timer.C:
+		return none, c.gaveUp()
+	}
 	done := make(chan answer, 1)
-	go func() { done <- run() }()
+	go func() {
+		leave := c.enter()
+		a := run()
+		leave()
+		<-c.readers
+		done <- a
+	}()
 	select {
 	case a := <-done:
 		return a.value, a.err
 	case <-c.lost:
-		var none T
 		return none, c.why
+	case <-timer.C:
+		return none, c.gaveUp()
 	}
 }

@@ -157,7 +157,7 @@ func fullDiskChild(dir string) {
 	}
 	fmt.Println("full", failed, errors.Is(err, ErrUnwritable), j.Writable())
 	big := strings.Repeat("y", 60_000)
-	err = j.Finish(context.Background(), first, func(r *Record) { r.Outcome, r.Detail = "done", big })
+	err = j.Finish(context.Background(), first, func(r *Record) { r.Outcome, r.Detail, r.Output, r.Before, r.After = "done", big, big, big, big })
 	fmt.Println("finish", errors.Is(err, ErrUnwritable))
 	limit.Cur = unix.RLIM_INFINITY
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
@@ -199,10 +199,18 @@ close <nil>
 func fill(t *testing.T, dir string, n int) (string, []string) {
 	t.Helper()
 	j := openTest(t, Options{Dir: dir})
-	var ids []string
-	for i := range n {
-		ids = append(ids, begin(t, j, Record{Target: "svc", Step: i, Intent: strings.Repeat("z", 300)}))
-		finish(t, j, ids[i], "done")
+	records := make([]Record, n)
+	for i := range records {
+		records[i] = Record{Target: "svc", Step: i, Intent: strings.Repeat("z", 300)}
+	}
+	ids, err := j.BeginAll(t.Context(), records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if err := j.FinishLater(id, outcome("done")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -214,7 +222,7 @@ func TestCorruptIsMovedAsideAndRefused(t *testing.T) {
 	damage := map[string]func(b []byte) []byte{
 		"text":          func([]byte) []byte { return []byte("this is no journal\n") },
 		"zeros":         func(b []byte) []byte { return make([]byte, len(b)) },
-		"cut in half":   func(b []byte) []byte { return b[:len(b)/2] },
+		"cut short":     func(b []byte) []byte { return b[:5*4096] },
 		"cut to a page": func(b []byte) []byte { return b[:4096] },
 		"records":       func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "zzzzz", "zz!zz")) },
 		"both metas":    func(b []byte) []byte { clear(b[:8192]); return b },

@@ -13,11 +13,14 @@ var (
 	// ErrUnwritable says that a write failed, so that nothing was recorded and nothing may be
 	// done. The next call tries again.
 	ErrUnwritable = errors.New("the journal cannot be written")
+	// ErrNoAnswer says that the disk has not answered in time, as one that hangs. While it does not,
+	// nothing is recorded or read. What was written nevertheless becomes interrupted.
+	ErrNoAnswer = errors.New("the disk of the journal does not answer")
 	// ErrDamaged says that the file was damaged while it was open. It is given up: nothing is read
-	// or recorded until the next start.
+	// or recorded until Reopen or the next start.
 	ErrDamaged = errors.New("the journal is damaged")
 	// ErrMoved says that the open file was removed, moved or replaced, so that nothing is recorded.
-	// The next call looks again.
+	// The next call looks again, and Reopen begins with what is at its place.
 	ErrMoved = errors.New("the journal's file is no longer in its place")
 	// ErrNotOpen says that Finish was called for an intent that does not exist or is finished.
 	ErrNotOpen = errors.New("no such open intent")

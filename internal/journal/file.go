@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,18 +31,24 @@ const (
 const (
 	claimWaiting = iota
 	claimTaken
+	claimAnswered
 	claimLeft
 )
 
 // op is one change that waits for the writer.
 type op struct {
 	change func(tx) error
+	undo   func() // called by the writer when the change was not made, or its caller has left; may be nil
 	done   chan error
 	after  func(error)  // instead of done, for a caller that does not wait
 	claim  atomic.Int32 // claimWaiting until the writer takes it or the caller leaves
 }
 
 func (o *op) answer(err error) {
+	stays := o.claim.CompareAndSwap(claimTaken, claimAnswered)
+	if o.undo != nil && (err != nil || !stays) {
+		o.undo()
+	}
 	if o.after != nil {
 		o.after(err)
 		return
@@ -62,30 +67,41 @@ type file struct {
 	ops     chan *op // intents and states
 	results chan *op
 	stop    chan struct{}
-	done    sync.WaitGroup
-	ending  bool // the writer's: what is left is written wherever the file is now
-	moved   bool // the writer's: the file was not in its place when it last looked
+	ended   chan struct{} // closed when the writer has ended
+	ending  bool          // the writer's: what is left is written wherever the file is now
+	moved   bool          // the writer's: the file was not in its place when it last looked
 }
 
 func newFile(db *bolt.DB, c *custody, j *Journal) *file {
-	f := &file{j: j, db: db, c: c, ops: make(chan *op, maxBatch), results: make(chan *op, maxBatch), stop: make(chan struct{})}
-	f.done.Go(f.write)
+	f := &file{
+		j: j, db: db, c: c, ops: make(chan *op, maxBatch), results: make(chan *op, maxBatch),
+		stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go func() {
+		defer close(f.ended)
+		f.write()
+	}()
 	return f
 }
 
-func (f *file) update(ctx context.Context, change func(tx) error) error {
-	return f.submit(ctx, f.ops, change)
+func (f *file) update(ctx context.Context, change func(tx) error, undo func()) error {
+	return f.submit(ctx, f.ops, &op{change: change, undo: undo, done: make(chan error, 1)})
 }
 
 func (f *file) finish(ctx context.Context, change func(tx) error) error {
-	return f.submit(ctx, f.results, change)
+	return f.submit(ctx, f.results, &op{change: change, done: make(chan error, 1)})
 }
 
-func (f *file) submit(ctx context.Context, to chan *op, change func(tx) error) error {
+// submit hands a change to the writer and waits for its sync, for as long as patience lasts.
+func (f *file) submit(ctx context.Context, to chan *op, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{change: change, done: make(chan error, 1)}
+	if err := f.c.usable(); err != nil {
+		return unwritable(err)
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case to <- o:
 	case <-ctx.Done():
@@ -93,42 +109,64 @@ func (f *file) submit(ctx context.Context, to chan *op, change func(tx) error) e
 	case <-f.stop:
 		return ErrClosed
 	case <-f.c.lost:
-		return f.unwritable()
+		return unwritable(f.c.why)
+	case <-timer.C:
+		return unwritable(f.c.gaveUp())
 	}
+	late := false
 	select {
 	case err := <-o.done:
 		return err
 	case <-f.stop:
 	case <-ctx.Done():
 	case <-f.c.lost:
+	case <-timer.C:
+		late = true
 	}
 	if o.claim.CompareAndSwap(claimWaiting, claimLeft) {
 		switch {
 		case f.c.given() != nil:
-			return f.unwritable()
+			return unwritable(f.c.why)
+		case late:
+			return unwritable(f.c.gaveUp())
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 		return ErrClosed
 	}
-	select {
-	case err := <-o.done: // the writer is at it: its answer is the truth
-		return err
-	case <-f.c.lost: // it may never answer; perhaps it was written, and becomes interrupted
-		return f.unwritable()
+	if !late {
+		select {
+		case err := <-o.done: // the writer is at it: its answer is the truth
+			return err
+		case <-f.c.lost: // it may never answer; perhaps it was written, and becomes interrupted
+			return unwritable(f.c.why)
+		case <-timer.C:
+		}
 	}
+	if o.claim.CompareAndSwap(claimTaken, claimLeft) {
+		return unwritable(f.c.gaveUp())
+	}
+	return <-o.done
 }
 
-// unwritable is the answer to whoever writes to a file that is given up.
-func (f *file) unwritable() error { return fmt.Errorf("%w: %w", ErrUnwritable, f.c.why) }
+// unwritable is the answer to whoever writes to a file that cannot be used.
+func unwritable(why error) error { return fmt.Errorf("%w: %w", ErrUnwritable, why) }
 
 func (f *file) later(change func(tx) error, after func(error)) {
+	if err := f.c.usable(); err != nil {
+		after(unwritable(err))
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case f.results <- &op{change: change, after: after}:
 	case <-f.stop:
 		after(ErrClosed)
 	case <-f.c.lost:
-		after(f.unwritable())
+		after(unwritable(f.c.why))
+	case <-timer.C:
+		after(unwritable(f.c.gaveUp()))
 	}
 }
 
@@ -140,14 +178,13 @@ func (f *file) custody() *custody { return f.c }
 
 func (f *file) close() error {
 	close(f.stop)
-	ended := make(chan struct{})
-	go func() {
-		f.done.Wait()
-		close(ended)
-	}()
+	timer := time.NewTimer(closePatience)
+	defer timer.Stop()
 	select {
-	case <-ended:
+	case <-f.ended:
 	case <-f.c.lost: // the writer may wait for a lock of bbolt, for ever
+	case <-timer.C:
+		return f.c.noAnswer(closePatience)
 	}
 	return f.c.close(f.db)
 }
@@ -204,12 +241,13 @@ func (f *file) write() {
 // inspect looks after the file while no one writes, so that it is noticed when it is damaged, gone
 // or back.
 func (f *file) inspect() error {
+	defer f.c.enter()()
 	err := f.c.trusted()
 	if err == nil {
 		err = f.c.inPlace()
 	}
 	if err != nil || f.moved {
-		f.j.wrote(err, nil)
+		f.j.wrote(err, pending{})
 	}
 	f.moved = errors.Is(err, ErrMoved)
 	return err
@@ -229,6 +267,7 @@ func (f *file) finalize() {
 
 // change runs a transaction that writes.
 func (f *file) change(do func(*bolt.Tx) error) error {
+	defer f.c.enter()()
 	if !f.ending {
 		if err := f.c.inPlace(); err != nil {
 			return err
@@ -279,17 +318,15 @@ func (f *file) commit(batch []*op) (written int64) {
 			taken = append(taken, o)
 		}
 	}
-	pending := f.j.takePending()
-	if len(taken) == 0 && len(pending) == 0 {
+	owed := f.j.takePending()
+	if len(taken) == 0 && owed.empty() {
 		return 0
 	}
 	answers := make([]error, len(taken))
 	start := time.Now()
 	err := f.change(func(t *bolt.Tx) error {
 		b := newBoltTx(t)
-		for id, v := range pending {
-			b.put(id, v)
-		}
+		owed.write(b)
 		for i, o := range taken {
 			answers[i] = o.change(b)
 		}
@@ -298,10 +335,10 @@ func (f *file) commit(batch []*op) (written int64) {
 	})
 	f.moved = errors.Is(err, ErrMoved)
 	f.j.metrics.committed(time.Since(start))
-	f.j.wrote(err, pending)
+	f.j.wrote(err, owed)
 	for i, o := range taken {
 		if err != nil {
-			answers[i] = fmt.Errorf("%w: %w", ErrUnwritable, err)
+			answers[i] = unwritable(err)
 		}
 		o.answer(answers[i])
 	}

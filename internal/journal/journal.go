@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,25 +54,45 @@ func (o *Options) applyDefaults() {
 type Journal struct {
 	opts        Options
 	path        string
-	store       store
 	metrics     *metrics
 	interrupted []Record
 	durable     bool
 	readOnly    bool
 
+	reopening sync.Mutex
+
 	mu      sync.Mutex
+	held    store
 	lastID  uint64
-	open    map[string]Record // intents without a result
-	pending map[string][]byte // results that could not be written yet
-	failure error             // of the last write
-	damage  error             // why the file was given up
+	open    map[string]Record   // intents without a result
+	closing map[string]struct{} // those whose result is on its way
+	pending map[string][]byte   // results that could not be written yet
+	states  map[string][]byte   // states that belong to them
+	doubt   string              // see pending
+	failure error               // of the last write
+	damage  error               // why the file was given up
 	closed  bool
+}
+
+func (j *Journal) store() store {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.held
+}
+
+// hold puts a store in the place of the present one, which it returns.
+func (j *Journal) hold(s store) (before store) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	before, j.held = j.held, s
+	return before
 }
 
 // store is what holds the records: a file, memory, or a snapshot for reading.
 type store interface {
-	// update runs the change durably, alone or together with others; see op.
-	update(ctx context.Context, change func(tx) error) error
+	// update runs the change durably, alone or together with others; see op. undo, which may be nil,
+	// is called when that failed or came too late.
+	update(ctx context.Context, change func(tx) error, undo func()) error
 	// finish is update for what nobody outside waits for.
 	finish(ctx context.Context, change func(tx) error) error
 	// later hands a change over and returns; done is called with what came of it, by whoever wrote.
@@ -85,31 +104,43 @@ type store interface {
 
 // Open opens the journal of a folder, or begins one. Intents that were left open become
 // interrupted; Interrupted tells them. The error is an ErrLocked when another process has it, an
-// ErrCorrupt when it had to be moved aside, and names the folder otherwise.
+// ErrCorrupt when it had to be moved aside, an ErrNoAnswer when the disk does not answer, and names
+// the folder otherwise.
 func Open(o Options) (*Journal, error) {
 	o.applyDefaults()
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the journal's folder: %w", err)
-	}
-	path := filepath.Join(o.Dir, fileName)
-	db, handle, err := openChecked(path, &o)
-	if err != nil {
-		return nil, err
-	}
-	j := newJournal(o, path)
+	return inTime(openPatience, filepath.Join(o.Dir, fileName), func() (*Journal, error) { return open(o) })
+}
+
+func open(o Options) (*Journal, error) {
+	j := newJournal(o, filepath.Join(o.Dir, fileName))
 	j.durable = true
-	c, err := newCustody(path, handle, j.damaged)
+	f, err := j.openFile()
 	if err != nil {
 		j.metrics.unregister()
-		return nil, errors.Join(fmt.Errorf("open the journal %s: %w", path, err), db.Close())
+		return nil, err
 	}
-	f := newFile(db, c, j)
-	j.store = f
-	if err := j.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read the journal %s: %w", path, err), j.Close())
+	j.hold(f)
+	if err := j.recover(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the journal %s: %w", j.path, err), j.Close())
 	}
 	f.retain()
 	return j, nil
+}
+
+// openFile opens the file at the journal's path and begins to write it.
+func (j *Journal) openFile() (*file, error) {
+	if err := os.MkdirAll(j.opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the journal's folder: %w", err)
+	}
+	db, handle, err := openChecked(j.path, &j.opts)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCustody(j.path, handle, db.Info(), j.opts.Logger, j.damaged)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the journal %s: %w", j.path, err), db.Close())
+	}
+	return newFile(db, c, j), nil
 }
 
 // OpenMemory returns a journal that behaves like one on disk and holds a bounded number of
@@ -117,28 +148,28 @@ func Open(o Options) (*Journal, error) {
 func OpenMemory(o Options) *Journal {
 	o.applyDefaults()
 	j := newJournal(o, "")
-	j.store = newMemory(j)
+	j.hold(newMemory(j))
 	return j
 }
 
 func newJournal(o Options, path string) *Journal {
-	j := &Journal{opts: o, path: path, open: make(map[string]Record), pending: make(map[string][]byte)}
+	j := &Journal{opts: o, path: path, open: make(map[string]Record), closing: make(map[string]struct{}), pending: make(map[string][]byte), states: make(map[string][]byte)}
 	j.metrics = newMetrics(o.Registerer, j)
 	return j
 }
 
 // recover completes the open intents of an earlier process.
-func (j *Journal) recover() error {
+func (j *Journal) recover(s store) error {
 	type found struct {
 		open []Record
 		last uint64
 	}
-	f, err := look(j.store, func(t tx) (f found, _ error) {
+	f, err := look(s, func(t tx) (f found, _ error) {
 		if last, ok := t.last(); ok {
 			f.last = parseID(last)
 		}
 		t.up(func(id string, v []byte) bool {
-			if isOpen(v) {
+			if isOpen(v) && !j.isOpen(id) {
 				if r, err := decode(id, v); err == nil {
 					f.open = append(f.open, r)
 				}
@@ -147,7 +178,9 @@ func (j *Journal) recover() error {
 		})
 		return f, nil
 	})
-	j.lastID = f.last
+	j.mu.Lock()
+	j.lastID = max(j.lastID, f.last)
+	j.mu.Unlock()
 	open := f.open
 	if err != nil || len(open) == 0 {
 		return err
@@ -158,12 +191,12 @@ func (j *Journal) recover() error {
 			open[i].Error = "the exporter ended before this did"
 		}
 	}
-	err = j.store.update(context.Background(), func(t tx) error {
+	err = s.update(context.Background(), func(t tx) error {
 		for _, r := range open {
 			t.put(r.ID, seal(r.ID, encode(r)))
 		}
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		// Reading still works, and the next start will find them again: nothing is lost.
 		j.opts.Logger.Error("the journal cannot mark what was interrupted", "path", j.path, "records", len(open), "err", err)
@@ -180,32 +213,6 @@ func (j *Journal) Path() string { return j.path }
 
 // Durable reports whether what Begin has recorded outlives this process.
 func (j *Journal) Durable() bool { return j.durable }
-
-// Writable reports whether the last write succeeded. It is true before the first.
-func (j *Journal) Writable() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.failure == nil && j.damage == nil && !j.readOnly && !j.closed
-}
-
-// Failure returns why the journal cannot be written: an ErrDamaged when it is given up, else the
-// error of the last write; nil when that succeeded.
-func (j *Journal) Failure() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.damage != nil {
-		return j.damage
-	}
-	return j.failure
-}
-
-// damaged notes that the file is given up.
-func (j *Journal) damaged(why error) {
-	j.mu.Lock()
-	j.damage = why
-	j.mu.Unlock()
-	j.opts.Logger.Error("the journal is damaged: no action runs until the exporter is restarted", "path", j.path, "err", why)
-}
 
 // Begin records an intent and returns its id once it is synced. ID is chosen here; an empty Time
 // is now, an empty RunID becomes the ID. The error is an ErrUnwritable when nothing was recorded,
@@ -232,23 +239,28 @@ func (j *Journal) BeginAll(ctx context.Context, records []Record) ([]string, err
 		values[i] = encode(*r)
 	}
 	ids := make([]string, len(records))
-	err := j.store.update(ctx, func(t tx) error {
+	err := j.store().update(ctx, func(t tx) error {
 		for i, v := range values {
 			ids[i] = j.nextID(records[i].Time)
 			t.put(ids[i], seal(ids[i], v))
 		}
+		j.begun(records, ids)
 		return nil
-	})
+	}, func() { j.refuse(ids) })
 	if err != nil {
 		return nil, err
 	}
+	return ids, nil
+}
+
+// begun notes intents that are being written.
+func (j *Journal) begun(records []Record, ids []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i, r := range records {
 		r.complete(ids[i])
 		j.open[ids[i]] = r
 	}
-	return ids, nil
 }
 
 // Finish completes an intent: change sets the outcome and what else is known. It may change
@@ -271,14 +283,14 @@ func (j *Journal) FinishKeeping(ctx context.Context, id string, change func(*Rec
 		state = slices.Clone(state)
 	}
 	// The result is written although the caller no longer waits: the effect has happened.
-	written := j.store.finish(context.WithoutCancel(ctx), func(t tx) error {
+	written := j.store().finish(context.WithoutCancel(ctx), func(t tx) error {
 		t.put(id, value)
 		if key != "" {
 			t.putState(key, state)
 		}
 		return nil
 	})
-	j.keepPending(id, value, written)
+	j.keepPending(id, value, key, state, written)
 	return errors.Join(written, err)
 }
 
@@ -290,10 +302,10 @@ func (j *Journal) FinishLater(id string, change func(*Record)) error {
 	if err != nil {
 		return err
 	}
-	j.store.later(func(t tx) error {
+	j.store().later(func(t tx) error {
 		t.put(id, value)
 		return nil
-	}, func(err error) { j.keepPending(id, value, err) })
+	}, func(err error) { j.keepPending(id, value, "", nil, err) })
 	return nil
 }
 
@@ -302,6 +314,9 @@ func (j *Journal) result(id string, change func(*Record)) ([]byte, error) {
 	j.mu.Lock()
 	r, ok := j.open[id]
 	delete(j.open, id)
+	if ok {
+		j.closing[id] = struct{}{}
+	}
 	j.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("finish %q: %w", id, ErrNotOpen)
@@ -316,19 +331,9 @@ func (j *Journal) result(id string, change func(*Record)) ([]byte, error) {
 	return seal(id, encode(r)), nil
 }
 
-// keepPending keeps a result that could not be written until it can.
-func (j *Journal) keepPending(id string, value []byte, err error) {
-	if !errors.Is(err, ErrUnwritable) {
-		return
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.pending[id] = value
-}
-
 // Get returns one record.
 func (j *Journal) Get(id string) (r Record, found bool, err error) {
-	got, err := look(j.store, func(t tx) (*Record, error) {
+	got, err := look(j.store(), func(t tx) (*Record, error) {
 		v := t.get(id)
 		if v == nil {
 			return nil, nil
@@ -348,10 +353,10 @@ func (j *Journal) PutState(ctx context.Context, key string, value []byte) error 
 		return err
 	}
 	value = slices.Clone(value)
-	return j.store.update(ctx, func(t tx) error {
+	return j.store().update(ctx, func(t tx) error {
 		t.putState(key, value)
 		return nil
-	})
+	}, nil)
 }
 
 func checkState(key string, value []byte) error {
@@ -369,7 +374,7 @@ func (j *Journal) State(key string) ([]byte, error) {
 
 // States returns the values of all keys that begin with prefix.
 func (j *Journal) States(prefix string) (map[string][]byte, error) {
-	return look(j.store, func(t tx) (map[string][]byte, error) {
+	return look(j.store(), func(t tx) (map[string][]byte, error) {
 		out := make(map[string][]byte)
 		t.states(prefix, func(key string, v []byte) { out[strings.Clone(key)] = slices.Clone(v) })
 		return out, nil
@@ -387,7 +392,7 @@ func (j *Journal) Close() error {
 	j.closed = true
 	j.mu.Unlock()
 	j.metrics.unregister()
-	return j.store.close()
+	return j.store().close()
 }
 
 // nextID returns an id that is larger than all before it, and the time of the record unless the
@@ -397,44 +402,6 @@ func (j *Journal) nextID(t time.Time) string {
 	defer j.mu.Unlock()
 	j.lastID = max(uint64(max(t.UnixNano(), 0)), j.lastID+1)
 	return formatID(j.lastID)
-}
-
-// takePending hands the results that wait for a write to the writer.
-func (j *Journal) takePending() map[string][]byte {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.pending) == 0 {
-		return nil
-	}
-	return maps.Clone(j.pending)
-}
-
-// wrote notes how a write ended.
-func (j *Journal) wrote(err error, pending map[string][]byte) {
-	j.mu.Lock()
-	before := j.failure == nil
-	j.failure = err
-	if j.damage != nil {
-		before = err == nil // it was logged
-	}
-	if err == nil {
-		for id := range pending {
-			delete(j.pending, id)
-		}
-	}
-	j.mu.Unlock()
-	switch {
-	case before && err != nil:
-		j.opts.Logger.Error("the journal cannot be written: no action runs until it can", "path", j.path, "err", err)
-	case !before && err == nil:
-		j.opts.Logger.Info("the journal can be written again", "path", j.path)
-	}
-}
-
-func (j *Journal) hasPending() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.pending) > 0
 }
 
 // boltOptions are those of every open.

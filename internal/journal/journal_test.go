@@ -506,7 +506,7 @@ func TestMemoryIsBoundedAndNotDurable(t *testing.T) {
 	for range memoryRecords + 500 {
 		finish(t, j, begin(t, j, Record{}), "done")
 	}
-	if n := len(j.store.(*memory).ids); n > memoryRecords {
+	if n := len(j.held.(*memory).ids); n > memoryRecords {
 		t.Errorf("%d records are held, want at most %d", n, memoryRecords)
 	}
 	if r, found, _ := j.Get(open); !found || r.Outcome != "" {
@@ -517,7 +517,7 @@ func TestMemoryIsBoundedAndNotDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(j.store.(*memory).state); n > memoryStates {
+	if n := len(j.held.(*memory).state); n > memoryStates {
 		t.Errorf("%d states are held, want at most %d", n, memoryStates)
 	}
 }

@@ -39,7 +39,15 @@ func newMemory(j *Journal) *memory {
 	return &memory{j: j, values: make(map[string][]byte), state: make(map[string][]byte)}
 }
 
-func (m *memory) update(ctx context.Context, change func(tx) error) error {
+func (m *memory) update(ctx context.Context, change func(tx) error, undo func()) error {
+	err := m.change(ctx, change)
+	if err != nil && undo != nil {
+		undo()
+	}
+	return err
+}
+
+func (m *memory) change(ctx context.Context, change func(tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -56,11 +64,11 @@ func (m *memory) update(ctx context.Context, change func(tx) error) error {
 }
 
 func (m *memory) finish(ctx context.Context, change func(tx) error) error {
-	return m.update(ctx, change)
+	return m.change(ctx, change)
 }
 
 func (m *memory) later(change func(tx) error, done func(error)) {
-	done(m.update(context.Background(), change))
+	done(m.change(context.Background(), change))
 }
 
 // bound forgets the oldest records that have a result.

@@ -52,7 +52,7 @@ func (j *Journal) Query(f Filter) (records []Record, next string, err error) {
 		records []Record
 		next    string
 	}
-	p, err := look(j.store, func(t tx) (p page, failed error) {
+	p, err := look(j.store(), func(t tx) (p page, failed error) {
 		t.down(f.After, func(id string, v []byte) bool {
 			if id < oldest {
 				return false

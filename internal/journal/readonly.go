@@ -57,11 +57,11 @@ func OpenReadOnly(o Options) (*Journal, error) {
 	}
 	j := newJournal(o, path)
 	j.durable, j.readOnly = true, true
-	c, err := newCustody(path, handle, j.damaged)
+	c, err := newCustody(path, handle, db.Info(), o.Logger, j.damaged)
 	if err != nil {
 		return nil, errors.Join(corrupt(err), db.Close())
 	}
-	j.store = &frozen{file{j: j, db: db, c: c}}
+	j.hold(&frozen{file{j: j, db: db, c: c}})
 	return j, nil
 }
 
@@ -101,7 +101,7 @@ func snapshot(path string) (*os.File, error) {
 // frozen is a file that nobody writes.
 type frozen struct{ file }
 
-func (f *frozen) update(context.Context, func(tx) error) error { return ErrReadOnly }
+func (f *frozen) update(context.Context, func(tx) error, func()) error { return ErrReadOnly }
 
 func (f *frozen) finish(context.Context, func(tx) error) error { return ErrReadOnly }
 

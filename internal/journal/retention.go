@@ -40,11 +40,12 @@ func (f *file) retain() {
 
 // used returns the bytes of the pages that hold something. It reads none of them.
 func (f *file) used() int64 {
+	defer f.c.enter()()
 	if f.c.trusted() != nil {
 		return 0
 	}
 	var used int64
-	err := f.c.use(func() error {
+	err := f.c.inMemory(func() error {
 		t, err := f.db.Begin(true) // an unused transaction that writes brings the counts up to date
 		if err != nil {
 			return err
@@ -63,6 +64,12 @@ func (f *file) used() int64 {
 	return used
 }
 
+// scan is view for the writer itself.
+func (f *file) scan(read func(tx) error) error {
+	defer f.c.enter()()
+	return f.view(read)
+}
+
 // removeOld removes up to limit records that have a result: with oldest set, the oldest up to a
 // part of the size, else those that are older than Keep. A record from the future, written while the clock was wrong, does not shield
 // those behind it.
@@ -73,7 +80,7 @@ func (f *file) removeOld(oldest bool, limit int) (removed int, err error) {
 		ids   []string
 		bytes int64
 	)
-	err = f.view(func(t tx) error {
+	err = f.scan(func(t tx) error {
 		t.up(func(id string, v []byte) bool {
 			if isOpen(v) {
 				return true

@@ -26,7 +26,7 @@ func OpenJournal(cfg *config.Config, logger *slog.Logger, reg prometheus.Registe
 		case err == nil:
 			logger.Info("journal opened", "dir", dir)
 			return j, nil
-		case errors.Is(err, journal.ErrLocked), errors.Is(err, journal.ErrCorrupt):
+		case errors.Is(err, journal.ErrLocked), errors.Is(err, journal.ErrCorrupt), errors.Is(err, journal.ErrNoAnswer):
 			return nil, err
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", dir, err))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -190,7 +191,12 @@ func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	records, next, err := s.Journal(f)
-	if err != nil {
+	switch {
+	case errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrNoAnswer):
+		w.Header().Set("Retry-After", retryAfter)
+		fail(w, http.StatusServiceUnavailable, "the journal cannot be read: %s", err)
+		return
+	case err != nil:
 		fail(w, http.StatusInternalServerError, "the journal cannot be read: %s", err)
 		return
 	}
