@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 )
 
 // The server's own limits. The webhook sets a shorter time for its body by itself; the watch
@@ -65,6 +68,25 @@ func listenOne(ctx context.Context, address string) (net.Listener, error) {
 	}
 	var lc net.ListenConfig
 	return lc.Listen(ctx, "tcp", address)
+}
+
+// Close closes the listeners that were never served; the others are closed already.
+func Close(ls []net.Listener) error {
+	for _, l := range ls {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}
+
+// OnLoopback reports whether no other host reaches any of the listeners.
+func OnLoopback(ls []net.Listener) bool {
+	return !slices.ContainsFunc(ls, func(l net.Listener) bool { return !onLoopback(l.Addr()) })
+}
+
+func onLoopback(addr net.Addr) bool {
+	return addr.Network() == "unix" || loopback.Address(addr.String())
 }
 
 // Serve serves handler on every listener until ctx is done, then shuts down within grace. Each

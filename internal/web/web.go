@@ -97,7 +97,7 @@ type Options struct {
 	Reload        func() error
 	Ready         func() error
 	Interval      func() time.Duration     // the sample interval, for staleness
-	LearnHost     func(host string)        // a Host under which the metrics were scraped
+	LearnHost     func(host string)        // a Host under which a caller who may change something has scraped the metrics
 	Access        func() Access            // of the present configuration
 	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
 	Version       string
@@ -187,10 +187,13 @@ func headers(next http.Handler) http.Handler {
 }
 
 // scrape serves the metrics and learns under which name this exporter is scraped: that is its
-// instance label.
+// instance label. A caller who may not change anything teaches nothing: the name decides whose alerts
+// are acted on.
 func (s *server) scrape() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.LearnHost(r.Host)
+		if s.mayChange(r) == nil {
+			s.LearnHost(r.Host)
+		}
 		s.Metrics.ServeHTTP(w, r)
 	})
 }
