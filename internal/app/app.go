@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -59,7 +58,7 @@ type App struct {
 	dispatcher *dispatch.Dispatcher
 	watchers   *watch.Set
 	polling    polling
-	handler    http.Handler
+	handler    *web.Handler
 	listeners  []net.Listener
 	auth       listen.Auth
 	reloads    *reloadMetrics
@@ -271,7 +270,7 @@ func (a *App) startServing(base context.Context) <-chan struct{} {
 	var err error
 	go func() {
 		defer close(served)
-		err = listen.Serve(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
+		err = listen.Serve(ctx, a.listeners, listen.Options{Handler: a.handler, Caller: a.handler.Caller, Flags: a.opts.Web, Logger: a.logger, Grace: shutdownTime})
 	}()
 	a.life.Add("open requests", shutdownTime+second, func(context.Context) error {
 		stop()
