@@ -20,14 +20,14 @@ const (
 	maxRemote      = 384 // of the unproved, from other hosts: the others are kept for this one
 	maxPeer        = 128 // of the remote, from one host
 
-	grace     = 500 * time.Millisecond // for the first request of a new connection
-	patience  = 2 * time.Second        // what a request without proof may take when places are scarce
+	patience  = 2 * time.Second // for a first request to come, and for one without proof to be answered, when places are scarce
 	warnEvery = time.Minute
 )
 
-// places are the connections of one listener. A new one is always accepted: where there are too many, one
-// that waits for its client is closed for it, the longest of the host that has the most. Where none
-// waits, the new one has a kept place, and loses it when its request proves nothing.
+// places are the connections of one listener. Where there are too many, a new one has the place of another
+// that loses nothing or little by it: see rank. One host goes beyond its number only at its own cost.
+// Where no such connection is left, the new one has a kept place, and loses it when its request
+// proves nothing.
 type places struct {
 	logger *slog.Logger
 	now    func() time.Time
@@ -123,7 +123,8 @@ func (p *places) room(c *conn) (victim *conn, ok bool) {
 	among := func(*conn) bool { return false }
 	switch {
 	case peer >= maxPeer:
-		among = func(o *conn) bool { return o.peer == c.peer }
+		victim = p.first(proven, func(o *conn) bool { return o.peer == c.peer })
+		return victim, victim != nil
 	case remote >= maxRemote && c.peer != "":
 		among = func(o *conn) bool { return o.peer != "" }
 	case unproved >= maxUnproved:
@@ -131,15 +132,18 @@ func (p *places) room(c *conn) (victim *conn, ok bool) {
 	case len(p.conns) < maxConnections:
 		return nil, true
 	}
-	if victim = p.longest(func(o *conn) bool { return !o.proved && !o.kept && among(o) }); victim != nil {
+	if victim = p.first(young, func(o *conn) bool { return !o.kept && among(o) }); victim != nil {
 		return victim, true
 	}
-	c.kept = true
 	if len(p.conns) < maxConnections {
+		c.kept = true
 		return nil, true
 	}
-	victim = p.longest(func(o *conn) bool { return o.proved || o.kept })
-	return victim, victim != nil
+	if victim = p.first(busy, func(o *conn) bool { return o.proved || o.kept || among(o) }); victim == nil {
+		return nil, false
+	}
+	c.kept = victim.kept || victim.proved
+	return victim, true
 }
 
 // count counts the connections without proof: all, those from other hosts, and those from one of them. It
@@ -160,9 +164,9 @@ func (p *places) count(peer string) (unproved, remote, same int) {
 	return unproved, remote, same
 }
 
-// longest returns the connection that is closed first: of the lowest rank, of the host that has the most of
-// them, the one that has waited longest. It is called with the lock held.
-func (p *places) longest(among func(o *conn) bool) *conn {
+// first returns the connection that is closed first: of the lowest rank, which is below least, of the host
+// that has the most of them, the one that has waited longest. It is called with the lock held.
+func (p *places) first(least int, among func(o *conn) bool) *conn {
 	of := make(map[string]int)
 	for o := range p.conns {
 		if among(o) {
@@ -171,14 +175,13 @@ func (p *places) longest(among func(o *conn) bool) *conn {
 	}
 	now := p.now()
 	var best *conn
-	lowest := busy
 	for o := range p.conns {
 		if !among(o) {
 			continue
 		}
 		rank := o.rank(now)
-		if rank < lowest || rank == lowest && best != nil && cmp.Or(cmp.Compare(of[best.peer], of[o.peer]), o.since.Compare(best.since)) < 0 {
-			best, lowest = o, rank
+		if rank < least || rank == least && best != nil && cmp.Or(cmp.Compare(of[best.peer], of[o.peer]), o.since.Compare(best.since)) < 0 {
+			best, least = o, rank
 		}
 	}
 	return best
@@ -186,24 +189,28 @@ func (p *places) longest(among func(o *conn) bool) *conn {
 
 // The ranks, in the order in which connections are closed for new ones.
 const (
-	waiting = iota // nothing is lost: no request has come, or it is answered
+	waiting = iota // nothing is lost: no request has come for long, or it is answered
 	slow           // a request that proves nothing takes longer than it may
+	young          // a request that proves nothing is being answered
 	fresh          // opened a moment ago
 	proven         // waiting, and the last request had proof
 	busy           // not closed
 )
 
 func (c *conn) rank(now time.Time) int {
-	age := now.Sub(c.since)
+	early := now.Sub(c.since) <= patience
 	switch {
 	case c.state == http.StateActive && !c.ended:
-		if c.proved || c.stream || age <= patience {
+		switch {
+		case c.proved || c.stream:
 			return busy
+		case early:
+			return young
 		}
 		return slow
 	case c.proved:
 		return proven
-	case c.state == http.StateNew && age <= grace:
+	case c.state == http.StateNew && early:
 		return fresh
 	}
 	return waiting
