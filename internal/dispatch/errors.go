@@ -13,7 +13,7 @@ var (
 
 	// ErrInstance says that the exporter cannot say at present whether an alert is its own. The sender
 	// should retry.
-	ErrInstance = errors.New("whose alert it is is not known: retry later")
+	ErrInstance = errors.New("whether the alert is for this exporter is not known: retry later")
 
 	// ErrResting says that a run that no person requested is held back by the cooldown of its
 	// playbook.
