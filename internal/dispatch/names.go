@@ -104,7 +104,7 @@ func (n *names) learn(host string) bool {
 	return true
 }
 
-// pinned returns the name beside which no other is learned, "" when there is none yet. It is called with
+// pinned returns the name next to which no other is learned, "" when there is none yet. It is called with
 // the lock held.
 func (n *names) pinned() string {
 	if i := slices.IndexFunc(n.learned, func(name string) bool { return !isLoopback(name) }); i >= 0 {

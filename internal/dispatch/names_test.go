@@ -53,7 +53,7 @@ func TestInstanceIsLearned(t *testing.T) {
 	})
 }
 
-// TestInstanceIsPinned: the first name that is proved stays the only one, beside those of loopback.
+// TestInstanceIsPinned: the first name that is proved stays the only one, apart from those of loopback.
 func TestInstanceIsPinned(t *testing.T) {
 	bubble(t, Options{PinInstance: true}, func(t *testing.T, w *world) {
 		f := sends(t, w)

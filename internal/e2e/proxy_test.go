@@ -93,7 +93,7 @@ targets:
 				if want != http.StatusOK {
 					body = forced
 				}
-				for endpoint, body := range map[string]string{"/api/v1/run": body, "/-/reload": "", "/api/v1/webhook": notification("nobody", "", 1, 1)} {
+				for endpoint, body := range map[string]string{"/api/v1/run": body, "/-/reload": "", "/api/v1/webhook": notification("none", "", 1, 1)} {
 					if status, answer := post(t, front+path+endpoint, "application/json", tt.token, body); status != want {
 						t.Errorf("%s%s: %d %s, want %d", path, endpoint, status, answer, want)
 					}
