@@ -24,6 +24,7 @@ func logAccess(cfg *config.Config, auth listen.Auth, logger *slog.Logger) {
 // exchange puts a new graph in the place of the old one. At no moment are there both the old modes
 // and looser rules of who may call.
 func (a *App) exchange(g *graph) {
+	a.dispatcher.SetInstance(g.cfg.Instance, a.pins(g.cfg))
 	if g.cfg.TrustsLoopback() {
 		a.dispatcher.Apply(g.targets)
 		a.graph.Store(g)
@@ -32,6 +33,10 @@ func (a *App) exchange(g *graph) {
 	a.graph.Store(g)
 	a.dispatcher.Apply(g.targets)
 }
+
+// pins reports whether the first name that this exporter learns stays the only one: where other hosts
+// reach it, and something is at stake.
+func (a *App) pins(cfg *config.Config) bool { return cfg.Enforces() && !listen.OnLoopback(a.listeners) }
 
 // authenticated reports whether the listener has made sure who sent a request.
 func (a *App) authenticated(r *http.Request) bool {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -59,7 +58,7 @@ type App struct {
 	dispatcher *dispatch.Dispatcher
 	watchers   *watch.Set
 	polling    polling
-	handler    http.Handler
+	handler    *web.Handler
 	listeners  []net.Listener
 	auth       listen.Auth
 	reloads    *reloadMetrics
@@ -168,12 +167,12 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
 		return errors.Join(err, a.life.Stop())
 	}
-	a.life.Add("listeners", second, a.closeListeners)
+	a.life.Add("listeners", second, func(context.Context) error { return listen.Close(a.listeners) })
 	a.life.Add("clients and watches", second, func(context.Context) error {
 		return errors.Join(a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll())
 	})
 	a.dispatcher = dispatch.New(dispatch.Options{
-		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
+		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, PinInstance: a.pins(cfg), Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
 	})
 	a.schedule = schedule.New(schedule.Options{RunNow: a.dispatcher.RunNow, State: a.journal, Logger: a.logger, Now: a.opts.Now})
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
@@ -185,16 +184,6 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
 		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Providers: a.own, ProviderMetrics: a.ownMetrics,
 	})
-	return nil
-}
-
-// closeListeners closes those that were never served; the others are closed already.
-func (a *App) closeListeners(context.Context) error {
-	for _, l := range a.listeners {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -281,7 +270,7 @@ func (a *App) startServing(base context.Context) <-chan struct{} {
 	var err error
 	go func() {
 		defer close(served)
-		err = listen.Serve(ctx, a.listeners, a.handler, a.opts.Web, a.logger, shutdownTime)
+		err = listen.Serve(ctx, a.listeners, listen.Options{Handler: a.handler, Caller: a.handler.Caller, Flags: a.opts.Web, Logger: a.logger, Grace: shutdownTime})
 	}()
 	a.life.Add("open requests", shutdownTime+second, func(context.Context) error {
 		stop()

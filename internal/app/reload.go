@@ -148,7 +148,6 @@ func (a *App) reload() error {
 	}
 	g.sampler.Start(a.base)
 	a.exchange(g)
-	a.dispatcher.SetInstance(cfg.Instance)
 	a.reloading.waitsFor("the watchers and the polling of the old configuration to end")
 	a.watchers.Apply(a.base, cfg.Watchers)
 	a.setPolling(g)

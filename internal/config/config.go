@@ -49,7 +49,7 @@ type Config struct {
 	RuleFiles []string `yaml:"rule_files"`
 	// Shares of a limit at which the levels begin.
 	Thresholds Thresholds `yaml:"thresholds"`
-	// The instance label that Prometheus gives this exporter, learned when it is not written; alerts of other instances are refused.
+	// The instance label that Prometheus gives this exporter; alerts of other instances are refused. When it is not written it is learned from callers with proof.
 	Instance string `yaml:"instance"`
 	// Watch the largest groups of processes that no target takes; the host's memory becomes the target host.
 	Discover *proc.Discover `yaml:"discover"`

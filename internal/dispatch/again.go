@@ -27,6 +27,7 @@ func (d *Dispatcher) goAgain() {
 		case <-d.roused:
 		case <-timer.C:
 		}
+		d.names.save(d.runCtx, d.opts.Journal.PutState)
 		fresh := d.startDue()
 		d.begin(d.runCtx, runsOf(fresh))
 		next := d.postpone(fresh)

@@ -15,6 +15,7 @@ import (
 // The reasons for which an action does not run, as they stand in spillway_action_skips_total.
 const (
 	SkipNotOurs    = "not_ours"
+	SkipInstance   = "instance" // it cannot be said at present whether the alert is this exporter's
 	SkipNoPlaybook = "no_playbook"
 	SkipDuplicate  = "duplicate"
 	SkipCooldown   = "cooldown"
@@ -33,8 +34,8 @@ const fallingShare = 0.85
 // question is everything that the decision about one alert depends on.
 type question struct {
 	alert  *alert.Alert
-	inside bool     // the alert comes from the embedded evaluator: it is ours
-	known  []string // the names of this exporter, normalized
+	inside bool // the alert comes from the embedded evaluator: it is ours
+	id     *identity
 
 	hasTarget, hasPlaybook bool
 	targets, playbooks     func() []string // for the reason, sorted
@@ -81,13 +82,18 @@ func decide(q question) verdict {
 
 func decideOurs(q *question) (verdict, bool) {
 	instance := q.alert.Labels[alert.LabelInstance]
-	if q.inside || instance == "" || slices.Contains(q.known, alert.NormalizeInstance(instance)) {
+	name := alert.NormalizeInstance(instance)
+	switch {
+	case q.inside || instance == "" || slices.Contains(q.id.known, name):
 		return verdict{}, false
+	case slices.Contains(q.id.former, name):
+		return verdict{disposition: alert.Refused, skip: SkipInstance, reason: fmt.Sprintf(
+			"the instance %.200q was this exporter's, or was called so, and is not now: write instance: in the configuration, or reload if the address has changed", instance)}, true
+	case q.id.none:
+		return verdict{disposition: alert.Refused, skip: SkipInstance, reason: fmt.Sprintf(
+			"the instance %.200q may be this exporter, which has not learned its name yet: write instance: in the configuration, or have Prometheus scrape it with the token", instance)}, true
 	}
-	names := "it has no name yet"
-	if len(q.known) > 0 {
-		names = "it is " + strings.Join(q.known, ", ")
-	}
+	names := "it is " + strings.Join(q.id.known, ", ")
 	return verdict{disposition: alert.NotOurs, skip: SkipNotOurs, reason: fmt.Sprintf(
 		"the instance %.200q is not this exporter (%s): route the alert to its own exporter, or write instance: in the configuration", instance, names)}, true
 }

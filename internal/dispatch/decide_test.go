@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ func TestDecide(t *testing.T) {
 			alert: &alert.Alert{Status: alert.StatusFiring, Labels: map[string]string{
 				alert.LabelInstance: "web-1:10042", alert.LabelTarget: "svc", alert.LabelPlaybook: "relieve_memory",
 			}},
-			known: []string{"web-1:10042"}, hasTarget: true, hasPlaybook: true, applies: true, now: now, level: series.LevelCritical,
+			id: &identity{known: []string{"web-1:10042"}, former: []string{"web-0:10042"}}, hasTarget: true, hasPlaybook: true, applies: true, now: now, level: series.LevelCritical,
 			targets:   func() []string { return []string{"db", "svc"} },
 			playbooks: func() []string { return []string{"clean_temp", "relieve_memory"} },
 		}
@@ -39,7 +38,8 @@ func TestDecide(t *testing.T) {
 	}{
 		{name: "accepted", disposition: alert.Accepted, says: "recorded"},
 		{name: "another instance", change: []func(*question){label("instance", "web-2:10042")}, disposition: alert.NotOurs, skip: SkipNotOurs, says: `"web-2:10042" is not this exporter (it is web-1:10042)`},
-		{name: "another instance, no name known", change: []func(*question){func(q *question) { q.known = nil }}, disposition: alert.NotOurs, skip: SkipNotOurs, says: "no name yet"},
+		{name: "another instance, no name learned", change: []func(*question){func(q *question) { q.id = &identity{none: true} }}, disposition: alert.Refused, skip: SkipInstance, says: "not learned its name yet: write instance:"},
+		{name: "an instance that was ours", change: []func(*question){label("instance", "WEB-0:10042")}, disposition: alert.Refused, skip: SkipInstance, says: "is not now: write instance:"},
 		{name: "our instance in other letters", change: []func(*question){label("instance", "WEB-1:10042")}, disposition: alert.Accepted},
 		{name: "no instance", change: []func(*question){label("instance", "")}, disposition: alert.Accepted},
 		{name: "from inside", change: []func(*question){label("instance", "x"), func(q *question) { q.inside = true }}, disposition: alert.Accepted},
@@ -165,22 +165,4 @@ func TestList(t *testing.T) {
 	f(0, "none: nothing is configured")
 	f(2, "0, 1")
 	f(12, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more")
-}
-
-func TestHosts(t *testing.T) {
-	var h hosts
-	for _, name := range []string{"A:10042", "b:80", "a:10042", "", strings.Repeat("x", 400)} {
-		h.learn(name)
-	}
-	if got := h.all(); !slices.Equal(got, []string{"b", "a:10042"}) {
-		t.Errorf("learned %q", got)
-	}
-	for i := range 100 {
-		h.learn(fmt.Sprintf("stranger-%d", i))
-		h.learn("a:10042") // the one that scrapes stays
-	}
-	got := h.all()
-	if len(got) != maxHosts || !slices.Contains(got, "a:10042") || slices.Contains(got, "b") {
-		t.Errorf("%d names are held, want %d with the one that scrapes: %q", len(got), maxHosts, got)
-	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 )
 
@@ -39,6 +38,7 @@ type Options struct {
 	Journal       Journal
 	Observer      Observer
 	Instance      string        // the configured instance label; "" = learned
+	PinInstance   bool          // the first name that is learned stays the only one
 	QueueLength   int           // runs that may wait; default 8192
 	Workers       int           // actions at the same time, of different targets; default 4
 	VerifyTimeout time.Duration // how long fresh samples are waited for after a step; default 2m
@@ -53,7 +53,7 @@ type Dispatcher struct {
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
-	hosts   hosts
+	names   names
 
 	submitting atomic.Int64 // calls of Submit at present
 
@@ -67,7 +67,6 @@ type Dispatcher struct {
 	gaveUp  chan struct{} // closed when Drain waits for an action no longer
 
 	mu        sync.Mutex
-	instance  string // normalized
 	targets   map[string]Target
 	playbooks map[playbookKey]*playbookState
 	slots     map[string]*slot  // targets with a run that is queued or running
@@ -96,12 +95,13 @@ func New(o Options) *Dispatcher {
 		o.Now = time.Now
 	}
 	d := &Dispatcher{
-		opts: o, log: o.Logger, instance: alert.NormalizeInstance(o.Instance),
+		opts: o, log: o.Logger, names: names{log: o.Logger},
 		ready: make(chan *slot, o.QueueLength), acting: make(chan struct{}, o.Workers),
 		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}), roused: make(chan struct{}, 1),
 		targets: make(map[string]Target), playbooks: make(map[playbookKey]*playbookState), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())
+	d.names.set(o.Instance, o.PinInstance)
 	d.metrics = newMetrics(o.Registerer, d.queueLength, d.waitingRuns)
 	d.load(d.runCtx)
 	for _, r := range o.Journal.Interrupted() {
@@ -128,11 +128,11 @@ func (d *Dispatcher) Apply(targets map[string]Target) {
 	}
 }
 
-// SetInstance exchanges the configured instance label; "" means that it is learned.
-func (d *Dispatcher) SetInstance(instance string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.instance = alert.NormalizeInstance(instance)
+// SetInstance exchanges the configured instance label; "" means that it is learned. With pin the first
+// name that is learned from now on stays the only one.
+func (d *Dispatcher) SetInstance(instance string, pin bool) {
+	d.names.set(instance, pin)
+	d.rouse() // to save them
 }
 
 func (d *Dispatcher) queueLength() float64 {
@@ -141,5 +141,10 @@ func (d *Dispatcher) queueLength() float64 {
 	return float64(d.queued)
 }
 
-// LearnHost notes the Host header under which /metrics was scraped: Prometheus' instance label.
-func (d *Dispatcher) LearnHost(host string) { d.hosts.learn(host) }
+// LearnHost notes the Host header under which /metrics was scraped by a caller who has proved who he is:
+// Prometheus' instance label.
+func (d *Dispatcher) LearnHost(host string) {
+	if d.names.learn(host) {
+		d.rouse() // to save it
+	}
+}

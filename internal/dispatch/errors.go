@@ -11,6 +11,10 @@ var (
 	// should retry.
 	ErrJournal = errors.New("the journal cannot be written, so nothing runs: retry later")
 
+	// ErrInstance says that the exporter cannot say at present whether an alert is its own. The sender
+	// should retry.
+	ErrInstance = errors.New("whether the alert is for this exporter is not known: retry later")
+
 	// ErrResting says that a run that no person requested is held back by the cooldown of its
 	// playbook.
 	ErrResting = errors.New("the cooldown of the playbook holds")

@@ -173,6 +173,9 @@ func (d *Dispatcher) encode(key playbookKey, s savedState) (name string, raw []b
 
 // load restores the cooldowns of the previous process.
 func (d *Dispatcher) load(ctx context.Context) {
+	if saved, err := d.opts.Journal.States(namesKey); err == nil {
+		d.names.load(saved[namesKey])
+	}
 	states, err := d.opts.Journal.States(cooldownPrefix)
 	if err != nil {
 		d.log.Error("the cooldowns of the previous process cannot be read", "err", err)

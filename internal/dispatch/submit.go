@@ -13,7 +13,7 @@ import (
 )
 
 // Submit decides about each alert of a batch and returns when the intents of the accepted runs
-// are in the journal. With an error, one of ErrQueueFull, ErrDraining, ErrJournal or ctx's,
+// are in the journal. With an error, one of ErrQueueFull, ErrDraining, ErrInstance, ErrJournal or ctx's,
 // at least one alert was refused and the sender should send all of them again: those that were
 // accepted are then reported as duplicates. Alerts of one batch that request the same playbook of
 // the same target share a run, as do all that arrive while it is open.
@@ -24,13 +24,13 @@ func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposi
 	verdicts := make([]verdict, len(b.Alerts))
 	runs := make([]*run, len(b.Alerts)) // that serve the alerts
 	var fresh []*run
-	known := d.knownNames(b.Host)
+	id := d.identify(&b)
 
 	d.mu.Lock()
 	now := d.opts.Now()
 	for i := range b.Alerts {
 		var isNew bool
-		verdicts[i], runs[i], isNew = d.judge(&b, &b.Alerts[i], known, now)
+		verdicts[i], runs[i], isNew = d.judge(&b, &b.Alerts[i], &id, now)
 		if isNew {
 			fresh = append(fresh, runs[i])
 		}
@@ -53,28 +53,24 @@ func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposi
 	return out, failed
 }
 
-func (d *Dispatcher) knownNames(host string) []string {
-	d.mu.Lock()
-	instance := d.instance
-	d.mu.Unlock()
-	if instance != "" {
-		return []string{instance}
+// identify returns the names that count for a batch. The Host of a request that brings an alert of just
+// that instance is learned: whoever may send alerts has addressed this exporter by it.
+func (d *Dispatcher) identify(b *alert.Batch) identity {
+	host := alert.NormalizeInstance(b.Host)
+	if host != "" && slices.ContainsFunc(b.Alerts, func(a alert.Alert) bool { return alert.NormalizeInstance(a.Labels[alert.LabelInstance]) == host }) {
+		d.LearnHost(host)
 	}
-	names := d.hosts.all()
-	if host = alert.NormalizeInstance(host); host != "" && len(host) <= maxHostBytes && !slices.Contains(names, host) {
-		names = append(names, host)
-	}
-	return names
+	return d.names.identity(host)
 }
 
 // judge decides about one alert and makes or joins its run. It is called with the lock held.
-func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now time.Time) (v verdict, r *run, isNew bool) {
+func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now time.Time) (v verdict, r *run, isNew bool) {
 	target := d.targets[a.Target()]
 	key := playbookKey{a.Target(), a.Playbook()}
 	state := d.playbooks[key]
 	m := d.modeOf(&target)
 	state.clamp(now)
-	q := d.question(b, a, known, now)
+	q := d.question(b, a, id, now)
 	state.view(&q, m, a.Key())
 	v = decide(q)
 	if a.Status == alert.StatusResolved {
@@ -110,12 +106,12 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, known []string, now t
 
 // question gathers what is known about an alert without its playbook's past. It is called with the
 // lock held.
-func (d *Dispatcher) question(b *alert.Batch, a *alert.Alert, known []string, now time.Time) question {
+func (d *Dispatcher) question(b *alert.Batch, a *alert.Alert, id *identity, now time.Time) question {
 	target, hasTarget := d.targets[a.Target()]
 	playbook, hasPlaybook := target.Playbooks[a.Playbook()]
 	level := levelOf(a)
 	return question{
-		alert: a, inside: isInside(b.Trigger), known: known,
+		alert: a, inside: isInside(b.Trigger), id: id,
 		hasTarget: hasTarget, hasPlaybook: hasPlaybook,
 		targets:   func() []string { return slices.Sorted(maps.Keys(d.targets)) },
 		playbooks: func() []string { return slices.Sorted(maps.Keys(target.Playbooks)) },
@@ -196,6 +192,8 @@ func (d *Dispatcher) settle(ctx context.Context, v *verdict, r *run) error {
 		return ErrDraining
 	case SkipQueueFull:
 		return ErrQueueFull
+	case SkipInstance:
+		return fmt.Errorf("%w: %s", ErrInstance, v.reason)
 	}
 	if r == nil {
 		return nil

@@ -115,35 +115,6 @@ func TestEveryDispositionIsCountedAndLogged(t *testing.T) {
 	})
 }
 
-func TestInstanceIsLearned(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, w *world) {
-		send := func(instance, host string) string {
-			a := w.firing("svc", "", warning) // asks for nothing, so that ours is no_playbook
-			a.Labels[alert.LabelInstance] = instance
-			out, err := w.d.Submit(t.Context(), alert.Batch{Trigger: alert.TriggerWebhook, Host: host, Alerts: []alert.Alert{a}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out[0].Disposition
-		}
-		f := func(instance, host, want string) {
-			t.Helper()
-			if got := send(instance, host); got != want {
-				t.Errorf("instance %q by host %q: %s, want %s", instance, host, got, want)
-			}
-		}
-		f("web-1:10042", "127.0.0.1:10042", alert.NotOurs)
-		f("web-1:10042", "web-1:10042", alert.NoPlaybook) // by the templated URL
-		f("web-1:10042", "127.0.0.1:10042", alert.NotOurs)
-		w.d.LearnHost("Web-1:10042")
-		f("web-1:10042", "127.0.0.1:10042", alert.NoPlaybook) // Prometheus has scraped us under it
-		f("web-2:10042", "127.0.0.1:10042", alert.NotOurs)
-		w.d.SetInstance("web-3:10042") // configured: nothing else counts
-		f("web-1:10042", "web-1:10042", alert.NotOurs)
-		f("web-3:10042", "anything", alert.NoPlaybook)
-	})
-}
-
 // 1,000 alerts in one second, from both entrances and many goroutines, become one run.
 func TestStormIsOneRun(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {

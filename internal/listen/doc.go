@@ -4,5 +4,6 @@
 //
 // Open has the only side effect before Serve: the sockets. The file of the exporter-toolkit is read
 // again for each request, so what it required at the start proves nothing later: Authenticated
-// reports on one request.
+// reports on one request. Serve gives each listener places of its own, so that no crowd closes it to
+// those who have proved who they are.
 package listen

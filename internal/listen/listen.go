@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,9 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/mdlayher/vsock"
 	"github.com/prometheus/exporter-toolkit/web"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 )
 
 // The server's own limits. The webhook sets a shorter time for its body by itself; the watch
@@ -26,7 +28,6 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
-	maxConnections    = 512
 )
 
 // Open opens the listeners that the flags name. Nothing is served yet.
@@ -67,19 +68,48 @@ func listenOne(ctx context.Context, address string) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", address)
 }
 
-// Serve serves handler on every listener until ctx is done, then shuts down within grace. Each
-// listener has a server of its own, because the toolkit wraps the server's handler.
-func Serve(ctx context.Context, ls []net.Listener, handler http.Handler, flags *web.FlagConfig, logger *slog.Logger, grace time.Duration) error {
+// Close closes the listeners that were never served; the others are closed already.
+func Close(ls []net.Listener) error {
+	for _, l := range ls {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}
+
+// OnLoopback reports whether no other host reaches any of the listeners.
+func OnLoopback(ls []net.Listener) bool {
+	return !slices.ContainsFunc(ls, func(l net.Listener) bool { return !onLoopback(l.Addr()) })
+}
+
+func onLoopback(addr net.Addr) bool {
+	return addr.Network() == "unix" || loopback.Address(addr.String())
+}
+
+// Options configure Serve. All are required.
+type Options struct {
+	Handler http.Handler
+	Caller  func(*http.Request) (proved, stream bool) // whether the caller has proved who he is, and whether the answer is a stream, which the handler limits itself
+	Flags   *web.FlagConfig
+	Logger  *slog.Logger
+	Grace   time.Duration // for open requests at the end
+}
+
+// Serve serves the handler on every listener until ctx is done, then shuts down. Each listener has a
+// server of its own, because the toolkit wraps the server's handler, and its own places.
+func Serve(ctx context.Context, ls []net.Listener, o Options) error {
 	var group errgroup.Group
 	servers := make([]*http.Server, len(ls))
 	for i, l := range ls {
+		p := newPlaces(o.Logger)
 		servers[i] = &http.Server{
-			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+			Handler: p.handler(o.Handler, o.Caller), ConnState: p.mark, ConnContext: connContext, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 			WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+			ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		}
 		group.Go(func() error {
-			err := web.Serve(netutil.LimitListener(l, maxConnections), servers[i], flags, logger)
+			err := web.Serve(&listener{l, p}, servers[i], o.Flags, o.Logger)
 			if errors.Is(err, http.ErrServerClosed) {
 				return nil
 			}
@@ -93,7 +123,7 @@ func Serve(ctx context.Context, ls []net.Listener, handler http.Handler, flags *
 		return err
 	case <-ctx.Done():
 	}
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)
 	defer cancel()
 	for _, s := range servers {
 		if err := s.Shutdown(deadline); err != nil {

@@ -18,6 +18,16 @@ func flags(addresses ...string) *web.FlagConfig {
 	return &web.FlagConfig{WebListenAddresses: &addresses, WebConfigFile: &none}
 }
 
+// options are those of a handler whose callers prove who they are by a header.
+func options(handler http.Handler) Options {
+	return Options{
+		Handler: handler, Flags: flags(), Logger: slog.New(slog.DiscardHandler), Grace: time.Second,
+		Caller: func(r *http.Request) (proved, stream bool) {
+			return r.Header.Get("Authorization") != "", r.URL.Path == "/stream"
+		},
+	}
+}
+
 // TestServe serves on every address until its context is done, and then lets go of them.
 func TestServe(t *testing.T) {
 	open, err := Open(t.Context(), flags("127.0.0.1:0", "127.0.0.1:0"))
@@ -28,7 +38,7 @@ func TestServe(t *testing.T) {
 	ended := make(chan error, 1)
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })
 	go func() {
-		ended <- Serve(ctx, open, hello, flags(), slog.New(slog.DiscardHandler), time.Second)
+		ended <- Serve(ctx, open, options(hello))
 	}()
 	for _, l := range open {
 		resp, err := http.Get(URL(l.Addr(), false))

@@ -21,3 +21,33 @@ func Address(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	return err == nil && Host(host)
 }
+
+// peerBits is what of an IPv6 address names a network: one host there has as many addresses as it likes.
+const peerBits = 64
+
+// Peer names the host behind the remote address of a connection, for limits of one host: "" is this
+// one, and what reached it through a file.
+func Peer(hostport string) string {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		if strings.HasPrefix(hostport, "@") || strings.HasPrefix(hostport, "/") || hostport == "" {
+			return ""
+		}
+		return hostport
+	}
+	if Host(host) {
+		return ""
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+		return ip.String()
+	}
+	network, err := ip.Prefix(peerBits)
+	if err != nil {
+		return ip.String()
+	}
+	return network.String()
+}

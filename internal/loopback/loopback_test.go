@@ -50,3 +50,25 @@ func TestHost(t *testing.T) {
 		}
 	}
 }
+
+func TestPeer(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:4711":           "",
+		"[::1]:4711":               "",
+		"[::ffff:127.0.0.1]:4711":  "",
+		"@":                        "",
+		"":                         "",
+		"/run/a.sock":              "",
+		"192.0.2.1:1":              "192.0.2.1",
+		"[::ffff:192.0.2.1]:1":     "192.0.2.1",
+		"[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::/64",
+		"[2001:db8:1:2::1]:2":      "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":         "fe80::/64",
+		"host(3):1024":             "host(3)",
+		"vm":                       "vm",
+	} {
+		if got := Peer(addr); got != want {
+			t.Errorf("Peer(%q) = %q, want %q", addr, got, want)
+		}
+	}
+}

@@ -61,31 +61,33 @@ type denied struct {
 }
 
 // forwardingHeaders are what proxies add to a request, in canonical form, in addition to those that begin as
-// forwardingPrefixes do. A proxy that adds none is not recognized: that is why mode enforce wants
-// more than a peer on this host.
+// forwardingPrefixes do or contain one of forwardingParts. A proxy that adds none is not recognized: that is why
+// mode enforce wants more than a peer on this host. Headers of tracing are not among them: local callers
+// have them too.
 var (
 	forwardingHeaders = []string{
-		"Forwarded", "Forwarded-For", "X-Original-Forwarded-For", "Via", "Proxy-Connection",
-		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "Client-Ip", "True-Client-Ip",
-		"X-Original-Host", "X-Original-Url", "X-Original-Uri", "X-Rewrite-Url", "X-Scheme", "X-Varnish", "X-Arr-Log-Id", "X-Appengine-User-Ip",
-		"Fastly-Client-Ip", "Fly-Client-Ip", "Akamai-Origin-Hop", "Cdn-Loop",
+		"Via", "X-Originating-Ip", "X-Original-Host", "X-Original-Url", "X-Original-Uri", "X-Rewrite-Url", "X-Scheme", "X-Url-Scheme", "X-Host", "X-Real-Port",
+		"Front-End-Https", "X-Varnish", "X-Arr-Log-Id", "X-Appengine-User-Ip", "X-Amz-Cf-Id", "X-Bluecoat-Via", "Akamai-Origin-Hop", "Cdn-Loop", "Cdn-Src-Ip",
 	}
-	forwardingPrefixes = []string{"X-Forwarded", "X-Envoy-", "X-Azure-", "Cf-", "Fly-Forwarded"}
+	forwardingPrefixes = []string{"X-Envoy-", "X-Azure-", "Cf-", "Cloudfront-"}
+	forwardingParts    = []string{"forward", "proxy", "client-ip", "clientip", "real-ip", "remote-ip", "remote-addr"} // of the name in small letters
 )
 
 // proxyHeader returns a header that a proxy has added, and "" when there is none.
 func proxyHeader(h http.Header) string {
-	for _, name := range forwardingHeaders {
-		if len(h[name]) > 0 {
-			return name
-		}
-	}
 	for name := range h {
-		if slices.ContainsFunc(forwardingPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+		if forwards(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
 			return name
 		}
 	}
 	return ""
+}
+
+func forwards(name string) bool {
+	small := strings.ToLower(name)
+	return slices.Contains(forwardingHeaders, name) ||
+		slices.ContainsFunc(forwardingPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) ||
+		slices.ContainsFunc(forwardingParts, func(part string) bool { return strings.Contains(small, part) })
 }
 
 // mayChange decides whether a request may use an endpoint that changes something.

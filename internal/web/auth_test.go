@@ -96,6 +96,8 @@ func TestForwardingHeaders(t *testing.T) {
 	names := []string{
 		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Real-IP", "Via",
 		"CF-Connecting-IP", "CF-Ray", "CDN-Loop", "True-Client-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For",
+		"X-Forward-For", "X_Forwarded_For", "X-Amz-Cf-Id", "CloudFront-Viewer-Address", "Front-End-Https", "WL-Proxy-Client-IP", "Proxy-Client-IP",
+		"Incap-Client-IP", "X-Sucuri-ClientIP", "Ali-Cdn-Real-Ip", "X-Bluecoat-Via", "X-Vercel-Forwarded-For", "X-Host", "X-Url-Scheme", "Cdn-Src-Ip", "X-Nginx-Proxy", "X-Real-Port",
 		"X-Envoy-External-Address", "Fly-Client-IP", "Fastly-Client-IP", "X-Azure-ClientIP", "X-ProxyUser-Ip", "x-forwarded-for",
 	}
 	for _, name := range append(names, forwardingHeaders...) {
@@ -108,7 +110,7 @@ func TestForwardingHeaders(t *testing.T) {
 			t.Errorf("%s would never be found: requests have %s", name, http.CanonicalHeaderKey(name))
 		}
 	}
-	for _, name := range []string{"User-Agent", "Accept", "X-Prometheus-Scrape-Timeout-Seconds", "Traceparent"} {
+	for _, name := range []string{"User-Agent", "Accept", "X-Prometheus-Scrape-Timeout-Seconds", "Traceparent", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "X-Request-Id", "Cookie"} {
 		if w := f.do("POST", "/-/reload", map[string]string{name: "x"}, ""); w.Code != 200 {
 			t.Errorf("%s: %d %s, want 200", name, w.Code, w.Body)
 		}

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	watchPath      = "/api/v1/watch"
 	watchEvery     = 500 * time.Millisecond // how often the store is looked at for a stream
 	updateEvery    = 4 * time.Second        // news for the page
 	heartbeatEvery = 15 * time.Second
@@ -21,23 +22,23 @@ const (
 // comes at once and with every change of a target's level, so that an application can shed load
 // by itself; an event "update" tells a page that there is something new to fetch.
 func (s *server) watch(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		w.Header().Set("Retry-After", "30")
-		fail(w, http.StatusServiceUnavailable, "%d streams are open already: close one, or poll /health/memory", maxStreams)
-		return
-	}
 	name := r.URL.Query().Get("target")
 	if name != "" && len(only(s.observed(), name)) == 0 {
 		fail(w, http.StatusNotFound, "there is no target %q: /api/v1/targets lists them", name)
 		return
 	}
+	k, peer := s.standing(r)
+	place := s.streams.enter(k, peer)
+	if place == nil {
+		w.Header().Set("Retry-After", "30")
+		fail(w, http.StatusServiceUnavailable, "%d streams are open already: send the token, close one, or poll /health/memory", maxStreams)
+		return
+	}
+	defer s.streams.leave(place)
 	rc := http.NewResponseController(w)
 	//nolint:errcheck // without this the server's own read limit would end the stream
 	rc.SetReadDeadline(time.Time{})
-	st := &stream{s: s, w: w, rc: rc, name: name, levels: make(map[string]series.Level)}
+	st := &stream{s: s, w: w, rc: rc, name: name, gone: place.gone, levels: make(map[string]series.Level)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	st.run(r)
@@ -49,6 +50,7 @@ type stream struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	name   string
+	gone   chan struct{} // closed when another has taken the place
 	levels map[string]series.Level
 }
 
@@ -78,6 +80,9 @@ func (st *stream) run(r *http.Request) {
 		}
 		select {
 		case <-r.Context().Done():
+			return
+		case <-st.gone:
+			st.send(": another stream has taken this place\n\n")
 			return
 		case <-beat.C:
 			if !st.send(": still here\n\n") {

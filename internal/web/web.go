@@ -97,7 +97,7 @@ type Options struct {
 	Reload        func() error
 	Ready         func() error
 	Interval      func() time.Duration     // the sample interval, for staleness
-	LearnHost     func(host string)        // a Host under which the metrics were scraped
+	LearnHost     func(host string)        // a Host under which a caller who may change something has scraped the metrics
 	Access        func() Access            // of the present configuration
 	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
 	Version       string
@@ -110,7 +110,6 @@ type Options struct {
 }
 
 const (
-	maxStreams    = 64
 	maxBodies     = 320 // requests with a body at once: more than a crowd of slow senders
 	changesPerSec = 20000
 	changesBurst  = 4000
@@ -124,7 +123,8 @@ type server struct {
 	page    *page
 	limiter *rate.Limiter
 	bodies  chan struct{}
-	streams chan struct{}
+	streams streams
+	turns   turns
 	webhook *prometheus.CounterVec
 }
 
@@ -144,13 +144,13 @@ func CheckTelemetryPath(p string) error {
 }
 
 // New returns the handler of everything that the exporter serves.
-func New(o Options) http.Handler {
+func New(o Options) *Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &server{
 		Options: o, page: newPage(&o), limiter: rate.NewLimiter(changesPerSec, changesBurst),
-		bodies: make(chan struct{}, maxBodies), streams: make(chan struct{}, maxStreams),
+		bodies: make(chan struct{}, maxBodies), turns: newTurns(),
 		webhook: metric.WebhookRequests.NewCounterVec(),
 	}
 	o.Registerer.MustRegister(s.webhook)
@@ -165,14 +165,14 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/journal", s.journal)
 	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
 	mux.HandleFunc("GET /api/v1/runs", s.runs)
-	mux.HandleFunc("GET /api/v1/watch", s.watch)
+	mux.HandleFunc("GET "+watchPath, s.watch)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "Spillway is healthy.") })
 	mux.HandleFunc("GET /-/ready", s.ready)
 	mux.HandleFunc("/api/v1/webhook", s.countWebhook(s.handleWebhook))
 	mux.HandleFunc("/api/v1/run", s.run)
 	mux.HandleFunc("/-/reload", s.reload)
 	mux.HandleFunc("/", s.unknown(mux))
-	return headers(mux)
+	return &Handler{headers(mux), s}
 }
 
 // headers sets what every answer carries.
@@ -183,15 +183,6 @@ func headers(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		next.ServeHTTP(w, r)
-	})
-}
-
-// scrape serves the metrics and learns under which name this exporter is scraped: that is its
-// instance label.
-func (s *server) scrape() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.LearnHost(r.Host)
-		s.Metrics.ServeHTTP(w, r)
 	})
 }
 

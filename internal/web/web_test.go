@@ -43,7 +43,7 @@ var (
 type fixture struct {
 	store   *series.Store
 	batch   series.Batch
-	handler http.Handler
+	handler *Handler
 	opts    Options
 	state   State
 	submit  func(alert.Batch) ([]alert.Disposition, error)
