@@ -81,6 +81,9 @@ func TestCheckTrusted(t *testing.T) {
 			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 				t.Errorf("%v, want %q", err, want)
 			}
+			if modes := CheckModes(filepath.Join(dir, tt.path)); (modes == nil) != (err == nil || strings.Contains(want, "belongs to")) {
+				t.Errorf("modes alone: %v, and whole: %v", modes, err)
+			}
 		})
 	}
 	if err := CheckTrusted(t.TempDir() + "/missing"); !errors.Is(err, fs.ErrNotExist) {

@@ -182,7 +182,8 @@ func number(v float64) *float64 {
 	return &v
 }
 
-// journal is GET /api/v1/journal with filters and paging.
+// journal is GET /api/v1/journal with filters and paging. What a step printed or was answered may hold
+// secrets: it is for callers who have proved who they are, unless the configuration makes it public.
 func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 	f, err := s.journalFilter(r)
 	if err != nil {
@@ -198,10 +199,34 @@ func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 		records = []journal.Record{}
 	}
 	out := map[string]any{"status": "success", "records": records}
+	if n := withOutput(records); n > 0 {
+		w.Header().Set("Cache-Control", "no-store") // for this caller only
+		if !s.Access().PublicOutput && !s.hasProof(r) {
+			out["records"] = withoutOutput(records)
+			out["withheld"] = fmt.Sprintf("the output of %d records: send Authorization: Bearer with the content of webhook.token_file, or authenticate to the listener, or write journal: {public_output: true}", n)
+		}
+	}
 	if next != "" {
 		out["next"] = next
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+func withOutput(records []journal.Record) (n int) {
+	for i := range records {
+		if records[i].Output != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func withoutOutput(records []journal.Record) []journal.Record {
+	out := slices.Clone(records)
+	for i := range out {
+		out[i].Output = ""
+	}
+	return out
 }
 
 func (s *server) journalFilter(r *http.Request) (journal.Filter, error) {
