@@ -88,7 +88,7 @@ func (s *HTTPSettings) check(raw string) (*url.URL, error) {
 func (s *HTTPSettings) checkURL(report report.Func) {
 	switch {
 	case s.URL != "" && s.URLFile != "":
-		report("url_file", "and url exclude each other: write one of them")
+		report("url_file", "stands next to the URL itself: write one of them")
 	case s.URLFile != "" && !filepath.IsAbs(s.URLFile):
 		report("url_file", "%q is not absolute: write the whole path", s.URLFile)
 	case s.URLFile != "":

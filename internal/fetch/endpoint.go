@@ -54,7 +54,7 @@ const exampleURL = "http://127.0.0.1:4545/stats"
 func (e *Endpoint) checkURL(report report.Func) {
 	switch {
 	case e.URL != "" && e.URLFile != "":
-		report("url_file", "and url exclude each other: write one of them")
+		report("url_file", "stands next to the URL itself: write one of them")
 	case e.URLFile != "" && !filepath.IsAbs(e.URLFile):
 		report("url_file", "%q is not absolute: write the whole path", e.URLFile)
 	case e.URLFile != "":

@@ -131,7 +131,7 @@ func TestURLFile(t *testing.T) {
 		t.Errorf("of another host: %+v, want it refused", out)
 	}
 	e.URL = s.URL
-	if got := mistakes(); !strings.HasPrefix(got, "url_file: and url exclude each other") {
+	if got := mistakes(); !strings.HasPrefix(got, "url_file: stands next to the URL itself") {
 		t.Errorf("both: %q", got)
 	}
 	e = Endpoint{URLFile: "url"}
