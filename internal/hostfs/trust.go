@@ -134,11 +134,29 @@ func (w *trustWalk) judge(at string, st *unix.Stat_t, last bool) error {
 	return fmt.Errorf("%s can be written by %s: chmod go-w %s, or write another path", where, who, at)
 }
 
-// isVolume reports whether a folder is the root of a mount in a pod.
+// isVolume reports whether a folder is the root of a volume in a pod.
 func isVolume(dir string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
-	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 && os.Getenv(podVariable) != ""
+	if err != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return false
+	}
+	if os.Getenv(podVariable) != "" {
+		return true
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo") // a kubelet without an API server sets no variable
+	return err == nil && isKubelets(string(table), dir)
+}
+
+// isKubelets reports whether a table of mounts (proc_pid_mountinfo(5)) has a folder as a volume that the kubelet
+// has made: what is mounted there, the last time, lies in one of its folders.
+func isKubelets(table, dir string) (found bool) {
+	for line := range strings.Lines(table) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == dir {
+			found = strings.Contains(f[3], "/volumes/kubernetes.io~")
+		}
+	}
+	return found
 }
 
 // outsiders reports whether this user namespace lacks users, which all show as overflowID.

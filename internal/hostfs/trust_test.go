@@ -122,6 +122,20 @@ func TestLacksUser(t *testing.T) {
 	f("x 1000 1\n", false)
 }
 
+// TestIsKubelets: a volume is known by where it lies on the node.
+func TestIsKubelets(t *testing.T) {
+	const table = `36 35 8:1 /var/lib/kubelet/pods/1b2c/volumes/kubernetes.io~empty-dir/journal /var/lib/spillway rw,relatime - ext4 /dev/root rw
+37 35 8:1 /srv/open /etc/spillway rw,relatime - ext4 /dev/root rw
+38 35 8:1 /var/lib/kubelet/pods/1b2c/volumes/kubernetes.io~configmap/c /twice ro,relatime - ext4 /dev/root rw
+39 38 8:1 /srv/open /twice rw,relatime - ext4 /dev/root rw
+`
+	for dir, want := range map[string]bool{"/var/lib/spillway": true, "/etc/spillway": false, "/twice": false, "/": false} {
+		if got := isKubelets(table, dir); got != want {
+			t.Errorf("%s: %v, want %v", dir, got, want)
+		}
+	}
+}
+
 // TestReadLine: one line, and errors that do not show what is in the file.
 func TestReadLine(t *testing.T) {
 	dir := t.TempDir()
