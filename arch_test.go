@@ -55,7 +55,7 @@ var house = map[string][]string{
 	"internal/action":         {"internal/dirscan", "internal/fetch", "internal/heap", "internal/proc", "internal/safefs"},
 	"internal/journal":        {},
 	"internal/health":         {},
-	"internal/web":            {"internal/health", "internal/journal", "internal/lazy"},
+	"internal/web":            {"internal/fetch", "internal/health", "internal/journal", "internal/lazy"},
 	"internal/dispatch":       {"internal/action", "internal/journal"},
 	"internal/watch":          {"internal/action"},
 	"internal/pull":           {"internal/fetch"},

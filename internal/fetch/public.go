@@ -28,6 +28,9 @@ var urlInText = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
 
 // PublicText shortens each URL in a text to what may be shown of it.
 func PublicText(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
 	return urlInText.ReplaceAllStringFunc(text, func(raw string) string {
 		if shown := PublicURL(raw); shown != "" {
 			return shown

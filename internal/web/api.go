@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -199,10 +200,10 @@ func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 		records = []journal.Record{}
 	}
 	out := map[string]any{"status": "success", "records": records}
-	if n := withOutput(records); n > 0 {
-		w.Header().Set("Cache-Control", "no-store") // for this caller only
-		if !s.Access().PublicOutput && !s.hasProof(r) {
-			out["records"] = withoutOutput(records)
+	w.Header().Set("Cache-Control", "no-store") // for this caller only
+	if !s.Access().PublicOutput && !s.hasProof(r) {
+		out["records"] = publicRecords(records)
+		if n := withOutput(records); n > 0 {
 			out["withheld"] = fmt.Sprintf("the output of %d records: send Authorization: Bearer with the content of webhook.token_file, or authenticate to the listener, or write journal: {public_output: true}", n)
 		}
 	}
@@ -221,12 +222,30 @@ func withOutput(records []journal.Record) (n int) {
 	return n
 }
 
-func withoutOutput(records []journal.Record) []journal.Record {
+// publicRecords returns what everyone may see of records. Those of earlier versions hold whole URLs.
+func publicRecords(records []journal.Record) []journal.Record {
 	out := slices.Clone(records)
 	for i := range out {
-		out[i].Output = ""
+		r := &out[i]
+		r.Output = ""
+		for _, text := range []*string{&r.Intent, &r.Error, &r.Detail} {
+			*text = fetch.PublicText(*text)
+		}
 	}
 	return out
+}
+
+// publicState shortens the URLs in what the page shows: an error may quote a line of the configuration.
+func publicState(st State) State {
+	st.ReloadError = fetch.PublicText(st.ReloadError)
+	st.Errors, st.Providers = slices.Clone(st.Errors), slices.Clone(st.Providers)
+	for i := range st.Errors {
+		st.Errors[i].Error = fetch.PublicText(st.Errors[i].Error)
+	}
+	for i := range st.Providers {
+		st.Providers[i].LastError = fetch.PublicText(st.Providers[i].LastError)
+	}
+	return st
 }
 
 func (s *server) journalFilter(r *http.Request) (journal.Filter, error) {

@@ -57,7 +57,7 @@ func TestOutputIsForAuthenticatedCallers(t *testing.T) {
 	if err := os.WriteFile(token, []byte("sesame\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kept := []journal.Record{{ID: "2", Action: "command", Output: "secret-output"}, {ID: "1", Action: "clean_temp"}}
+	kept := []journal.Record{{ID: "2", Action: "command", Output: "secret-output", Intent: "http POST http://a/secret-intent", Error: `Post "http://a/secret-error": refused`, Detail: "http://a/secret-detail answered 200"}, {ID: "1", Action: "clean_temp"}}
 	listener := false
 	f := newFixture(t, func(o *Options) {
 		o.Journal = func(journal.Filter) ([]journal.Record, string, error) { return kept, "", nil }
@@ -74,8 +74,13 @@ func TestOutputIsForAuthenticatedCallers(t *testing.T) {
 		if w.Code != 200 || strings.Contains(body, "secret-output") != shown || strings.Contains(body, `"withheld":"the output of 1 records: send`) == shown || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d %s %v, want the output: %v", what, w.Code, body, w.Header(), shown)
 		}
-		if page := f.do("GET", "/", header, "").Body.String(); strings.Contains(page, "secret-output") {
-			t.Errorf("%s: the page shows the output", what)
+		for _, secret := range []string{"secret-intent", "secret-error", "secret-detail"} { // as earlier versions have recorded it
+			if strings.Contains(body, secret) != shown {
+				t.Errorf("%s: %s shown: %v, want %v", what, secret, !shown, shown)
+			}
+		}
+		if page := f.do("GET", "/", header, "").Body.String(); strings.Contains(page, "secret-") {
+			t.Errorf("%s: the page shows a secret: %s", what, page[strings.Index(page, "secret-"):][:40])
 		}
 	}
 	check("nothing configured, on this host", "", false)
