@@ -74,7 +74,9 @@ func newProber(t testing.TB) *prober {
 var alternatives = [][]with{
 	{{"watchers[].post", nil}, {"watchers[].command", []any{"/bin/true"}}},
 	{{"alertmanager.username", "spillway"}},
-	{{"watchers[].post", nil}}, {{"targets[].app.url", nil}}, {{"targets[].probe.url", nil}},
+	{{"watchers[].post", nil}},
+	{{"targets[].app.url", nil}},
+	{{"targets[].probe.url", nil}},
 }
 
 // with is a key, by its path, and the value that it is given; nil removes it.
