@@ -203,7 +203,7 @@ func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store") // for this caller only
 	if !s.Access().PublicOutput && !s.hasProof(r) {
 		out["records"] = publicRecords(records)
-		if n := withOutput(records); n > 0 {
+		if n := withPrivate(records); n > 0 {
 			out["withheld"] = fmt.Sprintf("the output of %d records: send Authorization: Bearer with the content of webhook.token_file, or authenticate to the listener, or write journal: {public_output: true}", n)
 		}
 	}
@@ -213,24 +213,19 @@ func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-func withOutput(records []journal.Record) (n int) {
+func withPrivate(records []journal.Record) (n int) {
 	for i := range records {
-		if records[i].Output != "" {
+		if records[i].HasPrivate() {
 			n++
 		}
 	}
 	return n
 }
 
-// publicRecords returns what everyone may see of records. Those of earlier versions hold whole URLs.
 func publicRecords(records []journal.Record) []journal.Record {
-	out := slices.Clone(records)
-	for i := range out {
-		r := &out[i]
-		r.Output = ""
-		for _, text := range []*string{&r.Intent, &r.Error, &r.Detail} {
-			*text = fetch.PublicText(*text)
-		}
+	out := make([]journal.Record, len(records))
+	for i := range records {
+		out[i] = records[i].Public(fetch.PublicText)
 	}
 	return out
 }
