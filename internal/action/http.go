@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,43 +19,94 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
 const (
-	maxHTTPBody   = 64 << 10
-	maxHosts      = 1000
-	httpDial      = 2 * time.Second
-	maxTokenBytes = 4096
+	maxHTTPBody = 64 << 10
+	maxHosts    = 1000
+	httpDial    = 2 * time.Second
+	exampleURL  = "http://127.0.0.1:4545/internal/gc"
 )
 
 // HTTPSettings are what a step tells the action http.
 type HTTPSettings struct {
 	URL       string   `yaml:"url"`        // where to POST, on loopback or a host of hosts
+	URLFile   string   `yaml:"url_file"`   // a file with that URL instead, where it holds a secret; read for each request
 	Hosts     []string `yaml:"hosts"`      // hosts other than loopback that the URL may name
 	Body      string   `yaml:"body"`       // the body; else the alert and the run as JSON
 	TokenFile string   `yaml:"token_file"` // a file with a bearer token
 }
 
-// String implements Settings.
-func (s *HTTPSettings) String() string { return "http POST " + s.URL }
+// String implements Settings. It does not show the path and the query, which may be a secret.
+func (s *HTTPSettings) String() string { return "http POST " + s.where() }
+
+// where names the URL for people.
+func (s *HTTPSettings) where() string {
+	if s.URLFile != "" {
+		return "to the URL in " + s.URLFile
+	}
+	return fetch.PublicURL(s.URL)
+}
+
+// address returns the URL as it is now. Its errors do not show it.
+func (s *HTTPSettings) address() (*url.URL, error) {
+	if s.URLFile == "" {
+		u, err := url.Parse(s.URL)
+		return u, fetch.PublicError(err)
+	}
+	raw, err := hostfs.ReadLine(s.URLFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: write the URL into it", err)
+	}
+	u, err := s.check(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the URL in %q %w", s.URLFile, err)
+	}
+	return u, nil
+}
+
+// check returns what is wrong with a URL, without showing it.
+func (s *HTTPSettings) check(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
+		return nil, fmt.Errorf("is not a URL of a server: write it as %s", exampleURL)
+	case u.User != nil:
+		return nil, errors.New("holds a user: write the token into a file and token_file")
+	case u.Fragment != "":
+		return nil, errors.New("holds a fragment, which is never sent: remove it")
+	case !loopback.Host(u.Hostname()) && !slices.Contains(s.Hosts, u.Hostname()):
+		return nil, fmt.Errorf("names %q, which is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [%s] next to it to allow that host", u.Hostname(), u.Hostname())
+	}
+	return u, nil
+}
+
+// checkURL reports mistakes in url and url_file.
+func (s *HTTPSettings) checkURL(report report.Func) {
+	switch {
+	case s.URL != "" && s.URLFile != "":
+		report("url_file", "stands next to the URL itself: write one of them")
+	case s.URLFile != "" && !filepath.IsAbs(s.URLFile):
+		report("url_file", "%q is not absolute: write the whole path", s.URLFile)
+	case s.URLFile != "":
+		if _, err := s.address(); err != nil {
+			report("url_file", "%v", err)
+		}
+	case s.URL == "":
+		report("url", "is missing: write where to POST, such as %s", exampleURL)
+	default:
+		if _, err := s.check(s.URL); err != nil {
+			report("url", "%v", err)
+		}
+	}
+}
 
 // Validate implements Settings.
 func (s *HTTPSettings) Validate(report report.Func) {
-	u, err := url.Parse(s.URL)
-	switch {
-	case s.URL == "":
-		report("url", "is missing: write where to POST, such as http://127.0.0.1:4545/internal/gc")
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
-		report("url", "%q is not a URL of a server: write it as http://127.0.0.1:4545/internal/gc", s.URL)
-	case u.User != nil:
-		report("url", "holds a user: write the token into a file and token_file")
-	case u.Fragment != "":
-		report("url", "%q holds a fragment, which is never sent: remove it", s.URL)
-	case !loopback.Host(u.Hostname()) && !slices.Contains(s.Hosts, u.Hostname()):
-		report("url", "%q is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [%s] beside it to allow that host", s.URL, u.Hostname())
-	}
+	s.checkURL(report)
 	if len(s.Hosts) > maxHosts {
 		report("hosts", "%d hosts are too many: write at most %d", len(s.Hosts), maxHosts)
 	}
@@ -73,26 +123,9 @@ func (s *HTTPSettings) Validate(report report.Func) {
 	}
 	if !filepath.IsAbs(s.TokenFile) {
 		report("token_file", "%q is not absolute: write the whole path", s.TokenFile)
-	} else if _, err := readToken(s.TokenFile); err != nil {
-		report("token_file", "%s: write the token into it", err)
+	} else if _, err := hostfs.ReadLine(s.TokenFile); err != nil {
+		report("token_file", "%v: write the token into it", err)
 	}
-}
-
-func readToken(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("%q cannot be read (%w)", path, reasonOf(err))
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxTokenBytes+1))
-	token := strings.TrimSpace(string(raw))
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%q cannot be read (%w)", path, reasonOf(err))
-	case token == "" || len(raw) > maxTokenBytes || strings.ContainsAny(token, "\r\n\x00"):
-		return "", fmt.Errorf("%q does not hold one line of at most 4 KiB", path)
-	}
-	return token, nil
 }
 
 // HTTP asks an application to help itself: it POSTs to an endpoint of it. It connects to loopback
@@ -106,21 +139,26 @@ func NewHTTP(logger *slog.Logger) *HTTP { return &HTTP{logger} }
 // out, Unknown one that went out and was not answered in time.
 func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
 	s, ok := req.Settings.(*HTTPSettings)
-	if !ok || s.URL == "" {
+	if !ok || s.URL == "" && s.URLFile == "" {
 		return Result{Outcome: Failed}, fmt.Errorf("http: %w: write url in the step", ErrNotConfigured)
 	}
 	if err := ctx.Err(); err != nil {
 		return Result{Outcome: Failed}, fmt.Errorf("http: nothing was sent: %w", err)
 	}
 	if req.DryRun {
-		return Result{Outcome: DryRun, Detail: "would POST to " + s.URL}, nil
+		return Result{Outcome: DryRun, Detail: "would POST to " + strings.TrimPrefix(s.where(), "to ")}, nil
 	}
+	to, err := s.address()
+	if err != nil {
+		return Result{Outcome: Failed}, fmt.Errorf("http: nothing was sent: %w", err)
+	}
+	where := fetch.PublicURL(to.String())
 	wrote := &atomic.Bool{} // the transport may still be at it when the request is given up
-	r, err := newPost(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}), &req, s)
+	r, err := newPost(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}), &req, s, to)
 	if err != nil {
 		return Result{Outcome: Failed}, err
 	}
-	transport := newHTTPTransport(s)
+	transport := newHTTPTransport(slices.Contains(s.Hosts, to.Hostname()))
 	defer transport.CloseIdleConnections()
 	client := &http.Client{
 		Transport:     transport,
@@ -129,12 +167,12 @@ func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
 	start := time.Now()
 	resp, err := client.Do(r)
 	took := time.Since(start).Round(time.Millisecond)
-	res, err := judgeAnswer(s.URL, resp, err, wrote.Load(), took)
-	a.logger.Info("called the application", "target", req.Target, "run", req.RunID, "url", s.URL, "outcome", string(res.Outcome), "took", took)
+	res, err := judgeAnswer(where, resp, fetch.PublicError(err), wrote.Load(), took)
+	a.logger.Info("called the application", "target", req.Target, "run", req.RunID, "url", where, "outcome", string(res.Outcome), "took", took)
 	return res, err
 }
 
-func newPost(ctx context.Context, req *Request, s *HTTPSettings) (*http.Request, error) {
+func newPost(ctx context.Context, req *Request, s *HTTPSettings, to *url.URL) (*http.Request, error) {
 	body, kind := s.Body, "text/plain; charset=utf-8"
 	if body == "" || json.Valid([]byte(body)) {
 		kind = "application/json"
@@ -146,16 +184,16 @@ func newPost(ctx context.Context, req *Request, s *HTTPSettings) (*http.Request,
 		}
 		body = string(raw)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("http: %w", err)
+		return nil, fmt.Errorf("http: %w", fetch.PublicError(err))
 	}
 	r.GetBody = nil // sent once: the transport must not repeat it on another connection
 	r.Header.Set("Content-Type", kind)
 	r.Header.Set("User-Agent", fetch.UserAgent())
 	r.Header.Set("X-Spillway-Run", req.RunID)
 	if s.TokenFile != "" {
-		token, err := readToken(s.TokenFile)
+		token, err := hostfs.ReadLine(s.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("http: %w", err)
 		}
@@ -164,11 +202,8 @@ func newPost(ctx context.Context, req *Request, s *HTTPSettings) (*http.Request,
 	return r, nil
 }
 
-func newHTTPTransport(s *HTTPSettings) *http.Transport {
-	var listed bool
-	if u, err := url.Parse(s.URL); err == nil {
-		listed = slices.Contains(s.Hosts, u.Hostname())
-	}
+// newHTTPTransport returns what connects to a host that the step lists, else to loopback only.
+func newHTTPTransport(listed bool) *http.Transport {
 	d := &net.Dialer{
 		Timeout: httpDial,
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -197,14 +232,15 @@ func judgeAnswer(where string, resp *http.Response, err error, wrote bool, took 
 	if _, err := io.Copy(out, io.LimitReader(resp.Body, 2*maxOutput)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		fmt.Fprintf(out, "\n(the answer broke off: %v)", err)
 	}
-	res := Result{Outcome: Done, Output: out.text(), Detail: fmt.Sprintf("%s answered %s after %s", where, resp.Status, took)}
+	answered := strings.TrimSpace(fmt.Sprintf("%s answered %d %s", where, resp.StatusCode, http.StatusText(resp.StatusCode))) // not resp.Status, which the server words
+	res := Result{Outcome: Done, Output: out.text(), Detail: fmt.Sprintf("%s after %s", answered, took)}
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		res.Outcome = Failed
-		return res, fmt.Errorf("http: %s answered %s: redirects are not followed, write the final address", where, resp.Status)
+		return res, fmt.Errorf("http: %s: redirects are not followed, write the final address", answered)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		res.Outcome = Failed
-		return res, fmt.Errorf("http: %s answered %s", where, resp.Status)
+		return res, fmt.Errorf("http: %s", answered)
 	}
 	return res, nil
 }

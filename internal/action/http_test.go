@@ -1,8 +1,11 @@
 package action
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -131,5 +134,81 @@ func TestHTTPStaysOnLoopback(t *testing.T) {
 	req.Settings.(*HTTPSettings).Hosts = []string{outside.String()}
 	if res, err := NewHTTP(quiet).Run(t.Context(), req); res.Outcome != Done || err != nil || calls.Load() != 1 {
 		t.Errorf("listed: %+v, %v, %d calls", res, err, calls.Load())
+	}
+}
+
+// TestHTTPShowsNoSecret: what a URL holds beyond its host, and what the server words as the reason of its status, is
+// in no text that is public; the answer is in the output alone.
+func TestHTTPShowsNoSecret(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/secret-path", func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Query().Get("token") {
+		case "secret-ok":
+			io.WriteString(w, "secret-answer")
+		case "secret-moved":
+			http.Redirect(w, r, "/secret-elsewhere", http.StatusFound)
+		case "secret-cut":
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+		case "secret-worded":
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				io.WriteString(conn, "HTTP/1.1 500 secret-reason\r\n\r\n")
+				conn.Close()
+			}
+		case "secret-garbage":
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				io.WriteString(conn, "-ERR secret-garbage\r\n")
+				conn.Close()
+			}
+		}
+	})
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	gone := httptest.NewServer(mux)
+	gone.Close()
+	file := filepath.Join(realDir(t), "url")
+	for _, base := range []string{srv.URL, gone.URL} {
+		for _, token := range []string{"secret-ok", "secret-moved", "secret-cut", "secret-worded", "secret-garbage"} {
+			raw := base + "/secret-path?token=" + token
+			if err := os.WriteFile(file, []byte(raw+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []*HTTPSettings{{URL: raw}, {URLFile: file}} {
+				for _, dry := range []bool{true, false} {
+					var log bytes.Buffer
+					req := httpRequest("")
+					req.Settings, req.DryRun = s, dry
+					res, err := NewHTTP(slog.New(slog.NewTextHandler(&log, nil))).Run(t.Context(), req)
+					text := fmt.Sprint(s, res.Detail, res.Before, res.After, err, log.String())
+					if strings.Contains(text, "secret") {
+						t.Errorf("%s, dry run %v: %s", raw, dry, text)
+					}
+					if token == "secret-ok" && base == srv.URL && !dry && res.Output != "secret-answer" {
+						t.Errorf("output %q, %v", res.Output, err)
+					}
+				}
+			}
+		}
+	}
+	for content, want := range map[string]string{
+		"http://192.0.2.2/secret": "names \"192.0.2.2\", which is not on this host's loopback", "secret": "is not a URL of a server",
+		"http://u:secret@127.0.0.1/": "holds a user", "": "does not hold one line",
+	} {
+		if err := os.WriteFile(file, []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := &HTTPSettings{URLFile: file}
+		var mistakes string
+		s.Validate(func(key, format string, args ...any) { mistakes += key + ": " + fmt.Sprintf(format, args...) })
+		req := httpRequest("")
+		req.Settings = s
+		res, err := NewHTTP(quiet).Run(t.Context(), req)
+		if !strings.HasPrefix(mistakes, "url_file: ") || !strings.Contains(mistakes, want) || strings.Contains(mistakes, "secret") || res.Outcome != Failed || err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %q, %+v, %v", content, mistakes, res, err)
+		}
 	}
 }

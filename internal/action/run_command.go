@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
@@ -66,8 +67,12 @@ type CommandSettings struct {
 	Env  []string `yaml:"env"`  // names of variables that are passed on
 }
 
-// String implements Settings.
-func (s *CommandSettings) String() string { return fmt.Sprintf("command %q", s.Argv) }
+// String implements Settings. Of a URL among the arguments only the host is shown.
+func (s *CommandSettings) String() string { return "command " + shownArgv(s.Argv) }
+
+// shownArgv writes a command line for people. What the arguments hold beyond URLs is not hidden, as it is not
+// from the users of this host.
+func shownArgv(argv []string) string { return fetch.PublicText(fmt.Sprintf("%q", argv)) }
 
 // Validate implements Settings.
 func (s *CommandSettings) Validate(report report.Func) {
@@ -124,7 +129,7 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 		return Result{Outcome: Failed}, fmt.Errorf("command was not started: %w", err)
 	}
 	if req.DryRun {
-		return Result{Outcome: DryRun, Detail: fmt.Sprintf("would run %q", argv)}, nil
+		return Result{Outcome: DryRun, Detail: "would run " + shownArgv(argv)}, nil
 	}
 	stdin, err := json.Marshal(newMessage(&req))
 	if err != nil {

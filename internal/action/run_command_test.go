@@ -231,10 +231,10 @@ func TestCommandMistakes(t *testing.T) {
 	f(&CommandSettings{Argv: make([]string, maxArgs+1)}, "argv: 257 arguments are too many")
 
 	f(&HTTPSettings{}, "url: is missing")
-	f(&HTTPSettings{URL: "ftp://127.0.0.1/"}, `url: "ftp://127.0.0.1/" is not a URL of a server`)
-	f(&HTTPSettings{URL: "http://app.example/gc"}, `url: "http://app.example/gc" is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [app.example]`)
+	f(&HTTPSettings{URL: "ftp://127.0.0.1/"}, `url: is not a URL of a server`)
+	f(&HTTPSettings{URL: "http://app.example/gc"}, `url: names "app.example", which is not on this host's loopback: write http://127.0.0.1:PORT/..., or hosts: [app.example]`)
 	f(&HTTPSettings{URL: "http://me:pw@127.0.0.1/"}, "url: holds a user")
-	f(&HTTPSettings{URL: "http://127.0.0.1/#a"}, `url: "http://127.0.0.1/#a" holds a fragment`)
+	f(&HTTPSettings{URL: "http://127.0.0.1/#a"}, `url: holds a fragment`)
 	f(&HTTPSettings{URL: "http://app.example/", Hosts: []string{"app.example", "http://b"}, TokenFile: plain, Body: strings.Repeat("x", maxHTTPBody+1)},
 		`hosts[1]: "http://b" is not a host`, "body: has 65537 bytes", `token_file: "`+plain+`" does not hold one line`)
 	f(&HTTPSettings{URL: "http://[::1]:80/", TokenFile: "token"}, `token_file: "token" is not absolute`)

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"log/slog"
 	"net/http"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
@@ -12,13 +11,11 @@ import (
 
 // accessOf says who may use the changing endpoints of a configuration.
 func accessOf(cfg *config.Config) web.Access {
-	return web.Access{TokenFile: cfg.Webhook.TokenFile, TrustLoopback: cfg.TrustsLoopback()}
+	return web.Access{TokenFile: cfg.Webhook.TokenFile, TrustLoopback: cfg.TrustsLoopback(), PublicOutput: cfg.Journal.PublicOutput}
 }
 
-func logAccess(cfg *config.Config, auth listen.Auth, logger *slog.Logger) {
-	if note := setup.AccessNote(cfg, auth.Decided()); note != "" {
-		logger.Warn("who may call the changing endpoints", "hint", note)
-	}
+func (a *App) service(auth listen.Auth) setup.Service {
+	return setup.Service{File: a.opts.ConfigFile, Addresses: *a.opts.Web.WebListenAddresses, Auth: auth}
 }
 
 // exchange puts a new graph in the place of the old one. At no moment are there both the old modes

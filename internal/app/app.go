@@ -109,7 +109,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	if a.auth, err = listen.ReadAuth(*o.Web.WebConfigFile); err != nil {
 		return nil, setup.Mistake(err)
 	}
-	if err := cfg.CheckListener(*o.Web.WebListenAddresses, a.auth.Decided()); err != nil {
+	if err := setup.CheckService(cfg, a.service(a.auth), &a.checks); err != nil {
 		return nil, err
 	}
 	if cfg.LockMemory {
@@ -118,7 +118,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		}
 	}
 	setup.Warn(cfg, logger)
-	logAccess(cfg, a.auth, logger)
+	setup.LogAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
 	a.registry = newRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
@@ -159,7 +159,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 // open opens what outlives reloads: journal, dispatcher, listeners, handlers.
 func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	var err error
-	if a.journal, err = setup.OpenJournal(cfg, a.logger, a.registry); err != nil {
+	if a.journal, err = setup.OpenServedJournal(cfg, a.logger, a.registry); err != nil {
 		return err
 	}
 	a.life.AddKept("journal", journalTime, func(context.Context) error { return a.journal.Close() })

@@ -7,6 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/control"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 // openControl makes the socket by which a person on this host asks. Without it everything else works.
@@ -20,6 +21,7 @@ func (a *App) openControl(ctx context.Context) {
 		RunNow: func(ctx context.Context, r dispatch.ManualRequest) (string, error) {
 			return a.dispatcher.RunNow(ctx, r)
 		},
+		Trusted: func() error { return setup.CheckEnforced(a.graph.Load().cfg, a.service(a.auth), a.journal, &a.checks) },
 	}
 	s, err := control.Listen(ctx, dir, control.Options{Cleanup: cleaner.Cleanup, Logger: a.logger})
 	if err != nil {

@@ -115,11 +115,11 @@ func (a *App) reload() error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.CheckListener(*a.opts.Web.WebListenAddresses, auth.Decided()); err != nil {
+	if err := setup.CheckService(cfg, a.service(auth), &a.checks); err != nil {
 		return err
 	}
-	if cfg.Enforces() && !a.journal.Durable() {
-		return errors.New("mode enforce needs a journal on the disk, and this process has none: write journal: {dir: ...} and restart")
+	if err := setup.CheckJournal(cfg, a.journal); err != nil {
+		return err
 	}
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {
@@ -131,9 +131,9 @@ func (a *App) reload() error {
 		return err
 	}
 	setup.Warn(cfg, a.logger)
-	logAccess(cfg, auth, a.logger)
+	setup.LogAccess(cfg, auth, a.logger)
 	g.logExchanged(old, a.logger)
-	if cfg.Window != old.cfg.Window || cfg.Journal != old.cfg.Journal {
+	if cfg.Window != old.cfg.Window || !cfg.Journal.SameStore(old.cfg.Journal) {
 		a.logger.Warn("window and journal take effect at the next start only")
 	}
 	a.reloading.waitsFor("the journal")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -102,7 +103,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	auth, err := checkListener(cfg, flags)
+	auth, err := e.checkService(cfg, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -161,13 +162,17 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 	return p.discovered(tracker)
 }
 
-// checkListener refuses what serve would refuse with the same flags.
-func checkListener(cfg *config.Config, flags *web.FlagConfig) (listen.Auth, error) {
+// checkService refuses what serve would refuse with the same flags.
+func (e *env) checkService(cfg *config.Config, flags *web.FlagConfig) (listen.Auth, error) {
 	auth, err := listen.ReadAuth(*flags.WebConfigFile)
 	if err != nil {
 		return auth, withCode(ExitConfig, err)
 	}
-	return auth, cfg.CheckListener(*flags.WebListenAddresses, auth.Decided())
+	check := setup.CheckService
+	if os.Geteuid() == 0 {
+		check = setup.CheckServiceAsRoot
+	}
+	return auth, check(cfg, setup.Service{File: e.configFile, Addresses: *flags.WebListenAddresses, Auth: auth}, &e.checks)
 }
 
 func (tp *targetPlan) members(tracker *proc.Tracker) {

@@ -122,6 +122,9 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 // openJournal opens the journal where a target is cleaned for real, and else one in memory.
 func (c *cleaner) openJournal(cfg *config.Config, targets []*config.Target, logger *slog.Logger) (err error) {
 	if slices.ContainsFunc(targets, func(t *config.Target) bool { return !c.dryRun(t) }) {
+		if err := setup.CheckFile(c.env.configFile, &c.env.checks); err != nil {
+			return err
+		}
 		c.journal, err = setup.OpenJournal(enforcing(cfg), logger, prometheus.NewRegistry())
 		return err
 	}

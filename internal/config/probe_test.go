@@ -23,7 +23,7 @@ import (
 // prober asks the real decoder and the real checks what they think of a value of a key.
 type prober struct {
 	base  string              // a configuration with one of everything and what that requires
-	files []any               // files that exist: one line, and a certificate
+	files []any               // files that exist: one line, a certificate, and a URL
 	seen  map[string][]string // the choices of each key, by its path
 }
 
@@ -60,7 +60,7 @@ func newProber(t testing.TB) *prober {
 	server := httptest.NewTLSServer(nil)
 	server.Close()
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	for i, content := range [][]byte{[]byte("secret\n"), certificate} {
+	for i, content := range [][]byte{[]byte("secret\n"), certificate, []byte("http://127.0.0.1:4545/\n")} {
 		file := filepath.Join(t.TempDir(), strconv.Itoa(i))
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -74,6 +74,9 @@ func newProber(t testing.TB) *prober {
 var alternatives = [][]with{
 	{{"watchers[].post", nil}, {"watchers[].command", []any{"/bin/true"}}},
 	{{"alertmanager.username", "spillway"}},
+	{{"watchers[].post", nil}},
+	{{"targets[].app.url", nil}},
+	{{"targets[].probe.url", nil}},
 }
 
 // with is a key, by its path, and the value that it is given; nil removes it.

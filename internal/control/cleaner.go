@@ -18,10 +18,17 @@ type Cleaner struct {
 	Config func() *config.Config // that runs
 	RunNow func(context.Context, dispatch.ManualRequest) (string, error)
 	Host   hostfs.Roots
+
+	Trusted func() error // why others could change what the exporter goes by, as mode enforce refuses it
 }
 
 // Cleanup does for a command on this host what it asks for, one folder action after the other.
 func (c Cleaner) Cleanup(ctx context.Context, from Peer, req Cleanup, send func(Event) error) error {
+	if req.Enforce {
+		if err := c.Trusted(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+	}
 	targets, err := setup.CleanupTargets(c.Config(), req.Targets, req.Policy)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)

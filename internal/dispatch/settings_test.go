@@ -53,7 +53,7 @@ func TestOwnSteps(t *testing.T) {
 			t.Errorf("%s relieves %q, want %q", name, got, subject)
 		}
 	}
-	if got, want := describe(p["mine"]), `command ["/bin/true" "--flag" ""], http POST http://127.0.0.1:1/gc, http POST http://app.example/gc, signal SIGUSR2 to all processes, reclaim_cgroup 64MiB`; got != want {
+	if got, want := describe(p["mine"]), `command ["/bin/true" "--flag" ""], http POST http://127.0.0.1:1/…, http POST http://app.example/…, signal SIGUSR2 to all processes, reclaim_cgroup 64MiB`; got != want {
 		t.Errorf("described as %s", got)
 	}
 }

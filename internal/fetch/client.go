@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"syscall"
 	"time"
 
@@ -100,21 +99,27 @@ func redirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// do sends one GET. The caller closes the body.
-func (c *Client) do(ctx context.Context, by *http.Client, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint.URL, http.NoBody)
+// do sends one GET. The caller closes the body. where names the endpoint in errors; its path and query,
+// which may be a secret, are not shown.
+func (c *Client) do(ctx context.Context, by *http.Client, accept string) (resp *http.Response, where string, err error) {
+	address, err := c.endpoint.address()
 	if err != nil {
-		return nil, err
+		return nil, c.endpoint.where(""), err
+	}
+	where = c.endpoint.where(address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, where, fmt.Errorf("%s: %w", where, PublicError(err))
 	}
 	req.Header.Set("User-Agent", UserAgent())
 	if accept != "" {
 		req.Header.Set("Accept", accept)
 	}
-	resp, err := by.Do(req)
+	resp, err = by.Do(req)
 	if err != nil {
-		return nil, c.classify(err)
+		return nil, where, classify(where, err)
 	}
-	return resp, nil
+	return resp, where, nil
 }
 
 // read calls f with the body of a 200 answer. What f returns is classified like an error of the
@@ -122,36 +127,34 @@ func (c *Client) do(ctx context.Context, by *http.Client, accept string) (*http.
 func (c *Client) read(ctx context.Context, accept string, f func(body io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.endpoint.Timeout.Std())
 	defer cancel()
-	resp, err := c.do(ctx, c.http, accept)
+	resp, where, err := c.do(ctx, c.http, accept)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %w: it answered %d %s", c.endpoint.URL, ErrStatus, resp.StatusCode, http.StatusText(resp.StatusCode))
+		return fmt.Errorf("%s: %w: it answered %d %s", where, ErrStatus, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	if err := f(resp.Body); err != nil {
-		return c.classify(err)
+		return classify(where, err)
 	}
 	return nil
 }
 
 // classify adds the sentinel that an error of the network stands for.
-func (c *Client) classify(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // it repeats the method and the URL
-	}
+func classify(where string, err error) error {
+	err = PublicError(err)
 	op, isOp := errors.AsType[*net.OpError](err)
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
-		return fmt.Errorf("%s: %w", c.endpoint.URL, ErrLate)
+		return fmt.Errorf("%s: %w", where, ErrLate)
 	case isOp && op.Op == "dial", errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
-		return fmt.Errorf("%s: %w: %w", c.endpoint.URL, ErrUnreachable, err)
+		return fmt.Errorf("%s: %w: %w", where, ErrUnreachable, err)
 	}
-	return fmt.Errorf("%s: %w", c.endpoint.URL, err)
+	return fmt.Errorf("%s: %w", where, err)
 }
 
 // Outcome is how a Probe ended.
@@ -168,13 +171,13 @@ func (c *Client) Probe(ctx context.Context) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, c.endpoint.Timeout.Std())
 	defer cancel()
 	var out Outcome
-	resp, err := c.do(ctx, c.prober, "")
+	resp, where, err := c.do(ctx, c.prober, "")
 	if err == nil {
 		out.Status = resp.StatusCode
 		if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); errors.Is(err, io.EOF) {
 			err = nil
 		}
-		err = errors.Join(c.classify(err), resp.Body.Close())
+		err = errors.Join(classify(where, err), resp.Body.Close())
 	}
 	out.Duration, out.Err = c.now().Sub(start), err
 	return out

@@ -83,13 +83,16 @@ func TestClientWithHostileAnswers(t *testing.T) {
 		if errors.Is(sentinel, ErrLate) {
 			timeout = 200 * time.Millisecond
 		}
-		got, err := newTestClient(t, s.URL+path, timeout).Values(t.Context(), JSON, []Want{{Name: "a", Path: "a"}})
+		got, err := newTestClient(t, s.URL+path+"?token=sesame", timeout).Values(t.Context(), JSON, []Want{{Name: "a", Path: "a"}})
 		if err == nil || !strings.Contains(err.Error(), text) || sentinel != nil && !errors.Is(err, sentinel) {
 			t.Errorf("%s: %v, %v, want %q", path, got, err, text)
 		}
+		if err != nil && (strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "sesame")) {
+			t.Errorf("%s: the error shows the path or the query: %v", path, err)
+		}
 	}
 	f("/large", ErrTooLarge, "more than 1048576 bytes of JSON")
-	f("/ok", nil, `it is not JSON: it begins with "OK"`)
+	f("/ok", nil, `it is not JSON: it begins with 'O'`)
 	f("/nan", nil, "it is not JSON")
 	f("/busy", ErrStatus, "it answered 503 Service Unavailable")
 	f("/cut", nil, "unexpected EOF")

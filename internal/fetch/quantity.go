@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -50,27 +51,28 @@ func (k Kind) Parse(text string) (float64, error) {
 	if plainNumber.MatchString(t) {
 		v, err := strconv.ParseFloat(t, 64)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a number that can be used", clip(text))
+			return 0, errors.New("the number there cannot be used")
 		}
 		return k.Check(v)
 	}
 	switch {
 	case (k == Share || k == Any) && strings.HasSuffix(t, "%"):
 		v, err := units.ParseRatio(t)
-		return float64(v), shorten(err, text, "a share")
+		return float64(v), shorten(err, "a share")
 	case (k == Size || k == Any) && t != "":
 		v, err := units.ParseBytes(t)
-		return float64(v), shorten(err, text, "a size or number")
+		return float64(v), shorten(err, "a size or number")
 	}
-	return 0, fmt.Errorf("%q is not %s", clip(text), k)
+	return 0, fmt.Errorf("the text there is not %s", k)
 }
 
-// shorten replaces an error, whose text is written for configs, by one about an answer.
-func shorten(err error, text, what string) error {
+// shorten replaces an error, whose text is written for configs, by one about an answer. It does not show the
+// answer: errors are public.
+func shorten(err error, what string) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%q is not %s", clip(text), what)
+	return fmt.Errorf("the text there is not %s", what)
 }
 
 // String names the kind in errors.
@@ -87,7 +89,7 @@ func (k Kind) String() string {
 	}
 }
 
-// clip keeps what a service wrote short and printable.
+// clip keeps what stands in a configuration short and printable.
 func clip(s string) string {
 	const most = 60
 	if len(s) > most {

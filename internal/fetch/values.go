@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -79,7 +81,7 @@ func DecodeJSON(r io.Reader, wants []Want) ([]Value, error) {
 	}
 	// The standard library bounds nesting; gjson trusts its input and recurses.
 	if !json.Valid(data) {
-		return nil, fmt.Errorf("it is not JSON: it begins with %q", clip(string(data[:min(len(data), 40)])))
+		return nil, fmt.Errorf("it is not JSON: it begins with %s", begin(data))
 	}
 	out := make([]Value, len(wants))
 	for i, w := range wants {
@@ -100,7 +102,28 @@ func jsonValue(r gjson.Result, kind Kind) (float64, error) {
 	case r.Type == gjson.String:
 		return kind.Parse(r.Str)
 	}
-	return 0, fmt.Errorf("%q is not %s", clip(r.Raw), kind)
+	return 0, fmt.Errorf("%s is not %s", jsonKind(&r), kind)
+}
+
+// jsonKind says what stands where a number should be, without showing it: errors are public.
+func jsonKind(r *gjson.Result) string {
+	switch {
+	case r.IsArray():
+		return "a list"
+	case r.IsObject():
+		return "an object"
+	}
+	return r.Raw // true, false or null
+}
+
+// begin shows how an answer begins, by one character: the rest may be a secret, and errors are public.
+func begin(answer []byte) string {
+	t := bytes.TrimSpace(answer)
+	if len(t) == 0 {
+		return "nothing"
+	}
+	r, _ := utf8.DecodeRune(t)
+	return strconv.QuoteRune(r)
 }
 
 // DecodePrometheus reads values from the Prometheus text format. Only the lines of wanted metrics
@@ -122,7 +145,7 @@ func DecodePrometheus(r io.Reader, wants []Want) ([]Value, error) {
 	}
 	families, err := parseText(kept)
 	if err != nil {
-		return nil, fmt.Errorf("it is not the Prometheus text format: %w", err)
+		return nil, errors.New("it is not the Prometheus text format: a line of a wanted metric cannot be read") // err quotes it
 	}
 	out := make([]Value, len(wants))
 	for i, w := range wants {
@@ -153,7 +176,7 @@ func keepLines(r io.Reader, names map[string]bool) ([]byte, error) {
 			return nil, err
 		}
 		if first && notText(line) {
-			return nil, fmt.Errorf("it is not the Prometheus text format: it begins with %q", clip(string(line)))
+			return nil, fmt.Errorf("it is not the Prometheus text format: it begins with %s", begin(line))
 		}
 		if end := bytes.IndexAny(line, "{ \t"); end > 0 && names[string(line[:end])] {
 			if kept.Len()+len(line) > maxTextKept {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -207,7 +208,7 @@ func decodeList(data []byte) (debuggee, error) {
 		}
 		u, err := url.Parse(e.URL)
 		if err != nil || len(u.Path) < 2 || u.Path[0] != '/' {
-			return debuggee{}, fmt.Errorf("not an inspector: /json/list gives the websocket %q", clip(e.URL))
+			return debuggee{}, fmt.Errorf("not an inspector: /json/list gives the websocket %q", clip(fetch.PublicURL(e.URL)))
 		}
 		return debuggee{id: e.ID, path: u.EscapedPath()}, nil
 	}

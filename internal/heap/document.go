@@ -44,9 +44,10 @@ func newDocument(p *Pool, cfg Config, _ *target) (backend, error) {
 		}
 	}
 	endpoint := cfg.endpoint()
+	p.documents++ // the page shows the name, and the path of the URL may be a secret
 	var err error
 	d.provider, err = lazy.Add(p.lazy, lazy.Options[*fetch.Client]{
-		Name: fmt.Sprintf("%s %s %v %d", cfg.Provider, cfg.URL, cfg.Map, cfg.Limit), Kind: cfg.Provider,
+		Name: fmt.Sprintf("%s %s (%d) %v %d", cfg.Provider, fetch.PublicURL(cfg.URL), p.documents, cfg.Map, cfg.Limit), Kind: cfg.Provider,
 		Open:  func(context.Context) (*fetch.Client, error) { return fetch.NewClient(endpoint), nil },
 		Close: func(c *fetch.Client) { c.Close() },
 		Idle:  documentIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,

@@ -54,7 +54,7 @@ func TestDocument(t *testing.T) {
 	f(ProviderJSON, "/json", Map{Used: "mem.used", Committed: "mem.total", Limit: "mem.limit"}, 0, join(amount(250e6), amount(300e6), amount(512e6)), "")
 	f(ProviderJSON, "/json", Map{Used: "mem.total"}, 0, join(amount(300e6), none, none), "")
 	f(ProviderJSON, "/json", Map{Used: "mem.used", Limit: "mem.zero"}, 0, join(amount(250e6), none, none), "")
-	f(ProviderJSON, "/json", Map{Used: "mem.bad"}, 0, join(none, none, none), `used: mem.bad: "OK" is not a size`)
+	f(ProviderJSON, "/json", Map{Used: "mem.bad"}, 0, join(none, none, none), "used: mem.bad: the text there is not a size or number")
 	f(ProviderJSON, "/json", Map{Used: "mem.neg"}, 0, join(none, none, none), "used: mem.neg: -1 is below 0")
 	f(ProviderJSON, "/json", Map{Used: "mem.used", Limit: "mem.none"}, 0, join(amount(250e6), none, none), "limit: mem.none: there is no such value")
 	f(ProviderPrometheus, "/metrics", Map{Used: "nodejs_heap_size_used_bytes", Limit: "limit"}, 0, join(amount(250e6), none, none), "limit: limit: it is NaN")

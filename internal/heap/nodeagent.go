@@ -282,7 +282,8 @@ func (a *agent) ask(ctx context.Context, request string) (u Usage, sent bool, er
 	if err := a.conn.SetDeadline(deadline); err != nil {
 		return Usage{}, false, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = a.conn.SetDeadline(time.Unix(1, 0)) })()
+	conn := a.conn // which is dropped perhaps while the function below begins to run
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	if a.owes {
 		if _, err := a.line(ctx); err != nil {
 			return Usage{}, false, err

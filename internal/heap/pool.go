@@ -73,8 +73,9 @@ type Pool struct {
 	opts Options
 	lazy *lazy.Set
 
-	mu     sync.Mutex
-	shared map[sharedKey]*shared
+	mu        sync.Mutex
+	shared    map[sharedKey]*shared
+	documents int // made so far
 }
 
 // sharedKey tells clients apart. What reads by address is shared by all targets that name it; what

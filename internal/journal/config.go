@@ -28,6 +28,14 @@ type Config struct {
 	Dir       string         `yaml:"dir"`        // absolute path of the journal's folder; else `/var/lib/spillway`, or where that cannot be written the user's state directory
 	Keep      units.Duration `yaml:"keep"`       // how long records are kept
 	OnCorrupt string         `yaml:"on_corrupt"` // a corrupt journal is moved aside; refuse then refuses actions until a person confirms, recreate starts a new one
+
+	PublicOutput bool `yaml:"public_output"` // `/api/v1/journal` shows what commands printed and servers answered to callers who do not prove who they are, too
+}
+
+// SameStore reports whether another configuration keeps the journal in the same way: all but who may read it.
+func (c Config) SameStore(other Config) bool {
+	c.PublicOutput = other.PublicOutput
+	return c == other
 }
 
 // Validate applies the defaults, but for Dir, and reports every mistake. An empty Dir is left to

@@ -33,6 +33,17 @@ type Record struct {
 	WaitsUntil   time.Time        `json:"waits_until,omitzero"` // of a run that ended waiting: when it goes again
 }
 
+// HasPrivate reports whether a record holds what is for authenticated callers only.
+func (r *Record) HasPrivate() bool { return r.Output != "" }
+
+// Public returns what everyone may see of a record. shorten is applied to the texts that may hold URLs, as those
+// of earlier versions do.
+func (r *Record) Public(shorten func(string) string) Record {
+	out := *r
+	out.Output, out.Intent, out.Error, out.Detail = "", shorten(r.Intent), shorten(r.Error), shorten(r.Detail)
+	return out
+}
+
 // clip bounds what a record can hold, whatever an action or an alert brought.
 func (r *Record) clip() {
 	for _, s := range []*string{

@@ -3,6 +3,7 @@ package listen
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
@@ -18,6 +19,8 @@ type Auth struct {
 	Basic      bool // a user with a password
 	ClientCert bool // a certificate that was verified
 	TLS        bool // nothing, but the connection is encrypted
+
+	Files []string // on which that rests: the toolkit's file, keys and certificates
 }
 
 // Decided reports whether the listener lets in only those who have proved who they are.
@@ -47,13 +50,25 @@ func parseAuth(path string) (Auth, error) {
 		TLS   struct {
 			Cert       string `yaml:"cert_file"`
 			Inline     string `yaml:"cert"`
+			Key        string `yaml:"key_file"`
+			ClientCA   string `yaml:"client_ca_file"`
 			ClientAuth string `yaml:"client_auth_type"`
 		} `yaml:"tls_server_config"`
 	}
 	if err := yaml.Unmarshal(raw, &file); err != nil {
 		return Auth{}, fmt.Errorf("--web.config.file: %w", err)
 	}
+	files := []string{path}
+	for _, f := range []string{file.TLS.Cert, file.TLS.Key, file.TLS.ClientCA} {
+		if f != "" && !filepath.IsAbs(f) {
+			f = filepath.Join(filepath.Dir(path), f) // as the toolkit finds it
+		}
+		if f != "" {
+			files = append(files, f)
+		}
+	}
 	return Auth{
+		Files:      files,
 		Basic:      len(file.Users) > 0,
 		ClientCert: file.TLS.ClientAuth == "RequireAndVerifyClientCert",
 		TLS:        file.TLS.Cert != "" || file.TLS.Inline != "",

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,7 +20,8 @@ func TestReadAuth(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := ReadAuth(file); got != want || err != nil || got.Decided() != decided {
+		want.Files = []string{file}
+		if got, err := ReadAuth(file); !reflect.DeepEqual(got, want) || err != nil || got.Decided() != decided {
 			t.Errorf("%q: %+v, %v, want %+v", text, got, err, want)
 		}
 	}
@@ -32,8 +35,20 @@ func TestReadAuth(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if got, err := ReadAuth(""); got != (Auth{}) || err != nil {
+	if got, err := ReadAuth(""); !reflect.DeepEqual(got, Auth{}) || err != nil {
 		t.Errorf("no file: %+v, %v", got, err)
+	}
+}
+
+// TestAuthFiles: keys and certificates are named, as the toolkit finds them.
+func TestAuthFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(file, []byte("tls_server_config: {cert_file: a.crt, key_file: /b.key, client_ca_file: ca/c.crt}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseAuth(file)
+	if want := []string{file, filepath.Dir(file) + "/a.crt", "/b.key", filepath.Dir(file) + "/ca/c.crt"}; !slices.Equal(got.Files, want) || err != nil {
+		t.Errorf("%q, %v, want %q", got.Files, err, want)
 	}
 }
 

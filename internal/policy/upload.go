@@ -17,7 +17,7 @@ type Upload struct {
 	MaxAge       units.Duration `yaml:"max_age"`        // files older than this go
 
 	// Absolute path of a folder that files are moved into in place of being removed, named by time, inode and their old name. It
-	// exists, is on the same filesystem, is not writable for everybody, lies outside of every policy's folder, and is never cleaned.
+	// exists, is on the same filesystem, belongs to root or to the exporter's user, can be written by no one else, lies outside of every policy's folder, and is never cleaned.
 	Quarantine string `yaml:"quarantine"`
 
 	Every units.Duration `yaml:"every"` // also enforce on this schedule, without an alert

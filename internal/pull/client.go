@@ -14,6 +14,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 )
 
 const (
@@ -60,7 +61,7 @@ func matcher(label, value string) string { return label + "=" + strconv.Quote(va
 func (c *client) alerts(ctx context.Context) ([]alert.Alert, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, http.NoBody)
 	if err != nil {
-		return nil, err
+		return nil, fetch.PublicError(err)
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", fetch.UserAgent())
@@ -69,7 +70,7 @@ func (c *client) alerts(ctx context.Context) ([]alert.Alert, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fetch.PublicError(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -83,13 +84,13 @@ func (c *client) alerts(ctx context.Context) ([]alert.Alert, error) {
 func (c *client) authenticate(req *http.Request) error {
 	switch {
 	case c.config.TokenFile != "":
-		token, err := secret(c.config.TokenFile)
+		token, err := hostfs.ReadLine(c.config.TokenFile)
 		if err != nil {
 			return err
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	case c.config.Username != "":
-		password, err := secret(c.config.PasswordFile)
+		password, err := hostfs.ReadLine(c.config.PasswordFile)
 		if err != nil {
 			return err
 		}

@@ -121,12 +121,12 @@ func TestMistakesInFiles(t *testing.T) {
 	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	dir := t.TempDir()
-	long, two, huge := write(t, "long", strings.Repeat("x", maxSecretBytes+1)), write(t, "two", "one\ntwo\n"), write(t, "huge", strings.Repeat("x", maxCABytes+1))
+	long, two, huge := write(t, "long", strings.Repeat("x", 4096+1)), write(t, "two", "one\ntwo\n"), write(t, "huge", strings.Repeat("x", maxCABytes+1))
 	f(Config{TokenFile: missing}, `token_file: "`+missing+`" cannot be read (no such file or directory): write the secret into it`)
 	f(Config{TokenFile: dir}, `token_file: "`+dir+`" cannot be read (is a folder, not a file): write the secret into it`)
-	f(Config{TokenFile: long}, `token_file: "`+long+`" is larger than 4096 bytes: write the secret into it`)
-	f(Config{TokenFile: two}, `token_file: "`+two+`" does not hold one line: write the secret into it`)
-	f(Config{Username: "me", PasswordFile: two}, `password_file: "`+two+`" does not hold one line: write the secret into it`)
+	f(Config{TokenFile: long}, `token_file: "`+long+`" does not hold one line of at most 4 KiB: write the secret into it`)
+	f(Config{TokenFile: two}, `token_file: "`+two+`" does not hold one line of at most 4 KiB: write the secret into it`)
+	f(Config{Username: "me", PasswordFile: two}, `password_file: "`+two+`" does not hold one line of at most 4 KiB: write the secret into it`)
 	f(Config{CAFile: "ca.pem"}, `ca_file: "ca.pem" is not absolute: write the whole path`)
 	f(Config{CAFile: missing}, `ca_file: "`+missing+`" cannot be read (no such file or directory): write a file with PEM certificates`)
 	f(Config{CAFile: huge}, `ca_file: "`+huge+`" is larger than 1048576 bytes: write a file with PEM certificates`)
@@ -139,7 +139,7 @@ func TestMistakesInFiles(t *testing.T) {
 func TestOneMemberTwice(t *testing.T) {
 	c := Config{Pull: []string{"http://am:9093/", "http://am:9093", "http://other:9093", "http://am:9093/prefix", "http://am:9093/prefix/"}}
 	got := validate(&c, "host1:10042")
-	want := []string{`pull[1]: "http://am:9093" stands twice: remove one`, `pull[4]: "http://am:9093/prefix/" stands twice: remove one`}
+	want := []string{`pull[1]: "http://am:9093" stands twice: remove one`, `pull[4]: "http://am:9093/…" stands twice: remove one`}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -22,7 +23,6 @@ const (
 	minInterval     = 5 * time.Second
 	maxInterval     = 10 * time.Minute
 	defaultTimeout  = 5 * time.Second
-	maxSecretBytes  = 4096
 	maxCABytes      = 1 << 20
 )
 
@@ -82,15 +82,15 @@ func (c *Config) checkServers(report report.Func) {
 		u, err := url.Parse(raw)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
-			report(key, "%q is not the address of an Alertmanager: write it as http://alertmanager:9093", raw)
+			report(key, "is not the address of an Alertmanager: write it as http://alertmanager:9093")
 		case u.User != nil:
 			report(key, "holds a user: write username and password_file")
 		case u.RawQuery != "" || u.Fragment != "":
-			report(key, "%q holds more than an address: write it as http://alertmanager:9093, with its route prefix if it has one", raw)
+			report(key, "%q holds more than an address: write it as http://alertmanager:9093, with its route prefix if it has one", fetch.PublicURL(raw))
 		case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/api/v2/alerts"):
-			report(key, "%q is the path of the API, which is added here: write %s://%s", raw, u.Scheme, u.Host)
+			report(key, "%q holds the path of the API, which is added here: write %s://%s", fetch.PublicURL(raw), u.Scheme, u.Host)
 		case slices.ContainsFunc(c.Pull[:i], func(other string) bool { return serverAddress(other) == serverAddress(raw) }):
-			report(key, "%q stands twice: remove one", raw)
+			report(key, "%q stands twice: remove one", fetch.PublicURL(raw))
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (c *Config) checkSecrets(report report.Func) {
 		}
 		if !filepath.IsAbs(path) {
 			report(key, "%q is not absolute: write the whole path", path)
-		} else if _, err := secret(path); err != nil {
+		} else if _, err := hostfs.ReadLine(path); err != nil {
 			report(key, "%v: write the secret into it", err)
 		}
 	}
@@ -125,19 +125,6 @@ func (c *Config) checkSecrets(report report.Func) {
 	} else if _, err := c.roots(); err != nil {
 		report("ca_file", "%v: write a file with PEM certificates", err)
 	}
-}
-
-// secret reads a file with one line.
-func secret(path string) (string, error) {
-	raw, err := readBounded(path, maxSecretBytes)
-	if err != nil {
-		return "", err
-	}
-	s := strings.TrimSpace(string(raw))
-	if s == "" || strings.ContainsAny(s, "\r\n\x00") {
-		return "", fmt.Errorf("%q does not hold one line", path)
-	}
-	return s, nil
 }
 
 // roots returns the certificates of CAFile, nil for those of the host.

@@ -323,8 +323,8 @@ func TestMistakes(t *testing.T) {
 	f(Config{TokenFile: "/x"}, "", "token_file: is for pull: write pull")
 	f(Config{Pull: []string{"http://am:9093"}}, "", "pull: needs to know which alerts are this host's: write instance: HOST:PORT")
 	f(Config{Pull: []string{"am:9093", "http://am:9093", "http://am:9093", "http://u:p@am", "http://am/api/v2/alerts", "http://am/?a=b"}}, here,
-		`pull[0]: "am:9093" is not the address of an Alertmanager`, `pull[2]: "http://am:9093" stands twice`, "pull[3]: holds a user",
-		`pull[4]: "http://am/api/v2/alerts" is the path of the API`, `pull[5]: "http://am/?a=b" holds more than an address`)
+		`pull[0]: is not the address of an Alertmanager`, `pull[2]: "http://am:9093" stands twice`, "pull[3]: holds a user",
+		`pull[4]: "http://am/…" holds the path of the API`, `pull[5]: "http://am/…" holds more than an address`)
 	f(Config{Pull: make([]string, maxServers+1)}, here, append([]string{"pull: 11 are too many"}, func() (out []string) {
 		for range maxServers + 1 {
 			out = append(out, "pull[")

@@ -1,6 +1,7 @@
 package safefs
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -14,8 +15,8 @@ import (
 const maxName = 255
 
 // CheckQuarantine refuses a folder that files below dir cannot be moved into safely: one that
-// CheckRoot refuses, that everybody can write, that shares files with dir, or that is on another
-// filesystem or mount, where a move would be a copy. The error says what to write instead, and
+// CheckRoot refuses, from which others than root and this process's own user could move them back, that shares
+// files with dir, or that is on another filesystem or mount, where a move would be a copy. The error says what to write instead, and
 // wraps fs.ErrNotExist for a quarantine that does not exist; nothing more can be said then, nor
 // where dir does not exist yet. Both are folders of the host.
 func CheckQuarantine(host hostfs.Roots, dir, quarantine string, reserved ...string) error {
@@ -29,8 +30,8 @@ func CheckQuarantine(host hostfs.Roots, dir, quarantine string, reserved ...stri
 	if err != nil {
 		return fmt.Errorf("look at the quarantine %q: %w", quarantine, err)
 	}
-	if to.Mode&0o002 != 0 {
-		return fmt.Errorf("%q can be written by everybody: chmod 0700 it", quarantine)
+	if err := checkKeeper(&to); err != nil {
+		return fmt.Errorf("%q %w", quarantine, err)
 	}
 	from, err := statFolder(host.Join(dir))
 	if err != nil {
@@ -42,14 +43,28 @@ func CheckQuarantine(host hostfs.Roots, dir, quarantine string, reserved ...stri
 	return nil
 }
 
-// place reads where a folder lies.
+// checkKeeper refuses a folder out of which its owner, its group or others could take what was put there. An access
+// list shows in the bits of the group.
+func checkKeeper(st *unix.Statx_t) error {
+	switch {
+	case st.Uid != 0 && st.Uid != uint32(unix.Geteuid()):
+		return fmt.Errorf("belongs to user %d, who could move the files back: chown root and chmod 0700 it, or give it to the user of the exporter", st.Uid)
+	case st.Mode&0o002 != 0:
+		return errors.New("can be written by everybody: chmod 0700 it")
+	case st.Mode&0o020 != 0:
+		return fmt.Errorf("can be written by its group (%d), which could move the files back: chmod 0700 it", st.Gid)
+	}
+	return nil
+}
+
+// statFolder reads where a folder lies, and who may write to it.
 func statFolder(dir string) (st unix.Statx_t, err error) {
 	fd, err := dirscan.OpenRoot(dir)
 	if err != nil {
 		return st, err
 	}
 	defer unix.Close(fd)
-	err = statPath(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_MNT_ID, &st)
+	err = statPath(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_UID|unix.STATX_GID|unix.STATX_MNT_ID, &st)
 	return st, err
 }
 
@@ -60,6 +75,15 @@ func (r *Remover) openInto() (int, error) {
 	}
 	o, err := r.opts.Roots.open(pathOpener(r.opts.Quarantine))
 	if err != nil {
+		return -1, err
+	}
+	var st unix.Statx_t
+	err = statPath(o.FD, "", unix.AT_EMPTY_PATH, unix.STATX_MODE|unix.STATX_UID|unix.STATX_GID, &st)
+	if err == nil && checkKeeper(&st) != nil { // since CheckQuarantine has looked
+		err = unix.EPERM
+	}
+	if err != nil {
+		unix.Close(o.FD)
 		return -1, err
 	}
 	r.into = o.FD

@@ -29,6 +29,9 @@ func TestCheckQuarantine(t *testing.T) {
 	if err := os.Chmod(top+"/open", 0o707); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(os.Mkdir(top+"/team", 0o700), os.Chmod(top+"/team", 0o770), os.Mkdir(top+"/theirs", 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	f := func(dir, quarantine, want string) {
 		t.Helper()
 		err := CheckQuarantine(hostfs.Roots{}, dir, quarantine, top+"/journal")
@@ -43,10 +46,22 @@ func TestCheckQuarantine(t *testing.T) {
 	f(top+"/up/in", top+"/up", "share files")
 	f(top+"/up", top+"/link", "write \""+top+"/q\"")
 	f(top+"/up", top+"/open", "chmod 0700")
+	f(top+"/up", top+"/team", "can be written by its group")
 	f(top+"/up", top+"/journal", "exporter's own folder")
 	f(top+"/up", "/etc/q", "system directory")
 	if err := CheckQuarantine(hostfs.Roots{}, top+"/up", top+"/none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a quarantine that does not exist: %v, want fs.ErrNotExist", err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(top+"/theirs", 65533, 65533); err != nil {
+			t.Fatal(err)
+		}
+		f(top+"/up", top+"/theirs", "belongs to user 65533, who could move the files back")
+		r := NewRemover(Options{Dir: top + "/up", Quarantine: top + "/theirs"})
+		if _, err := r.openInto(); !errors.Is(err, unix.EPERM) { // it was given away since it was checked
+			t.Errorf("a quarantine of another user was opened: %v", err)
+		}
+		r.Close()
 	}
 	withMounts(t, func() {
 		if err := unix.Mount("none", top+"/q", "tmpfs", 0, "mode=0700"); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -53,4 +54,11 @@ func AccessNote(cfg *config.Config, authenticated bool) string {
 		return "/api/v1/webhook, /api/v1/run and /-/reload refuse every caller, because mode enforce is set and no one can prove who they are: write webhook: {token_file: ...}, protect the listener with --web.config.file, or write trust_loopback: true; rules evaluated here, schedules, polled Alertmanagers and SIGHUP work without them"
 	}
 	return ""
+}
+
+// LogAccess logs the AccessNote.
+func LogAccess(cfg *config.Config, auth listen.Auth, logger *slog.Logger) {
+	if note := AccessNote(cfg, auth.Decided()); note != "" {
+		logger.Warn("who may call the changing endpoints", "hint", note)
+	}
 }

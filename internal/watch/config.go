@@ -26,6 +26,7 @@ type Config struct {
 	On        []string       `yaml:"on"`         // the levels to act at when a target comes to them
 	Targets   []string       `yaml:"targets"`    // only these; when empty all, discovered groups too
 	Post      string         `yaml:"post"`       // POST the JSON of `/health/memory` to this URL, on loopback or a host of hosts; in every mode, since it only tells
+	PostFile  string         `yaml:"post_file"`  // a file with the URL of post instead, where it holds a secret; read for each request
 	Log       bool           `yaml:"log"`        // a line in the exporter's log
 	Command   []string       `yaml:"command"`    // run a program, as the action of that name does, in the mode of the target (trigger watch, playbook `watcher_N_LEVEL`)
 	Hosts     []string       `yaml:"hosts"`      // post: hosts other than loopback that the URL may name
@@ -43,13 +44,13 @@ func (c *Config) Settings() action.Settings {
 }
 
 func (c *Config) post(body string) *action.HTTPSettings {
-	return &action.HTTPSettings{URL: c.Post, Hosts: c.Hosts, TokenFile: c.TokenFile, Body: body}
+	return &action.HTTPSettings{URL: c.Post, URLFile: c.PostFile, Hosts: c.Hosts, TokenFile: c.TokenFile, Body: body}
 }
 
 // Kind returns post, log or command.
 func (c *Config) Kind() string {
 	switch {
-	case c.Post != "":
+	case c.Post != "", c.PostFile != "":
 		return "post"
 	case len(c.Command) > 0:
 		return "command"
@@ -80,7 +81,7 @@ func (c *Config) Validate(known []string, report report.Func) {
 		report("timeout", "%s is out of range: write 1s to %s", c.Timeout, units.Duration(maxTimeout))
 	}
 	ways := 0
-	for _, set := range []bool{c.Post != "", c.Log, len(c.Command) > 0} {
+	for _, set := range []bool{c.Post != "" || c.PostFile != "", c.Log, len(c.Command) > 0} {
 		if set {
 			ways++
 		}
@@ -98,6 +99,8 @@ func (c *Config) checkSettings(report report.Func) {
 		switch {
 		case key == "url":
 			key = "post"
+		case key == "url_file":
+			key = "post_file"
 		case strings.HasPrefix(key, "argv"):
 			key = "command" + strings.TrimPrefix(key, "argv")
 		}

@@ -232,7 +232,7 @@ func TestMistakes(t *testing.T) {
 	f(Config{}, "on: is missing: write the levels", ": says 0 things to do: write one of post: URL, log: true and command")
 	f(Config{On: []string{"warning", "panic"}, Log: true, Targets: []string{"b"}, Timeout: 1}, `on[1]: "panic" is not a level`, `targets[0]: "b" is not a target: write one of a`, "timeout: 1ns is out of range")
 	f(Config{On: []string{"warning"}, Log: true, Post: "http://127.0.0.1/"}, ": says 2 things to do")
-	f(Config{On: []string{"warning"}, Post: "http://example.com/"}, `post: "http://example.com/" is not on this host's loopback`)
+	f(Config{On: []string{"warning"}, Post: "http://example.com/"}, `post: names "example.com", which is not on this host's loopback`)
 	f(Config{On: []string{"warning"}, Command: []string{"true"}}, `command[0]: "true" is not absolute`)
 	f(Config{On: []string{"warning"}, Log: true, Env: []string{"HOME"}}, "env: is for command: remove the key")
 	good := Config{On: []string{"warning"}, Command: []string{"/bin/true"}}

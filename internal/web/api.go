@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -183,7 +184,8 @@ func number(v float64) *float64 {
 	return &v
 }
 
-// journal is GET /api/v1/journal with filters and paging.
+// journal is GET /api/v1/journal with filters and paging. What a step printed or was answered may hold
+// secrets: it is for callers who have proved who they are, unless the configuration makes it public.
 func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 	f, err := s.journalFilter(r)
 	if err != nil {
@@ -204,10 +206,47 @@ func (s *server) journal(w http.ResponseWriter, r *http.Request) {
 		records = []journal.Record{}
 	}
 	out := map[string]any{"status": "success", "records": records}
+	w.Header().Set("Cache-Control", "no-store") // for this caller only
+	if !s.Access().PublicOutput && !s.hasProof(r) {
+		out["records"] = publicRecords(records)
+		if n := withPrivate(records); n > 0 {
+			out["withheld"] = fmt.Sprintf("the output of %d records: send Authorization: Bearer with the content of webhook.token_file, or authenticate to the listener, or write journal: {public_output: true}", n)
+		}
+	}
 	if next != "" {
 		out["next"] = next
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+func withPrivate(records []journal.Record) (n int) {
+	for i := range records {
+		if records[i].HasPrivate() {
+			n++
+		}
+	}
+	return n
+}
+
+func publicRecords(records []journal.Record) []journal.Record {
+	out := make([]journal.Record, len(records))
+	for i := range records {
+		out[i] = records[i].Public(fetch.PublicText)
+	}
+	return out
+}
+
+// publicState shortens the URLs in what the page shows: an error may quote a line of the configuration.
+func publicState(st State) State {
+	st.ReloadError = fetch.PublicText(st.ReloadError)
+	st.Errors, st.Providers = slices.Clone(st.Errors), slices.Clone(st.Providers)
+	for i := range st.Errors {
+		st.Errors[i].Error = fetch.PublicText(st.Errors[i].Error)
+	}
+	for i := range st.Providers {
+		st.Providers[i].LastError = fetch.PublicText(st.Providers[i].LastError)
+	}
+	return st
 }
 
 func (s *server) journalFilter(r *http.Request) (journal.Filter, error) {

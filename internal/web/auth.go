@@ -3,15 +3,12 @@ package web
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
@@ -20,38 +17,15 @@ import (
 
 const maxTokenBytes = 4096
 
-// tokenFile is the bearer token as its file has it now; the file is read again when it changes.
-type tokenFile struct {
-	mu    sync.Mutex
-	path  string
-	mtime time.Time
-	size  int64
-	sum   [sha256.Size]byte
-	ok    bool
-}
-
-// matches compares a token with the file's, in constant time.
-func (t *tokenFile) matches(path, token string) (bool, error) {
-	info, err := os.Stat(path)
+// matchesToken compares a token with that of a file, in constant time. The file is read each time: nothing that
+// is kept of it, such as its size and times, says for sure that it holds what it held before.
+func matchesToken(path, token string) (bool, error) {
+	want, err := hostfs.ReadLine(path)
 	if err != nil {
-		return false, fmt.Errorf("the token file cannot be read: %w", err)
+		return false, fmt.Errorf("the token file %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.ok || t.path != path || !t.mtime.Equal(info.ModTime()) || t.size != info.Size() {
-		raw, err := hostfs.ReadFile(path, maxTokenBytes)
-		if err != nil {
-			return false, fmt.Errorf("the token file cannot be read: %w", err)
-		}
-		want := strings.TrimSpace(string(raw))
-		if want == "" || len(raw) > maxTokenBytes {
-			return false, errors.New("the token file is empty or larger than 4 KiB")
-		}
-		t.path, t.mtime, t.size, t.ok = path, info.ModTime(), info.Size(), true
-		t.sum = sha256.Sum256([]byte(want))
-	}
-	got := sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(got[:], t.sum[:]) == 1, nil
+	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1, nil
 }
 
 // denied is why a request may not change anything.
@@ -122,7 +96,7 @@ func (s *server) checkToken(r *http.Request, path string) *denied {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxTokenBytes {
 		return &denied{http.StatusUnauthorized, "no bearer token: send Authorization: Bearer with the content of webhook.token_file"}
 	}
-	ok, err := s.tokens.matches(path, strings.TrimSpace(token))
+	ok, err := matchesToken(path, strings.TrimSpace(token))
 	if err != nil {
 		s.Logger.Error("no caller can be authenticated", "err", err)
 		return &denied{http.StatusServiceUnavailable, "the token cannot be checked: see the exporter's log"}
@@ -131,6 +105,16 @@ func (s *server) checkToken(r *http.Request, path string) *denied {
 		return &denied{http.StatusUnauthorized, "wrong token: send the content of webhook.token_file"}
 	}
 	return nil
+}
+
+// hasProof reports whether a caller has proved who he is. That he is on this host proves nothing: so is every
+// local user.
+func (s *server) hasProof(r *http.Request) bool {
+	if s.Authenticated != nil && s.Authenticated(r) {
+		return true
+	}
+	file := s.Access().TokenFile
+	return file != "" && r.Header.Get("Authorization") != "" && s.checkToken(r, file) == nil
 }
 
 // foreignOrigin refuses what a browser sends on behalf of another site; servers send no Origin.

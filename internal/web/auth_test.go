@@ -29,10 +29,10 @@ func TestMayChange(t *testing.T) {
 	}
 	const far = "192.0.2.1:1"
 	var (
-		trusting = Access{TrustLoopback: true} // dry_run, or trust_loopback
-		proof    = Access{}                    // enforce
-		both     = Access{token, true}         // dry_run with a token
-		strict   = Access{TokenFile: token}    // enforce with a token
+		trusting = Access{TrustLoopback: true}                   // dry_run, or trust_loopback
+		proof    = Access{}                                      // enforce
+		both     = Access{TokenFile: token, TrustLoopback: true} // dry_run with a token
+		strict   = Access{TokenFile: token}                      // enforce with a token
 		name     = func(s string) header { return header{"Host": s} }
 	)
 	tests := []struct {

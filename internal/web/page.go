@@ -187,7 +187,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	}
 	targets := s.shown(snapshot)
 	health.SortWorst(targets)
-	v := &view{Title: "Spillway", Now: s.Now(), Version: s.Version, State: s.State(), Single: only != "", TelemetryPath: s.TelemetryPath}
+	v := &view{Title: "Spillway", Now: s.Now(), Version: s.Version, State: publicState(s.State()), Single: only != "", TelemetryPath: s.TelemetryPath}
 	v.Stale = !s.fresh(targets)
 	for i := range targets {
 		if only == "" || targets[i].Name == only {
@@ -227,7 +227,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	if err != nil {
 		v.ReadErr = err.Error()
 	}
-	v.Actions = records
+	v.Actions = publicRecords(records)
 	return v
 }
 

@@ -13,7 +13,7 @@ func TestPipeAsTokenFile(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ok, err := new(tokenFile).matches(path, "x")
+	ok, err := matchesToken(path, "x")
 	if ok || err == nil || !strings.Contains(err.Error(), "is a pipe, not a file") {
 		t.Errorf("%v, %v", ok, err)
 	}

@@ -82,6 +82,7 @@ type Provider struct {
 type Access struct {
 	TokenFile     string // "" = no token
 	TrustLoopback bool   // without a token, a caller on this host needs no proof
+	PublicOutput  bool   // what steps printed or were answered is shown to all who may read the journal
 }
 
 // Options are what the handlers call. All functions are required unless their comment says
@@ -119,7 +120,6 @@ const (
 
 type server struct {
 	Options
-	tokens  tokenFile
 	page    *page
 	limiter *rate.Limiter
 	bodies  chan struct{}

@@ -50,6 +50,7 @@ type fixture struct {
 	run     func(RunRequest) (string, error)
 	reload  error
 	token   string // path
+	public  bool   // outputs are shown to all
 	proof   bool   // callers on this host must prove who they are too
 	records []journal.Record
 	now     time.Time
@@ -72,7 +73,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 			return f.records, "", nil
 		},
 		State: func() State { return f.state }, Reload: func() error { return f.reload }, Ready: func() error { return nil },
-		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(string) {}, Access: func() Access { return Access{f.token, !f.proof} },
+		Interval: func() time.Duration { return 5 * time.Second }, LearnHost: func(string) {}, Access: func() Access { return Access{f.token, !f.proof, f.public} },
 		Version: "test", Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: func() time.Time { return f.now },
 	}
 	if change != nil {
@@ -204,6 +205,10 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	write("two", f.now.Add(time.Second))
 	if a, b := try("one"), try("two"); a != 401 || b != 200 {
 		t.Errorf("after the change: old %d, new %d, want 401 and 200", a, b)
+	}
+	write("six", f.now.Add(time.Second)) // of the same size and time, as after a restored backup
+	if a, b := try("two"), try("six"); a != 401 || b != 200 {
+		t.Errorf("a change that size and time do not show: old %d, new %d, want 401 and 200", a, b)
 	}
 	write("", f.now.Add(2*time.Second))
 	if c := try(""); c != 401 {
