@@ -82,6 +82,6 @@ func TestUnidentifiedTargets(t *testing.T) {
 	f("processes: {match: {exe: node}}, "+signal, "any user of this host")
 	f("heap: {provider: go_pprof, address: '127.0.0.1:6060'}", "targets[0].heap: this target has no processes, so any user of this host can listen there first, and so answer for its heap: write processes")
 	for _, match := range []string{"user: root", "exe: /usr/sbin/mysqld", "systemd_unit: app", "cgroup: /system.slice", "container: app", "pod: app"} {
-		f("processes: {match: {comm: node, "+match+"}}, heap: {provider: node_agent}, "+signal)
+		f("processes: {match: {comm: node, " + match + "}}, heap: {provider: node_agent}, " + signal)
 	}
 }
