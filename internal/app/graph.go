@@ -203,12 +203,8 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 // heapTarget tells a heap client of the processes of its target.
 func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
 	name := t.Name
-	var members func() []proc.Member
-	if t.Processes != nil {
-		members = setup.MembersOf(g.tracker, name)
-	}
 	return heap.Target{
-		Name: name, Members: members, Activate: g.activator(t, p), Wake: waker(t),
+		Name: name, Members: setup.HeapMembersOf(g.tracker, t), Activate: g.activator(t, p), Wake: waker(t),
 		Anon: func() (units.Bytes, bool) {
 			u, err := g.tracker.Usage(name)
 			return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0

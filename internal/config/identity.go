@@ -38,6 +38,15 @@ func (c *Config) Unidentified() []Unidentified {
 	return out
 }
 
+// UnidentifiedTargets returns what follows for each of them, and what to write.
+func (c *Config) UnidentifiedTargets() map[string]string {
+	out := make(map[string]string)
+	for _, u := range c.Unidentified() {
+		out[u.Target] = u.Says
+	}
+	return out
+}
+
 func (c *Config) checkIdentity(warn report.Func) {
 	for _, u := range c.Unidentified() {
 		warn(u.Key, "%s", u.Says)

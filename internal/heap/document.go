@@ -47,7 +47,9 @@ func newDocument(p *Pool, cfg Config, of *target) (backend, error) {
 	var err error
 	d.provider, err = lazy.Add(p.lazy, lazy.Options[*fetch.Client]{
 		Name: fmt.Sprintf("%s %s %v %d%s", cfg.Provider, cfg.URL, cfg.Map, cfg.Limit, whose(cfg, of)), Kind: cfg.Provider,
-		Open:  func(context.Context) (*fetch.Client, error) { return fetch.NewClient(endpoint).Via(guarded(p, cfg, of).dial), nil },
+		Open: func(context.Context) (*fetch.Client, error) {
+			return fetch.NewClient(endpoint).Via(guarded(p, cfg, of).dial), nil
+		},
 		Close: func(c *fetch.Client) { c.Close() },
 		Idle:  documentIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
 	})

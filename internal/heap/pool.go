@@ -118,7 +118,7 @@ func (p *Pool) Get(cfg Config, of Target) (*Client, error) {
 		cfg.Session = SessionHeld
 	}
 	key := sharedKey{cfg: cfg}
-	key.cfg.Collect = Collect{} // what reads a heap does not depend on when it is collected
+	key.cfg.Collect = Collect{}                                              // what reads a heap does not depend on when it is collected
 	if cfg.byProcess() || of.Members != nil && cfg.Listener != ListenerAny { // it is looked at whose socket it is
 		key.target = of.Name
 	}

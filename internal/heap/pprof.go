@@ -41,7 +41,9 @@ func newPprof(p *Pool, cfg Config, of *target) (backend, error) {
 	var err error
 	g.provider, err = lazy.Add(p.lazy, lazy.Options[*http.Client]{
 		Name: fmt.Sprintf("%s %d %s%s", ProviderGo, cfg.Limit, cfg.Address, whose(cfg, of)), Kind: ProviderGo,
-		Open:  func(context.Context) (*http.Client, error) { return newHTTPClient(newTransport(guarded(p, cfg, of))), nil },
+		Open: func(context.Context) (*http.Client, error) {
+			return newHTTPClient(newTransport(guarded(p, cfg, of))), nil
+		},
 		Close: func(*http.Client) {}, // nothing is open between two readings
 		Idle:  pprofIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
 	})
