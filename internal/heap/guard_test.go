@@ -169,7 +169,8 @@ func TestListenerIsExchanged(t *testing.T) {
 		of := &target{name: "svc"}
 		of.now.Store(&Target{Members: func() []proc.Member { return []proc.Member{{PID: os.Getpid(), Start: time.Unix(1, 0)}} }})
 		n := 0
-		g := &guard{target: of, holders: make(map[uint64]machineKey), procfs: "/proc",
+		g := &guard{
+			target: of, holders: make(map[uint64]machineKey), procfs: "/proc",
 			at: func(netip.AddrPort) ([]proc.Socket, error) { n++; return answers[n-1], nil },
 			holds: func(_ string, _ proc.Member, s proc.Socket) (bool, error) {
 				if s.Inode == 7 {

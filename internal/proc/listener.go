@@ -28,7 +28,14 @@ type Socket struct {
 func ListenersAt(at netip.AddrPort) ([]Socket, error) {
 	var best int
 	var out []Socket
-	for _, name := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+	tables := []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"}
+	if at.Addr().Unmap().Is6() {
+		tables = tables[1:]
+	}
+	for _, name := range tables {
+		if best == exact { // nothing else can be at that very address; to read a table takes the kernel about a millisecond
+			break
+		}
 		f, err := os.Open(name)
 		if errors.Is(err, unix.ENOENT) && strings.HasSuffix(name, "6") { // no IPv6
 			continue
@@ -79,6 +86,8 @@ func reached(r io.Reader, at netip.AddrPort, best int, out []Socket) (int, []Soc
 	return best, out, lines.Err()
 }
 
+const exact = 3
+
 // fits says how exactly a socket's address is the one that is connected to, 0 when it is another.
 func fits(local, at netip.AddrPort) int {
 	addr, wanted := local.Addr().Unmap(), at.Addr().Unmap()
@@ -86,7 +95,7 @@ func fits(local, at netip.AddrPort) int {
 	case local.Port() != at.Port():
 		return 0
 	case addr == wanted:
-		return 3
+		return exact
 	case addr.IsUnspecified() && addr.Is4() == wanted.Is4():
 		return 2
 	case addr == netip.IPv6Unspecified(): // takes connections of IPv4 as well, unless it is told not to

@@ -23,7 +23,7 @@ func TestReached(t *testing.T) {
 		t.Skip("the words of the test are those of a little-endian host")
 	}
 	const (
-		exact   = "   0: 0100007F:0050" + listenTail + "  1001        0 11 1\n"
+		same    = "   0: 0100007F:0050" + listenTail + "  1001        0 11 1\n"
 		other   = "   0: 0200007F:0050" + listenTail + "  1002        0 12 1\n"
 		anyV4   = "   0: 00000000:0050" + listenTail + "  1003        0 13 1\n"
 		anyV6   = "   0: 00000000000000000000000000000000:0050" + listenTail + "  1004        0 14 1\n"
@@ -49,15 +49,15 @@ func TestReached(t *testing.T) {
 			}
 		}
 	}
-	f("127.0.0.1:80", anyV4+exact+other+port+joined, anyV6, 11)
-	f("127.0.0.1:80", exact+another, "", 11, 19)
+	f("127.0.0.1:80", anyV4+same+other+port+joined, anyV6, 11)
+	f("127.0.0.1:80", same+another, "", 11, 19)
 	f("127.0.0.1:80", other+anyV4, anyV6, 13)
 	f("127.0.0.1:80", other, anyV6+ownV6, 14)
 	f("127.0.0.1:80", anyV4, mapped+anyV6, 15)
 	f("127.0.0.1:80", other+port, ownV6)
 	f("127.0.0.1:80", joined, "")
-	f("[::1]:80", exact+anyV4, anyV6, 14)
-	f("[::1]:80", exact, anyV6+ownV6, 16)
+	f("[::1]:80", same+anyV4, anyV6, 14)
+	f("[::1]:80", same, anyV6+ownV6, 16)
 	if _, _, err := reached(strings.NewReader(tableHead+"   0: 01:0050"+listenTail+" 1 0 1 1\n"), netip.MustParseAddrPort("127.0.0.1:80"), 0, nil); err == nil {
 		t.Error("an address of one byte was read")
 	}
@@ -78,6 +78,21 @@ func TestListenersAt(t *testing.T) {
 		l.Close()
 		if found, err := ListenersAt(at); err != nil || len(found) != 0 {
 			t.Errorf("%s is closed: %+v, %v", address, found, err)
+		}
+	}
+}
+
+// BenchmarkListenersAt: what is read before and after each connection to a heap.
+func BenchmarkListenersAt(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	for b.Loop() {
+		if found, err := ListenersAt(at); err != nil || len(found) != 1 {
+			b.Fatal(found, err)
 		}
 	}
 }
