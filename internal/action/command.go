@@ -118,8 +118,8 @@ type ending struct {
 
 // execute runs a program in a process group of its own, with stdin and a working directory of /,
 // and kills the whole group when ctx is done first. The program dies with this process. One that other users can
-// change is not started. It is started by its path, not by the descriptor that was looked at, so that it, and
-// a script, is told its own name; what stands under that path only root and this process's user can change.
+// change is not started. It is started by its path and not by the descriptor that was looked at, so that a program and
+// a script know their own names; what stands under that path only root and the user of this process can change.
 func execute(ctx context.Context, e execution) ending {
 	// The kernel sends Pdeathsig when the thread that started the child ends, so it has to live as
 	// long as the child.

@@ -125,7 +125,7 @@ func envProgram(words []string) string {
 }
 
 // checkFound checks the program that a name is found as, and the folders in which it would be found first if
-// somebody put it there.
+// another user put it there.
 func checkFound(name, lookup string, depth int) error {
 	if strings.Contains(name, "/") {
 		return checkChain(name, lookup, depth)

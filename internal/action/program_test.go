@@ -60,7 +60,7 @@ func change(t testing.TB, path string, mode uint32, uid int) {
 
 // TestProgramsThatOthersCanChange: what is refused, by whatever part of its path, and with which remedy.
 func TestProgramsThatOthersCanChange(t *testing.T) {
-	const other = 65534
+	const other = 54321 // has no name
 	root := os.Getuid() == 0
 	f := func(name string, want string, build func(dir string) []string) {
 		t.Helper()
@@ -133,12 +133,12 @@ func TestProgramsThatOthersCanChange(t *testing.T) {
 	if !root {
 		return
 	}
-	f("of another user", `"DIR/a/run", the program, belongs to nobody (uid 65534), who can put another program there: chown root DIR/a/run`, func(dir string) []string {
+	f("of another user", `"DIR/a/run", the program, belongs to uid 54321, who can put another program there: chown root DIR/a/run`, func(dir string) []string {
 		path := script(t, dir+"/a/run", sh)
 		change(t, path, 0o755, other)
 		return []string{path}
 	})
-	f("a folder of another user", `"DIR/a", a folder on the way to the program, belongs to nobody (uid 65534), who can put another program there: chown root DIR/a, or move`, func(dir string) []string {
+	f("a folder of another user", `"DIR/a", a folder on the way to the program, belongs to uid 54321, who can put another program there: chown root DIR/a, or move`, func(dir string) []string {
 		path := script(t, dir+"/a/b/run", sh)
 		change(t, dir+"/a", 0o755, other)
 		return []string{path}
@@ -157,9 +157,9 @@ func TestAnotherUserExchangesTheProgram(t *testing.T) {
 	if res, err := NewCommand(quiet).Run(t.Context(), commandRequest(path)); err != nil || res.Outcome != Done {
 		t.Fatalf("while only root can change it: %+v, %v", res, err)
 	}
-	change(t, dir+"/svc", 0o755, 65534) // as an update of the service's package may do
+	change(t, dir+"/svc", 0o755, 54321) // as an update of the service's package may do
 	attack := exec.Command("/bin/sh", "-c", "mv "+path+" "+path+".old && printf '#!/bin/sh\\nid -u >"+ran+"\\n' >"+path+" && chmod 755 "+path)
-	attack.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	attack.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
 	if out, err := attack.CombinedOutput(); err != nil {
 		t.Fatalf("the other user: %v: %s", err, out)
 	}
@@ -167,7 +167,7 @@ func TestAnotherUserExchangesTheProgram(t *testing.T) {
 		req := commandRequest(path)
 		req.DryRun = dry
 		res, err := NewCommand(quiet).Run(t.Context(), req)
-		if res.Outcome != Failed || err == nil || !strings.Contains(err.Error(), "belongs to nobody") {
+		if res.Outcome != Failed || err == nil || !strings.Contains(err.Error(), "belongs to uid 54321") {
 			t.Errorf("dry run %v: %+v, %v, want it refused", dry, res, err)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
-const otherUser = 65534
+const otherUser = 54321 // has no name
 
 // listenAs listens as another user, whose the socket is then.
 func listenAs(t *testing.T, uid int) net.Listener {
@@ -122,7 +122,7 @@ func TestStrangerAnswersForTheHeap(t *testing.T) {
 		}
 		defer c.Close()
 		u, err := c.Read(t.Context())
-		said := errors.Is(err, fetch.ErrStranger) && strings.Contains(err.Error(), "a process of nobody listens at "+address+", which is none of the target's")
+		said := errors.Is(err, fetch.ErrStranger) && strings.Contains(err.Error(), "a process of uid 54321 listens at "+address+", which is none of the target's")
 		if asked := connections.Load() > before; refused && (!said || u.Used.OK || asked) || !refused && (!asked || errors.Is(err, fetch.ErrStranger)) {
 			t.Errorf("%+v: %v, %v, connected %v, want it refused: %v", cfg, u, err, asked, refused)
 		}
@@ -191,9 +191,9 @@ func TestListenerIsExchanged(t *testing.T) {
 	f("the same", "", one(1, otherUser), one(1, otherUser))
 	f("among several", "", append(one(9, otherUser), one(1, otherUser)...), one(1, otherUser))
 	f("another of the target", "another socket listens", one(1, otherUser), one(2, otherUser))
-	f("a stranger's since", "a process of nobody listens", one(1, otherUser), one(9, otherUser))
-	f("nobody's before", "another socket listens", nil, one(1, otherUser))
-	f("nobody's at all", "as where connections are redirected", nil, nil)
+	f("a stranger's since", "a process of uid 54321 listens", one(1, otherUser), one(9, otherUser))
+	f("no one's before", "another socket listens", nil, one(1, otherUser))
+	f("no one's at all", "as where connections are redirected", nil, nil)
 	f("its user has made it", "", one(7, os.Getuid()), one(7, os.Getuid()))
 	f("another user has made it", "a process of", one(7, 12345), one(7, 12345))
 }
@@ -223,7 +223,7 @@ func TestAgentFolder(t *testing.T) {
 	f(0o770, uid, "can be written by others than")
 	f(0o1777, uid, "can be written by others than")
 	if uid == 0 {
-		f(0o700, otherUser, "belongs to nobody and not to root, the user of the process: remove it and restart the service")
+		f(0o700, otherUser, "belongs to uid 54321 and not to root, the user of the process: remove it and restart the service")
 	}
 	if err := os.Symlink(dir, dir+"/link"); err != nil {
 		t.Fatal(err)

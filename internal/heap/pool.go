@@ -77,7 +77,7 @@ type Pool struct {
 	shared map[sharedKey]*shared
 }
 
-// sharedKey tells clients apart. What reads by address is shared by all targets that name it and watch
+// sharedKey distinguishes clients. What reads by address is shared by all targets that name it and watch
 // no processes; what finds its target by its processes, or connects to those alone, is that target's own.
 type sharedKey struct {
 	cfg    Config

@@ -98,7 +98,7 @@ func fits(local, at netip.AddrPort) int {
 		return exact
 	case addr.IsUnspecified() && addr.Is4() == wanted.Is4():
 		return 2
-	case addr == netip.IPv6Unspecified(): // takes connections of IPv4 as well, unless it is told not to
+	case addr == netip.IPv6Unspecified(): // takes connections of IPv4 as well, unless it is set not to
 		return 1
 	}
 	return 0
