@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -48,6 +48,9 @@ check-rules: install-tools ## promtool check and test of the shipped rules, with
 	@.ci/install promtool
 	for promtool in promtool $${XDG_CACHE_HOME:-$$HOME/.cache}/spillway_exporter/promtool-0.316.0; do \
 	  $$promtool check rules rules/spillway.rules.yml && $$promtool test rules rules/spillway.rules_test.yml || exit 1; done
+
+vulnerabilities: ## govulncheck on what is built; says so where its database cannot be reached
+	GO='$(GO)' .ci/vulnerabilities
 
 check-units: build install-tools ## systemd-analyze verify of the unit and its drop-in
 	.ci/check-units ./$(BINARY)

@@ -33,7 +33,7 @@ func TestUnitGivesWhatFeaturesNeed(t *testing.T) {
 		}
 		for _, f := range needs.Features {
 			for _, line := range f.Unit {
-				if f.Extra != extra {
+				if f.Extra != extra || f.Apart {
 					continue
 				}
 				prefix, _, _ := strings.Cut(line, needs.Dir) // each folder has its own line
@@ -91,5 +91,86 @@ func TestNeedsAreWhole(t *testing.T) {
 	}
 	if got, want := sorted(used), slices.Sorted(maps.Keys(needs.Calls)); !slices.Equal(got, want) {
 		t.Errorf("features make the calls %q, the table of calls has %q", got, want)
+	}
+}
+
+// TestFilterOfSystemCalls: the unit and each container have the filter of the table and no other.
+// TestUnitAdmitsSystemCalls asks whether it lets the calls of the code through.
+func TestFilterOfSystemCalls(t *testing.T) {
+	if got := values(shippedSettings(t), "SystemCallFilter"); !slices.Equal(got, []string{needs.Filter}) {
+		t.Errorf("SystemCallFilter is %q, the table says %s", got, needs.Filter)
+	}
+	profile := regexp.MustCompile(`seccompProfile: *\{type: (\w+)\}`)
+	for _, file := range []string{"kubernetes/daemonset.yaml", "kubernetes/sidecar.yaml", "helm/spillway-exporter/templates/daemonset.yaml"} {
+		text := read(t, file)
+		found := profile.FindAllStringSubmatch(text, -1)
+		if len(found) != 1 || found[0][1] != needs.Profile || strings.Count(text, "seccompProfile") != 1 {
+			t.Errorf("%s: seccompProfile %q, the table says %s", file, found, needs.Profile)
+		}
+	}
+	if strings.Contains(read(t, "compose/compose.yaml"), "seccomp") {
+		t.Error("compose.yaml changes the profile of the engine")
+	}
+}
+
+// TestNothingElseIsGiven: containers drop all that the table does not have, and the chart adds what the table says.
+func TestNothingElseIsGiven(t *testing.T) {
+	for file, drop := range map[string]string{
+		"kubernetes/daemonset.yaml": "drop: [ALL]", "kubernetes/sidecar.yaml": "drop: [ALL]",
+		"helm/spillway-exporter/templates/daemonset.yaml": "drop: [ALL]", "compose/compose.yaml": "cap_drop: [ALL]",
+	} {
+		text := read(t, file)
+		if strings.Count(text, drop) != 1 || strings.Contains(text, "privileged: true") {
+			t.Errorf("%s does not drop all capabilities", file)
+		}
+	}
+	if listOf.MatchString(read(t, "kubernetes/sidecar.yaml")) {
+		t.Error("sidecar.yaml adds capabilities: it looks at processes of its own user")
+	}
+	var added []string
+	for _, m := range regexp.MustCompile(`concat \(list ([^)]+)\) \.Values\.extraCapabilities`).FindAllStringSubmatch(read(t, "helm/spillway-exporter/templates/daemonset.yaml"), -1) {
+		added = sorted(strings.Fields(strings.ReplaceAll(m[1], `"`, "")))
+	}
+	if want := sorted(bare(needs.Capabilities(false))); !slices.Equal(added, want) {
+		t.Errorf("the chart adds %q, the table says %q", added, want)
+	}
+}
+
+// TestApartIsDocumentedAlone: what is close to being root stands in the documentation, and in no file that is
+// installed.
+func TestApartIsDocumentedAlone(t *testing.T) {
+	heap, settings := read(t, "../docs/heap.md"), shippedSettings(t)
+	given := strings.Fields(strings.Join(append(values(settings, "AmbientCapabilities"), values(settings, "CapabilityBoundingSet")...), " "))
+	for _, f := range needs.Features {
+		if !f.Apart {
+			continue
+		}
+		for _, line := range append([]string{"AmbientCapabilities=" + strings.Join(f.Capabilities, " "), "CapabilityBoundingSet=" + strings.Join(f.Capabilities, " ")}, f.Unit...) {
+			if !strings.Contains(heap, "\n"+line+"\n") {
+				t.Errorf("heap.md has no line %s, which %s needs", line, f.Name)
+			}
+		}
+		for _, c := range f.Capabilities {
+			if slices.Contains(given, c) {
+				t.Errorf("a unit or drop-in gives %s, which %s has apart", c, f.Name)
+			}
+		}
+	}
+}
+
+// TestCapabilitiesOfTheCode: the code asks for no capability that no feature needs.
+func TestCapabilitiesOfTheCode(t *testing.T) {
+	var known []string
+	for _, f := range needs.Features {
+		known = append(append(known, f.Capabilities...), f.Instead...)
+	}
+	_, asked := usesOfUnix(t, "CAP_")
+	if len(asked) < 5 {
+		t.Fatalf("found %v: the search does not work", asked)
+	}
+	for name, place := range asked {
+		if !slices.Contains(known, "CAP_"+name) {
+			t.Errorf("%s: no feature of the table needs CAP_%s", place, name)
+		}
 	}
 }

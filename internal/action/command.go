@@ -99,10 +99,11 @@ const (
 
 // execution is a program that is to run to its end.
 type execution struct {
-	argv  []string
-	env   []string
-	stdin []byte
-	out   io.Writer
+	argv   []string
+	env    []string
+	lookup string // the PATH in env
+	stdin  []byte
+	out    io.Writer
 }
 
 // ending is how a program ended.
@@ -116,7 +117,9 @@ type ending struct {
 }
 
 // execute runs a program in a process group of its own, with stdin and a working directory of /,
-// and kills the whole group when ctx is done first. The program dies with this process.
+// and kills the whole group when ctx is done first. The program dies with this process. One that other users can
+// change is not started. It is started by its path and not by the descriptor that was looked at, so that a program and
+// a script know their own names; what stands under that path only root and the user of this process can change.
 func execute(ctx context.Context, e execution) ending {
 	// The kernel sends Pdeathsig when the thread that started the child ends, so it has to live as
 	// long as the child.
@@ -128,6 +131,9 @@ func execute(ctx context.Context, e execution) ending {
 	cmd.Stdin = bytes.NewReader(e.stdin)
 	cmd.Stdout, cmd.Stderr = e.out, e.out
 	cmd.WaitDelay = outputGrace
+	if err := checkOwners(e.argv, e.lookup); err != nil {
+		return ending{err: err}
+	}
 	if err := cmd.Start(); err != nil {
 		return ending{err: err}
 	}

@@ -74,6 +74,18 @@ func (s *CommandSettings) String() string { return "command " + shownArgv(s.Argv
 // from the users of this host.
 func shownArgv(argv []string) string { return fetch.PublicText(fmt.Sprintf("%q", argv)) }
 
+// CheckOwners says which user other than root and that of this process can change the program, and what to do. It is
+// asked again before each run.
+func (s *CommandSettings) CheckOwners() error { return checkOwners(s.Argv, s.lookup()) }
+
+// lookup returns the PATH that the program is given.
+func (s *CommandSettings) lookup() string {
+	if slices.Contains(s.Env, "PATH") {
+		return os.Getenv("PATH")
+	}
+	return ""
+}
+
 // Validate implements Settings.
 func (s *CommandSettings) Validate(report report.Func) {
 	switch {
@@ -129,6 +141,9 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 		return Result{Outcome: Failed}, fmt.Errorf("command was not started: %w", err)
 	}
 	if req.DryRun {
+		if err := settings.CheckOwners(); err != nil { // as execute does
+			return Result{Outcome: Failed}, fmt.Errorf("command %q could not be started: %w", argv[0], err)
+		}
 		return Result{Outcome: DryRun, Detail: "would run " + shownArgv(argv)}, nil
 	}
 	stdin, err := json.Marshal(newMessage(&req))
@@ -137,7 +152,7 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 	}
 	out := &capped{}
 	start := time.Now()
-	end := execute(ctx, execution{argv: argv, env: environment(&req, settings.Env, os.Getenv), stdin: append(stdin, '\n'), out: out})
+	end := execute(ctx, execution{argv: argv, env: environment(&req, settings.Env, os.Getenv), lookup: settings.lookup(), stdin: append(stdin, '\n'), out: out})
 	res := Result{Output: out.text()}
 	took := time.Since(start).Round(time.Millisecond)
 	switch {

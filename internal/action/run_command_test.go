@@ -23,7 +23,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // program writes a shell script that may be run.
 func program(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(realDir(t), "program")
+	path := filepath.Join(ownDir(t), "program")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}

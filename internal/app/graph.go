@@ -204,7 +204,7 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
 	name := t.Name
 	return heap.Target{
-		Name: name, Members: setup.MembersOf(g.tracker, name), Activate: g.activator(t, p), Wake: waker(t),
+		Name: name, Members: setup.HeapMembersOf(g.tracker, t), Activate: g.activator(t, p), Wake: waker(t),
 		Anon: func() (units.Bytes, bool) {
 			u, err := g.tracker.Usage(name)
 			return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0

@@ -134,11 +134,8 @@ func TestWatchers(t *testing.T) {
 	}))
 	defer srv.Close()
 	dir := realDir(t)
-	script, log := filepath.Join(dir, "tell"), filepath.Join(dir, "log")
-	writeTest(t, script, "#!/bin/sh\necho $SPILLWAY_TARGET $SPILLWAY_LEVEL $SPILLWAY_TRIGGER >>"+log+"\n")
-	if err := os.Chmod(script, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	log := filepath.Join(dir, "log")
+	script := "echo $SPILLWAY_TARGET $SPILLWAY_LEVEL $SPILLWAY_TRIGGER >>" + log
 	_, mark := sleeper(t)
 	a := startApp(t, `
 standalone: false
@@ -148,7 +145,7 @@ targets:
   - {name: dry, caches: [{name: c, dir: `+dir+`/c, include: ['*'], max_entries: 10}]}
 watchers:
   - {on: [emergency], targets: [real], post: '`+srv.URL+`'}
-  - {on: [emergency], command: [`+script+`]}
+  - {on: [emergency], command: [/bin/sh, -c, "`+script+`"]}
 `)
 	select {
 	case body := <-posted:

@@ -30,7 +30,7 @@ groups:
 	const target = `
 targets:
   - name: app
-    processes: {match: {comm: node}}
+    processes: {match: {comm: node, user: root}}
     playbooks:
       mine: [{do: command, argv: [/bin/true]}]
 `

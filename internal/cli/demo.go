@@ -43,7 +43,7 @@ evaluation_interval: 1s
 journal: {dir: %[1]s/journal}
 targets:
   - name: ` + demoTarget + `
-    processes: {match: {cmdline: '%[2]s'}}
+    processes: {match: {cmdline: '%[2]s', user: %[6]d}}
     memory: {limit: 160MiB}
     heap: {provider: go_pprof, address: %[3]s, limit: 256MiB}
     caches:
@@ -141,7 +141,7 @@ func demo(ctx context.Context, e *env, f *demoFlags) error {
 
 // demoText returns the configuration for a demo in dir whose service leaks below the folder service.
 func demoText(dir, service string, paths leak.Paths) string {
-	return fmt.Sprintf(demoConfig, dir, demoServiceCommand.name+" --dir="+service, paths.Address, paths.CacheDir, paths.TempDir)
+	return fmt.Sprintf(demoConfig, dir, demoServiceCommand.name+" --dir="+service, paths.Address, paths.CacheDir, paths.TempDir, os.Geteuid())
 }
 
 // runDemo runs the exporter on the file and prints what happens.

@@ -79,6 +79,8 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.checkDirs(report, warn, checks)
 	c.checkQuarantines(report, warn, checks)
 	c.checkPidfiles(warn, checks)
+	c.checkPrograms(report, warn, checks)
+	c.checkIdentity(warn)
 }
 
 // checkPidfiles warns of files that are not there yet.

@@ -185,14 +185,12 @@ func dribble(ctx context.Context, addr string) {
 func TestKilledFiftyTimes(t *testing.T) {
 	const kills, each = 50, 4
 	dir := testDir(t)
-	script, log := filepath.Join(dir, "tell"), filepath.Join(dir, "log")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho $SPILLWAY_RUN_ID $SPILLWAY_FINGERPRINT >>"+log+"\nsleep 0.01\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	log := filepath.Join(dir, "log")
+	script := "echo $SPILLWAY_RUN_ID $SPILLWAY_FINGERPRINT >>" + log + "; sleep 0.01"
 	var config strings.Builder
 	config.WriteString("mode: enforce\ntrust_loopback: true\nstandalone: false\nscan_interval: 1h\ntargets:\n")
 	for i := range kills * each {
-		fmt.Fprintf(&config, "  - {name: t%d, caches: [{name: c, dir: %s/c%d, include: ['*'], max_entries: 10}], playbooks: {mine: [{do: command, argv: [%s]}]}}\n", i, dir, i, script)
+		fmt.Fprintf(&config, "  - {name: t%d, caches: [{name: c, dir: %s/c%d, include: ['*'], max_entries: 10}], playbooks: {mine: [{do: command, argv: [/bin/sh, -c, '%s']}]}}\n", i, dir, i, script)
 	}
 	accepted := make(map[string]bool) // run ids
 	for i := range kills {

@@ -26,6 +26,8 @@ var (
 	ErrUnreachable = errors.New("nothing answers")
 	// ErrLate says that no whole answer came in time.
 	ErrLate = errors.New("no answer in time")
+	// ErrStranger says that something listens there which is not the service's.
+	ErrStranger = errors.New("it is not asked")
 	// ErrStatus says that the service answered with a status other than 200.
 	ErrStatus = errors.New("unexpected status")
 	// ErrTooLarge says that the answer is larger than what is read.
@@ -41,11 +43,21 @@ type Client struct {
 	http      *http.Client
 	prober    *http.Client // takes a redirect to another place as the answer
 	now       func() time.Time
+	via       Dial
+}
+
+// Dial connects with a dialer. It may look at whom it connects to.
+type Dial func(ctx context.Context, d *net.Dialer, network, address string) (net.Conn, error)
+
+// Via makes the client connect by another function, and returns it. It is called before the first request.
+func (c *Client) Via(dial Dial) *Client {
+	c.via = dial
+	return c
 }
 
 // NewClient returns a client of an endpoint that Validate has accepted. Nothing is opened.
 func NewClient(e Endpoint) *Client {
-	c := &Client{endpoint: e, now: time.Now}
+	c := &Client{endpoint: e, now: time.Now, via: dialPlainly}
 	// Node.js before 19 waits in server.close() for idle connections, and a probe each second keeps
 	// one from ever timing out. A silent connection costs one reading only.
 	c.transport = &http.Transport{
@@ -84,6 +96,10 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 			return nil
 		}
 	}
+	return c.via(ctx, d, network, address)
+}
+
+func dialPlainly(ctx context.Context, d *net.Dialer, network, address string) (net.Conn, error) {
 	return d.DialContext(ctx, network, address)
 }
 
@@ -151,6 +167,11 @@ func classify(where string, err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
 		return fmt.Errorf("%s: %w", where, ErrLate)
+	case errors.Is(err, ErrStranger):
+		if isOp {
+			err = op.Err
+		}
+		return fmt.Errorf("%s: %w", where, err)
 	case isOp && op.Op == "dial", errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
 		return fmt.Errorf("%s: %w: %w", where, ErrUnreachable, err)
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Address  string      `yaml:"address"`  // node_inspector, go_pprof: host:port on loopback; node_inspector finds it among the ports of processes when empty
 	Session  string      `yaml:"session"`  // node_inspector: held keeps one session until the target exits, per_sample attaches for each reading
 	Activate string      `yaml:"activate"` // node_inspector: sigusr1 opens the inspector of a target that has none, and closes it again; needs mode: enforce
+	Listener string      `yaml:"listener"` // address, url: any believes whoever listens there; else it has to be a process of the target, or root's
 	URL      string      `yaml:"url"`      // prometheus, json: where the service tells its heap, on loopback
 	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it tells
 	Limit    units.Bytes `yaml:"limit"`    // what used is measured against, where the runtime tells no limit of its own
@@ -83,6 +84,13 @@ func (c *Config) Validate(processes bool, report report.Func) {
 		return
 	}
 	c.checkKeys(p, report)
+	switch {
+	case c.Listener == "":
+	case c.Listener != ListenerAny:
+		report("listener", "%q is not a listener: write %s, or remove the key", c.Listener, ListenerAny)
+	case c.byProcess() && slices.Contains(p.keys, "listener"):
+		report("listener", "is for an address or a url, and this provider finds its target by the processes: remove the key")
+	}
 	if p.check != nil {
 		p.check(c, p, processes, report)
 	}
@@ -101,6 +109,7 @@ func (c *Config) checkKeys(p factory, report report.Func) {
 		set bool
 	}{
 		{"address", c.Address != ""},
+		{"listener", c.Listener != ""},
 		{"session", c.Session != ""},
 		{"activate", c.Activate != ""},
 		{"url", c.URL != ""},

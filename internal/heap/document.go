@@ -29,7 +29,7 @@ func (c *Config) endpoint() fetch.Endpoint {
 	return fetch.Endpoint{URL: c.URL, Timeout: units.Duration(documentTimeout)}
 }
 
-func newDocument(p *Pool, cfg Config, _ *target) (backend, error) {
+func newDocument(p *Pool, cfg Config, of *target) (backend, error) {
 	d := &document{format: cfg.Provider}
 	if cfg.Limit > 0 {
 		d.limit = Some(cfg.Limit)
@@ -47,8 +47,10 @@ func newDocument(p *Pool, cfg Config, _ *target) (backend, error) {
 	p.documents++ // the page shows the name, and the path of the URL may be a secret
 	var err error
 	d.provider, err = lazy.Add(p.lazy, lazy.Options[*fetch.Client]{
-		Name: fmt.Sprintf("%s %s (%d) %v %d", cfg.Provider, fetch.PublicURL(cfg.URL), p.documents, cfg.Map, cfg.Limit), Kind: cfg.Provider,
-		Open:  func(context.Context) (*fetch.Client, error) { return fetch.NewClient(endpoint), nil },
+		Name: fmt.Sprintf("%s %s (%d) %v %d%s", cfg.Provider, fetch.PublicURL(cfg.URL), p.documents, cfg.Map, cfg.Limit, whose(cfg, of)), Kind: cfg.Provider,
+		Open: func(context.Context) (*fetch.Client, error) {
+			return fetch.NewClient(endpoint).Via(guarded(p, cfg, of).dial), nil
+		},
 		Close: func(c *fetch.Client) { c.Close() },
 		Idle:  documentIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
 	})

@@ -553,7 +553,7 @@ func TestUnreachableNamesWhatToDo(t *testing.T) {
 
 // A name of a config is resolved at each connection; what it resolves to is checked then.
 func TestDialRefusesOtherHosts(t *testing.T) {
-	tr := newTransport()
+	tr := newTransport(nil)
 	for _, address := range []string{"192.0.2.1:9", "[2001:db8::1]:9", "0.0.0.0:9"} {
 		c, err := tr.DialContext(deadline(t, time.Second), "tcp", address)
 		if err == nil {

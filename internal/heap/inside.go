@@ -30,7 +30,7 @@ func insideUID(procfs string, pid int, uid uint32) uint32 {
 // newInsideClient returns a client that reaches the loopback of a process in a network namespace of its
 // own.
 func newInsideClient(procfs string, m proc.Member) *http.Client {
-	t := newTransport()
+	t := newTransport(nil)
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if !loopback.Address(address) {
 			return nil, fmt.Errorf("%s is not a loopback address", address)

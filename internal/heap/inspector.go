@@ -52,12 +52,12 @@ func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
 		address: cfg.Address,
 		held:    cfg.Session != SessionPerSample,
 		hint:    "start node with --inspect=" + cfg.Address,
-		client:  newHTTPClient(newTransport()),
+		client:  newHTTPClient(newTransport(guarded(p, cfg, of))),
 		now:     p.opts.Now,
 		logger:  p.opts.Logger.With("provider", ProviderNode, "address", cfg.Address),
 	}
-	name := cfg.Address
-	if name == "" {
+	name := cfg.Address + whose(cfg, of)
+	if cfg.Address == "" {
 		name = "of " + of.name
 		n.hint = "start node with --inspect=127.0.0.1:9229"
 		n.logger = p.opts.Logger.With("provider", ProviderNode, "target", of.name)

@@ -257,8 +257,12 @@ func (a *agent) dial(procfs string) error {
 		return err
 	}
 	defer unix.Close(root)
-	name := fmt.Sprintf("tmp/spillway-agent-%d/%d.sock", insideUID(procfs, pid, uid), nspid)
-	conn, err := dialBelow(root, name, pid, uid)
+	folder := fmt.Sprintf("tmp/spillway-agent-%d", insideUID(procfs, pid, uid))
+	name := fmt.Sprintf("%s/%d.sock", folder, nspid)
+	var conn *net.UnixConn
+	if err = checkAgentFolder(root, folder, uid); err == nil {
+		conn, err = dialBelow(root, name, pid, uid)
+	}
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
 		return fmt.Errorf("%w: process %d has no /%s: start node with --require=/usr/share/spillway/spillway-agent.cjs", ErrUnreachable, pid, name)
@@ -268,6 +272,27 @@ func (a *agent) dial(procfs string) error {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
 	a.conn, a.lines = conn, bufio.NewReaderSize(conn, maxAgentAnswer)
+	return nil
+}
+
+// checkAgentFolder makes sure that the folder of a script's socket is its user's and closed to others: whoever can
+// write there can take the socket away, or exchange it.
+func checkAgentFolder(root int, name string, uid uint32) error {
+	fd, err := openBelow(root, name, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	switch {
+	case st.Uid != uid:
+		return fmt.Errorf("/%s belongs to %s and not to %s, the user of the process: remove it and restart the service", name, userName(st.Uid), userName(uid))
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("/%s can be written by others than %s (mode %04o): chmod 0700 it", name, userName(uid), st.Mode&0o7777)
+	}
 	return nil
 }
 

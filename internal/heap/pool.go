@@ -78,8 +78,8 @@ type Pool struct {
 	documents int // made so far
 }
 
-// sharedKey tells clients apart. What reads by address is shared by all targets that name it; what
-// finds its target by its processes is that target's own.
+// sharedKey distinguishes clients. What reads by address is shared by all targets that name it and watch
+// no processes; what finds its target by its processes, or connects to those alone, is that target's own.
 type sharedKey struct {
 	cfg    Config
 	target string
@@ -119,8 +119,8 @@ func (p *Pool) Get(cfg Config, of Target) (*Client, error) {
 		cfg.Session = SessionHeld
 	}
 	key := sharedKey{cfg: cfg}
-	key.cfg.Collect = Collect{} // what reads a heap does not depend on when it is collected
-	if cfg.byProcess() {
+	key.cfg.Collect = Collect{}                                              // what reads a heap does not depend on when it is collected
+	if cfg.byProcess() || of.Members != nil && cfg.Listener != ListenerAny { // it is looked at whose socket it is
 		key.target = of.Name
 	}
 	p.mu.Lock()

@@ -33,15 +33,17 @@ type pprofClient struct {
 	provider *lazy.Provider[*http.Client]
 }
 
-func newPprof(p *Pool, cfg Config, _ *target) (backend, error) {
+func newPprof(p *Pool, cfg Config, of *target) (backend, error) {
 	g := &pprofClient{address: cfg.Address}
 	if cfg.Limit > 0 {
 		g.limit = Some(cfg.Limit)
 	}
 	var err error
 	g.provider, err = lazy.Add(p.lazy, lazy.Options[*http.Client]{
-		Name: fmt.Sprintf("%s %d %s", ProviderGo, cfg.Limit, cfg.Address), Kind: ProviderGo,
-		Open:  func(context.Context) (*http.Client, error) { return newHTTPClient(newTransport()), nil },
+		Name: fmt.Sprintf("%s %d %s%s", ProviderGo, cfg.Limit, cfg.Address, whose(cfg, of)), Kind: ProviderGo,
+		Open: func(context.Context) (*http.Client, error) {
+			return newHTTPClient(newTransport(guarded(p, cfg, of))), nil
+		},
 		Close: func(*http.Client) {}, // nothing is open between two readings
 		Idle:  pprofIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
 	})

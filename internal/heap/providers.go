@@ -31,19 +31,19 @@ type factory struct {
 var providers = map[string]factory{
 	ProviderNode: {
 		runtime: "node", example: "127.0.0.1:9229", hint: "start node with --inspect=127.0.0.1:9229",
-		keys: []string{"address", "session", "activate", "collect"}, collects: true, inspects: true, check: checkInspector, open: newInspector,
+		keys: []string{"address", "listener", "session", "activate", "collect"}, collects: true, inspects: true, check: checkInspector, open: newInspector,
 	},
 	ProviderGo: {
 		runtime: "go", example: "127.0.0.1:6060", hint: "serve net/http/pprof there",
-		keys: []string{"address", "limit", "collect"}, collects: true, check: checkListener, open: newPprof,
+		keys: []string{"address", "listener", "limit", "collect"}, collects: true, check: checkListener, open: newPprof,
 	},
 	ProviderPrometheus: {
 		runtime: "prometheus", example: "nodejs_heap_size_used_bytes",
-		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
+		keys: []string{"url", "listener", "map", "limit"}, check: checkDocument, open: newDocument,
 	},
 	ProviderJSON: {
 		runtime: "json", example: "memory.heapUsed",
-		keys: []string{"url", "map", "limit"}, check: checkDocument, open: newDocument,
+		keys: []string{"url", "listener", "map", "limit"}, check: checkDocument, open: newDocument,
 	},
 	ProviderAgent: {
 		runtime: "node", keys: []string{"collect"}, collects: true, inspects: true, check: checkNodeAgent, open: newNodeAgent,

@@ -22,9 +22,9 @@ const (
 )
 
 // newTransport returns a transport that connects to loopback addresses only, whatever a name
-// resolves to, through no proxy, and leaves no connection open after an answer: a service that shuts
+// resolves to, by way of g where it is not nil, through no proxy, and leaves no connection open after an answer: a service that shuts
 // down may wait for those.
-func newTransport() *http.Transport {
+func newTransport(g *guard) *http.Transport {
 	d := &net.Dialer{
 		Timeout: dialTimeout,
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -36,7 +36,7 @@ func newTransport() *http.Transport {
 	}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := d.DialContext(ctx, network, address)
+			c, err := g.dial(ctx, d, network, address)
 			if tcp, ok := c.(*net.TCPConn); ok && err == nil {
 				return &quickConn{TCPConn: tcp}, nil
 			}
@@ -102,6 +102,11 @@ func classify(err error, address, hint string) error {
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, fetch.ErrStranger):
+		if isOp {
+			err = op.Err // it names the address
+		}
 		return err
 	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
 		return fmt.Errorf("%s: %w: no answer in time", address, ErrBusy)

@@ -20,6 +20,8 @@ const (
 	Command   Name = "command"
 	Compile   Name = "compile" // a command that compiles at run time
 	Restart   Name = "restart" // a unit of systemd, by a command
+	Network   Name = "network" // an inspector in another network namespace
+	Lock      Name = "lock"    // the exporter's own memory
 )
 
 // Access is a right to a path.
@@ -37,6 +39,13 @@ const Dir = "DIR"
 // CgroupRoot is where the cgroups are, as the unit sees them.
 const CgroupRoot = "/sys/fs/cgroup"
 
+// What filters the system calls of the exporter, and lets through those of all features: the set of systemd in the unit,
+// and the profile of the runtime in a container.
+const (
+	Filter  = "@system-service"
+	Profile = "RuntimeDefault"
+)
+
 // Feature is a row of the table.
 type Feature struct {
 	Name Name
@@ -44,12 +53,14 @@ type Feature struct {
 
 	Enforce bool // only mode enforce needs it
 	Extra   bool // the unit does not come with it: it is a line of the drop-in
+	Apart   bool // neither has it, since it is close to being root: its lines stand in the documentation alone
 
 	Capabilities []string // that give the right to a user other than root
 	Calls        []string // system calls of the table Calls that it makes
 	Path         string   // that it needs a right to; "" = none
 	Access       Access   // to Path
 	Unit         []string // further lines of the unit
+	Instead      []string // capabilities that do in place of Unit, as in a container
 }
 
 // Features is the table.
@@ -99,6 +110,14 @@ var Features = []Feature{
 		Unit: []string{"MemoryDenyWriteExecute=no"},
 	},
 	{Name: Restart, Enforce: true, For: "restart a service with systemctl: a polkit rule"},
+	{
+		Name: Network, Apart: true, For: "ask an inspector in the network namespace of its process", Capabilities: []string{"CAP_SYS_ADMIN"},
+		Unit: []string{"RestrictNamespaces=net"},
+	},
+	{
+		Name: Lock, Extra: true, For: "keep its own memory from being paged out (lock_memory)",
+		Unit: []string{"LimitMEMLOCK=infinity"}, Instead: []string{"CAP_IPC_LOCK"},
+	},
 }
 
 // Of returns the row of a feature.
@@ -112,7 +131,7 @@ func Capabilities(extra bool) []string {
 	var out []string
 	for _, f := range Features {
 		for _, c := range f.Capabilities {
-			if f.Extra == extra && !slices.Contains(out, c) {
+			if f.Extra == extra && !f.Apart && !slices.Contains(out, c) {
 				out = append(out, c)
 			}
 		}

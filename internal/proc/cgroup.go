@@ -48,11 +48,15 @@ func unitName(name string) string {
 	return name + ".service"
 }
 
-// hasUnit reports whether a cgroup is that of a unit or below it.
-func hasUnit(path, unit string) bool {
+// hasUnit reports whether a cgroup is that of a unit or below it. What stands below user@UID.service is that user's:
+// he can start a unit of any name there, and make cgroups. users says that units of users count too.
+func hasUnit(path, unit string, users bool) bool {
 	for part := range strings.SplitSeq(path, "/") {
-		if unescapeUnit(part) == unit {
+		switch name := unescapeUnit(part); {
+		case name == unit:
 			return true
+		case !users && strings.HasPrefix(name, "user@") && strings.HasSuffix(name, ".service"):
+			return false
 		}
 	}
 	return false

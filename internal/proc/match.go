@@ -107,7 +107,8 @@ func (s *selector) inCgroup(f *facts) verdict {
 	if s.cgroup != "" && (err != nil || !within(v2, s.cgroup) && !within(v1, s.cgroup)) {
 		return verdict{condition: "cgroup", err: err}
 	}
-	if s.unit != "" && (err != nil || !hasUnit(v2, s.unit) && !hasUnit(v1, s.unit)) {
+	users := s.user != "" // which says whose
+	if s.unit != "" && (err != nil || !hasUnit(v2, s.unit, users) && !hasUnit(v1, s.unit, users)) {
 		return verdict{condition: "systemd_unit", err: err}
 	}
 	return verdict{ok: true}

@@ -66,12 +66,16 @@ func TestUnits(t *testing.T) {
 		if got := unitOf(path); got != want {
 			t.Errorf("unitOf(%q) = %q, want %q", path, got, want)
 		}
-		if want != "" && (!hasUnit(path, want) || hasUnit(path, "x"+want) || hasUnit(path, want[1:])) {
+		if want != "" && (!hasUnit(path, want, true) || hasUnit(path, "x"+want, true) || hasUnit(path, want[1:], true)) {
 			t.Errorf("%q: hasUnit is not exact about %q", path, want)
 		}
 	}
-	if !hasUnit("/system.slice/a.service", "system.slice") || hasUnit("/system.slicer/a.service", "system.slice") {
+	if !hasUnit("/system.slice/a.service", "system.slice", false) || hasUnit("/system.slicer/a.service", "system.slice", false) {
 		t.Error("a slice contains its services, and nothing else")
+	}
+	const spoof = "/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service"
+	if hasUnit(spoof, "nginx.service", false) || !hasUnit(spoof, "nginx.service", true) || !hasUnit(spoof, "user@1000.service", false) {
+		t.Error("a unit of a user's own passes for one of the system, or is not found where the user is named")
 	}
 }
 

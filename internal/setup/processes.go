@@ -39,3 +39,12 @@ func NewTracker(cfg *config.Config, host hostfs.Roots, cgroups *cgroup.Tree, log
 func MembersOf(tracker *proc.Tracker, target string) func() []proc.Member {
 	return func() []proc.Member { return tracker.Members(target) }
 }
+
+// HeapMembersOf is MembersOf, nil for a target that watches no processes: whoever listens at the address of its heap is
+// believed.
+func HeapMembersOf(tracker *proc.Tracker, t *config.Target) func() []proc.Member {
+	if t.Processes == nil {
+		return nil
+	}
+	return MembersOf(tracker, t.Name)
+}

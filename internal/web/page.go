@@ -198,6 +198,8 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		v.Title = only + " · Spillway"
 		v.State.Alerts = slices.DeleteFunc(slices.Clone(v.State.Alerts), func(a Alert) bool { return a.Labels[alert.LabelTarget] != only })
 		v.State.Errors = slices.DeleteFunc(slices.Clone(v.State.Errors), func(e SourceError) bool { return e.Target != only })
+		v.State.Warnings = maps.Clone(v.State.Warnings)
+		maps.DeleteFunc(v.State.Warnings, func(target, _ string) bool { return target != only })
 	}
 	v.Runs = newActivityView(v.State.Activity, only)
 	v.Counts = count(v.Cards)

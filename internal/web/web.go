@@ -60,6 +60,7 @@ type State struct {
 	Alerts      []Alert
 	Rules       []Rule
 	Errors      []SourceError
+	Warnings    map[string]string // by target: what its configuration leaves open to others
 	Providers   []Provider
 	Config      string    // path of the configuration; "" = embedded defaults
 	LoadedAt    time.Time // when what runs was loaded

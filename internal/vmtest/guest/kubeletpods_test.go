@@ -239,7 +239,7 @@ func testEnforceInVolume(t *testing.T, leak *livePod) {
 		}
 		return nil
 	})
-	startPod(t, staticPod(t, mounted(t, read(t, "/payload/daemonset.yaml"), podVolumes), "DaemonSet", volumeConfig("dir: "+data, "volume: shm")))
+	startPod(t, staticPod(t, mounted(t, read(t, "/payload/daemonset.yaml"), podVolumes), "DaemonSet", volumeConfig("owner: ['10001'], dir: "+data, "volume: shm")))
 	ask(t, readyPod(t, exporterPod, func(p *livePod) error {
 		if p.Metadata.UID == before.Metadata.UID {
 			return fmt.Errorf("pod %s is not replaced", exporterPod)
