@@ -8,11 +8,12 @@ import (
 	"testing"
 )
 
-// squeezed starts a unit that grows past its MemoryHigh= when it has run for some seconds.
+// squeezed starts a unit that grows past its MemoryHigh= again and again, from when it has run for some
+// seconds.
 func squeezed(t *testing.T, name string) {
 	t.Helper()
 	transient(t, name, "-p", "User=app", "-p", "MemoryHigh=40M", "python3", "-c",
-		"import time\ntime.sleep(15)\nx = bytearray(b'x') * (60 << 20)\ntime.sleep(1e6)")
+		"import time\ntime.sleep(15)\nwhile True:\n  x = bytearray(b'x') * (60 << 20)\n  time.sleep(2)\n  del x\n  time.sleep(2)")
 }
 
 // slow is a configuration that samples so seldom that a wake is seen as such.
