@@ -43,7 +43,7 @@ type Limits struct {
 	opts LimitsOptions
 
 	mu     sync.Mutex
-	host   int64 // what hostLimit returned at hostAt
+	host   int64 // what meminfo said at hostAt
 	hostAt time.Time
 }
 
@@ -78,7 +78,7 @@ func (l *Limits) hostLimit(now time.Time) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	sizeBytes, err := hostLimit(&info)
+	sizeBytes, err := info.limit()
 	if err != nil {
 		return 0, err
 	}

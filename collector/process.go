@@ -28,7 +28,7 @@ func (s *discoverySource) Sample(ctx context.Context, b *series.Batch) error {
 	b.Set(metric.DiscoveryProcesses, float64(stats.Listed))
 	b.Set(metric.DiscoveryUnreadable, float64(stats.Unreadable))
 	b.Set(metric.DiscoveryHeld, float64(stats.Held))
-	return nil
+	return stats.Problem
 }
 
 // Close implements io.Closer.

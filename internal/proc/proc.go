@@ -116,6 +116,10 @@ type Stats struct {
 	Listed     int // processes in the last listing
 	Unreadable int // of these, what this user may not read enough of to decide about
 	Held       int // descriptors held open
+
+	// Problem is what of the host could not be read, although the processes were: when it started, and
+	// with that the start times of all processes.
+	Problem error
 }
 
 // Tracker finds the processes of all targets with at most one listing per Refresh and reads their
@@ -146,6 +150,7 @@ type Tracker struct {
 	resweep      bool // a process joined late: its children may have been overlooked
 	boot         time.Time
 	bootAt       int64
+	bootErr      error // why boot is not known
 	pss          pssBudget
 	page         int64
 

@@ -22,7 +22,7 @@ func (t *Tracker) setPublished(err error) {
 	t.err = err
 	t.usages, t.lists = t.usages[:0], t.lists[:0]
 	t.quick.reset()
-	t.stats = Stats{Listed: len(t.procs), Held: t.held.open - len(t.held.closing)}
+	t.stats = Stats{Listed: len(t.procs), Held: t.held.open - len(t.held.closing), Problem: t.bootErr}
 	if err != nil {
 		t.stats.Listed = 0
 		return
