@@ -53,7 +53,7 @@ type targetSource struct {
 	limits        limitReader
 	starts, exits base
 	restarts      base
-	effort        [4]monotonic // user, system, minor, major
+	figures       figures
 	cgroup        cgroupEvents
 	population    uint64
 	cut           bool // the next values describe another population than the last ones
@@ -111,7 +111,7 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	if !u.Oldest.IsZero() {
 		b.Set(metric.ProcessOldestStart, float64(u.Oldest.UnixMilli())/1000, s.target)
 	}
-	s.setEffort(b, &u.Effort)
+	s.figures.set(b, s.store, s.target, u)
 	if u.Err == nil {
 		s.setResident(b, u)
 	}
@@ -166,37 +166,9 @@ func (c *base) add(store *series.Store, d *series.Desc, target string, n uint64)
 func (s *targetSource) setResident(b *series.Batch, u *proc.Usage) {
 	setExtent(b, s.store, s.target, float64(u.Resident))
 	b.Set(metric.MemoryAnon, float64(u.Anon), s.target)
-	if u.Parts {
-		b.Set(metric.MemoryFile, float64(u.File), s.target)
-		b.Set(metric.MemoryShmem, float64(u.Shmem), s.target)
-		b.Set(metric.MemorySwap, float64(u.Swap), s.target)
-		b.Set(metric.MemoryPeak, float64(u.Peak), s.target)
-	}
 	if u.Shares {
 		b.Set(metric.MemoryPSS, float64(u.Proportional), s.target)
 		b.Set(metric.MemoryUSS, float64(u.Unique), s.target)
-	}
-}
-
-// setEffort publishes what the processes do. A counter goes on from where it was before a reload.
-func (s *targetSource) setEffort(b *series.Batch, e *proc.Effort) {
-	if e.HasEffort {
-		for i, c := range []struct {
-			desc  *series.Desc
-			value float64
-			mode  []string
-		}{
-			{metric.ProcessCPU, e.CPUUser.Seconds(), []string{s.target, "user"}},
-			{metric.ProcessCPU, e.CPUSystem.Seconds(), []string{s.target, "system"}},
-			{metric.ProcessMinorFaults, float64(e.MinorFaults), []string{s.target}},
-			{metric.ProcessMajorFaults, float64(e.MajorFaults), []string{s.target}},
-		} {
-			s.effort[i].set(b, s.store, c.desc, c.value, c.mode...)
-		}
-		b.Set(metric.ProcessThreads, float64(e.Threads), s.target)
-	}
-	if e.HasFDs {
-		b.Set(metric.ProcessFDs, float64(e.FDs), s.target)
 	}
 }
 

@@ -10,6 +10,7 @@ var (
 	MemoryShmem      = series.NewGauge("spillway_memory_shmem_bytes", "Shared-memory part of the resident memory, including tmpfs.", "target")
 	MemorySwap       = series.NewGauge("spillway_memory_swap_bytes", "Swapped-out memory of the target's processes.", "target")
 	MemoryPeak       = series.NewGauge("spillway_memory_peak_bytes", "Sum of the peak resident memory of each process of the target (VmHWM).", "target")
+	MemoryVirtual    = series.NewGauge("spillway_memory_virtual_bytes", "Size of the address spaces of the target's processes, most of which need not be in memory.", "target")
 	MemoryPSS        = series.NewGauge("spillway_memory_proportional_bytes", "Resident memory with shared pages divided among the processes that share them (PSS); needs memory.proportional.", "target")
 	MemoryUSS        = series.NewGauge("spillway_memory_unique_bytes", "Resident memory that would be freed if the target exited (USS); needs memory.proportional.", "target")
 	MemoryWindowMax  = series.NewGauge("spillway_memory_window_max_bytes", "Largest resident memory over the window: the peak between two scrapes.", "target")
@@ -25,7 +26,7 @@ var (
 )
 
 var memoryDescs = []*series.Desc{
-	MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryPeak, MemoryPSS, MemoryUSS,
+	MemoryResident, MemoryAnon, MemoryFile, MemoryShmem, MemorySwap, MemoryPeak, MemoryVirtual, MemoryPSS, MemoryUSS,
 	MemoryWindowMax, MemoryWindowMin, MemoryUsed, MemoryLimit, MemoryUsedRatio, MemoryLimitInfo,
 	MemoryLevel, MemoryGrowth, MemoryFastGrowth, MemoryExhaustion,
 }

@@ -64,20 +64,23 @@ type Usage struct {
 	Resident, Anon, Used int64
 	Err                  error // why the memory of a member could not be read
 
-	// File, Shmem and Swap, in bytes, are a few seconds old at most, and valid with Parts.
-	File, Shmem, Swap int64
-	Parts             bool
+	// Figures are what is read more seldom: a few seconds up to half a minute old.
+	Figures Figures
 
-	// Peak is the sum of the largest resident memory that each member ever had: at least what the
-	// target had at once. Valid with Parts.
-	Peak int64
+	// States counts the processes by state; members that have ended and are not reaped are among them.
+	// Valid with HasStates.
+	States    [States]int
+	HasStates bool
+
+	// Fullest is the largest ratio of open descriptors to the soft limit of one member. Valid with
+	// HasFullest.
+	Fullest    float64
+	HasFullest bool
 
 	// Proportional and Unique (PSS and USS), in bytes, are the resident memory at the share that
 	// each member had at its last reading of smaps_rollup. Valid with Shares.
 	Proportional, Unique int64
 	Shares               bool
-
-	Effort Effort
 
 	// CgroupV2 and CgroupV1 are the deepest cgroups that hold all members, of the unified
 	// hierarchy and of version 1's memory controller; "" when there is none or it is not known.
