@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,7 +74,7 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 // read puts every figure that can be read; the error says which cannot.
 func (c *cgroupEvents) read(own cgroupDir, target string, put func(d *series.Desc, raw float64, values ...string)) error {
 	events, err := own.events()
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+	if isGone(err) {
 		return nil // the root cgroup, or gone at this moment: the next reading knows more
 	}
 	if kills, ok := events[oomKill]; ok {

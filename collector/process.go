@@ -56,7 +56,8 @@ type targetSource struct {
 	figures       figures
 	cgroup        cgroupEvents
 	population    uint64
-	cut           bool // the next values describe another population than the last ones
+	counted       limit // what the last value was of: its basis and cgroup
+	cut           bool  // the next values describe another population than the last ones
 }
 
 var errNoProcess = fmt.Errorf("no process of the target: %w", ErrAbsent)
@@ -131,24 +132,29 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 
 // setPressure publishes the limit and what is used of it.
 func (s *targetSource) setPressure(b *series.Batch, u *proc.Usage) error {
-	l, err := s.limits.read(b.Time, u, s.discovered)
+	all, err := s.limits.read(b.Time, u, s.discovered)
 	if err != nil {
 		return errors.Join(u.Err, err)
 	}
-	setLimit(b, s.target, l)
-	if l.basis == BasisCgroup {
-		r, err := l.cgroup.read()
-		if err != nil {
-			return errors.Join(u.Err, err)
+	if len(all) == 1 { // it is known, whatever is used of it
+		setLimit(b, s.target, all[0])
+	}
+	used, err := s.fullest(all, u)
+	if err != nil {
+		if u.Err != nil && !errors.Is(err, u.Err) {
+			err = errors.Join(u.Err, err)
 		}
-		s.set(b, r, l, place{cgroup: l.cgroup}, s.cut)
-		return u.Err
+		return err
 	}
-	if u.Err != nil {
-		return u.Err
+	if len(all) > 1 {
+		setLimit(b, s.target, used.limit)
 	}
-	s.set(b, exactly(float64(u.Used)), l, place{tracker: s.opts.Tracker, target: s.target, population: u.Population}, s.cut)
-	return nil
+	// What is used of another limit is not compared with what was used of the last one.
+	counted := limit{basis: used.limit.basis, cgroup: used.limit.cgroup}
+	s.cut = s.cut || s.counted != (limit{}) && s.counted != counted
+	s.counted = counted
+	s.set(b, used.reading, used.limit, used.from, s.cut)
+	return u.Err
 }
 
 // gauges returns what may be read between two sweeps.

@@ -267,7 +267,7 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 	quiet := isOutside(err)
 	if quiet {
 		l.s.outside.Do(func() {
-			o.Logger.Warn("the cgroups of other containers are not seen from inside this one: targets in them have no limit, memory events or pressure", "hint", "mount the host's /sys at /host/sys, or write memory.limit")
+			o.Logger.Warn("cgroups that hold targets are not seen from here: these have no limit, memory events or pressure", "err", err, "hint", "mount the host's /sys at /host/sys, or write memory.limit")
 		})
 	}
 	j.report(o.Logger, text, quiet)
@@ -316,7 +316,7 @@ func (j *job) attrs(more ...any) []any {
 	return append(out, more...)
 }
 
-// isOutside reports whether nothing failed but that cgroups cannot be seen from inside this container.
+// isOutside reports whether nothing failed but that cgroups cannot be seen from here.
 func isOutside(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // it is taken apart
 	case interface{ Unwrap() []error }:
@@ -329,7 +329,7 @@ func isOutside(err error) bool {
 	case interface{ Unwrap() error }:
 		return isOutside(e.Unwrap())
 	}
-	return err == cgroup.ErrOutside //nolint:errorlint // the innermost
+	return err == cgroup.ErrOutside || err == cgroup.ErrUnmounted //nolint:errorlint // the innermost
 }
 
 // report logs a change of the source's state, once, and remembers it for the page. text is what

@@ -36,6 +36,11 @@ type group struct {
 	dirty       bool // the members or their cgroups changed since the pass that folded them
 	refold      bool // the present pass folds them
 	folding     bool // they are those of at least one member
+	unread      bool // those of a member could not be read
+
+	first   CgroupPaths          // of the first member
+	several map[CgroupPaths]bool // of all, where they differ
+	apart   []CgroupPaths        // the same, sorted; it is published and never changed
 
 	unit       string               // of those cgroups
 	container  *container.Container // of those cgroups; nil when they are in none
@@ -46,6 +51,7 @@ type group struct {
 // sums are what one pass over the members adds up.
 type sums struct {
 	resident, anon, shared int64 // bytes; shared is the largest of one member
+	largest                int64 // the largest resident memory of one member
 	sumFigures
 	pss, unique  float64
 	noShares     bool
@@ -96,6 +102,7 @@ func (s *sums) add(p *process) {
 	s.resident += p.resident
 	s.anon += p.resident - p.shared
 	s.shared = max(s.shared, p.shared)
+	s.largest = max(s.largest, p.resident)
 	shares := p.slow.shares
 	s.sumFigures.add(p)
 	if s.noShares = s.noShares || shares == nil || !shares.known; !s.noShares {
@@ -118,6 +125,7 @@ func (s *sums) merge(o *sums) {
 	s.resident += o.resident
 	s.anon += o.anon
 	s.shared = max(s.shared, o.shared)
+	s.largest = max(s.largest, o.largest)
 	s.sumFigures.merge(&o.sumFigures)
 	s.noShares = true // the rest is not asked
 	if s.oldest == 0 || o.oldest != 0 && o.oldest < s.oldest {

@@ -46,7 +46,7 @@ func (g *group) begin() {
 	g.sum = sums{}
 	g.refold, g.dirty = g.dirty, false
 	if g.refold {
-		g.folding, g.v2, g.v1 = false, "", ""
+		g.startFolding()
 	}
 }
 

@@ -56,13 +56,14 @@ type Usage struct {
 	// OldestTicks is that start in clock ticks after the boot: it stays when the clock is set.
 	OldestTicks uint64
 
-	// Resident, Anon and Used, in bytes, are valid when Err is nil and there are processes.
+	// Resident, Anon, Used and Largest, in bytes, are valid when Err is nil and there are processes.
 	// Resident is the sum of the members' RSS and Anon of its anonymous part. Used is the sum of
 	// Anon and the largest shared part of one member: members of one program map the same files
 	// and segments, which a sum of RSS counts once for each (a database with a hundred workers
 	// would seem to use more than the host has). For one process Used is its RSS.
-	Resident, Anon, Used int64
-	Err                  error // why the memory of a member could not be read
+	// Largest is the largest RSS of one member.
+	Resident, Anon, Used, Largest int64
+	Err                           error // why the memory of a member could not be read
 
 	// Figures are what is read more seldom: a few seconds up to half a minute old.
 	Figures Figures
@@ -85,6 +86,11 @@ type Usage struct {
 	// CgroupV2 and CgroupV1 are the deepest cgroups that hold all members, of the unified
 	// hierarchy and of version 1's memory controller; "" when there is none or it is not known.
 	CgroupV2, CgroupV1 string
+	// Apart are the cgroups that the members are in, where these are not all in the same: one may have a
+	// limit of its own. It is not to be changed.
+	Apart []CgroupPaths
+	// CgroupsUnread says that the cgroups of a member could not be read: there may be others.
+	CgroupsUnread bool
 
 	// Unit is the systemd unit of that cgroup, "" when it is in none, and Container the container or
 	// pod, nil when it is in none; it is not to be changed. Whole says that a discovered group stands

@@ -56,7 +56,8 @@ type parts struct {
 
 // cgroupReading is where a member was at a time.
 type cgroupReading struct {
-	at int64
+	at     int64
+	failed bool // the last one
 	cgroupPaths
 }
 

@@ -74,7 +74,7 @@ func (t *Tracker) publishGroup(g *group) {
 		Target: g.name, Discovered: g.discovered, Processes: g.members,
 		Starts: g.starts, Exits: g.exits, Restarts: g.restarts.count, HasRestarts: t.restartable(g), Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
-		CgroupV2: g.v2, CgroupV1: g.v1,
+		Largest: s.largest, CgroupV2: g.v2, CgroupV1: g.v1, Apart: g.cgroupsApart(), CgroupsUnread: g.unread,
 		Unit: g.unit, Container: g.container, Whole: g.discovered && g.container != nil && isContainerKey(g.key),
 		Proportional: int64(s.pss), Unique: int64(s.unique), Shares: g.shares && !s.noShares && g.members > 0,
 	}
