@@ -20,7 +20,8 @@ type lane struct {
 	s     *Sampler
 	jobs  []*job
 	kicks chan func(Job) bool
-	first chan struct{} // closed after the first sweep
+	first chan struct{}   // closed after the first sweep
+	wakes <-chan struct{} // of a source that asks for samples itself; nil where none does
 
 	swept bool           // first is closed
 	due   time.Time      // of the next tick
@@ -69,6 +70,9 @@ func newLane(s *Sampler, l Lane) *lane {
 	}
 	for _, j := range l.Jobs {
 		ln.jobs = append(ln.jobs, &job{Job: j, place: placeOf(&j)})
+		if w, ok := j.Impl.(interface{ wakes() <-chan struct{} }); ok {
+			ln.wakes = w.wakes()
+		}
 	}
 	return ln
 }
@@ -108,10 +112,12 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 				return
 			}
 			continue
+		case <-l.wakes:
+			l.early = true
 		case <-timer.C:
 		}
 		if l.early {
-			l.s.opts.Metrics.woken(WakeDistance)
+			l.s.opts.Metrics.woken(l.reason())
 			if !l.sweep(ctx, turn, everyJob) {
 				return
 			}
@@ -126,6 +132,14 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 }
 
 func everyJob(Job) bool { return true }
+
+// reason is why a sweep comes before its tick.
+func (l *lane) reason() string {
+	if l.wakes != nil {
+		return WakeStart
+	}
+	return WakeDistance
+}
 
 // soonest returns how long to wait: for the tick, or for a reading that is due before it.
 func (l *lane) soonest(tick time.Duration) time.Duration {

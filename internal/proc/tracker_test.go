@@ -71,7 +71,7 @@ func TestUsage(t *testing.T) {
 	page := int64(os.Getpagesize())
 	want := Usage{
 		Target: "db", Processes: 2, HasRestarts: true, Oldest: epoch.Add(-time.Hour + 5*time.Second), OldestTicks: 500,
-		Resident: 850 * page, Anon: 240 * page, Used: (240 + 310) * page,
+		Resident: 850 * page, Anon: 240 * page, Used: (240 + 310) * page, Largest: 500 * page,
 		CgroupV2: "/", Population: 2, HasStates: true,
 	}
 	want.States[Sleeping] = 2
