@@ -103,8 +103,9 @@ func jsonValue(r gjson.Result, kind Kind) (float64, error) {
 	return 0, fmt.Errorf("%q is not %s", clip(r.Raw), kind)
 }
 
-// DecodePrometheus reads values from the Prometheus text format. Only the lines of wanted metrics
-// are kept, whatever else there is; several series that a want selects are added up.
+// DecodePrometheus reads values from the Prometheus text format or OpenMetrics. Only the lines of
+// wanted metrics are kept, whatever else there is; several series that a want selects are added up. A
+// line that cannot be understood costs the values of its own metric.
 func DecodePrometheus(r io.Reader, wants []Want) ([]Value, error) {
 	selectors := make([]selector, len(wants))
 	names := make(map[string]bool, len(wants))
@@ -120,13 +121,14 @@ func DecodePrometheus(r io.Reader, wants []Want) ([]Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	families, err := parseText(kept)
-	if err != nil {
-		return nil, fmt.Errorf("it is not the Prometheus text format: %w", err)
-	}
+	families := parseKept(kept)
 	out := make([]Value, len(wants))
 	for i, w := range wants {
-		v, err := selectors[i].sum(families[selectors[i].name])
+		f := families[selectors[i].name]
+		v, err := 0.0, f.err
+		if err == nil {
+			v, err = selectors[i].sum(f.MetricFamily)
+		}
 		if err == nil {
 			v, err = w.Kind.Check(v)
 		}
