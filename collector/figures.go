@@ -68,6 +68,9 @@ func (f *figures) set(b *series.Batch, store *series.Store, target string, u *pr
 	if u.HasFullest {
 		b.Set(metric.ProcessFullestFDs, u.Fullest, f.with("")...)
 	}
+	for i := range u.Threads {
+		b.Set(metric.ProcessNamed, float64(u.Threads[i].Threads), f.with(u.Threads[i].Name)...)
+	}
 	if u.HasStates {
 		for i, n := range u.States {
 			b.Set(metric.ProcessStates, float64(n), f.with(proc.State(i).String())...)

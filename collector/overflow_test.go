@@ -18,7 +18,7 @@ import (
 var notOfTheRest = []*series.Desc{
 	metric.TargetRestarts, metric.MemoryUsed, metric.MemoryUsedRatio, metric.MemoryLimit, metric.MemoryLimitInfo, metric.MemoryLevel,
 	metric.MemoryGrowth, metric.MemoryFastGrowth, metric.MemoryExhaustion, metric.MemoryPSS, metric.MemoryUSS,
-	metric.ProcessExitReasons, metric.ProcessEndedPeak, metric.ProcessEventsLost, metric.DiscoveryProcesses, metric.DiscoveryUnreadable, metric.DiscoveryHeld,
+	metric.ProcessNamed, metric.ProcessExitReasons, metric.ProcessEndedPeak, metric.ProcessEventsLost, metric.DiscoveryProcesses, metric.DiscoveryUnreadable, metric.DiscoveryHeld,
 }
 
 // TestOverflowHasEveryFigure: the same processes have the same values as a target and as the rest of

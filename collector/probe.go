@@ -106,7 +106,7 @@ func NewProbe(o ProbeOptions) *Probe {
 	}
 	p := &Probe{opts: o}
 	if o.started != nil {
-		p.start = newStartup(&o)
+		p.start = &startup{opts: startupOptions{o.Target, o.Config.MaxStartup.Std(), o.started, o.births}}
 	}
 	return p
 }

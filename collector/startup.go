@@ -37,7 +37,7 @@ type births interface {
 // answer. The processes are known by sweeps that may be far apart, so that an answer can come before
 // the start is known: what was answered since the last end of an oldest process is remembered.
 type startup struct {
-	opts *ProbeOptions
+	opts startupOptions
 
 	began    time.Time // when this source first looked: what started before was not watched
 	interval time.Duration
@@ -59,8 +59,12 @@ type startup struct {
 	born   time.Time // when that changed last
 }
 
-func newStartup(o *ProbeOptions) *startup {
-	return &startup{opts: o}
+// startupOptions are what a startup needs of the probe. births may be nil.
+type startupOptions struct {
+	target     string
+	maxStartup time.Duration
+	started    func() (start time.Time, id uint64, ok bool)
+	births     births
 }
 
 // follow takes note of ends and starts and reports whether the target runs, as far as is known.
@@ -134,7 +138,7 @@ func (s *startup) answered(now time.Time, good, unreachable bool) {
 		if !s.start.IsZero() && !s.ready && s.down.IsZero() {
 			s.answer(now, blind)
 		}
-		if !watched && !s.down.IsZero() && now.Sub(s.first) > pause*s.opts.Config.MaxStartup.Std() {
+		if !watched && !s.down.IsZero() && now.Sub(s.first) > pause*s.opts.maxStartup {
 			s.down = time.Time{} // no start came of it: the process had not ended
 		}
 	case unreachable && !watched && (s.ready || s.start.IsZero()):
@@ -201,11 +205,11 @@ func (s *startup) publish(b *series.Batch, store *series.Store) {
 	switch {
 	case s.start.IsZero() || !s.ready:
 	case s.known:
-		b.Set(metric.StartupDuration, max(0, s.took.Seconds()), s.opts.Target)
+		b.Set(metric.StartupDuration, max(0, s.took.Seconds()), s.opts.target)
 	default:
-		seen, _, ok := store.Value(metric.StartupDuration, s.opts.Target)
+		seen, _, ok := store.Value(metric.StartupDuration, s.opts.target)
 		if ok && s.start.Add(time.Duration(seen*float64(time.Second))).Before(s.began) {
-			b.Set(metric.StartupDuration, seen, s.opts.Target)
+			b.Set(metric.StartupDuration, seen, s.opts.target)
 		}
 	}
 }

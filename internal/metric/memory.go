@@ -18,7 +18,7 @@ var (
 	MemoryUsed       = series.NewGauge("spillway_memory_used_bytes", "Memory that counts toward the limit; the basis label of spillway_memory_limit_info says how it is counted.", "target").Windowed()
 	MemoryLimit      = series.NewGauge("spillway_memory_limit_bytes", "Lowest limit on the target's memory.", "target")
 	MemoryUsedRatio  = series.NewGauge("spillway_memory_used_ratio", "Used memory as a share of the limit.", "target").Windowed()
-	MemoryLimitInfo  = series.NewGauge("spillway_memory_limit_info", "Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).", "target", "source", "basis")
+	MemoryLimitInfo  = series.NewGauge("spillway_memory_limit_info", "Source of the limit (config, cgroup_v1, cgroup_v1_hierarchical, cgroup_v2 for memory.max, cgroup_v2_high for memory.high, host) and what counts toward it (rss, cgroup, fullest_cgroup, largest_process, available).", "target", "source", "basis")
 	MemoryLevel      = series.NewGauge("spillway_memory_level", "Memory pressure with hysteresis: 0 normal, 1 warning, 2 critical, 3 emergency.", "target")
 	MemoryGrowth     = series.NewGauge("spillway_memory_growth_bytes_per_second", "Robust trend of the used memory; 0 when there is none.", "target")
 	MemoryFastGrowth = series.NewGauge("spillway_memory_fast_growth_bytes_per_second", "Growth of the used memory over the last seconds, negative while it falls; absent without enough readings.", "target")

@@ -26,6 +26,7 @@ var (
 	ProcessWriteBytes = series.NewCounter("spillway_process_write_bytes_total", "Bytes that the target's processes wrote to storage since they were first seen; absent if this user may not read them.", "target")
 	ProcessSwitches   = series.NewCounter("spillway_process_context_switches_total", "Context switches of the main threads of the target's processes since they were first seen, by kind: voluntary or involuntary.", "target", "kind")
 	ProcessFullestFDs = series.NewGauge("spillway_process_worst_fd_ratio", "Largest share of its soft limit of open file descriptors that any process of the target uses; absent if this user may not count them.", "target")
+	ProcessNamed      = series.NewGauge("spillway_process_named_threads", "Threads of the target's processes by name, with N for each number in it; at most 20 names, the rest is other. Needs processes.thread_names.", "target", "name")
 	ProcessStates     = series.NewGauge("spillway_process_states", "Processes of the target by the state of their main thread: running, sleeping, waiting (uninterruptible, such as for a disk), stopped, zombie, other.", "target", "state")
 )
 
@@ -46,6 +47,6 @@ var (
 var processDescs = []*series.Desc{
 	Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, ProcessCPU,
 	ProcessMinorFaults, ProcessMajorFaults, ProcessThreads, ProcessFDs, ProcessReadBytes, ProcessWriteBytes, ProcessSwitches,
-	ProcessFullestFDs, ProcessStates, ProcessExitReasons,
+	ProcessFullestFDs, ProcessStates, ProcessNamed, ProcessExitReasons,
 	ProcessEndedPeak, ProcessEventsLost, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
 }

@@ -25,6 +25,7 @@ type group struct {
 	population    uint64
 	totals        [figures]int64 // of the counters, members that have ended included
 	shares        bool           // PSS and USS are wanted
+	threads       bool           // threads by name are wanted
 
 	visible bool // of a discovered group: it is a target at present
 	out     int  // refreshes in a row outside the top
@@ -41,6 +42,10 @@ type group struct {
 	first   CgroupPaths          // of the first member
 	several map[CgroupPaths]bool // of all, where they differ
 	apart   []CgroupPaths        // the same, sorted; it is published and never changed
+
+	named  map[string]int  // threads of the present pass by name
+	names  map[string]bool // that the target has shown
+	counts []ThreadCount   // published, and never changed
 
 	unit       string               // of those cgroups
 	container  *container.Container // of those cgroups; nil when they are in none
@@ -62,7 +67,7 @@ type sums struct {
 }
 
 func newTargetGroup(t Target) (*group, error) {
-	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares}
+	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares, threads: t.Config.ThreadNames}
 	var err error
 	if t.Config.Match.Empty() {
 		return nil, fmt.Errorf("target %q: match has no condition", t.Name)

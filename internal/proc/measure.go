@@ -85,6 +85,9 @@ func (t *Tracker) read(p *process, ms int64) bool {
 	if due(p.slow.cgroups.at, ms, cgroupEvery) {
 		t.readCgroup(p, ms)
 	}
+	if p.group.threads {
+		t.readThreads(p, ms)
+	}
 	if p.group.shares {
 		t.readShares(p, ms)
 	}

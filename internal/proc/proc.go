@@ -73,6 +73,10 @@ type Usage struct {
 	States    [States]int
 	HasStates bool
 
+	// Threads are the threads by name, where the target asks for them and all could be read. It is not to
+	// be changed.
+	Threads []ThreadCount
+
 	// Fullest is the largest ratio of open descriptors to the soft limit of one member. Valid with
 	// HasFullest.
 	Fullest    float64
@@ -138,6 +142,7 @@ type Tracker struct {
 	opts     Options
 	r        *reader
 	dents    []byte
+	tasks    []seen // of one process
 	targets  []*group
 	overflow *group
 	groups   map[string]*group // discovered, by key

@@ -45,7 +45,8 @@ type slowReadings struct {
 	cgroups cgroupReading
 	effort  effort
 	own     own
-	shares  *shares // nil until it is wanted
+	shares  *shares      // nil until it is wanted
+	threads *threadNames // nil until it is wanted
 }
 
 // parts is when status was read of a member, and what its statm was then.

@@ -78,6 +78,8 @@ func (t *Tracker) publishGroup(g *group) {
 		Unit: g.unit, Container: g.container, Whole: g.discovered && g.container != nil && isContainerKey(g.key),
 		Proportional: int64(s.pss), Unique: int64(s.unique), Shares: g.shares && !s.noShares && g.members > 0,
 	}
+	t.nameThreads(g)
+	u.Threads = g.counts
 	g.publish(&u)
 	t.usages = append(t.usages, u)
 }
