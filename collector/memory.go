@@ -31,7 +31,7 @@ const smallestLimit = 1 << 20
 
 // MemoryConfig is the limit of a target's memory.
 type MemoryConfig struct {
-	Limit units.Bytes `yaml:"limit"` // your own limit; the smallest of it, the cgroup's limits and the host's memory without huge pages counts
+	Limit           units.Bytes `yaml:"limit"`             // your own limit; the smallest of it, the cgroup's limits and the host's memory without huge pages counts
 	LimitPerProcess units.Bytes `yaml:"limit_per_process"` // your own limit of each process, for services of many workers: the largest process counts, where it is closer to it than the target is to its limit
 
 	Basis string `yaml:"basis"` // what is compared with the limit: auto is cgroup where the smallest limit is a cgroup's, else rss
