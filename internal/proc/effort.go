@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	effortEvery = 15 * time.Second // processor time, faults, threads, state and storage
-	fdsEvery    = 30 * time.Second
+	effortEvery = 15 * time.Second // processor time, faults, threads and state
+	fdsEvery    = 30 * time.Second // descriptors and storage
 	softEvery   = 5 * time.Minute // the limit of open descriptors
 	mostFDs     = 1 << 20
 	newcomer    = time.Minute // the age up to which all that a process did counts
@@ -25,13 +25,14 @@ func (t *Tracker) readEffort(p *process, ms int64) bool {
 	e := &p.slow.effort
 	if due(e.at, ms, effortEvery) {
 		e.at = spread(e.at, ms, p.pid, effortEvery)
-		if !t.readStat(p, ms) || !t.readIO(p, ms) {
+		if !t.readStat(p, ms) {
 			return false
 		}
 	}
 	if due(e.fdsAt, ms, fdsEvery) {
 		e.fdsAt = spread(e.fdsAt, ms, p.pid, fdsEvery)
 		t.readFDs(p, ms)
+		return t.readIO(p, ms)
 	}
 	return true
 }
