@@ -178,8 +178,8 @@ func (l *limit) narrow(dirs []string, unified bool) error {
 // from inside a container too. Of what is visible, the outermost cgroup that such a limit holds for
 // has most of what counts against it.
 func (l *limit) narrowByAncestors(dirs []string) error {
-	for i := len(dirs) - 1; i >= 0; i-- {
-		raw, err := os.ReadFile(filepath.Join(dirs[i], "memory.stat"))
+	for _, dir := range slices.Backward(dirs) {
+		raw, err := os.ReadFile(filepath.Join(dir, "memory.stat"))
 		if isGone(err) {
 			continue
 		}
@@ -188,10 +188,10 @@ func (l *limit) narrowByAncestors(dirs []string) error {
 		}
 		n, err := parseHierarchical(raw)
 		if err != nil {
-			return fmt.Errorf("memory.stat of %s: %w", dirs[i], err)
+			return fmt.Errorf("memory.stat of %s: %w", dir, err)
 		}
 		if n > 0 && (l.bytes == 0 || n < l.bytes) {
-			*l = limit{bytes: n, source: sourceHierarchical, cgroup: cgroupDir{dirs[i], false}}
+			*l = limit{bytes: n, source: sourceHierarchical, cgroup: cgroupDir{dir, false}}
 		}
 	}
 	return nil

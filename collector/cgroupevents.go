@@ -27,8 +27,8 @@ var (
 type cgroupEvents struct {
 	at   time.Time
 	dir  string
-	err  error  // of the last reading
-	told []told // what it published
+	err  error   // of the last reading
+	seen []event // what it published
 
 	// last is the cgroup of the last reading with its kills, above those of the ones above it, the
 	// nearest first, which count what happens in all cgroups below: a kill that takes its cgroup with
@@ -40,7 +40,7 @@ type cgroupEvents struct {
 	counters map[string]*monotonic // by family and label
 }
 
-type told struct {
+type event struct {
 	desc   *series.Desc
 	value  float64
 	values []string
@@ -52,21 +52,21 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 		return nil
 	}
 	if own.dir == c.dir && !stale(c.at, b.Time, limitsEvery) {
-		for i := range c.told {
-			b.Set(c.told[i].desc, c.told[i].value, c.told[i].values...)
+		for i := range c.seen {
+			b.Set(c.seen[i].desc, c.seen[i].value, c.seen[i].values...)
 		}
 		return c.err
 	}
 	if c.counters == nil {
 		c.counters = make(map[string]*monotonic)
 	}
-	c.at, c.dir, c.told = b.Time, own.dir, c.told[:0]
+	c.at, c.dir, c.seen = b.Time, own.dir, c.seen[:0]
 	c.err = c.read(own, target, func(d *series.Desc, raw float64, values ...string) {
 		key := d.Name + " " + values[len(values)-1]
 		if c.counters[key] == nil {
 			c.counters[key] = &monotonic{}
 		}
-		c.told = append(c.told, told{d, c.counters[key].set(b, store, d, raw, values...), values})
+		c.seen = append(c.seen, event{d, c.counters[key].set(b, store, d, raw, values...), values})
 	})
 	return c.err
 }

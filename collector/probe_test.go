@@ -145,7 +145,7 @@ func TestProbeStartupOfAServiceThatNeverStopped(t *testing.T) {
 	start, id = now.Add(time.Second), 2
 	f("a start that was watched", 1500*time.Millisecond, good, .5)
 	worker := now.Add(time.Second)
-	f("a worker starts beside it", 5*time.Second, good, .5)
+	f("a second worker starts", 5*time.Second, good, .5)
 	f("and both answer", time.Hour, good, .5)
 	start, id = worker, 3
 	f("the oldest ends, the worker stays", time.Second, good, .5)

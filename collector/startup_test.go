@@ -17,8 +17,6 @@ type service struct {
 	now                  time.Time
 	killed, begun, ready time.Time
 	sweep                time.Duration // when the sweeps are, after a whole interval
-	id                   uint64        // of the oldest process at the last sweep
-	start                time.Time     // the same
 	watched              uint64
 	probes               int
 	noPidfd, noNewest    bool

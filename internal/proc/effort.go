@@ -12,7 +12,7 @@ import (
 const (
 	effortEvery = 15 * time.Second // processor time, faults, threads and state
 	fdsEvery    = 30 * time.Second // descriptors and storage
-	softEvery   = 5 * time.Minute // the limit of open descriptors
+	softEvery   = 5 * time.Minute  // the limit of open descriptors
 	mostFDs     = 1 << 20
 	newcomer    = time.Minute // the age up to which all that a process did counts
 )

@@ -101,8 +101,6 @@ func (t *Tracker) readBoot(ms int64) {
 
 func (t *Tracker) startOf(ticks uint64) time.Time { return startAfter(t.boot, ticks) }
 
-func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / ticksPerSec) }
-
 // startAfter returns when a process started, zero when that is not known.
 func startAfter(boot time.Time, ticks uint64) time.Time {
 	if boot.IsZero() || ticks == 0 {

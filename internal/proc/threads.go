@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func (r *reader) tasks(pid int32, dst []seen, buf []byte) ([]seen, error) {
 	defer func() { _ = unix.Close(fd) }()
 	for {
 		n, err := unix.Getdents(fd, buf)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {
