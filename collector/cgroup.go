@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -43,7 +44,7 @@ type Limits struct {
 	opts LimitsOptions
 
 	mu     sync.Mutex
-	host   int64 // what hostLimit returned at hostAt
+	host   int64 // what meminfo said at hostAt
 	hostAt time.Time
 }
 
@@ -78,7 +79,7 @@ func (l *Limits) hostLimit(now time.Time) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	sizeBytes, err := hostLimit(&info)
+	sizeBytes, err := info.limit()
 	if err != nil {
 		return 0, err
 	}
@@ -88,34 +89,130 @@ func (l *Limits) hostLimit(now time.Time) (int64, error) {
 	return sizeBytes, nil
 }
 
-// cgroups returns the smallest limit of the cgroups that hold a target and of all their
-// ancestors, 0 bytes when there is none. own is the target's own cgroup that counts memory.
-func (l *Limits) cgroups(now time.Time, u *proc.Usage) (smallest limit, own cgroupDir, err error) {
-	groups, err := l.opts.Cgroups.Find(now, u.CgroupV2, u.CgroupV1)
+// cgroups returns the smallest limit of the cgroups of these paths and of all their ancestors, 0 bytes
+// when there is none. own is the innermost that counts memory.
+func (l *Limits) cgroups(now time.Time, v2, v1 string) (smallest limit, own cgroupDir, err error) {
+	groups, err := l.opts.Cgroups.Find(now, v2, v1)
 	if err != nil {
 		return limit{}, cgroupDir{}, err
 	}
 	for _, g := range groups {
-		source, files := sourceCgroupV1, []string{"memory.limit_in_bytes"}
-		if g.Unified {
-			source, files = sourceCgroupV2, []string{"memory.max", "memory.high"}
+		if exists(g.Dirs[0], usageFile(g.Unified)) {
+			own = cgroupDir{g.Dirs[0], g.Unified}
 		}
-		for i, dir := range g.Dirs {
-			if i == 0 && exists(dir, usageFile(g.Unified)) {
-				own = cgroupDir{dir, g.Unified}
-			}
-			for _, name := range files {
-				n, err := readLimit(filepath.Join(dir, name))
-				if err != nil {
-					return limit{}, cgroupDir{}, err
-				}
-				if n > 0 && (smallest.bytes == 0 || n < smallest.bytes) {
-					smallest = limit{bytes: n, source: source, cgroup: cgroupDir{dir, g.Unified}}
-				}
-			}
+		if err := smallest.narrow(g.Dirs, g.Unified); err != nil {
+			return limit{}, cgroupDir{}, err
 		}
 	}
 	return smallest, own, nil
+}
+
+// apart returns the smallest limits of the cgroups that some members of a target are in and not all:
+// those below the cgroup that holds all of them.
+func (l *Limits) apart(now time.Time, u *proc.Usage) (out []limit, err error) {
+	if len(u.Apart) == 0 {
+		return nil, nil
+	}
+	common, err := l.opts.Cgroups.Find(now, u.CgroupV2, u.CgroupV1)
+	if err != nil {
+		return nil, err
+	}
+	above := make(map[string]bool)
+	for _, g := range common {
+		for _, dir := range g.Dirs {
+			above[dir] = true
+		}
+	}
+	for _, paths := range u.Apart {
+		groups, err := l.opts.Cgroups.Find(now, paths.V2, paths.V1)
+		if isGone(err) {
+			continue // its members have ended
+		}
+		if err != nil {
+			return nil, err
+		}
+		var smallest limit
+		for _, g := range groups {
+			below := slices.DeleteFunc(g.Dirs, func(dir string) bool { return above[dir] })
+			if err := smallest.narrow(below, g.Unified); err != nil {
+				return nil, err
+			}
+		}
+		smallest.basis = basisFullest
+		if smallest.bytes > 0 && !slices.Contains(out, smallest) {
+			out = append(out, smallest)
+		}
+	}
+	return out, nil
+}
+
+// isGone reports whether a cgroup is not there any more.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV)
+}
+
+// narrow makes the limit the smallest of what it is and of the limits of a cgroup and those above it.
+func (l *limit) narrow(dirs []string, unified bool) error {
+	files := []struct{ name, source string }{{"memory.limit_in_bytes", sourceCgroupV1}}
+	if unified {
+		files = []struct{ name, source string }{{"memory.max", sourceCgroupV2}, {"memory.high", sourceHigh}}
+	}
+	for _, dir := range dirs {
+		for _, f := range files {
+			n, err := readLimit(filepath.Join(dir, f.name))
+			if err != nil {
+				return err
+			}
+			if n > 0 && (l.bytes == 0 || n < l.bytes) {
+				*l = limit{bytes: n, source: f.source, cgroup: cgroupDir{dir, unified}}
+			}
+		}
+	}
+	if unified {
+		return nil
+	}
+	return l.narrowByAncestors(dirs)
+}
+
+// narrowByAncestors takes into account what version 1 says of all ancestors, those that are not visible
+// from inside a container too. Of what is visible, the outermost cgroup that such a limit holds for
+// has most of what counts against it.
+func (l *limit) narrowByAncestors(dirs []string) error {
+	for _, dir := range slices.Backward(dirs) {
+		raw, err := os.ReadFile(filepath.Join(dir, "memory.stat"))
+		if isGone(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read cgroup limit: %w", err)
+		}
+		n, err := parseHierarchical(raw)
+		if err != nil {
+			return fmt.Errorf("memory.stat of %s: %w", dir, err)
+		}
+		if n > 0 && (l.bytes == 0 || n < l.bytes) {
+			*l = limit{bytes: n, source: sourceHierarchical, cgroup: cgroupDir{dir, false}}
+		}
+	}
+	return nil
+}
+
+// parseHierarchical finds the smallest limit of a cgroup of version 1 and its ancestors; 0 is none.
+func parseHierarchical(b []byte) (int64, error) {
+	for len(b) > 0 {
+		line, rest, _ := bytes.Cut(b, []byte("\n"))
+		b = rest
+		value, found := bytes.CutPrefix(line, []byte("hierarchical_memory_limit"))
+		if !found {
+			continue
+		}
+		n, err := parseLimit(value)
+		if err != nil {
+			return 0, fmt.Errorf("hierarchical_memory_limit %w", err)
+		}
+		return n, nil
+	}
+	return 0, nil
 }
 
 func exists(dir, name string) bool {
@@ -134,7 +231,7 @@ func usageFile(unified bool) string {
 // root cgroup. A limit of 0 bytes, which stops everything, is told as 1.
 func readLimit(file string) (int64, error) {
 	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+	if isGone(err) {
 		return 0, nil
 	}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 func TestCgroupVersion1(t *testing.T) {
@@ -72,7 +71,7 @@ func TestContainersNamespaces(t *testing.T) {
 			map[string]string{"memory.max": "0"},
 			"/", "", 1, "",
 		}, {
-			"no cgroups at all", "29 1 0:1 / /x rw - tmpfs tmpfs rw\n", nil, "/a", "/b", 0, "",
+			"no cgroups at all", "29 1 0:1 / /x rw - tmpfs tmpfs rw\n", nil, "/a", "/b", 0, "mounted here",
 		},
 	}
 	for _, tt := range tests {
@@ -83,7 +82,7 @@ func TestContainersNamespaces(t *testing.T) {
 			for name, text := range tt.files {
 				h.write("sys/fs/cgroup/"+name, text+"\n")
 			}
-			got, _, err := NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: h.sys()}).cgroups(testStart, &proc.Usage{CgroupV2: tt.v2, CgroupV1: tt.v1})
+			got, _, err := NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: h.sys()}).cgroups(testStart, tt.v2, tt.v1)
 			if got.bytes != tt.want || (err != nil) != (tt.err != "") {
 				t.Errorf("limit %d, %v, want %d, %q", got.bytes, err, tt.want, tt.err)
 			}
@@ -116,16 +115,16 @@ func TestContainerWithHostTree(t *testing.T) {
 	h.write("proc/self/mountinfo", "30 29 0:26 / "+base+" ro - cgroup2 cgroup rw\n31 29 0:26 /../../../.. "+host+" ro - cgroup2 cgroup rw\n")
 	limits := NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: filepath.Join(h.dir, "host/sys")})
 	for raw, want := range map[string]int64{"/": 5000000, "/../cri-containerd-bb.scope": 4000000, "/../../../../system.slice/containerd.service": 3000000} {
-		got, _, err := limits.cgroups(testStart, resolved(limits, raw))
+		got, _, err := limits.cgroups(testStart, resolved(limits, raw), "")
 		if err != nil || got.bytes != want {
 			t.Errorf("%s: limit %d, %v, want %d", raw, got.bytes, err, want)
 		}
 	}
 }
 
-// resolved is the usage of a process whose path in the unified hierarchy is shown as raw.
-func resolved(l *Limits, raw string) *proc.Usage {
-	return &proc.Usage{CgroupV2: string(l.opts.Cgroups.Resolve(testStart, nil, true, []byte(raw)))}
+// resolved is the path in the unified hierarchy of a process that is shown as raw.
+func resolved(l *Limits, raw string) string {
+	return string(l.opts.Cgroups.Resolve(testStart, nil, true, []byte(raw)))
 }
 
 func FuzzParseReclaimable(f *testing.F) {

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,21 +25,22 @@ var (
 
 // cgroupEvents reads what happened to the cgroup of one target.
 type cgroupEvents struct {
-	at    time.Time
-	dir   string
-	inode uint64
-	// killed is the last count of the cgroup, above those of the ones above it, the nearest first, which
-	// count what happens in all cgroups below: a kill that takes its cgroup with it, as when a container
-	// is restarted, is seen in the nearest that stays.
-	killed float64
-	above  []counted
-	lost   float64 // kills of cgroups that are gone
+	at   time.Time
+	dir  string
+	err  error   // of the last reading
+	seen []event // what it published
+
+	// last is the cgroup of the last reading with its kills, above those of the ones above it, the
+	// nearest first, which count what happens in all cgroups below: a kill that takes its cgroup with
+	// it, as when a container is restarted, is seen in the nearest that stays.
+	last  counted
+	above []counted
+	lost  float64 // kills of cgroups that are gone
 
 	counters map[string]*monotonic // by family and label
-	told     []told                // what the last reading published
 }
 
-type told struct {
+type event struct {
 	desc   *series.Desc
 	value  float64
 	values []string
@@ -51,32 +52,33 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 		return nil
 	}
 	if own.dir == c.dir && !stale(c.at, b.Time, limitsEvery) {
-		for i := range c.told {
-			b.Set(c.told[i].desc, c.told[i].value, c.told[i].values...)
+		for i := range c.seen {
+			b.Set(c.seen[i].desc, c.seen[i].value, c.seen[i].values...)
 		}
-		return nil
+		return c.err
 	}
 	if c.counters == nil {
 		c.counters = make(map[string]*monotonic)
 	}
-	c.at, c.told = b.Time, c.told[:0]
-	put := func(d *series.Desc, raw float64, values ...string) {
+	c.at, c.dir, c.seen = b.Time, own.dir, c.seen[:0]
+	c.err = c.read(own, target, func(d *series.Desc, raw float64, values ...string) {
 		key := d.Name + " " + values[len(values)-1]
 		if c.counters[key] == nil {
 			c.counters[key] = &monotonic{}
 		}
-		c.told = append(c.told, told{d, c.counters[key].set(b, store, d, raw, values...), values})
-	}
+		c.seen = append(c.seen, event{d, c.counters[key].set(b, store, d, raw, values...), values})
+	})
+	return c.err
+}
+
+// read puts every figure that can be read; the error says which cannot.
+func (c *cgroupEvents) read(own cgroupDir, target string, put func(d *series.Desc, raw float64, values ...string)) error {
 	events, err := own.events()
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
-			return nil // the root cgroup, or gone at this moment: the next reading knows more
-		}
-		return err
+	if isGone(err) {
+		return nil // the root cgroup, or gone at this moment: the next reading knows more
 	}
-	kills, counted := events[oomKill]
-	c.follow(own, kills)
-	if counted {
+	if kills, ok := events[oomKill]; ok {
+		c.follow(own, kills)
 		put(metric.CgroupOOMKills, c.lost+kills, target)
 	}
 	for _, name := range memoryEvents {
@@ -85,9 +87,9 @@ func (c *cgroupEvents) set(b *series.Batch, store *series.Store, target string, 
 		}
 	}
 	if own.unified {
-		return setCgroupPressure(put, target, own)
+		err = errors.Join(err, setCgroupPressure(put, target, own))
 	}
-	return nil
+	return err
 }
 
 // counted is a cgroup and the kills in it and below it.
@@ -99,32 +101,35 @@ type counted struct {
 
 // follow notes the kills of a cgroup that was exchanged for another since the last reading.
 func (c *cgroupEvents) follow(own cgroupDir, kills float64) {
-	inode := inodeOf(own.dir)
+	now := counted{own.dir, inodeOf(own.dir), kills}
 	var above []counted
 	if own.unified { // version 1 counts in each cgroup its own only
 		above = countAbove(own.dir)
 	}
-	switch {
-	case c.dir == "" || c.dir == own.dir && c.inode == inode:
-	case c.dir != own.dir && inodeOf(c.dir) == c.inode:
+	switch last := c.last; {
+	case last.dir == "" || last.dir == now.dir && last.inode == now.inode:
+	case last.dir != now.dir && inodeOf(last.dir) == last.inode:
 		// Both are there: the target is found in a wider or narrower one. Nothing was killed by that.
-		c.lost += c.killed - kills
+		c.lost += last.kills - kills
 	default:
 		// What came in since the last reading, less what the new one counts itself.
-		c.lost += c.killed + max(cameIn(c.above, above)-kills, 0)
+		c.lost += last.kills + max(cameIn(c.above, above)-kills, 0)
 	}
-	c.dir, c.inode, c.killed, c.above = own.dir, inode, kills, above
+	c.last, c.above = now, above
 }
 
-// countAbove counts the cgroups above one, up to the root, which has no events.
+// countAbove counts the cgroups above one, up to the root, which has no events. One whose kills cannot
+// be read is left out: the one above it has counted them.
 func countAbove(dir string) (out []counted) {
 	for {
 		dir = filepath.Dir(dir)
-		events, err := (cgroupDir{dir, true}).events()
-		if err != nil {
+		events, _ := (cgroupDir{dir, true}).events()
+		if events == nil {
 			return out
 		}
-		out = append(out, counted{dir, inodeOf(dir), events[oomKill]})
+		if kills, ok := events[oomKill]; ok {
+			out = append(out, counted{dir, inodeOf(dir), kills})
+		}
 	}
 }
 
@@ -154,88 +159,67 @@ func inodeOf(dir string) uint64 {
 
 // setCgroupPressure publishes the pressure stall information of a cgroup.
 func setCgroupPressure(put func(d *series.Desc, raw float64, values ...string), target string, own cgroupDir) error {
+	var errs []error
 	for _, resource := range resources {
-		raw, err := os.ReadFile(filepath.Join(own.dir, resource+".pressure"))
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, fs.ErrPermission):
-			continue // not built in, switched off, or not for this user
-		case err != nil:
-			return fmt.Errorf("read pressure of a cgroup: %w", err)
+		p, err := readPressure(filepath.Join(own.dir, resource+".pressure"))
+		if p.hasSome {
+			put(metric.CgroupWaiting, p.some, target, resource)
 		}
-		some, full, err := parsePressure(raw)
-		if err != nil {
-			return fmt.Errorf("%s.pressure of %s: %w", resource, own.dir, err)
+		if p.hasFull {
+			put(metric.CgroupStalled, p.full, target, resource)
 		}
-		if some >= 0 {
-			put(metric.CgroupWaiting, some, target, resource)
-		}
-		if full >= 0 {
-			put(metric.CgroupStalled, full, target, resource)
-		}
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // events reads memory.events of version 2, or what version 1 has of it: oom_kill in
-// memory.oom_control (since Linux 4.13) and the count of failures.
+// memory.oom_control (since Linux 4.13) and the count of failures. It is nil when there is no such file;
+// with an error otherwise it has what could be understood.
 func (c cgroupDir) events() (map[string]float64, error) {
-	if c.unified {
-		raw, err := os.ReadFile(filepath.Join(c.dir, "memory.events"))
-		if err != nil {
-			return nil, fmt.Errorf("read events of a cgroup: %w", err)
-		}
-		return parseEvents(raw)
+	name, wanted := "memory.events", append([]string{oomKill}, memoryEvents...)
+	if !c.unified {
+		name, wanted = "memory.oom_control", []string{oomKill}
 	}
-	raw, err := os.ReadFile(filepath.Join(c.dir, "memory.oom_control"))
+	raw, err := os.ReadFile(filepath.Join(c.dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("read events of a cgroup: %w", err)
 	}
-	all, err := parseEvents(raw)
+	out, err := parseEvents(raw, wanted...)
 	if err != nil {
-		return nil, fmt.Errorf("memory.oom_control of %s: %w", c.dir, err)
+		err = fmt.Errorf("%s of %s: %w", name, c.dir, err)
 	}
-	out := make(map[string]float64)
-	if n, ok := all[oomKill]; ok {
-		out[oomKill] = n
+	if c.unified {
+		return out, err
 	}
-	if raw, err = os.ReadFile(filepath.Join(c.dir, "memory.failcnt")); err == nil {
-		if n, err := strconv.ParseUint(string(bytes.TrimSpace(raw)), 10, 64); err == nil {
-			out["max"] = float64(n)
-		}
+	raw, failed := os.ReadFile(filepath.Join(c.dir, "memory.failcnt"))
+	if failed != nil { // not every kernel has it
+		return out, err
 	}
-	return out, nil
+	n, failed := parseUsage(raw)
+	if failed != nil {
+		return out, errors.Join(err, fmt.Errorf("memory.failcnt of %s: %w", c.dir, failed))
+	}
+	out["max"] = float64(n)
+	return out, err
 }
 
-// parseEvents reads lines of a name and a number.
-func parseEvents(b []byte) (map[string]float64, error) {
-	out := make(map[string]float64)
-	for line := range strings.Lines(string(b)) {
-		name, value, found := strings.Cut(strings.TrimSpace(line), " ")
-		n, err := strconv.ParseUint(value, 10, 64)
-		if !found || err != nil {
-			return nil, fmt.Errorf("%q is no name with a number", strings.TrimSpace(line))
+// parseEvents reads lines of a name and a number. It looks at those with the given names only; one
+// of them that has no number is left out, and the error names it.
+func parseEvents(b []byte, names ...string) (map[string]float64, error) {
+	out := make(map[string]float64, len(names))
+	var errs []error
+	for line := range bytes.Lines(b) {
+		name, value, _ := strings.Cut(string(bytes.TrimSpace(line)), " ")
+		if !slices.Contains(names, name) {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s %q is not a number", name, value))
+			continue
 		}
 		out[name] = float64(n)
 	}
-	return out, nil
-}
-
-// parsePressure returns the seconds of "some" and "full", -1 for a line that is not there.
-func parsePressure(b []byte) (some, full float64, err error) {
-	some, full = -1, -1
-	for line := range strings.Lines(string(b)) {
-		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		_, total, found := strings.Cut(rest, "total=")
-		micros, err := strconv.ParseUint(total, 10, 64)
-		if !found || err != nil {
-			return -1, -1, fmt.Errorf("%q has no total", strings.TrimSpace(line))
-		}
-		switch kind {
-		case "some":
-			some = float64(micros) / 1e6
-		case "full":
-			full = float64(micros) / 1e6
-		}
-	}
-	return some, full, nil
+	return out, errors.Join(errs...)
 }

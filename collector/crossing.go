@@ -28,7 +28,8 @@ const (
 	WakePressure     = "pressure"      // a trigger of the pressure stall information
 	WakeMemoryEvents = "memory_events" // memory.events of a cgroup has changed
 	WakeThreshold    = "threshold"     // a threshold of a cgroup of version 1 was crossed
+	WakeStart        = "start"         // a process of the target has ended, or the target starts
 	WakeOther        = "other"
 )
 
-var wakeReasons = []string{WakeDistance, WakePressure, WakeMemoryEvents, WakeThreshold, WakeOther}
+var wakeReasons = []string{WakeDistance, WakePressure, WakeMemoryEvents, WakeThreshold, WakeStart, WakeOther}

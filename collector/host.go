@@ -7,10 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
-
-	"github.com/prometheus/procfs"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -56,25 +53,36 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 	if err != nil {
 		return err
 	}
-	set := func(d *series.Desc, v *uint64) {
-		if v != nil {
-			b.Set(d, float64(*v))
+	huge := info.reserved()
+	for _, f := range []struct {
+		desc *series.Desc
+		is   *figure
+	}{
+		{metric.HostMemoryTotal, &info.total},
+		{metric.HostMemoryAvailable, &info.available},
+		{metric.HostSwapTotal, &info.swapTotal},
+		{metric.HostSwapFree, &info.swapFree},
+		{metric.HostMemoryHugetlb, &huge},
+	} {
+		if f.is.known {
+			b.Set(f.desc, float64(f.is.value))
 		}
 	}
-	set(metric.HostMemoryTotal, info.MemTotalBytes)
-	set(metric.HostMemoryAvailable, info.MemAvailableBytes)
-	set(metric.HostSwapTotal, info.SwapTotalBytes)
-	set(metric.HostSwapFree, info.SwapFreeBytes)
-	if huge, ok := hugetlb(&info); ok {
-		b.Set(metric.HostMemoryHugetlb, float64(huge))
-	}
-	sizeBytes, err := hostLimit(&info)
+	return errors.Join(info.swapTotal.err, info.swapFree.err, s.setUsed(b, &info))
+}
+
+// setUsed publishes the limit of the target host and what is used of it.
+func (s *hostSource) setUsed(b *series.Batch, info *hostMemory) error {
+	sizeBytes, err := info.limit()
 	if err != nil {
-		return err
+		return errors.Join(info.available.err, err)
 	}
 	l := limit{bytes: sizeBytes, source: sourceHost, basis: basisAvailable}
 	setLimit(b, HostTarget, l)
-	if info.MemAvailableBytes == nil {
+	switch {
+	case info.available.err != nil:
+		return info.available.err
+	case !info.available.known:
 		return errors.New("meminfo has no MemAvailable, which Linux has since 3.14")
 	}
 	arc, ok, err := arcReclaimable(s.opts.Procfs)
@@ -84,7 +92,7 @@ func (s *hostSource) setMemory(b *series.Batch) error {
 	if ok {
 		b.Set(metric.HostMemoryARC, float64(arc))
 	}
-	used := float64(sizeBytes) - float64(*info.MemAvailableBytes) - float64(arc)
+	used := float64(sizeBytes) - float64(info.available.value) - float64(arc)
 	s.set(b, exactly(max(used, 0)), l, place{procfs: s.opts.Procfs, limitBytes: sizeBytes}, false)
 	return nil
 }
@@ -101,36 +109,28 @@ func (s *hostSource) setKills(b *series.Batch) error {
 	if err != nil {
 		return fmt.Errorf("read vmstat: %w", err)
 	}
-	counts, err := parseEvents(raw)
-	if err != nil {
-		return fmt.Errorf("vmstat: %w", err)
-	}
+	counts, err := parseEvents(raw, oomKill)
 	if n, ok := counts[oomKill]; ok {
 		b.Set(metric.HostOOMKills, n)
+	}
+	if err != nil {
+		return fmt.Errorf("vmstat: %w", err)
 	}
 	return nil
 }
 
 // setPressure publishes the pressure stall information of kernels that have it.
 func (s *hostSource) setPressure(b *series.Batch) error {
-	root, err := procfs.NewFS(s.opts.Procfs)
-	if err != nil {
-		return err
+	var errs []error
+	for _, resource := range resources {
+		p, err := readPressure(filepath.Join(s.opts.Procfs, "pressure", resource))
+		if p.hasSome {
+			b.Set(metric.HostWaiting, p.some, resource)
+		}
+		if p.hasFull {
+			b.Set(metric.HostStalled, p.full, resource)
+		}
+		errs = append(errs, err)
 	}
-	for _, resource := range []string{"cpu", "io", "memory"} {
-		psi, err := root.PSIStatsForResource(resource)
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, fs.ErrPermission):
-			return nil // not built in, switched off (psi=0), or not for this user
-		case err != nil:
-			return err
-		}
-		if psi.Some != nil {
-			b.Set(metric.HostWaiting, float64(psi.Some.Total)/1e6, resource)
-		}
-		if psi.Full != nil {
-			b.Set(metric.HostStalled, float64(psi.Full.Total)/1e6, resource)
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -45,7 +45,7 @@ spillway_host_swap_free_bytes 524288
 # HELP spillway_host_swap_total_bytes Swap space of the host.
 # TYPE spillway_host_swap_total_bytes gauge
 spillway_host_swap_total_bytes 1.048576e+06
-# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).
+# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v1_hierarchical, cgroup_v2 for memory.max, cgroup_v2_high for memory.high, host) and what counts toward it (rss, cgroup, fullest_cgroup, largest_process, available).
 # TYPE spillway_memory_limit_info gauge
 spillway_memory_limit_info{basis="available",source="host",target="host"} 1
 # HELP spillway_memory_used_ratio Used memory as a share of the limit.

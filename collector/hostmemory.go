@@ -8,46 +8,111 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-
-	"github.com/prometheus/procfs"
 )
 
-func meminfo(root string) (procfs.Meminfo, error) {
-	mount, err := procfs.NewFS(root)
-	if err != nil {
-		return procfs.Meminfo{}, fmt.Errorf("open procfs: %w", err)
-	}
-	info, err := mount.Meminfo()
-	if err != nil {
-		return procfs.Meminfo{}, fmt.Errorf("read meminfo: %w", err)
-	}
-	return info, nil
+// figure is one number of a kernel file: known, not there, or not to be understood, which err says.
+type figure struct {
+	value uint64
+	known bool
+	err   error
 }
 
-// hugetlb returns the memory that is set aside for huge pages, in use or not; ok is false for a
+// hostMemory is what meminfo says, in bytes but for the number of pages. A line that cannot be
+// understood costs its own figure and no other.
+type hostMemory struct {
+	total, available, swapTotal, swapFree figure
+	hugetlb, hugePages, hugePageSize      figure
+}
+
+func meminfo(root string) (hostMemory, error) {
+	raw, err := os.ReadFile(filepath.Join(root, "meminfo"))
+	if err != nil {
+		return hostMemory{}, fmt.Errorf("read meminfo: %w", err)
+	}
+	return parseMeminfo(raw), nil
+}
+
+// parseMeminfo reads lines of a name, a colon, a number, and kB where it is not a number of pages.
+func parseMeminfo(raw []byte) (m hostMemory) {
+	for line := range bytes.Lines(raw) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		unit := "kB"
+		var to *figure
+		switch string(bytes.TrimSpace(name)) {
+		case "MemTotal":
+			to = &m.total
+		case "MemAvailable":
+			to = &m.available
+		case "SwapTotal":
+			to = &m.swapTotal
+		case "SwapFree":
+			to = &m.swapFree
+		case "Hugetlb":
+			to = &m.hugetlb
+		case "HugePages_Total":
+			to, unit = &m.hugePages, ""
+		case "Hugepagesize":
+			to = &m.hugePageSize
+		default:
+			continue
+		}
+		*to = parseFigure(value, unit)
+		if to.err != nil {
+			to.err = fmt.Errorf("meminfo: %s %w", bytes.TrimSpace(name), to.err)
+		}
+	}
+	return m
+}
+
+// parseFigure reads a number with its unit: kB, or none.
+func parseFigure(value []byte, unit string) figure {
+	fields := bytes.Fields(value)
+	if len(fields) == 0 || (unit == "") != (len(fields) == 1) || len(fields) > 1 && string(fields[1]) != unit {
+		return figure{err: fmt.Errorf("%q is not a number with the unit %q", bytes.TrimSpace(value), unit)}
+	}
+	n, err := strconv.ParseUint(string(fields[0]), 10, 64)
+	if err != nil || n > noLimit>>10 {
+		return figure{err: fmt.Errorf("%q is not a number that memory can have", fields[0])}
+	}
+	if unit != "" {
+		n <<= 10
+	}
+	return figure{value: n, known: true}
+}
+
+// reserved returns the memory that is set aside for huge pages, in use or not; it is not known for a
 // kernel without them. The line Hugetlb, of pages of all sizes, is there since Linux 4.16; before
 // that only the pages of the default size are known.
-func hugetlb(info *procfs.Meminfo) (sizeBytes uint64, ok bool) {
+func (m *hostMemory) reserved() figure {
+	pages, size := m.hugePages, m.hugePageSize
 	switch {
-	case info.HugetlbBytes != nil:
-		return *info.HugetlbBytes, true
-	case info.HugePagesTotal != nil && info.HugepagesizeBytes != nil:
-		return *info.HugePagesTotal * *info.HugepagesizeBytes, true
+	case m.hugetlb.known, m.hugetlb.err != nil:
+		return m.hugetlb
+	case pages.err != nil || size.err != nil:
+		return figure{err: errors.Join(pages.err, size.err)}
+	case pages.known && size.known && size.value > 0 && pages.value > noLimit/size.value:
+		return figure{err: fmt.Errorf("meminfo: HugePages_Total %d is not a number of pages that memory can have", pages.value)}
+	case pages.known && size.known:
+		return figure{value: pages.value * size.value, known: true}
 	}
-	return 0, false
+	return figure{}
 }
 
-// hostLimit returns the memory that the processes of the host can have: MemTotal without what is
-// set aside for huge pages. Neither MemAvailable nor the resident memory of a process counts those.
-func hostLimit(info *procfs.Meminfo) (sizeBytes int64, err error) {
-	if info.MemTotalBytes == nil {
+// limit returns the memory that the processes of the host can have: MemTotal without what is set
+// aside for huge pages. Neither MemAvailable nor the resident memory of a process counts those.
+func (m *hostMemory) limit() (sizeBytes int64, err error) {
+	huge := m.reserved()
+	switch {
+	case m.total.err != nil:
+		return 0, m.total.err
+	case !m.total.known:
 		return 0, errors.New("meminfo has no MemTotal")
+	case huge.err != nil:
+		return 0, huge.err
+	case huge.value >= m.total.value:
+		return 0, fmt.Errorf("meminfo sets aside %d bytes for huge pages, of %d in all", huge.value, m.total.value)
 	}
-	huge, _ := hugetlb(info)
-	if huge >= *info.MemTotalBytes {
-		return 0, fmt.Errorf("meminfo sets aside %d bytes for huge pages, of %d in all", huge, *info.MemTotalBytes)
-	}
-	return int64(*info.MemTotalBytes - huge), nil
+	return int64(m.total.value - huge.value), nil
 }
 
 // arcStats is the file of the ZFS cache, below the procfs mount.

@@ -29,6 +29,9 @@ func TestMemoryConfigValidate(t *testing.T) {
 	f(MemoryConfig{}, BasisAuto)
 	f(MemoryConfig{Limit: 1 << 30, Basis: BasisCgroup}, BasisCgroup)
 	f(MemoryConfig{Limit: 512}, "", "limit: 512 bytes are less than any process needs: write a size with its unit, such as 512MiB or 1GiB")
+	f(MemoryConfig{Limit: 1 << 30, LimitPerProcess: 1 << 29}, BasisAuto)
+	f(MemoryConfig{LimitPerProcess: 512}, "", "limit_per_process: 512 bytes are less than any process needs: write a size with its unit, such as 512MiB or 1GiB")
+	f(MemoryConfig{Limit: 1 << 29, LimitPerProcess: 1 << 30}, "", "limit_per_process: 1GiB for one process is more than limit allows all of them: write at most 512MiB")
 	f(MemoryConfig{Basis: "pss"}, "", `basis: "pss" is nothing to count by: write auto, rss or cgroup`)
 }
 
@@ -139,25 +142,29 @@ func TestSmallestLimit(t *testing.T) {
 		err        string
 	}{
 		{"an ancestor's", MemoryConfig{}, "/svc/inner", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc", true}}, ""},
-		{"memory.high", MemoryConfig{}, "/tight", false, limit{gib, sourceCgroupV2, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"memory.high", MemoryConfig{}, "/tight", false, limit{gib, sourceHigh, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
 		{"the config's", MemoryConfig{Limit: 1 << 29}, "/svc", false, limit{1 << 29, sourceConfig, BasisRSS, cgroupDir{}}, ""},
 		{"the config's is larger", MemoryConfig{Limit: 8 << 30}, "/svc", false, limit{4 * gib, sourceCgroupV2, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc", true}}, ""},
 		{"the host's", MemoryConfig{}, "/free", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},
 		{"the host is smaller than the cgroup", MemoryConfig{}, "/huge", false, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},
-		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceCgroupV2, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"rss against a cgroup", MemoryConfig{Basis: BasisRSS}, "/tight", false, limit{gib, sourceHigh, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
 		{"cgroup against the config", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/svc/inner", false, limit{1 << 29, sourceConfig, BasisCgroup, cgroupDir{h.sys() + "/fs/cgroup/svc/inner", true}}, ""},
 		{"cgroup in the root", MemoryConfig{Basis: BasisCgroup}, "/", false, limit{}, "memory.basis: rss"},
 		{"outside the namespace", MemoryConfig{}, "/../other", false, limit{}, "inside this container"},
 		{"outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29}, "/../other", false, limit{1 << 29, sourceConfig, BasisRSS, cgroupDir{}}, ""},
 		{"cgroup outside the namespace, with a limit", MemoryConfig{Limit: 1 << 29, Basis: BasisCgroup}, "/../other", false, limit{}, "inside this container"},
 		{"a cgroup that is not there", MemoryConfig{}, "/gone", false, limit{}, "memory.limit"},
-		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceCgroupV2, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
+		{"a discovered group", MemoryConfig{}, "/tight", true, limit{gib, sourceHigh, BasisRSS, cgroupDir{h.sys() + "/fs/cgroup/tight", true}}, ""},
 		{"a discovered group outside", MemoryConfig{}, "/../x", true, limit{8192000 << 10, sourceHost, BasisRSS, cgroupDir{}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := limitReader{limits: NewLimits(LimitsOptions{Procfs: h.proc(), Sysfs: h.sys()}), config: tt.config}
-			got, err := r.read(testStart, &proc.Usage{CgroupV2: tt.cgroup}, tt.discovered)
+			all, err := r.read(testStart, &proc.Usage{CgroupV2: tt.cgroup}, tt.discovered)
+			var got limit
+			if len(all) > 0 {
+				got = all[0]
+			}
 			if got != tt.want || (err != nil) != (tt.err != "") {
 				t.Errorf("limit %+v, %v, want %+v, error %q", got, err, tt.want, tt.err)
 			}

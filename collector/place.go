@@ -19,6 +19,7 @@ type place struct {
 	tracker    *proc.Tracker
 	target     string // of the tracker
 	population uint64 // of the sweep: readings of another one are not compared with it
+	largest    bool   // its largest member counts
 	procfs     string
 	limitBytes int64 // of the host
 	meter      meter // of tests
@@ -101,6 +102,9 @@ func (m processMeter) read(buf []byte, _ float64) (reading, error) {
 		return reading{}, proc.ErrNotQuick
 	}
 	r := exactly(float64(q.Used))
+	if m.largest {
+		r = exactly(float64(q.Largest))
+	}
 	r.resident, r.anon, r.processes = float64(q.Resident), float64(q.Anon), true
 	return r, nil
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -60,9 +60,6 @@ func (c *ProbeConfig) valid(status int) bool {
 	return status >= 200 && status <= 299
 }
 
-// startupWatch is how many times its max_startup a service is waited for at a closer look.
-const startupWatch = 3
-
 // Prober asks once; *fetch.Client is one. One that is an io.Closer is closed with the source.
 type Prober interface {
 	Probe(ctx context.Context) fetch.Outcome
@@ -74,24 +71,22 @@ type ProbeOptions struct {
 	Config ProbeConfig
 	Prober Prober // default: a client of the config's endpoint
 	Store  *series.Store
-	// Started, when set, tells when the oldest process of the target started; ok is false while it
-	// has none. The id is that start's own and stays the same when the clock is set. Without it
-	// there is no startup duration.
-	Started func() (start time.Time, id uint64, ok bool)
+	// Tracker, when set, knows the processes of the target. Without it there is no startup duration.
+	Tracker *proc.Tracker
 	Now     func() time.Time // default time.Now
+
+	// Of tests. Started says when the oldest process of the target started; ok is false while it has
+	// none. The id is that start's own and stays the same when the clock is set.
+	started func() (start time.Time, id uint64, ok bool)
+	births  births
 }
 
 // Probe is the Source of one service's probe.
 type Probe struct {
-	opts ProbeOptions
-	// began is when this source first looked: what started before was not watched.
-	began time.Time
-	start time.Time // of the process that is or was waited for
-	ready bool      // a good probe came since
-	id    uint64    // of the oldest process at the last look
-	good  time.Time // of the last good probe
-
-	starting atomic.Bool
+	opts  ProbeOptions
+	last  fetch.Outcome // of the newest probe
+	at    time.Time     // when it was sent; zero before the first
+	start *startup      // nil where the processes of the target are not watched
 }
 
 // NewProbe returns the source; nothing is opened before the first sample.
@@ -102,7 +97,18 @@ func NewProbe(o ProbeOptions) *Probe {
 	if o.Prober == nil {
 		o.Prober = fetch.NewClient(o.Config.Endpoint)
 	}
-	return &Probe{opts: o}
+	if t := o.Tracker; t != nil {
+		o.started = func() (time.Time, uint64, bool) {
+			u, err := t.Usage(o.Target)
+			return u.Oldest, u.OldestTicks, err != nil || u.Processes > 0
+		}
+		o.births = proc.NewBirths(t, o.Target)
+	}
+	p := &Probe{opts: o}
+	if o.started != nil {
+		p.start = &startup{opts: startupOptions{o.Target, o.Config.MaxStartup.Std(), o.started, o.births}}
+	}
+	return p
 }
 
 // Sample implements Source. A service that does not answer is a probe without success, not a
@@ -111,77 +117,72 @@ func (p *Probe) Sample(ctx context.Context, b *series.Batch) error {
 	target := p.opts.Target
 	b.Set(metric.ProbeMaxDuration, p.opts.Config.MaxDuration.Std().Seconds(), target)
 	b.Set(metric.StartupMaxDuration, p.opts.Config.MaxStartup.Std().Seconds(), target)
-	now := p.opts.Now()
-	if p.began.IsZero() {
-		p.began = now
+	running := true
+	if s := p.start; s != nil {
+		running = s.follow(p.opts.Now())
 	}
-	running := p.follow()
-	out := p.opts.Prober.Probe(ctx)
-	if errors.Is(out.Err, context.Canceled) {
-		return out.Err
+	if err := p.ask(ctx); err != nil {
+		return err
 	}
+	out := &p.last
 	if out.Err != nil && !running {
 		return fmt.Errorf("the target does not run: %w", ErrAbsent)
 	}
-	success := out.Err == nil && p.opts.Config.valid(out.Status)
 	b.Set(metric.ProbeSuccess, 0, target)
-	if success {
+	if p.succeeded() {
 		b.Set(metric.ProbeSuccess, 1, target)
 	}
 	if out.Status != 0 {
 		b.Set(metric.ProbeStatus, float64(out.Status), target)
 		b.Set(metric.ProbeDuration, out.Duration.Seconds(), target)
 	}
-	p.startup(b, success)
+	if p.start != nil {
+		p.start.publish(b, p.opts.Store)
+	}
 	return nil
 }
 
-// follow takes note of a start of the target and reports whether it runs, as far as is known. A
-// service that answered after the start of its oldest process had begun did not start with it:
-// others, older ones, have ended since.
-func (p *Probe) follow() bool {
-	if p.opts.Started == nil {
-		return true
-	}
-	start, id, ok := p.opts.Started()
-	if !ok || start.IsZero() || id == p.id {
-		return ok
-	}
-	p.id = id
-	if p.good.IsZero() || start.After(p.good) {
-		p.start, p.ready = start, false
-	}
-	return true
-}
-
-// startup publishes how long the start took. A service that was ready before it was first probed
-// since its start, because this exporter came later, has no startup duration.
-func (p *Probe) startup(b *series.Batch, success bool) {
+// ask probes, unless the sample is one of those between two probes that only look for processes.
+func (p *Probe) ask(ctx context.Context) error {
 	now := p.opts.Now()
-	p.starting.Store(!p.ready && !success && now.Sub(p.start) < startupWatch*p.opts.Config.MaxStartup.Std())
-	if p.start.IsZero() || !p.ready && !success {
-		return
+	if p.start != nil && !p.at.IsZero() && !p.start.due(now, p.at) {
+		return nil
 	}
-	first := !p.ready
-	p.ready = true
-	if success {
-		p.good = now
+	p.at = now
+	out := p.opts.Prober.Probe(ctx)
+	if errors.Is(out.Err, context.Canceled) {
+		return out.Err
 	}
-	if first && p.start.After(p.began) {
-		b.Set(metric.StartupDuration, max(0, now.Sub(p.start).Seconds()), p.opts.Target)
-		return
+	p.last = out
+	if p.start != nil {
+		p.start.answered(p.opts.Now(), p.succeeded(), errors.Is(out.Err, fetch.ErrUnreachable))
 	}
-	// What was seen of this start stays, over reloads too. A value that reaches beyond the
-	// beginning of this source is of a start before this one.
-	seen, _, ok := p.opts.Store.Value(metric.StartupDuration, p.opts.Target)
-	if ok && (!first || p.start.Add(time.Duration(seen*float64(time.Second))).Before(p.began)) {
-		b.Set(metric.StartupDuration, seen, p.opts.Target)
-	}
+	return nil
 }
 
-// Starting reports whether the target started a short time ago and did not answer well yet: then
-// it is worth probing more often. It may be called beside Sample.
-func (p *Probe) Starting() bool { return p.starting.Load() }
+func (p *Probe) succeeded() bool { return p.last.Err == nil && p.opts.Config.valid(p.last.Status) }
+
+// within returns how soon the next sample is due: soon while the target starts.
+func (p *Probe) within(interval time.Duration) time.Duration {
+	if p.start == nil {
+		return interval
+	}
+	return p.start.within(p.opts.Now(), interval)
+}
+
+// wakes receives when a process of the target has ended.
+func (p *Probe) wakes() <-chan struct{} {
+	if p.opts.births == nil {
+		return nil
+	}
+	return p.opts.births.Wakes()
+}
 
 // Close implements io.Closer.
-func (p *Probe) Close() error { return closeReader(p.opts.Prober) }
+func (p *Probe) Close() error {
+	var err error
+	if p.opts.births != nil {
+		err = p.opts.births.Close()
+	}
+	return errors.Join(err, closeReader(p.opts.Prober))
+}

@@ -71,7 +71,7 @@ func TestProbeStartup(t *testing.T) {
 	in := &sampled{store: store}
 	o := ProbeOptions{
 		Target: "svc", Config: probeConfig(t, ProbeConfig{}), Prober: r, Store: store,
-		Started: func() (time.Time, uint64, bool) { return start, id(), running }, Now: func() time.Time { return now },
+		started: func() (time.Time, uint64, bool) { return start, id(), running }, Now: func() time.Time { return now },
 	}
 	p := NewProbe(o)
 	good, bad := fetch.Outcome{Status: 200, Duration: time.Millisecond}, fetch.Outcome{Err: fetch.ErrUnreachable}
@@ -83,26 +83,26 @@ func TestProbeStartup(t *testing.T) {
 		if !ok {
 			v = -1
 		}
-		if err != nil || v != want || p.Starting() != starting {
-			t.Errorf("at %s: %v, starting %v, %v, want %v, %v", now.Sub(base), got, p.Starting(), err, want, starting)
+		if err != nil || v != want || (p.within(time.Second) < time.Second) != starting {
+			t.Errorf("at %s: %v, starting %v, %v, want %v, %v", now.Sub(base), got, p.within(time.Second), err, want, starting)
 		}
 	}
-	f(0, good, -1, false) // it was ready before it was watched
-	f(time.Second, bad, -1, false)
+	f(0, good, -1, false)         // it was ready before it was watched
+	f(time.Second, bad, -1, true) // it may have ended
 	f(time.Second, good, -1, false)
 	start = now.Add(500 * time.Millisecond) // a restart
 	f(time.Second, bad, -1, true)
 	f(time.Second, fetch.Outcome{Status: 503}, -1, true)
 	f(time.Second, good, 2.5, false)
 	f(time.Second, good, 2.5, false)
-	f(time.Second, bad, 2.5, false) // what was seen of this start stays
-	p = NewProbe(o)                 // a reload
+	f(time.Second, bad, 2.5, true) // what was seen of this start stays
+	p = NewProbe(o)                // a reload
 	f(time.Second, good, 2.5, false)
 	start = now.Add(time.Second) // a restart that never becomes ready
 	f(2*time.Second, bad, -1, true)
 	f(27*time.Second, bad, -1, true)
-	f(2*time.Second, bad, -1, false) // no closer look for ever
-	f(time.Hour, good, 3630, false)
+	f(time.Hour, bad, -1, false) // a closer look at first only
+	f(time.Minute, good, 3688, false)
 	start = now.Add(time.Second) // a restart during which this exporter is reloaded too
 	now = now.Add(2 * time.Second)
 	p = NewProbe(o)
@@ -125,7 +125,7 @@ func TestProbeStartupOfAServiceThatNeverStopped(t *testing.T) {
 	in := &sampled{store: store}
 	p := NewProbe(ProbeOptions{
 		Target: "svc", Config: probeConfig(t, ProbeConfig{}), Prober: r, Store: store,
-		Started: func() (time.Time, uint64, bool) { return start, id, true }, Now: func() time.Time { return now },
+		started: func() (time.Time, uint64, bool) { return start, id, true }, Now: func() time.Time { return now },
 	})
 	good, bad := fetch.Outcome{Status: 200, Duration: time.Millisecond}, fetch.Outcome{Err: fetch.ErrUnreachable}
 	f := func(what string, after time.Duration, out fetch.Outcome, want float64) {
@@ -136,24 +136,25 @@ func TestProbeStartupOfAServiceThatNeverStopped(t *testing.T) {
 		if !ok {
 			v = -1
 		}
-		if err != nil || v != want || p.Starting() {
-			t.Errorf("%s: %v, starting %v, %v, want %v", what, got, p.Starting(), err, want)
+		p.within(time.Second)
+		if err != nil || v != want {
+			t.Errorf("%s: %v, starting %v, %v, want %v", what, got, p.within(time.Second), err, want)
 		}
 	}
 	f("it ran before", 0, good, -1)
 	start, id = now.Add(time.Second), 2
-	f("a start that was watched", 3*time.Second, good, 2)
+	f("a start that was watched", 1500*time.Millisecond, good, .5)
 	worker := now.Add(time.Second)
-	f("a worker starts beside it", 5*time.Second, good, 2)
-	f("and both answer", time.Hour, good, 2)
+	f("a second worker starts", 5*time.Second, good, .5)
+	f("and both answer", time.Hour, good, .5)
 	start, id = worker, 3
-	f("the oldest ends, the worker stays", time.Second, good, 2)
-	f("the worker fails", time.Second, bad, 2)
-	f("and answers again", time.Second, good, 2)
+	f("the oldest ends, the worker stays", time.Second, good, .5)
+	f("the worker fails", time.Second, bad, .5)
+	f("and answers again", time.Second, good, .5)
 	start = start.Add(2 * time.Hour)
-	f("the clock is set ahead", 2*time.Hour, good, 2)
+	f("the clock is set ahead", 2*time.Hour, good, .5)
 	start = start.Add(-4 * time.Hour)
-	f("and back", -4*time.Hour, good, 2)
+	f("and back", -4*time.Hour, good, .5)
 }
 
 func TestProbeOfAService(t *testing.T) {

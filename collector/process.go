@@ -28,7 +28,7 @@ func (s *discoverySource) Sample(ctx context.Context, b *series.Batch) error {
 	b.Set(metric.DiscoveryProcesses, float64(stats.Listed))
 	b.Set(metric.DiscoveryUnreadable, float64(stats.Unreadable))
 	b.Set(metric.DiscoveryHeld, float64(stats.Held))
-	return nil
+	return stats.Problem
 }
 
 // Close implements io.Closer.
@@ -53,10 +53,11 @@ type targetSource struct {
 	limits        limitReader
 	starts, exits base
 	restarts      base
-	effort        [4]monotonic // user, system, minor, major
+	figures       figures
 	cgroup        cgroupEvents
 	population    uint64
-	cut           bool // the next values describe another population than the last ones
+	counted       limit // what the last value was of: its basis and cgroup
+	cut           bool  // the next values describe another population than the last ones
 }
 
 var errNoProcess = fmt.Errorf("no process of the target: %w", ErrAbsent)
@@ -111,7 +112,7 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	if !u.Oldest.IsZero() {
 		b.Set(metric.ProcessOldestStart, float64(u.Oldest.UnixMilli())/1000, s.target)
 	}
-	s.setEffort(b, &u.Effort)
+	s.figures.set(b, s.store, s.target, u)
 	if u.Err == nil {
 		s.setResident(b, u)
 	}
@@ -131,24 +132,29 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 
 // setPressure publishes the limit and what is used of it.
 func (s *targetSource) setPressure(b *series.Batch, u *proc.Usage) error {
-	l, err := s.limits.read(b.Time, u, s.discovered)
+	all, err := s.limits.read(b.Time, u, s.discovered)
 	if err != nil {
 		return errors.Join(u.Err, err)
 	}
-	setLimit(b, s.target, l)
-	if l.basis == BasisCgroup {
-		r, err := l.cgroup.read()
-		if err != nil {
-			return errors.Join(u.Err, err)
+	if len(all) == 1 { // it is known, whatever is used of it
+		setLimit(b, s.target, all[0])
+	}
+	used, err := s.fullest(all, u)
+	if err != nil {
+		if u.Err != nil && !errors.Is(err, u.Err) {
+			err = errors.Join(u.Err, err)
 		}
-		s.set(b, r, l, place{cgroup: l.cgroup}, s.cut)
-		return u.Err
+		return err
 	}
-	if u.Err != nil {
-		return u.Err
+	if len(all) > 1 {
+		setLimit(b, s.target, used.limit)
 	}
-	s.set(b, exactly(float64(u.Used)), l, place{tracker: s.opts.Tracker, target: s.target, population: u.Population}, s.cut)
-	return nil
+	// What is used of another limit is not compared with what was used of the last one.
+	counted := limit{basis: used.limit.basis, cgroup: used.limit.cgroup}
+	s.cut = s.cut || s.counted != (limit{}) && s.counted != counted
+	s.counted = counted
+	s.set(b, used.reading, used.limit, used.from, s.cut)
+	return u.Err
 }
 
 // gauges returns what may be read between two sweeps.
@@ -166,37 +172,9 @@ func (c *base) add(store *series.Store, d *series.Desc, target string, n uint64)
 func (s *targetSource) setResident(b *series.Batch, u *proc.Usage) {
 	setExtent(b, s.store, s.target, float64(u.Resident))
 	b.Set(metric.MemoryAnon, float64(u.Anon), s.target)
-	if u.Parts {
-		b.Set(metric.MemoryFile, float64(u.File), s.target)
-		b.Set(metric.MemoryShmem, float64(u.Shmem), s.target)
-		b.Set(metric.MemorySwap, float64(u.Swap), s.target)
-		b.Set(metric.MemoryPeak, float64(u.Peak), s.target)
-	}
 	if u.Shares {
 		b.Set(metric.MemoryPSS, float64(u.Proportional), s.target)
 		b.Set(metric.MemoryUSS, float64(u.Unique), s.target)
-	}
-}
-
-// setEffort publishes what the processes do. A counter goes on from where it was before a reload.
-func (s *targetSource) setEffort(b *series.Batch, e *proc.Effort) {
-	if e.HasEffort {
-		for i, c := range []struct {
-			desc  *series.Desc
-			value float64
-			mode  []string
-		}{
-			{metric.ProcessCPU, e.CPUUser.Seconds(), []string{s.target, "user"}},
-			{metric.ProcessCPU, e.CPUSystem.Seconds(), []string{s.target, "system"}},
-			{metric.ProcessMinorFaults, float64(e.MinorFaults), []string{s.target}},
-			{metric.ProcessMajorFaults, float64(e.MajorFaults), []string{s.target}},
-		} {
-			s.effort[i].set(b, s.store, c.desc, c.value, c.mode...)
-		}
-		b.Set(metric.ProcessThreads, float64(e.Threads), s.target)
-	}
-	if e.HasFDs {
-		b.Set(metric.ProcessFDs, float64(e.FDs), s.target)
 	}
 }
 

@@ -197,7 +197,7 @@ spillway_memory_level{target="a"} 0
 # HELP spillway_memory_limit_bytes Lowest limit on the target's memory.
 # TYPE spillway_memory_limit_bytes gauge
 spillway_memory_limit_bytes{target="a"} 1.073741824e+09
-# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).
+# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v1_hierarchical, cgroup_v2 for memory.max, cgroup_v2_high for memory.high, host) and what counts toward it (rss, cgroup, fullest_cgroup, largest_process, available).
 # TYPE spillway_memory_limit_info gauge
 spillway_memory_limit_info{basis="rss",source="config",target="a"} 1
 # HELP spillway_memory_resident_bytes Resident memory (RSS) of the target's processes.
@@ -424,7 +424,7 @@ func TestGroupsComeAndGo(t *testing.T) {
 # TYPE spillway_memory_level gauge
 spillway_memory_level{target="big"} 1
 spillway_memory_level{target="mid"} 0
-# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v2, host) and what counts toward it (rss, cgroup, available).
+# HELP spillway_memory_limit_info Source of the limit (config, cgroup_v1, cgroup_v1_hierarchical, cgroup_v2 for memory.max, cgroup_v2_high for memory.high, host) and what counts toward it (rss, cgroup, fullest_cgroup, largest_process, available).
 # TYPE spillway_memory_limit_info gauge
 spillway_memory_limit_info{basis="rss",source="host",target="big"} 1
 spillway_memory_limit_info{basis="rss",source="host",target="mid"} 1

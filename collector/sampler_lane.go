@@ -20,7 +20,8 @@ type lane struct {
 	s     *Sampler
 	jobs  []*job
 	kicks chan func(Job) bool
-	first chan struct{} // closed after the first sweep
+	first chan struct{}   // closed after the first sweep
+	wakes <-chan struct{} // of a source that asks for samples itself; nil where none does
 
 	swept bool           // first is closed
 	due   time.Time      // of the next tick
@@ -69,6 +70,9 @@ func newLane(s *Sampler, l Lane) *lane {
 	}
 	for _, j := range l.Jobs {
 		ln.jobs = append(ln.jobs, &job{Job: j, place: placeOf(&j)})
+		if w, ok := j.Impl.(interface{ wakes() <-chan struct{} }); ok {
+			ln.wakes = w.wakes()
+		}
 	}
 	return ln
 }
@@ -108,10 +112,12 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 				return
 			}
 			continue
+		case <-l.wakes:
+			l.early = true
 		case <-timer.C:
 		}
 		if l.early {
-			l.s.opts.Metrics.woken(WakeDistance)
+			l.s.opts.Metrics.woken(l.reason())
 			if !l.sweep(ctx, turn, everyJob) {
 				return
 			}
@@ -126,6 +132,14 @@ func (l *lane) run(ctx context.Context, turn uint64, left chan struct{}) {
 }
 
 func everyJob(Job) bool { return true }
+
+// reason is why a sweep comes before its tick.
+func (l *lane) reason() string {
+	if l.wakes != nil {
+		return WakeStart
+	}
+	return WakeDistance
+}
 
 // soonest returns how long to wait: for the tick, or for a reading that is due before it.
 func (l *lane) soonest(tick time.Duration) time.Duration {
@@ -267,7 +281,7 @@ func (l *lane) sample(ctx context.Context, turn uint64, j *job) bool {
 	quiet := isOutside(err)
 	if quiet {
 		l.s.outside.Do(func() {
-			o.Logger.Warn("the cgroups of other containers are not seen from inside this one: targets in them have no limit, memory events or pressure", "hint", "mount the host's /sys at /host/sys, or write memory.limit")
+			o.Logger.Warn("cgroups that hold targets are not seen from here: these have no limit, memory events or pressure", "err", err, "hint", "mount the host's /sys at /host/sys, or write memory.limit")
 		})
 	}
 	j.report(o.Logger, text, quiet)
@@ -316,7 +330,7 @@ func (j *job) attrs(more ...any) []any {
 	return append(out, more...)
 }
 
-// isOutside reports whether nothing failed but that cgroups cannot be seen from inside this container.
+// isOutside reports whether nothing failed but that cgroups cannot be seen from here.
 func isOutside(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // it is taken apart
 	case interface{ Unwrap() []error }:
@@ -329,7 +343,7 @@ func isOutside(err error) bool {
 	case interface{ Unwrap() error }:
 		return isOutside(e.Unwrap())
 	}
-	return err == cgroup.ErrOutside //nolint:errorlint // the innermost
+	return err == cgroup.ErrOutside || err == cgroup.ErrUnmounted //nolint:errorlint // the innermost
 }
 
 // report logs a change of the source's state, once, and remembers it for the page. text is what

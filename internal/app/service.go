@@ -5,6 +5,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
 const (
@@ -26,11 +27,9 @@ func (g *graph) serviceLanes(t *config.Target, p *parts) []collector.Lane {
 	}
 	if c := t.Probe; c != nil {
 		probe := collector.NewProbe(collector.ProbeOptions{
-			Target: t.Name, Config: *c, Store: p.store, Started: g.started(t), Now: p.now,
+			Target: t.Name, Config: *c, Store: p.store, Tracker: g.watched(t), Now: p.now,
 		})
-		lane := g.serviceLane(sourceProbe, t.Name, c.Timeout.Std(), probe)
-		lane.Hurry = probe.Starting
-		out = append(out, lane)
+		out = append(out, g.serviceLane(sourceProbe, t.Name, c.Timeout.Std(), probe))
 	}
 	return out
 }
@@ -54,14 +53,10 @@ func (g *graph) running(t *config.Target) func() bool {
 	}
 }
 
-// started tells when the oldest process of a target started; nil when it watches none.
-func (g *graph) started(t *config.Target) func() (time.Time, uint64, bool) {
+// watched returns what knows the processes of a target; nil when it watches none.
+func (g *graph) watched(t *config.Target) *proc.Tracker {
 	if t.Processes == nil {
 		return nil
 	}
-	name := t.Name
-	return func() (time.Time, uint64, bool) {
-		u, err := g.tracker.Usage(name)
-		return u.Oldest, u.OldestTicks, err != nil || u.Processes > 0
-	}
+	return g.tracker
 }

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,10 @@ const (
 // ErrOutside says that a cgroup cannot be seen from the cgroup namespace of this process. It is one
 // condition of this process, whichever cgroups are concerned.
 var ErrOutside = errors.New("not seen from inside this container: mount the host's /sys at /host/sys, or write memory.limit")
+
+// ErrUnmounted says that a cgroup may have a limit and that no hierarchy which would show it is mounted
+// where this process looks. It is one condition of this process, whichever cgroups are concerned.
+var ErrUnmounted = errors.New("no hierarchy of cgroups that counts its memory is mounted here: mount the host's /sys, write --path.sysfs, or write memory.limit")
 
 // Options configure a Tree.
 type Options struct {
@@ -82,10 +87,14 @@ func (t *Tree) Versions(now time.Time) (v2, v1 bool) {
 
 // Find returns the folders of the cgroups that a process is in, given by their paths as Resolve
 // returns them: in the unified hierarchy, and in version 1's memory controller. The error is an
-// ErrOutside, or the kernel's.
+// ErrOutside, an ErrUnmounted, or the kernel's.
 func (t *Tree) Find(now time.Time, v2, v1 string) ([]Group, error) {
 	var out []Group
-	for _, h := range t.look(now) {
+	hierarchies := t.look(now)
+	if t.hidden(hierarchies, v2, v1) {
+		return nil, fmt.Errorf("cgroup %q: %w", cmp.Or(v1, v2), ErrUnmounted)
+	}
+	for _, h := range hierarchies {
 		cg := v1
 		if h.unified {
 			cg = v2
@@ -100,6 +109,28 @@ func (t *Tree) Find(now time.Time, v2, v1 string) ([]Group, error) {
 		out = append(out, Group{Dirs: dirs, Unified: h.unified})
 	}
 	return out, nil
+}
+
+// hidden reports whether a limit may exist that no hierarchy shows. A process is in the memory
+// controller of version 1 where it has a path in it, else in that of version 2. The root of all cgroups
+// has no limit, but what a namespace of cgroups calls so may have one.
+func (t *Tree) hidden(hierarchies []hierarchy, v2, v1 string) bool {
+	cg := cmp.Or(v1, v2)
+	for _, h := range hierarchies {
+		if h.unified == (v1 == "") {
+			return false
+		}
+	}
+	return cg != "" && (cg != "/" || t.namespaced())
+}
+
+// firstNamespace is PROC_CGROUP_INIT_INO of the kernel's include/linux/proc_ns.h.
+const firstNamespace = "cgroup:[4026531835]"
+
+// namespaced reports whether this process is in a namespace of cgroups of its own, as in a container.
+func (t *Tree) namespaced() bool {
+	space, err := os.Readlink(filepath.Join(t.opts.Procfs, "self/ns/cgroup"))
+	return err == nil && space != firstNamespace
 }
 
 // Resolve returns a path that was read in /proc/PID/cgroup as the host has it, in place where it is

@@ -55,6 +55,41 @@ func parseText(lines []byte) (map[string]*dto.MetricFamily, error) {
 	return p.TextToMetricFamilies(bytes.NewReader(lines))
 }
 
+// family is the series of one name, or why they are not known.
+type family struct {
+	*dto.MetricFamily
+	err error
+}
+
+// errUnreadable is of a line that cannot be read; it does not quote it, since errors are public.
+var errUnreadable = errors.New("it is not the Prometheus text format: a line of this metric cannot be read")
+
+// parseKept parses sample lines, those of each name by themselves.
+func parseKept(kept []byte) map[string]family {
+	texts, out := make(map[string][]byte), make(map[string]family)
+	for line := range bytes.Lines(kept) {
+		name := string(line[:bytes.IndexAny(line, "{ \t")])
+		bare, err := bareSample(bytes.TrimRight(line, "\r\n"))
+		if err != nil {
+			out[name] = family{err: errUnreadable}
+			continue
+		}
+		texts[name] = append(texts[name], bare...)
+	}
+	for name, text := range texts {
+		if out[name].err != nil {
+			continue
+		}
+		families, err := parseText(text)
+		if err != nil {
+			out[name] = family{err: errUnreadable}
+			continue
+		}
+		out[name] = family{MetricFamily: families[name]}
+	}
+	return out
+}
+
 // sum adds up the series of a family that the selector selects.
 func (s *selector) sum(f *dto.MetricFamily) (float64, error) {
 	total, found := 0.0, false

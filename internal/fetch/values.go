@@ -126,8 +126,9 @@ func begin(answer []byte) string {
 	return strconv.QuoteRune(r)
 }
 
-// DecodePrometheus reads values from the Prometheus text format. Only the lines of wanted metrics
-// are kept, whatever else there is; several series that a want selects are added up.
+// DecodePrometheus reads values from the Prometheus text format or OpenMetrics. Only the lines of
+// wanted metrics are kept, whatever else there is; several series that a want selects are added up. A
+// line that cannot be understood costs the values of its own metric.
 func DecodePrometheus(r io.Reader, wants []Want) ([]Value, error) {
 	selectors := make([]selector, len(wants))
 	names := make(map[string]bool, len(wants))
@@ -143,13 +144,14 @@ func DecodePrometheus(r io.Reader, wants []Want) ([]Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	families, err := parseText(kept)
-	if err != nil {
-		return nil, errors.New("it is not the Prometheus text format: a line of a wanted metric cannot be read") // err quotes it
-	}
+	families := parseKept(kept)
 	out := make([]Value, len(wants))
 	for i, w := range wants {
-		v, err := selectors[i].sum(families[selectors[i].name])
+		f := families[selectors[i].name]
+		v, err := 0.0, f.err
+		if err == nil {
+			v, err = selectors[i].sum(f.MetricFamily)
+		}
 		if err == nil {
 			v, err = w.Kind.Check(v)
 		}

@@ -20,7 +20,7 @@ type Target struct {
 	UsedBytes      *float64
 	LimitBytes     *float64
 	UsedRatio      *float64
-	LimitSource    string // config, cgroup_v1, cgroup_v2, host
+	LimitSource    string // the label source of spillway_memory_limit_info
 	LimitBasis     string // rss, cgroup, available
 	WindowMaxBytes *float64
 	GrowthPerSec   *float64

@@ -20,6 +20,16 @@ var (
 	ProcessFDs         = series.NewGauge("spillway_process_open_fds", "Open file descriptors of the target's processes; absent if this user may not count them.", "target")
 )
 
+// What process-exporter shows of a group of processes.
+var (
+	ProcessReadBytes  = series.NewCounter("spillway_process_read_bytes_total", "Bytes that the target's processes read from storage since they were first seen; absent if this user may not read them.", "target")
+	ProcessWriteBytes = series.NewCounter("spillway_process_write_bytes_total", "Bytes that the target's processes wrote to storage since they were first seen; absent if this user may not read them.", "target")
+	ProcessSwitches   = series.NewCounter("spillway_process_context_switches_total", "Context switches of the main threads of the target's processes since they were first seen, by kind: voluntary or involuntary.", "target", "kind")
+	ProcessFullestFDs = series.NewGauge("spillway_process_worst_fd_ratio", "Largest share of its soft limit of open file descriptors that any process of the target uses; absent if this user may not count them.", "target")
+	ProcessNamed      = series.NewGauge("spillway_process_named_threads", "Threads of the target's processes by name, with N for each number in it; at most 20 names, the rest is other. Needs processes.thread_names.", "target", "name")
+	ProcessStates     = series.NewGauge("spillway_process_states", "Processes of the target by the state of their main thread: running, sleeping, waiting (uninterruptible, such as for a disk), stopped, zombie, other.", "target", "state")
+)
+
 // What discovery sees of the host.
 var (
 	DiscoveryProcesses  = series.NewGauge("spillway_discovery_processes", "Processes of the host when last listed.")
@@ -36,6 +46,7 @@ var (
 
 var processDescs = []*series.Desc{
 	Processes, ProcessStarts, ProcessExits, TargetRestarts, ProcessOldestStart, ProcessCPU,
-	ProcessMinorFaults, ProcessMajorFaults, ProcessThreads, ProcessFDs, ProcessExitReasons,
+	ProcessMinorFaults, ProcessMajorFaults, ProcessThreads, ProcessFDs, ProcessReadBytes, ProcessWriteBytes, ProcessSwitches,
+	ProcessFullestFDs, ProcessStates, ProcessNamed, ProcessExitReasons,
 	ProcessEndedPeak, ProcessEventsLost, DiscoveryProcesses, DiscoveryUnreadable, DiscoveryHeld,
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -319,4 +321,24 @@ func TestAcceptedPoliciesAreSafe(t *testing.T) {
 			t.Fatalf("%s at an age of %v: floor %v, limits %v", v.Reason(), time.Duration(age), p.Floor(), limits)
 		}
 	})
+}
+
+// TestFreeOfOddNumbers: a file system that has less than nothing left for those who are not root has
+// nothing, and one that has more left than it holds says nothing at all.
+func TestFreeOfOddNumbers(t *testing.T) {
+	f := func(name string, st unix.Statfs_t, want Free, ok bool) {
+		t.Helper()
+		got, err := freeFrom(&st)
+		if got != want || (err == nil) != ok {
+			t.Errorf("%s: %+v, %v, want %+v, ok %v", name, got, err, want, ok)
+		}
+	}
+	below := func(n uint64) uint64 { return -n } // as the kernel hands it on
+	f("as usual", unix.Statfs_t{Bsize: 4096, Blocks: 1000, Bavail: 10, Files: 100, Ffree: 7}, Free{40960, 7}, true)
+	f("blocks below 0", unix.Statfs_t{Bsize: 4096, Blocks: 1000, Bavail: below(300), Files: 100, Ffree: 7}, Free{0, 7}, true)
+	f("inodes below 0", unix.Statfs_t{Bsize: 4096, Blocks: 1000, Bavail: 10, Files: 100, Ffree: below(1)}, Free{40960, 0}, true)
+	f("no number of inodes", unix.Statfs_t{Bsize: 4096, Blocks: 1000, Bavail: 10}, Free{40960, math.MaxInt64 / 2}, true)
+	f("no size at all", unix.Statfs_t{Bsize: 4096, Bavail: 0}, Free{0, math.MaxInt64 / 2}, true)
+	f("more than there is", unix.Statfs_t{Bsize: 4096, Blocks: 1000, Bavail: 1 << 52, Files: 100, Ffree: 7}, Free{}, false)
+	f("more inodes than there are", unix.Statfs_t{Bsize: 4096, Blocks: 1000, Bavail: 10, Files: 100, Ffree: 1 << 40}, Free{}, false)
 }

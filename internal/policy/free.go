@@ -17,18 +17,40 @@ func FreeOf(dir string) (Free, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return Free{}, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	f := Free{Bytes: clamp(st.Bavail, uint64(max(st.Bsize, 1))), Inodes: clamp(st.Ffree, 1)}
-	if st.Files == 0 {
-		f.Inodes = math.MaxInt64 / 2
+	f, err := freeFrom(&st)
+	if err != nil {
+		return Free{}, fmt.Errorf("free space of %s: %w", dir, err)
 	}
 	return f, nil
 }
 
-func clamp(n, size uint64) int64 {
-	if n > math.MaxInt64/2/size {
-		return math.MaxInt64 / 2
+func freeFrom(st *unix.Statfs_t) (Free, error) {
+	bytes, err := left("blocks", st.Bavail, st.Blocks, uint64(max(st.Bsize, 1)))
+	if err != nil {
+		return Free{}, err
 	}
-	return int64(n * size)
+	if st.Files == 0 {
+		return Free{Bytes: bytes, Inodes: math.MaxInt64 / 2}, nil
+	}
+	inodes, err := left("inodes", st.Ffree, st.Files, 1)
+	if err != nil {
+		return Free{}, err
+	}
+	return Free{Bytes: bytes, Inodes: inodes}, nil
+}
+
+// left returns how much is free of a total, times size. Where root has used what is reserved for it,
+// some file systems count on below 0, which arrives as an enormous number: then nothing is left.
+func left(what string, free, total, size uint64) (int64, error) {
+	switch {
+	case free > math.MaxInt64:
+		return 0, nil
+	case total > 0 && free > total:
+		return 0, fmt.Errorf("the file system reports %d free %s of %d in all", free, what, total)
+	case free > math.MaxInt64/2/size:
+		return math.MaxInt64 / 2, nil
+	}
+	return int64(free * size), nil
 }
 
 // NeedsFree reports whether the policy asks for free space.

@@ -28,7 +28,8 @@ func TestBootTimeOfThisHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := time.Now().Add(-time.Duration(up.Nano()))
-	if off := bootTime("/proc").Sub(want).Abs(); off > 100*time.Millisecond {
-		t.Errorf("off by %s, want less than 100ms", off)
+	got, err := bootTime("/proc")
+	if off := got.Sub(want).Abs(); err != nil || off > 100*time.Millisecond {
+		t.Errorf("off by %s, %v, want less than 100ms", off, err)
 	}
 }

@@ -1,7 +1,10 @@
 package proc
 
 import (
+	"cmp"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +14,26 @@ import (
 // cgroupPaths are paths in the unified hierarchy and in version 1's memory controller; "" where
 // there is none or it is not known.
 type cgroupPaths struct{ v2, v1 string }
+
+// CgroupPaths are where a process is in the unified hierarchy and in version 1's memory controller.
+type CgroupPaths struct{ V2, V1 string }
+
+// startFolding forgets the cgroups of the members.
+func (g *group) startFolding() {
+	g.folding, g.unread, g.v2, g.v1 = false, false, "", ""
+	clear(g.several)
+	g.apart = nil
+}
+
+// cgroupsApart returns the cgroups of the members, sorted, where they are not all in the same; else none.
+func (g *group) cgroupsApart() []CgroupPaths {
+	if g.apart == nil && len(g.several) > 0 {
+		g.apart = slices.SortedFunc(maps.Keys(g.several), func(a, b CgroupPaths) int {
+			return cmp.Or(strings.Compare(a.V2, b.V2), strings.Compare(a.V1, b.V1))
+		})
+	}
+	return g.apart
+}
 
 // cgroups returns the paths of the process in the unified hierarchy and in version 1's memory
 // controller; "" where it is in none.
@@ -87,8 +110,11 @@ func (t *Tracker) readCgroup(p *process, ms int64) {
 	c := &p.slow.cgroups
 	c.at = ms
 	b, err := t.r.file(p.pid, "cgroup", longest)
+	if failed := err != nil && !gone(err); failed != c.failed {
+		c.failed, p.group.dirty = failed, true
+	}
 	if err != nil {
-		b = nil
+		return // what was read last stands, or the process ends
 	}
 	v2, v1 := cgroup.Parse(b)
 	if tree := t.opts.Cgroups; tree != nil {
@@ -121,9 +147,17 @@ func shared(b []byte, s string) string {
 
 // fold takes a member's cgroups into those that contain all members.
 func (g *group) fold(p *process) {
+	g.unread = g.unread || p.slow.cgroups.failed
+	its := CgroupPaths{p.slow.cgroups.v2, p.slow.cgroups.v1}
 	if !g.folding {
-		g.cgroupPaths, g.folding = p.slow.cgroups.cgroupPaths, true
+		g.cgroupPaths, g.folding, g.first = p.slow.cgroups.cgroupPaths, true, its
 		return
+	}
+	if its != g.first {
+		if g.several == nil {
+			g.several = map[CgroupPaths]bool{}
+		}
+		g.several[g.first], g.several[its] = true, true
 	}
 	g.v2, g.v1 = commonCgroup(g.v2, p.slow.cgroups.v2), commonCgroup(g.v1, p.slow.cgroups.v1)
 }

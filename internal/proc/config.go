@@ -24,6 +24,8 @@ type Config struct {
 	Match    Match  `yaml:"match"`    // conditions that must all hold; at least one
 	Children bool   `yaml:"children"` // descendants of a member are members too, whatever their name
 	Exclude  *Match `yaml:"exclude"`  // the same conditions; a process that fulfils all of them is never a member
+
+	ThreadNames bool `yaml:"thread_names"` // count the threads by name, at most 20 names; a reading takes about 8 µs for each thread, every 30 s
 }
 
 // Match is a set of conditions on one process. Conditions that are empty are not asked.

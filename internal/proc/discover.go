@@ -159,7 +159,7 @@ func (t *Tracker) showLargest(most int, ms int64) {
 
 // locate reads the cgroups of a group that has just come to be shown.
 func (t *Tracker) locate(g *group, ms int64) {
-	g.folding = false
+	g.startFolding()
 	for _, p := range t.members {
 		if p.group == g {
 			t.readCgroup(p, ms)

@@ -10,45 +10,31 @@ import (
 )
 
 const (
-	effortEvery = 15 * time.Second // processor time, faults and threads
-	fdsEvery    = 30 * time.Second
+	effortEvery = 15 * time.Second // processor time, faults, threads and state
+	fdsEvery    = 30 * time.Second // descriptors and storage
+	softEvery   = 5 * time.Minute  // the limit of open descriptors
 	mostFDs     = 1 << 20
 	newcomer    = time.Minute // the age up to which all that a process did counts
 )
 
-// Effort is what the processes of a target do. The counters never go down when a member ends:
-// what it did between its last reading and its end is lost, what it did before is not.
-type Effort struct {
-	CPUUser, CPUSystem       time.Duration // since the Tracker first saw the members
-	MinorFaults, MajorFaults uint64
-	Threads                  int64
-	FDs                      int64 // open descriptors; valid with HasFDs
-	HasEffort, HasFDs        bool  // every member could be read
-}
+// effort is when was read what a member does, in milliseconds.
+type effort struct{ at, fdsAt, softAt int64 }
 
-// effort is what was read of one process. There are thousands of them: the counts are the low
-// halves, which is enough for differences over seconds.
-type effort struct {
-	at, fdsAt    int64 // milliseconds
-	minor, major uint32
-	user, system uint32 // clock ticks
-	threads, fds int32  // fds: -1 = cannot be read
-	known        bool
-}
-
-// totals are what the members of a group did, those that have ended included.
-type totals struct{ minor, major, user, system uint64 }
-
-// readEffort reads what is due of what a member does.
-func (t *Tracker) readEffort(p *process, ms int64) {
+// readEffort reads what is due of what a member does. It returns false when the process has ended.
+func (t *Tracker) readEffort(p *process, ms int64) bool {
 	e := &p.slow.effort
 	if due(e.at, ms, effortEvery) {
-		t.readStat(p, ms)
+		e.at = spread(e.at, ms, p.pid, effortEvery)
+		if !t.readStat(p, ms) {
+			return false
+		}
 	}
 	if due(e.fdsAt, ms, fdsEvery) {
 		e.fdsAt = spread(e.fdsAt, ms, p.pid, fdsEvery)
-		e.fds = int32(t.r.countFDs(p.pid))
+		t.readFDs(p, ms)
+		return t.readIO(p, ms)
 	}
+	return true
 }
 
 // spread returns when something was done, as far as its next turn is concerned: after a first
@@ -60,30 +46,82 @@ func spread(last, ms int64, pid int32, every time.Duration) int64 {
 	return ms - int64(uint32(pid)*2654435761>>8)%every.Milliseconds()
 }
 
-func (t *Tracker) readStat(p *process, ms int64) {
-	e := &p.slow.effort
-	first := !e.known
-	e.at = spread(e.at, ms, p.pid, effortEvery)
-	s, err := t.r.stat(p.pid)
-	if err != nil || s.start != p.start { // another process has the number by now
-		return
-	}
-	if start := t.startOf(p.start); first && (start.IsZero() || ms-start.UnixMilli() > newcomer.Milliseconds()) {
-		// It is no newcomer: what it did before it was seen here is not the group's.
-		e.minor, e.major, e.user, e.system = uint32(s.minor), uint32(s.major), uint32(s.user), uint32(s.system)
-	}
-	g := &p.group.totals
-	advance(&g.minor, &e.minor, s.minor)
-	advance(&g.major, &e.major, s.major)
-	advance(&g.user, &e.user, s.user)
-	advance(&g.system, &e.system, s.system)
-	e.threads, e.known = int32(s.threads), true
+// isNewcomer reports whether all that a process did since its start is its group's.
+func (t *Tracker) isNewcomer(p *process, ms int64) bool {
+	start := t.startOf(p.start)
+	return !start.IsZero() && ms-start.UnixMilli() <= newcomer.Milliseconds()
 }
 
-// advance adds what a count grew by since its last reading.
-func advance(total *uint64, last *uint32, now uint64) {
-	*total += uint64(uint32(now) - *last)
-	*last = uint32(now)
+// readStat returns false when the process has ended.
+func (t *Tracker) readStat(p *process, ms int64) bool {
+	s, err := t.r.stat(p.pid)
+	own := &p.slow.own
+	switch {
+	case err != nil && gone(err):
+		p.die(reaped)
+		return false
+	case err == nil && s.start != p.start: // another process has the number by now
+		return true
+	case err != nil:
+		s = stat{}
+	}
+	fresh := t.isNewcomer(p, ms)
+	for _, f := range statFigures {
+		if value, ok := s.Get(f); f == FigureThreads {
+			own.put(f, value, ok)
+		} else {
+			t.count(p, f, value, ok, fresh)
+		}
+	}
+	own.state, own.stated = stateOf(s.state), err == nil
+	return true
+}
+
+// readIO reads what a member read from storage and wrote to it, which takes its own user or
+// CAP_SYS_PTRACE. It returns false when the process has ended.
+func (t *Tracker) readIO(p *process, ms int64) bool {
+	b, err := t.r.file(p.pid, "io", firstRead)
+	if err != nil && gone(err) && !t.exists(p) {
+		p.die(reaped)
+		return false
+	}
+	var io Figures
+	if err == nil {
+		io = parseIO(b)
+	}
+	fresh := t.isNewcomer(p, ms)
+	for _, f := range []Figure{FigureReadBytes, FigureWriteBytes} {
+		value, ok := io.Get(f)
+		t.count(p, f, value, ok, fresh)
+	}
+	return true
+}
+
+// exists reports whether a process is there: a kernel can be built without its accounts of storage.
+func (t *Tracker) exists(p *process) bool {
+	_, err := t.r.stat(p.pid)
+	return !gone(err)
+}
+
+// readFDs counts the open descriptors of a member and compares them with its limit.
+func (t *Tracker) readFDs(p *process, ms int64) {
+	e, own := &p.slow.effort, &p.slow.own
+	n := t.r.countFDs(p.pid)
+	own.put(FigureDescriptors, n, n >= 0)
+	own.fullest = 0
+	if n < 0 {
+		return
+	}
+	if due(e.softAt, ms, softEvery) {
+		e.softAt = ms
+		own.soft = 0
+		if b, err := t.r.file(p.pid, "limits", firstRead); err == nil {
+			own.soft = parseSoftFDs(b)
+		}
+	}
+	if own.soft > 0 {
+		own.fullest = float64(n) / float64(own.soft)
+	}
 }
 
 // countFDs returns how many descriptors a process has open, -1 when that cannot be read. Linux

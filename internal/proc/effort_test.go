@@ -17,6 +17,14 @@ func (f *fakeProc) works(pid, start, user, system, minor, major, threads int) {
 	f.write(strconv.Itoa(pid)+"/stat", fmt.Sprintf("%d (node) S 1 1 1 0 -1 0 %d 0 %d 0 %d %d 0 0 20 0 %d 0 %d 1 1\n", pid, minor, major, user, system, threads, start))
 }
 
+// get returns a figure, -1 when it is not known.
+func (u *Usage) get(f Figure) int64 {
+	if v, ok := u.Figures.Get(f); ok {
+		return v
+	}
+	return -1
+}
+
 // TestEffort: what an old process did before it was seen does not count, what a new one did does,
 // and nothing goes down when one ends.
 func TestEffort(t *testing.T) {
@@ -25,24 +33,25 @@ func TestEffort(t *testing.T) {
 	f.put(fakeProcess{pid: 10, comm: "node", start: old})
 	f.works(10, old, 500, 300, 7000, 70, 4)
 	w := watch(t, Options{Root: f.dir, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}})}})
-	expect := func(what string, d time.Duration, user, system time.Duration, minor, major uint64, threads int64) {
+	expect := func(what string, d time.Duration, user, system, minor, major, threads int64) {
 		t.Helper()
 		w.tick(d)
-		e := w.usage("a").Effort
-		if e.CPUUser != user || e.CPUSystem != system || e.MinorFaults != minor || e.MajorFaults != major || e.Threads != threads || !e.HasEffort {
-			t.Errorf("%s: %+v, want %v, %v, %d, %d and %d threads", what, e, user, system, minor, major, threads)
+		u := w.usage("a")
+		got := [...]int64{u.get(FigureUserTime), u.get(FigureSystemTime), u.get(FigureMinorFaults), u.get(FigureMajorFaults), u.get(FigureThreads)}
+		if want := [...]int64{user, system, minor, major, threads}; got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
 		}
 	}
 	expect("an old process", 0, 0, 0, 0, 0, 4)
 	f.works(10, old, 600, 350, 7010, 71, 5)
 	f.put(fakeProcess{pid: 11, comm: "node", start: fresh})
 	f.works(11, fresh, 20, 10, 100, 1, 1)
-	expect("and a new one", effortEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 6)
+	expect("and a new one", effortEvery, 120, 60, 110, 2, 6)
 	f.works(11, fresh+5, 9000, 9000, 9000, 9000, 9) // the number was given out again, unseen as yet
 	w.find(11).review.at = never
-	expect("another process by its number", effortEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 6)
+	expect("another process by its number", effortEvery, 120, 60, 110, 2, 6)
 	f.remove(10)
-	expect("one ended", effortEvery+relistEvery, 1200*time.Millisecond, 600*time.Millisecond, 110, 2, 1)
+	expect("one ended", effortEvery+relistEvery, 120, 60, 110, 2, 1)
 }
 
 func TestDescriptors(t *testing.T) {
@@ -50,8 +59,8 @@ func TestDescriptors(t *testing.T) {
 	f.put(fakeProcess{pid: 10, comm: "node"})
 	w := watch(t, Options{Root: f.dir, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}})}})
 	w.tick(0)
-	if e := w.usage("a").Effort; e.HasFDs {
-		t.Errorf("descriptors that cannot be counted are told: %+v", e)
+	if u := w.usage("a"); u.get(FigureDescriptors) != -1 || u.HasFullest {
+		t.Errorf("descriptors that cannot be counted are published: %+v", u)
 	}
 	me, err := newReader("/proc")
 	if err != nil {

@@ -48,7 +48,7 @@ func (t *Tracker) Explain(pid int) (Explanation, error) {
 		return Explanation{}, fmt.Errorf("process %d cannot be read: %w", pid, err)
 	}
 	e := Explanation{PID: pid}
-	boot := bootTime(t.opts.Root)
+	boot, _ := bootTime(t.opts.Root) // a condition that needs it says so
 	env := newEnvironment(&t.opts, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
 	env.now = time.Now()
 	taken := make(map[*group]bool) // by an ancestor

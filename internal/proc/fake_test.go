@@ -80,8 +80,8 @@ func (f *fakeProc) fill(dir string, p fakeProcess) {
 		size, p.resident, p.shared = 0, 0, 0
 	}
 	f.write(dir+"/statm", fmt.Sprintf("%d %d %d 1 0 1 0\n", size, p.resident, p.shared))
-	f.write(dir+"/status", fmt.Sprintf("Name:\t%s\nState:\t%s (x)\nUid:\t0\t%d\t0\t0\nVmRSS:\t%d kB\nRssAnon:\t%d kB\nRssFile:\t%d kB\nRssShmem:\t%d kB\nVmSwap:\t%d kB\n",
-		p.comm, p.state, p.uid, p.resident*page, (p.resident-p.shared)*page, p.shared*page-p.shmem, p.shmem, p.swap))
+	f.write(dir+"/status", fmt.Sprintf("Name:\t%s\nState:\t%s (x)\nUid:\t0\t%d\t0\t0\nVmHWM:\t%d kB\nVmRSS:\t%d kB\nRssAnon:\t%d kB\nRssFile:\t%d kB\nRssShmem:\t%d kB\nVmSwap:\t%d kB\n",
+		p.comm, p.state, p.uid, p.resident*page, p.resident*page, (p.resident-p.shared)*page, p.shared*page-p.shmem, p.shmem, p.swap))
 	f.write(dir+"/cmdline", strings.ReplaceAll(p.cmdline, " ", "\x00")+"\x00")
 	f.write(dir+"/cgroup", p.cgroup)
 	if p.exe != "" {

@@ -23,8 +23,9 @@ type group struct {
 	starts, exits uint64
 	restarts      restarts
 	population    uint64
-	totals        totals
-	shares        bool // PSS and USS are wanted
+	totals        [figures]int64 // of the counters, members that have ended included
+	shares        bool           // PSS and USS are wanted
+	threads       bool           // threads by name are wanted
 
 	visible bool // of a discovered group: it is a target at present
 	out     int  // refreshes in a row outside the top
@@ -36,6 +37,15 @@ type group struct {
 	dirty       bool // the members or their cgroups changed since the pass that folded them
 	refold      bool // the present pass folds them
 	folding     bool // they are those of at least one member
+	unread      bool // those of a member could not be read
+
+	first   CgroupPaths          // of the first member
+	several map[CgroupPaths]bool // of all, where they differ
+	apart   []CgroupPaths        // the same, sorted; it is published and never changed
+
+	named  map[string]int  // threads of the present pass by name
+	names  map[string]bool // that the target has shown
+	counts []ThreadCount   // published, and never changed
 
 	unit       string               // of those cgroups
 	container  *container.Container // of those cgroups; nil when they are in none
@@ -46,20 +56,18 @@ type group struct {
 // sums are what one pass over the members adds up.
 type sums struct {
 	resident, anon, shared int64 // bytes; shared is the largest of one member
-	file, shmem, swap      int64
-	peak                   int64
-	threads, fds           int64
-	pss, unique            float64
-	noParts, noShares      bool
-	noEffort, noFDs        bool
-	oldest                 uint64 // clock ticks after boot
-	directOldest           uint64 // the same, of the members that are not children; 0 when there is none
-	directNewest           uint64 // and the start of their newest
-	err                    error
+	largest                int64 // the largest resident memory of one member
+	sumFigures
+	pss, unique  float64
+	noShares     bool
+	oldest       uint64 // clock ticks after boot
+	directOldest uint64 // the same, of the members that are not children; 0 when there is none
+	directNewest uint64 // and the start of their newest
+	err          error
 }
 
 func newTargetGroup(t Target) (*group, error) {
-	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares}
+	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares, threads: t.Config.ThreadNames}
 	var err error
 	if t.Config.Match.Empty() {
 		return nil, fmt.Errorf("target %q: match has no condition", t.Name)
@@ -99,16 +107,9 @@ func (s *sums) add(p *process) {
 	s.resident += p.resident
 	s.anon += p.resident - p.shared
 	s.shared = max(s.shared, p.shared)
-	parts, effort, shares := &p.slow.parts, &p.slow.effort, p.slow.shares
-	s.file += parts.file
-	s.shmem += parts.shmem
-	s.swap += parts.swap
-	s.noParts = s.noParts || !parts.known
-	s.peak += max(parts.peak, p.resident)
-	s.threads += int64(effort.threads)
-	s.fds += int64(max(effort.fds, 0))
-	s.noEffort = s.noEffort || !effort.known
-	s.noFDs = s.noFDs || effort.fds < 0 || effort.fdsAt == 0
+	s.largest = max(s.largest, p.resident)
+	shares := p.slow.shares
+	s.sumFigures.add(p)
 	if s.noShares = s.noShares || shares == nil || !shares.known; !s.noShares {
 		s.pss += shares.pss * float64(p.resident)
 		s.unique += shares.unique * float64(p.resident)
@@ -129,10 +130,9 @@ func (s *sums) merge(o *sums) {
 	s.resident += o.resident
 	s.anon += o.anon
 	s.shared = max(s.shared, o.shared)
-	s.file += o.file
-	s.shmem += o.shmem
-	s.swap += o.swap
-	s.noParts = s.noParts || o.noParts
+	s.largest = max(s.largest, o.largest)
+	s.sumFigures.merge(&o.sumFigures)
+	s.noShares = true // the rest is not asked
 	if s.oldest == 0 || o.oldest != 0 && o.oldest < s.oldest {
 		s.oldest = o.oldest
 	}

@@ -38,6 +38,7 @@ func (t *Tracker) measure(ms int64) {
 		}
 		i++
 	}
+	t.countZombies()
 }
 
 // begin empties the sums for a new pass.
@@ -45,7 +46,7 @@ func (g *group) begin() {
 	g.sum = sums{}
 	g.refold, g.dirty = g.dirty, false
 	if g.refold {
-		g.folding, g.v2, g.v1 = false, "", ""
+		g.startFolding()
 	}
 }
 
@@ -71,7 +72,11 @@ func (t *Tracker) read(p *process, ms int64) bool {
 		return false
 	}
 	p.memory = memory{s.resident * t.page, min(s.shared, s.resident) * t.page}
+	p.slow.own.set(FigureVirtual, s.size*t.page)
 	if p.slow.parts.due(p.memory, ms) && !t.readParts(p, ms) {
+		return false
+	}
+	if !t.readEffort(p, ms) {
 		return false
 	}
 	if p.group.discovered && !p.group.visible {
@@ -80,7 +85,9 @@ func (t *Tracker) read(p *process, ms int64) bool {
 	if due(p.slow.cgroups.at, ms, cgroupEvery) {
 		t.readCgroup(p, ms)
 	}
-	t.readEffort(p, ms)
+	if p.group.threads {
+		t.readThreads(p, ms)
+	}
 	if p.group.shares {
 		t.readShares(p, ms)
 	}
@@ -90,6 +97,7 @@ func (t *Tracker) read(p *process, ms int64) bool {
 // failed keeps why the memory of a member could not be read.
 func (p *process) failed(err error) {
 	p.memory = memory{}
+	p.slow.own.lose(FigureVirtual)
 	if p.group.sum.err == nil {
 		p.group.sum.err = err
 	}
@@ -117,9 +125,14 @@ func (t *Tracker) readParts(p *process, ms int64) bool {
 		p.die(reaped)
 		return false
 	}
-	p.slow.parts = parts{
-		at: ms, of: p.memory, known: err == nil && s.hasParts,
-		file: s.file, shmem: s.shmem, swap: s.swap, peak: s.peak,
+	p.slow.parts = parts{at: ms, of: p.memory}
+	fresh := t.isNewcomer(p, ms)
+	for _, f := range statusFigures { // with an error none is known
+		if value, ok := s.Get(f); f < gauges {
+			p.slow.own.put(f, value, ok)
+		} else {
+			t.count(p, f, value, ok, fresh)
+		}
 	}
 	return true
 }

@@ -14,7 +14,8 @@ type membership struct {
 	joined  int64
 	index   int // in Tracker.members
 	by      kinship
-	settled bool // old enough to count for the trend
+	settled bool   // old enough to count for the trend
+	last    *group // the group it left last
 }
 
 // kinship says on what grounds a process is a member.
@@ -93,12 +94,13 @@ func (t *Tracker) move(p *process, g *group, by kinship, ms int64) {
 	}
 	t.leave(p)
 	if g == nil {
+		p.last = nil
 		return
 	}
 	p.slow = slowReadings{}
 	g.members++
 	g.dirty = true
-	p.membership = membership{group: g, joined: ms, index: len(t.members), by: by, settled: !t.listed || g.members == 1}
+	p.membership = membership{group: g, last: g, joined: ms, index: len(t.members), by: by, settled: !t.listed || g.members == 1}
 	t.members = append(t.members, p)
 	if p.settled {
 		t.repopulate(g)

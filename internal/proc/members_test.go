@@ -13,7 +13,7 @@ func TestMemberStartsAfresh(t *testing.T) {
 	}})
 	w.tick(0)
 	p := w.find(10)
-	if !p.slow.parts.known || p.slow.cgroups.v2 != "/a.slice" {
+	if !p.slow.own.known.has(FigureShmem) || p.slow.cgroups.v2 != "/a.slice" {
 		t.Fatalf("nothing was read of it: %+v", p.slow)
 	}
 	w.move(p, w.targets[1], descended, w.now.UnixMilli())
@@ -22,7 +22,7 @@ func TestMemberStartsAfresh(t *testing.T) {
 	}
 	w.measure(w.now.UnixMilli())
 	w.publish(nil)
-	if u := w.usage("b"); !u.Parts || u.Shmem != 4<<10 || u.CgroupV2 != "/a.slice" || u.Processes != 1 {
+	if u := w.usage("b"); u.get(FigureShmem) != 4<<10 || u.CgroupV2 != "/a.slice" || u.Processes != 1 {
 		t.Errorf("read again: %+v", u)
 	}
 	if a, b := w.usage("a"), w.usage("b"); a.Processes != 2 || a.Exits != 1 || b.Starts != 1 {

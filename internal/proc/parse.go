@@ -43,18 +43,23 @@ func number(b []byte) (n int64, rest []byte, ok bool) {
 	return n, b[i:], true
 }
 
-// status is the part of /proc/PID/status that is used.
+// status is the part of /proc/PID/status that is used. Of its figures it has the parts of the memory
+// and the context switches.
 type status struct {
-	state                    byte
-	euid                     uint32
-	file, shmem, swap, peak  int64 // bytes
-	hasUID, hasParts, hasMem bool
+	euid   uint32
+	hasUID bool
+	Figures
 }
 
-// parseStatus reads the lines State, Uid, VmHWM, RssFile, RssShmem and VmSwap. A zombie and a kernel
+var statusFigures = []Figure{
+	FigureFile, FigureShmem, FigureSwap, FigurePeak, FigureVoluntarySwitches, FigureInvoluntarySwitches,
+}
+
+// parseStatus reads the lines Uid, VmHWM, RssFile, RssShmem, VmSwap and those of the context switches.
+// One that cannot be understood is not known, which costs none of the others. A zombie and a kernel
 // thread have no memory lines; kernels before 4.5 have no parts.
 func parseStatus(b []byte) (s status, err error) {
-	var file, shmem, swap bool
+	found := false
 	for len(b) > 0 {
 		line := b
 		if i := bytes.IndexByte(b, '\n'); i >= 0 {
@@ -69,35 +74,79 @@ func parseStatus(b []byte) (s status, err error) {
 		value := line[i+1:]
 		switch string(line[:i]) {
 		case "State":
-			value = bytes.TrimLeft(value, " \t")
-			if len(value) == 0 {
-				return status{}, errFormat
-			}
-			s.state = value[0]
+			found = true
 		case "Uid":
 			_, rest, ok := number(value)
 			euid, _, ok2 := number(rest)
-			if !ok || !ok2 || euid > 1<<32-1 {
-				return status{}, errFormat
+			if s.hasUID = ok && ok2 && euid <= 1<<32-1; s.hasUID {
+				s.euid = uint32(euid)
 			}
-			s.euid, s.hasUID = uint32(euid), true
-		case "VmRSS":
-			s.hasMem = true
 		case "VmHWM":
-			s.peak, _ = kilobytes(value)
+			s.kilobytes(FigurePeak, value)
 		case "RssFile":
-			s.file, file = kilobytes(value)
+			s.kilobytes(FigureFile, value)
 		case "RssShmem":
-			s.shmem, shmem = kilobytes(value)
+			s.kilobytes(FigureShmem, value)
 		case "VmSwap":
-			s.swap, swap = kilobytes(value)
+			s.kilobytes(FigureSwap, value)
+		case "voluntary_ctxt_switches":
+			s.number(FigureVoluntarySwitches, value)
+		case "nonvoluntary_ctxt_switches":
+			s.number(FigureInvoluntarySwitches, value)
 		}
 	}
-	if s.state == 0 {
+	if !found {
 		return status{}, errFormat
 	}
-	s.hasParts = file && shmem && swap
 	return s, nil
+}
+
+func (f *Figures) kilobytes(which Figure, value []byte) {
+	n, ok := kilobytes(value)
+	f.put(which, n, ok)
+}
+
+func (f *Figures) number(which Figure, value []byte) {
+	n, rest, ok := number(value)
+	f.put(which, n, ok && len(bytes.TrimSpace(rest)) == 0)
+}
+
+// parseIO reads the lines read_bytes and write_bytes of /proc/PID/io.
+func parseIO(b []byte) (f Figures) {
+	for len(b) > 0 {
+		line, rest, _ := bytes.Cut(b, []byte("\n"))
+		b = rest
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch string(name) {
+		case "read_bytes":
+			f.number(FigureReadBytes, value)
+		case "write_bytes":
+			f.number(FigureWriteBytes, value)
+		}
+	}
+	return f
+}
+
+// parseSoftFDs finds the soft limit of open descriptors in /proc/PID/limits: "Max open files", soft,
+// hard, unit. It is 0 where it cannot be understood.
+func parseSoftFDs(b []byte) int64 {
+	for len(b) > 0 {
+		line, rest, _ := bytes.Cut(b, []byte("\n"))
+		b = rest
+		value, found := bytes.CutPrefix(line, []byte("Max open files"))
+		if !found {
+			continue
+		}
+		n, _, ok := number(value)
+		switch {
+		case ok:
+			return n
+		case bytes.HasPrefix(bytes.TrimSpace(value), []byte("unlimited")):
+			return 1 << 62
+		}
+		return 0
+	}
+	return 0
 }
 
 // kilobytes reads "  123 kB" as bytes.
@@ -112,22 +161,22 @@ func kilobytes(b []byte) (n int64, ok bool) {
 // kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
 const kernelThread = 0x00200000
 
-// stat is the part of /proc/PID/stat that is used: what identifies and names the process. Its
-// memory fields are inexact and are never read.
+// stat is the part of /proc/PID/stat that is used: what identifies and names the process, and of its
+// figures faults, times and threads. Its memory fields are inexact and are never read.
 type stat struct {
 	comm   []byte // aliases the input
 	state  byte
 	ppid   int32
 	kernel bool
 	start  uint64 // clock ticks after boot
-
-	minor, major uint64 // page faults
-	user, system uint64 // clock ticks
-	threads      int64
+	Figures
 }
 
+var statFigures = []Figure{FigureMinorFaults, FigureMajorFaults, FigureUserTime, FigureSystemTime, FigureThreads}
+
 // parseStat reads "pid (comm) state ppid ... flags ... starttime ...". The name may hold blanks
-// and parentheses, so it ends at the last one.
+// and parentheses, so it ends at the last one. Without what identifies the process there is nothing; a
+// figure that cannot be understood is not known.
 func parseStat(b []byte) (s stat, err error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open || len(b) < end+4 || b[end+1] != ' ' || b[end+3] != ' ' {
@@ -143,34 +192,41 @@ func parseStat(b []byte) (s stat, err error) {
 		}
 		word := rest[:i]
 		rest = rest[i:]
-		switch field {
-		case 4, 9, 10, 12, 14, 15, 20, 22:
-			n, tail, ok := number(word)
-			if !ok || len(tail) > 0 {
-				return stat{}, errFormat
-			}
-			switch field {
-			case 4:
-				if n > 1<<31-1 {
-					return stat{}, errFormat
-				}
-				s.ppid = int32(n)
-			case 9:
-				s.kernel = n&kernelThread != 0
-			case 10:
-				s.minor = uint64(n)
-			case 12:
-				s.major = uint64(n)
-			case 14:
-				s.user = uint64(n)
-			case 15:
-				s.system = uint64(n)
-			case 20:
-				s.threads = n
-			case 22:
-				s.start = uint64(n)
-			}
+		if !s.take(field, word) {
+			return stat{}, errFormat
 		}
 	}
 	return s, nil
+}
+
+// take reads one field of stat. It returns false when it is one without which the process is not known.
+func (s *stat) take(field int, word []byte) bool {
+	switch field {
+	case 10:
+		s.number(FigureMinorFaults, word)
+	case 12:
+		s.number(FigureMajorFaults, word)
+	case 14:
+		s.number(FigureUserTime, word)
+	case 15:
+		s.number(FigureSystemTime, word)
+	case 20:
+		s.number(FigureThreads, word)
+	case 4, 9, 22:
+		n, tail, ok := number(word)
+		if !ok || len(tail) > 0 {
+			return false
+		}
+		switch {
+		case field == 4 && n > 1<<31-1:
+			return false
+		case field == 4:
+			s.ppid = int32(n)
+		case field == 9:
+			s.kernel = n&kernelThread != 0
+		default:
+			s.start = uint64(n)
+		}
+	}
+	return true
 }

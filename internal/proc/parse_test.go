@@ -2,6 +2,7 @@ package proc
 
 import (
 	"encoding/binary"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -30,47 +31,104 @@ func TestParseStatm(t *testing.T) {
 }
 
 func TestParseStatus(t *testing.T) {
-	f := func(in string, want status, ok bool) {
+	f := func(in string, euid int64, want map[Figure]int64, ok bool) {
 		t.Helper()
 		got, err := parseStatus([]byte(in))
-		if got != want || (err == nil) != ok {
-			t.Errorf("parseStatus(%q) = %+v, %v, want %+v, ok %v", in, got, err, want, ok)
+		if (err == nil) != ok || got.hasUID != (euid >= 0) || euid >= 0 && got.euid != uint32(euid) {
+			t.Errorf("parseStatus(%q) = %+v, %v, want the user %d, ok %v", in, got, err, euid, ok)
+		}
+		expectFigures(t, in, &got.Figures, want)
+	}
+	parts := "VmHWM:\t 20 kB\nRssFile:\t     12 kB\nRssShmem:\t      4 kB\nVmSwap:\t       8 kB\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t9\n"
+	all := map[Figure]int64{FigurePeak: 20 << 10, FigureFile: 12 << 10, FigureShmem: 4 << 10, FigureSwap: 8 << 10, FigureVoluntarySwitches: 7, FigureInvoluntarySwitches: 9}
+	without := func(f Figure) map[Figure]int64 {
+		out := maps.Clone(all)
+		delete(out, f)
+		return out
+	}
+	const state, uid = "Name:\tx\nState:\tS (sleeping)\n", "Uid:\t0\t1000\t0\t0\n"
+	f(state+uid+parts, 1000, all, true)
+	f("State:\tZ (zombie)\n", -1, nil, true)
+	f(state+"RssFile:\t 12 kB\n", -1, map[Figure]int64{FigureFile: 12 << 10}, true)
+	f(state+uid+strings.Replace(parts, "12 kB", "12 MB", 1), 1000, without(FigureFile), true)
+	f(state+uid+strings.Replace(parts, "     4 kB", "", 1), 1000, without(FigureShmem), true)
+	f(state+uid+strings.Replace(parts, "8 kB", "-8 kB", 1), 1000, without(FigureSwap), true)
+	f(state+uid+strings.Replace(parts, "20 kB", "20", 1), 1000, without(FigurePeak), true)
+	f(state+uid+strings.Replace(parts, ":\t7", ":\t7 x", 1), 1000, without(FigureVoluntarySwitches), true)
+	f(state+"Uid:\t0\n\n:\n"+parts, -1, all, true)
+	f("State:\t\n"+uid+parts, 1000, all, true)
+	f("Name:\tx\n", -1, nil, false)
+}
+
+// expectFigures compares what is known with what is wanted.
+func expectFigures(t *testing.T, in string, got *Figures, want map[Figure]int64) {
+	t.Helper()
+	for f := range Figure(figures) {
+		v, ok := got.Get(f)
+		if w, wanted := want[f]; ok != wanted || ok && v != w {
+			t.Errorf("%q: figure %d is %d, %v, want %d, %v", in, f, v, ok, w, wanted)
 		}
 	}
-	parts := "RssFile:\t     12 kB\nRssShmem:\t      4 kB\nVmSwap:\t       8 kB\n"
-	f("Name:\tx\nState:\tS (sleeping)\nUid:\t0\t1000\t0\t0\nVmRSS:\t 1 kB\n"+parts,
-		status{state: 'S', euid: 1000, hasUID: true, hasMem: true, hasParts: true, file: 12 << 10, shmem: 4 << 10, swap: 8 << 10}, true)
-	f("State:\tZ (zombie)\n", status{state: 'Z'}, true)
-	f("State:\tS\nRssFile:\t 12 kB\n", status{state: 'S', file: 12 << 10}, true) // without the others: no parts
-	f("State:\tS\n"+strings.Replace(parts, "12 kB", "12 MB", 1), status{state: 'S', shmem: 4 << 10, swap: 8 << 10}, true)
-	f("Uid:\t0\n", status{}, false)
-	f("Name:\tx\n", status{}, false)
-	f("State:\t\n", status{}, false)
 }
 
 func TestParseStat(t *testing.T) {
-	const tail = " S 7 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 1 0 12345 1 1\n"
-	f := func(in, comm string, want stat, ok bool) {
+	const tail = " S 7 1 1 0 -1 4194304 2 0 3 0 4 5 0 0 20 0 6 0 12345 1 1\n"
+	all := map[Figure]int64{FigureMinorFaults: 2, FigureMajorFaults: 3, FigureUserTime: 4, FigureSystemTime: 5, FigureThreads: 6}
+	f := func(in, comm string, want stat, figures map[Figure]int64, ok bool) {
 		t.Helper()
 		got, err := parseStat([]byte(in))
 		if string(got.comm) != comm || (err == nil) != ok {
 			t.Errorf("parseStat(%q) has comm %q, %v, want %q, ok %v", in, got.comm, err, comm, ok)
 		}
-		got.comm = nil
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(stat{})); diff != "" {
+		expectFigures(t, in, &got.Figures, figures)
+		got.comm, got.Figures = nil, Figures{}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(stat{}, Figures{})); diff != "" {
 			t.Errorf("parseStat(%q) (-want +got):\n%s", in, diff)
 		}
 	}
-	good := stat{state: 'S', ppid: 7, start: 12345, minor: 1, user: 1, system: 1, threads: 1}
-	f("12 (node)"+tail, "node", good, true)
-	f("12 (a) b (c)"+tail, "a) b (c", good, true)
-	f("12 ()"+tail, "", good, true)
-	f("12 (kworker/0:1)"+strings.Replace(tail, "4194304", "69238880", 1), "kworker/0:1", stat{state: 'S', ppid: 7, start: 12345, kernel: true, minor: 1, user: 1, system: 1, threads: 1}, true)
-	f("12 (node) S 7 1 1\n", "", stat{}, false)
-	f("12 node S 7\n", "", stat{}, false)
-	f("12 (node)", "", stat{}, false)
-	f("12 (node)"+strings.Replace(tail, "12345", "-1", 1), "", stat{}, false)
-	f("12 (node)"+strings.Replace(tail, " 7 ", " 99999999999 ", 1), "", stat{}, false)
+	good := stat{state: 'S', ppid: 7, start: 12345}
+	f("12 (node)"+tail, "node", good, all, true)
+	f("12 (a) b (c)"+tail, "a) b (c", good, all, true)
+	f("12 ()"+tail, "", good, all, true)
+	f("12 (kworker/0:1)"+strings.Replace(tail, "4194304", "69238880", 1), "kworker/0:1", stat{state: 'S', ppid: 7, start: 12345, kernel: true}, all, true)
+	f("12 (node) S 7 1 1\n", "", stat{}, nil, false)
+	f("12 node S 7\n", "", stat{}, nil, false)
+	f("12 (node)", "", stat{}, nil, false)
+	f("12 (node)"+strings.Replace(tail, "12345", "-1", 1), "", stat{}, nil, false)
+	f("12 (node)"+strings.Replace(tail, " 7 ", " 99999999999 ", 1), "", stat{}, nil, false)
+	for odd, lost := range map[string]Figure{" 2 0 3": FigureMinorFaults, " 3 0 4": FigureMajorFaults, " 4 5": FigureUserTime, " 5 0 0": FigureSystemTime, " 6 0 1": FigureThreads} {
+		for _, how := range []string{"-", "x", "99999999999999999999"} { // a number that wrapped, and others that are none
+			rest := maps.Clone(all)
+			delete(rest, lost)
+			f("12 (node)"+strings.Replace(tail, odd, " "+how+strings.TrimPrefix(odd, " "), 1), "node", good, rest, true)
+		}
+	}
+}
+
+func TestParseIO(t *testing.T) {
+	f := func(in string, want map[Figure]int64) {
+		t.Helper()
+		got := parseIO([]byte(in))
+		expectFigures(t, in, &got, want)
+	}
+	f("rchar: 1\nwchar: 2\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 5\n", map[Figure]int64{FigureReadBytes: 4096, FigureWriteBytes: 8192})
+	f("\nread_bytes:\nwrite_bytes: 8192", map[Figure]int64{FigureWriteBytes: 8192})
+	f("read_bytes: -1\nwrite_bytes: 1 2\n", nil)
+	f("", nil)
+}
+
+func TestParseSoftFDs(t *testing.T) {
+	f := func(line string, want int64) {
+		t.Helper()
+		if got := parseSoftFDs([]byte("Limit   Soft Limit  Hard Limit  Units\n" + line)); got != want {
+			t.Errorf("%q: %d, want %d", line, got, want)
+		}
+	}
+	f("Max open files            1024                 1048576              files     \n", 1024)
+	f("Max open files            unlimited            unlimited            files     \n", 1<<62)
+	f("Max open files            many                 1048576              files     \n", 0)
+	f("Max open files\n", 0)
+	f("Max processes             1024                 1048576              processes\n", 0)
 }
 
 func TestParsersOnThisHost(t *testing.T) {
@@ -148,8 +206,11 @@ func FuzzParseStatm(f *testing.F) {
 func FuzzParseStatus(f *testing.F) {
 	f.Add([]byte("Name:\tx\nState:\tS (sleeping)\nUid:\t0\t1000\t0\t0\nRssFile:\t     12 kB\nRssShmem:\t 4 kB\nVmSwap:\t 8 kB\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := parseStatus(b); s.file < 0 || s.shmem < 0 || s.swap < 0 || err == nil && s.state == 0 {
-			t.Errorf("%q gives %+v", b, s)
+		s, err := parseStatus(b)
+		for f := range Figure(figures) {
+			if v, ok := s.Get(f); v < 0 || err != nil && ok {
+				t.Errorf("%q gives %+v, %v", b, s, err)
+			}
 		}
 	})
 }

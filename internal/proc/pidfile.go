@@ -17,6 +17,9 @@ const (
 	longestPid   = 64          // bytes of a pidfile that are looked at
 )
 
+// errNoStart says that a process may or may not be older than a pidfile, and so the one that it names.
+var errNoStart = errors.New("the start time of the process is not known, so its number may have been given out again")
+
 // pidfile is what a file that names a process said at a time.
 type pidfile struct {
 	at      time.Time
@@ -43,8 +46,12 @@ func (f *facts) inPidfile(name string) (bool, error) {
 		return false, err
 	}
 	start := f.env.boot(s.start)
+	if start.IsZero() {
+		f.lastErr = errNoStart
+		return false, errNoStart
+	}
 	// The clock of processes and that of files differ by up to a second.
-	return start.IsZero() || !start.After(p.written.Add(2*time.Second)), nil
+	return !start.After(p.written.Add(2 * time.Second)), nil
 }
 
 func (e *environment) pidfile(name string) *pidfile {

@@ -56,32 +56,45 @@ type Usage struct {
 	// OldestTicks is that start in clock ticks after the boot: it stays when the clock is set.
 	OldestTicks uint64
 
-	// Resident, Anon and Used, in bytes, are valid when Err is nil and there are processes.
+	// Resident, Anon, Used and Largest, in bytes, are valid when Err is nil and there are processes.
 	// Resident is the sum of the members' RSS and Anon of its anonymous part. Used is the sum of
 	// Anon and the largest shared part of one member: members of one program map the same files
 	// and segments, which a sum of RSS counts once for each (a database with a hundred workers
 	// would seem to use more than the host has). For one process Used is its RSS.
-	Resident, Anon, Used int64
-	Err                  error // why the memory of a member could not be read
+	// Largest is the largest RSS of one member.
+	Resident, Anon, Used, Largest int64
+	Err                           error // why the memory of a member could not be read
 
-	// File, Shmem and Swap, in bytes, are a few seconds old at most, and valid with Parts.
-	File, Shmem, Swap int64
-	Parts             bool
+	// Figures are what is read more seldom: a few seconds up to half a minute old.
+	Figures Figures
 
-	// Peak is the sum of the largest resident memory that each member ever had: at least what the
-	// target had at once. Valid with Parts.
-	Peak int64
+	// States counts the processes by state; members that have ended and are not reaped are among them.
+	// Valid with HasStates.
+	States    [States]int
+	HasStates bool
+
+	// Threads are the threads by name, where the target asks for them and all could be read. It is not to
+	// be changed.
+	Threads []ThreadCount
+
+	// Fullest is the largest ratio of open descriptors to the soft limit of one member. Valid with
+	// HasFullest.
+	Fullest    float64
+	HasFullest bool
 
 	// Proportional and Unique (PSS and USS), in bytes, are the resident memory at the share that
 	// each member had at its last reading of smaps_rollup. Valid with Shares.
 	Proportional, Unique int64
 	Shares               bool
 
-	Effort Effort
-
 	// CgroupV2 and CgroupV1 are the deepest cgroups that hold all members, of the unified
 	// hierarchy and of version 1's memory controller; "" when there is none or it is not known.
 	CgroupV2, CgroupV1 string
+	// Apart are the cgroups that the members are in, where these are not all in the same: one may have a
+	// limit of its own. It is not to be changed.
+	Apart []CgroupPaths
+	// CgroupsUnread says that the cgroups of a member could not be read: there may be others.
+	CgroupsUnread bool
 
 	// Unit is the systemd unit of that cgroup, "" when it is in none, and Container the container or
 	// pod, nil when it is in none; it is not to be changed. Whole says that a discovered group stands
@@ -116,6 +129,10 @@ type Stats struct {
 	Listed     int // processes in the last listing
 	Unreadable int // of these, what this user may not read enough of to decide about
 	Held       int // descriptors held open
+
+	// Problem is what of the host could not be read, although the processes were: when it started, and
+	// with that the start times of all processes.
+	Problem error
 }
 
 // Tracker finds the processes of all targets with at most one listing per Refresh and reads their
@@ -125,6 +142,7 @@ type Tracker struct {
 	opts     Options
 	r        *reader
 	dents    []byte
+	tasks    []seen // of one process
 	targets  []*group
 	overflow *group
 	groups   map[string]*group // discovered, by key
@@ -146,6 +164,7 @@ type Tracker struct {
 	resweep      bool // a process joined late: its children may have been overlooked
 	boot         time.Time
 	bootAt       int64
+	bootErr      error // why boot is not known
 	pss          pssBudget
 	page         int64
 

@@ -44,21 +44,21 @@ type slowReadings struct {
 	parts   parts
 	cgroups cgroupReading
 	effort  effort
-	shares  *shares // nil until it is wanted
+	own     own
+	shares  *shares      // nil until it is wanted
+	threads *threadNames // nil until it is wanted
 }
 
-// parts is what status says of the memory of a member.
+// parts is when status was read of a member, and what its statm was then.
 type parts struct {
-	at                int64
-	of                memory // statm at that time
-	known             bool
-	file, shmem, swap int64
-	peak              int64 // VmHWM
+	at int64
+	of memory
 }
 
 // cgroupReading is where a member was at a time.
 type cgroupReading struct {
-	at int64
+	at     int64
+	failed bool // the last one
 	cgroupPaths
 }
 

@@ -22,7 +22,7 @@ func (t *Tracker) setPublished(err error) {
 	t.err = err
 	t.usages, t.lists = t.usages[:0], t.lists[:0]
 	t.quick.reset()
-	t.stats = Stats{Listed: len(t.procs), Held: t.held.open - len(t.held.closing)}
+	t.stats = Stats{Listed: len(t.procs), Held: t.held.open - len(t.held.closing), Problem: t.bootErr}
 	if err != nil {
 		t.stats.Listed = 0
 		return
@@ -74,14 +74,12 @@ func (t *Tracker) publishGroup(g *group) {
 		Target: g.name, Discovered: g.discovered, Processes: g.members,
 		Starts: g.starts, Exits: g.exits, Restarts: g.restarts.count, HasRestarts: t.restartable(g), Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
-		File: s.file, Shmem: s.shmem, Swap: s.swap, Parts: !s.noParts && g.members > 0,
-		CgroupV2: g.v2, CgroupV1: g.v1, Peak: s.peak,
+		Largest: s.largest, CgroupV2: g.v2, CgroupV1: g.v1, Apart: g.cgroupsApart(), CgroupsUnread: g.unread,
 		Unit: g.unit, Container: g.container, Whole: g.discovered && g.container != nil && isContainerKey(g.key),
 		Proportional: int64(s.pss), Unique: int64(s.unique), Shares: g.shares && !s.noShares && g.members > 0,
-		Effort: Effort{
-			CPUUser: ticks(g.totals.user), CPUSystem: ticks(g.totals.system), MinorFaults: g.totals.minor, MajorFaults: g.totals.major,
-			Threads: s.threads, FDs: s.fds, HasEffort: !s.noEffort && g.members > 0, HasFDs: !s.noFDs && g.members > 0,
-		},
 	}
+	t.nameThreads(g)
+	u.Threads = g.counts
+	g.publish(&u)
 	t.usages = append(t.usages, u)
 }

@@ -46,9 +46,9 @@ func (t *Tracker) publishQuick() {
 // Quick is the memory of the members that a target had at the last Refresh, as it is now, in bytes.
 // What has ended since counts as nothing. The fields mean what they mean in Usage.
 type Quick struct {
-	Processes            int
-	Resident, Anon, Used int64
-	Population           uint64
+	Processes                     int
+	Resident, Anon, Used, Largest int64
+	Population                    uint64
 }
 
 // Quick reads the memory of a target between two Refreshes: one pread of a held descriptor for each
@@ -98,6 +98,7 @@ func (t *Tracker) readQuick(files []statmFile, buf []byte) (q Quick, err error) 
 		q.Processes++
 		q.Resident += resident
 		q.Anon += resident - part
+		q.Largest = max(q.Largest, resident)
 		shared = max(shared, part)
 	}
 	q.Used = q.Anon + shared

@@ -27,7 +27,7 @@ func TestQuick(t *testing.T) {
 		t.Helper()
 		u := w.usage(target)
 		got, err := w.Quick(target, buf)
-		if want := (Quick{u.Processes, u.Resident, u.Anon, u.Used, u.Population}); err != nil || got != want {
+		if want := (Quick{u.Processes, u.Resident, u.Anon, u.Used, u.Largest, u.Population}); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", target, got, err, want)
 		}
 	}

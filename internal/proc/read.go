@@ -144,6 +144,11 @@ func (r *reader) status(pid int32) (status, error) {
 	return s, nil
 }
 
+// comm returns the name of a thread.
+func (r *reader) comm(pid, tid int32) ([]byte, error) {
+	return r.file(pid, "task/"+strconv.Itoa(int(tid))+"/comm", firstRead)
+}
+
 // cmdline returns the arguments joined by blanks.
 func (r *reader) cmdline(pid int32) ([]byte, error) {
 	b, err := r.file(pid, "cmdline", longest)

@@ -7,6 +7,7 @@ import (
 
 const (
 	bootEvery   = 10 * time.Minute
+	bootRetry   = 15 * time.Second
 	ticksPerSec = 100 // USER_HZ, the same on every Linux
 )
 
@@ -21,10 +22,7 @@ func (t *Tracker) Refresh(ctx context.Context, now time.Time) error {
 
 func (t *Tracker) refresh(ctx context.Context, ms int64) error {
 	t.facts.env.now = time.UnixMilli(ms)
-	if due(t.bootAt, ms, bootEvery) {
-		t.readBoot()
-		t.bootAt = ms
-	}
+	t.readBoot(ms)
 	if t.lister.due(t.r, ms) {
 		if err := t.list(ms); err != nil {
 			return err
@@ -88,11 +86,20 @@ func (t *Tracker) reconcile(ms int64) {
 	t.procs, t.spare = next, t.procs[:0]
 }
 
-func (t *Tracker) readBoot() { t.boot = bootTime(t.opts.Root) }
+// readBoot reads when the host started. Until that succeeds it is tried again every 15 seconds, and no
+// start time is known.
+func (t *Tracker) readBoot(ms int64) {
+	every := bootEvery
+	if t.bootErr != nil {
+		every = bootRetry
+	}
+	if due(t.bootAt, ms, every) {
+		t.boot, t.bootErr = bootTime(t.opts.Root)
+		t.bootAt = ms
+	}
+}
 
 func (t *Tracker) startOf(ticks uint64) time.Time { return startAfter(t.boot, ticks) }
-
-func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / ticksPerSec) }
 
 // startAfter returns when a process started, zero when that is not known.
 func startAfter(boot time.Time, ticks uint64) time.Time {

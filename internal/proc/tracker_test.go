@@ -71,11 +71,17 @@ func TestUsage(t *testing.T) {
 	page := int64(os.Getpagesize())
 	want := Usage{
 		Target: "db", Processes: 2, HasRestarts: true, Oldest: epoch.Add(-time.Hour + 5*time.Second), OldestTicks: 500,
-		Resident: 850 * page, Anon: 240 * page, Used: (240 + 310) * page,
-		File: 610*page - 800<<10, Shmem: 800 << 10, Swap: 20 << 10, Parts: true, CgroupV2: "/", Population: 2,
-		Peak: 850 * page, Effort: Effort{Threads: 2, HasEffort: true},
+		Resident: 850 * page, Anon: 240 * page, Used: (240 + 310) * page, Largest: 500 * page,
+		CgroupV2: "/", Population: 2, HasStates: true,
 	}
-	if diff := cmp.Diff(want, w.usage("db")); diff != "" {
+	want.States[Sleeping] = 2
+	for f, v := range map[Figure]int64{
+		FigureFile: 610*page - 800<<10, FigureShmem: 800 << 10, FigureSwap: 20 << 10, FigurePeak: 850 * page, FigureVirtual: (2*850 + 20) * page,
+		FigureThreads: 2, FigureUserTime: 0, FigureSystemTime: 0, FigureMinorFaults: 0, FigureMajorFaults: 0,
+	} {
+		want.Figures.set(f, v)
+	}
+	if diff := cmp.Diff(want, w.usage("db"), cmp.AllowUnexported(Figures{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if _, err := w.Usage("other"); !errors.Is(err, ErrUnknownTarget) {
@@ -203,7 +209,7 @@ func TestUnreadableIsAbsent(t *testing.T) {
 	f.put(fakeProcess{pid: 11, comm: "node", resident: 10})
 	f.write("11/status", "State:\tS\n")
 	w.tick(time.Minute)
-	if u := w.usage("a"); u.Err != nil || u.Parts || u.Resident == 0 {
+	if u := w.usage("a"); u.Err != nil || u.get(FigureFile) != -1 || u.get(FigurePeak) != -1 || u.Resident == 0 {
 		t.Errorf("usage without RssFile: %+v, want the rest and no parts", u)
 	}
 	f.put(fakeProcess{pid: 12, comm: "node"})

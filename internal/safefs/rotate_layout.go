@@ -100,12 +100,18 @@ func checkRoom(dirfd int, need int64) error {
 	if err := unix.Fstatfs(dirfd, &st); err != nil || st.Blocks == 0 { // a file system without a size
 		return err
 	}
-	unit := uint64(max(st.Bsize, 1))
-	reserve := min(maxReserve, st.Blocks/100*unit)
-	if uint64(need)+reserve > st.Bavail*unit {
+	if !fits(&st, need) {
 		return unix.ENOSPC
 	}
 	return nil
+}
+
+// fits reports whether so many bytes leave the reserve of a file system free. One that has less than
+// nothing left for those who are not root reports an enormous number.
+func fits(st *unix.Statfs_t, need int64) bool {
+	unit := uint64(max(st.Bsize, 1))
+	reserve := min(maxReserve, st.Blocks/100*unit)
+	return st.Bavail <= st.Blocks && (uint64(need)+reserve+unit-1)/unit <= st.Bavail
 }
 
 // zeros is what a hole reads as.
