@@ -39,10 +39,10 @@ const Dir = "DIR"
 // CgroupRoot is where the cgroups are, as the unit sees them.
 const CgroupRoot = "/sys/fs/cgroup"
 
-// What filters the system calls of the exporter, and lets through those of all features: the set of systemd in the unit,
-// and the profile of the runtime in a container.
+// What filters the system calls of the exporter, and lets through those of all features: the set of systemd in the unit
+// with mincore, by which the journal sees what is in memory, and the profile of the runtime in a container.
 const (
-	Filter  = "@system-service"
+	Filter  = "@system-service mincore"
 	Profile = "RuntimeDefault"
 )
 

@@ -18,8 +18,6 @@ type Program struct {
 	User string `json:"user"` // who runs it
 	Boot int    `json:"boot"` // 1, or 2 for what is tested after a reboot
 	Run  string `json:"run"`  // the expression for -test.run
-	// OnRequest is for what needs more than the time of a run of all: RUN has to name its tests.
-	OnRequest bool `json:"-"`
 	// Limit is its longest time, as a duration; the host writes it.
 	Limit string `json:"limit"`
 }
@@ -39,7 +37,7 @@ var Programs = []Program{
 	{Name: "engine", User: "root", Boot: 1, Run: "^TestEngine"},
 	{Name: "image", User: "root", Boot: 1, Run: "^TestImage"},
 	{Name: "oomd", User: "root", Boot: 1, Run: "^TestOomd"},
-	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet", OnRequest: true},
+	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet"},
 	{Name: "boot", User: "root", Boot: 2, Run: "^TestBoot"},
 	{Name: "remove", User: "root", Boot: 2, Run: "^TestRemove"},
 }

@@ -59,7 +59,7 @@ func buildPayload(ctx context.Context, o options, cache string) (string, []vmtes
 	if err != nil {
 		return "", nil, err
 	}
-	programs := all()
+	programs := slices.Clone(vmtest.Programs)
 	if o.only != "" {
 		names, err := command(ctx, filepath.Join(dir, "guest.test"), "-test.list="+o.only).Output()
 		if err != nil {
@@ -89,11 +89,6 @@ func buildPayload(ctx context.Context, o options, cache string) (string, []vmtes
 	}
 	disk := filepath.Join(o.out, "payload.img")
 	return disk, programs, command(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", "payload", "-d", dir, disk, "512M").Run()
-}
-
-// all returns the programs of a run that names none.
-func all() []vmtest.Program {
-	return slices.DeleteFunc(slices.Clone(vmtest.Programs), func(p vmtest.Program) bool { return p.OnRequest })
 }
 
 // selected returns the programs that run the named tests, after the one that installs the package.
