@@ -74,6 +74,7 @@ func newProber(t testing.TB) *prober {
 var alternatives = [][]with{
 	{{"watchers[].post", nil}, {"watchers[].command", []any{"/bin/true"}}},
 	{{"alertmanager.username", "spillway"}},
+	{{"discover.groups", []any{map[string]any{"name": "{{.Comm}}", "match": map[string]any{"comm": "node"}}}}},
 }
 
 // with is a key, by its path, and the value that it is given; nil removes it.

@@ -18,6 +18,8 @@ type group struct {
 	exclude    *selector
 	children   bool
 	discovered bool
+	optional   bool // without a process it is not down before it has had one
+	seen       bool // it has had a member
 
 	members       int
 	starts, exits uint64
@@ -60,6 +62,7 @@ type sums struct {
 
 func newTargetGroup(t Target) (*group, error) {
 	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares}
+	g.optional = t.Config.Required != nil && !*t.Config.Required
 	var err error
 	if t.Config.Match.Empty() {
 		return nil, fmt.Errorf("target %q: match has no condition", t.Name)

@@ -71,7 +71,7 @@ func (t *Tracker) publishGroup(g *group) {
 	t.describe(g)
 	s := &g.sum
 	u := Usage{
-		Target: g.name, Discovered: g.discovered, Processes: g.members,
+		Target: g.name, Discovered: g.discovered, Processes: g.members, Expected: !g.discovered && (g.seen || !g.optional),
 		Starts: g.starts, Exits: g.exits, Restarts: g.restarts.count, HasRestarts: t.restartable(g), Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
 		File: s.file, Shmem: s.shmem, Swap: s.swap, Parts: !s.noParts && g.members > 0,

@@ -1,9 +1,13 @@
 package proc
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 const (
-	slowCheck = 5 * time.Minute // how often the name of an old process is read again
+	slowCheck = 5 * time.Minute // how often it is decided again about an old process
+	nameCheck = time.Minute     // how often its name is read, which decides again at once when it is another
 	deepest   = 64              // ancestors that are asked
 )
 
@@ -15,7 +19,8 @@ var young = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10
 // left open.
 type review struct {
 	firstSeen  int64
-	at         int64 // of the next one
+	at         int64 // of the next one, or of a look at the name
+	whole      int64 // of the next one when the name stays
 	ages       int   // of young that are behind it
 	decided    bool  // once at least
 	unreadable bool  // not enough could be read to decide
@@ -24,7 +29,7 @@ type review struct {
 
 // check reads who the process is and decides which target it belongs to, after its parent.
 func (t *Tracker) check(p *process, ms int64, depth int) {
-	if !t.identify(p, ms) {
+	if t.keepsName(p, ms) || !t.identify(p, ms) {
 		return
 	}
 	if parent := t.find(p.ppid); parent != nil && parent.review.at <= ms && depth < deepest {
@@ -45,6 +50,21 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 	p.review.unreadable = g == nil && t.facts.lastErr != nil && !gone(t.facts.lastErr)
 	t.move(p, g, by, ms)
 	p.review.decided = true
+}
+
+// keepsName reports whether nothing has to be decided about an old process, because it has the name that
+// it had. That costs a third of what deciding does; a process may take another name at any age, by exec.
+func (t *Tracker) keepsName(p *process, ms int64) bool {
+	r := &p.review
+	if ms >= r.whole || r.whole-ms > slowCheck.Milliseconds() || r.unreadable || r.blank {
+		return false
+	}
+	b, err := t.r.file(p.pid, "comm", firstRead)
+	if err != nil || string(bytes.TrimSuffix(b, []byte("\n"))) != p.comm {
+		return false
+	}
+	r.at = min(ms+nameCheck.Milliseconds(), r.whole)
+	return true
 }
 
 // identify reads who the process is. It returns false when there is nothing to decide about: it
@@ -86,7 +106,9 @@ func (t *Tracker) schedule(p *process, ms int64) {
 			// Older than anything that still changes its name often; spread, so that the
 			// processes of a first listing do not come due together.
 			r.ages = len(young)
-			r.at = ms + slowCheck.Milliseconds()/256*int64(uint32(p.pid)*2654435761>>24+1)
+			turn := int64(uint32(p.pid)*2654435761>>24 + 1)
+			r.whole = ms + slowCheck.Milliseconds()/256*turn
+			r.at = min(ms+nameCheck.Milliseconds()/256*turn, r.whole)
 			return
 		}
 	}
@@ -97,7 +119,7 @@ func (t *Tracker) schedule(p *process, ms int64) {
 		r.at = r.firstSeen + young[r.ages].Milliseconds()
 		return
 	}
-	r.at = ms + slowCheck.Milliseconds()
+	r.at, r.whole = ms+nameCheck.Milliseconds(), ms+slowCheck.Milliseconds()
 }
 
 // mostNames is how many names are kept to be shared by the processes that have them.
