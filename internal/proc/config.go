@@ -145,6 +145,11 @@ func (m *Match) validateNames(key string, report report.Func) {
 	}
 }
 
+// IsComm reports whether a process may have a name, as far as can be said of it.
+func IsComm(name string) bool {
+	return len(name) <= maxComm && !filepath.IsAbs(name) && !notInComm.MatchString(name)
+}
+
 // nameOf returns the condition that an expression may have been meant as, "" when none is near.
 func nameOf(key, text string) string {
 	name := plainStart.FindString(text)
