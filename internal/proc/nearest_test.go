@@ -105,3 +105,26 @@ func TestOverlaps(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestAmidExec: for a moment the arguments of a process that becomes another program are empty. It stays
+// a member of the target that matches them, be its ancestor a member of another.
+func TestAmidExec(t *testing.T) {
+	f := newFake(t)
+	const young = 100 * 3600
+	f.put(fakeProcess{pid: 10, comm: "pm2", start: young})
+	f.put(fakeProcess{pid: 11, ppid: 10, comm: "node", cmdline: "node worker.js", start: young})
+	w := watch(t, Options{Root: f.dir, Targets: []Target{
+		target("daemon", Config{Match: Match{Comm: "pm2"}, Children: true}),
+		target("worker", Config{Match: Match{Cmdline: Exprs{`worker\.js`}}}),
+	}})
+	w.tick(0)
+	f.write("11/cmdline", "")
+	w.tick(time.Second)
+	if got := w.pids("worker"); got != "11" {
+		t.Errorf("members %q amid the exec, want 11", got)
+	}
+	w.tick(time.Second)
+	if got := w.pids("daemon"); got != "10 11*" {
+		t.Errorf("members %q when it stays without arguments, want 10 and its child", got)
+	}
+}

@@ -41,7 +41,7 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 		p.name = t.intern(t.facts.name)
 	}
 	g, by := t.choose(p)
-	if g == nil && p.group != nil && !p.review.blank && t.facts.hasLine && len(t.facts.line) == 0 {
+	if p.losesOwn(g, by) && !p.review.blank && t.facts.hasLine && len(t.facts.line) == 0 {
 		// Amid an exec the arguments are empty for a moment: a member stays one until a second look.
 		p.review.blank, p.review.at = true, ms+young[0].Milliseconds()
 		return
@@ -52,11 +52,22 @@ func (t *Tracker) check(p *process, ms int64, depth int) {
 	p.review.decided = true
 }
 
+// losesOwn reports whether a member would no longer be one by its own properties of a target.
+func (p *process) losesOwn(g *group, by kinship) bool {
+	switch {
+	case p.group == nil || p.group == g:
+		return false
+	case g == nil:
+		return true
+	}
+	return p.by == matched && !p.group.discovered && (by == descended || g.discovered)
+}
+
 // keepsName reports whether nothing has to be decided about an old process, because it has the name that
 // it had. That costs a third of what deciding does; a process may take another name at any age, by exec.
 func (t *Tracker) keepsName(p *process, ms int64) bool {
 	r := &p.review
-	if ms >= r.whole || r.whole-ms > slowCheck.Milliseconds() || r.unreadable || r.blank {
+	if ms >= r.whole || r.whole-ms > slowCheck.Milliseconds() || r.blank {
 		return false
 	}
 	b, err := t.r.file(p.pid, "comm", firstRead)
