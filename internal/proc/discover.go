@@ -38,11 +38,10 @@ const mostName = 200
 
 // named returns the group of a name that discover gives, or the target of that name where it is joined.
 func (t *Tracker) named(name string) *group {
-	base := targetName(name[:min(len(name), mostName)], true)
-	if g := t.byName[base]; g != nil && t.admits(g) {
+	if g := t.byName[name]; g != nil && t.admits(g) {
 		return g
 	}
-	return t.groupOf(groupKey{key: "group " + name}, base)
+	return t.groupOf(groupKey{key: "group " + name}, targetName(name[:min(len(name), mostName)], true))
 }
 
 // groupOf returns the group of a key, which is made anew where there is none yet.

@@ -165,7 +165,7 @@ func (t *Tracker) judgeName(f *facts, j *judgement) bool {
 		return false
 	}
 	j.target = targetName(name[:min(len(name), mostName)], true)
-	if g := t.byName[j.target]; g != nil {
+	if g := t.byName[name]; g != nil {
 		if no, _ := g.refuses(f); !no {
 			j.group, j.reason = g, "discover gives its group the name of this target, and has join_targets: true"
 			return true
