@@ -1,9 +1,6 @@
 package proc
 
-import (
-	"bytes"
-	"time"
-)
+import "time"
 
 const (
 	slowCheck = 5 * time.Minute // how often it is decided again about an old process
@@ -70,8 +67,8 @@ func (t *Tracker) keepsName(p *process, ms int64) bool {
 	if ms >= r.whole || r.whole-ms > slowCheck.Milliseconds() || r.blank {
 		return false
 	}
-	b, err := t.r.file(p.pid, "comm", firstRead)
-	if err != nil || string(bytes.TrimSuffix(b, []byte("\n"))) != p.comm {
+	b, err := t.r.comm(p.pid)
+	if err != nil || string(b) != p.comm {
 		return false
 	}
 	r.at = min(ms+nameCheck.Milliseconds(), r.whole)
