@@ -68,6 +68,9 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.Journal.Validate(report.Under("journal"))
 	if c.Discover != nil {
 		c.Discover.Validate(report.Under("discover"))
+		if c.Discover.JoinTargets && c.Enforces() {
+			report("discover.join_targets", "a process can choose its name, and so become a member of a target in mode enforce: remove it, or write mode: dry_run")
+		}
 	}
 	if c.Discover == nil && len(c.Targets) == 0 {
 		report("targets", "nothing to watch: write at least one target, or discover: {by: comm, top: 20}")

@@ -66,9 +66,10 @@ func TestChildrenFollowALateMember(t *testing.T) {
 	}
 }
 
-// TestLateName: a process that takes its name late is found within a minute, at any age.
+// TestLateName: a process that takes its name in its first ten minutes is found within a minute, later
+// within five.
 func TestLateName(t *testing.T) {
-	for _, age := range []time.Duration{50 * time.Second, 4 * time.Minute, time.Hour} {
+	for age, most := range map[time.Duration]time.Duration{50 * time.Second: time.Minute, 9 * time.Minute: time.Minute, time.Hour: 5 * time.Minute} {
 		f := newFake(t)
 		w := watch(t, Options{Root: f.dir, Targets: []Target{target("a", Config{Match: Match{Comm: "node"}})}})
 		w.tick(0)
@@ -82,7 +83,7 @@ func TestLateName(t *testing.T) {
 		for ; w.pids("a") == "" && waited < 10*time.Minute; waited += 5 * time.Second {
 			w.tick(5 * time.Second)
 		}
-		if waited > time.Minute {
+		if waited > most {
 			t.Errorf("a process that took its name at %s was found after %s", age, waited)
 		}
 	}

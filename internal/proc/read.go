@@ -104,17 +104,6 @@ func (r *reader) file(pid int32, name string, limit int) ([]byte, error) {
 	}
 }
 
-// comm returns the name of a process: in one read, because there are thousands of them.
-func (r *reader) comm(pid int32) ([]byte, error) {
-	fd, err := r.open(pid, "comm")
-	if err != nil {
-		return nil, err
-	}
-	b, err := r.readHeld(fd)
-	_ = unix.Close(fd)
-	return bytes.TrimSuffix(b, []byte("\n")), err
-}
-
 // readHeld reads a descriptor that stays open, from its beginning.
 func (r *reader) readHeld(fd int) ([]byte, error) {
 	for {

@@ -3,9 +3,10 @@ package proc
 import "time"
 
 const (
-	slowCheck = 5 * time.Minute // how often it is decided again about an old process
-	nameCheck = time.Minute     // how often its name is read, which decides again at once when it is another
-	deepest   = 64              // ancestors that are asked
+	slowCheck = 5 * time.Minute  // how often it is decided again about an old process
+	nameCheck = time.Minute      // how often its name is read, which decides again at once when it is another,
+	nameUntil = 10 * time.Minute // up to this age
+	deepest   = 64               // ancestors that are asked
 )
 
 // young are the ages after first sight at which a process's name is read again: a service that
@@ -61,18 +62,35 @@ func (p *process) losesOwn(g *group, by kinship) bool {
 }
 
 // keepsName reports whether nothing has to be decided about an old process, because it has the name that
-// it had. That costs a third of what deciding does; a process may take another name at any age, by exec.
+// it had. That costs a part of what deciding does.
 func (t *Tracker) keepsName(p *process, ms int64) bool {
 	r := &p.review
 	if ms >= r.whole || r.whole-ms > slowCheck.Milliseconds() || r.blank {
 		return false
 	}
-	b, err := t.r.comm(p.pid)
-	if err != nil || string(b) != p.comm {
+	s, err := t.r.stat(p.pid)
+	if err != nil || s.start != p.start || string(s.comm) != p.comm {
 		return false
 	}
-	r.at = min(ms+nameCheck.Milliseconds(), r.whole)
+	r.at = t.nextName(p, ms)
 	return true
+}
+
+// nextName returns when the name of a process is read, or when all is decided again if that is earlier. A
+// service that takes its name late does so while it starts.
+func (t *Tracker) nextName(p *process, ms int64) int64 {
+	if t.ageOf(p, ms) >= nameUntil.Milliseconds() {
+		return p.review.whole
+	}
+	return min(ms+nameCheck.Milliseconds(), p.review.whole)
+}
+
+// ageOf returns the age of a process in milliseconds, since it was first seen where its start is not known.
+func (t *Tracker) ageOf(p *process, ms int64) int64 {
+	if start := t.startOf(p.start); !start.IsZero() {
+		return ms - start.UnixMilli()
+	}
+	return ms - p.review.firstSeen
 }
 
 // identify reads who the process is. It returns false when there is nothing to decide about: it
@@ -116,7 +134,10 @@ func (t *Tracker) schedule(p *process, ms int64) {
 			r.ages = len(young)
 			turn := int64(uint32(p.pid)*2654435761>>24 + 1)
 			r.whole = ms + slowCheck.Milliseconds()/256*turn
-			r.at = min(ms+nameCheck.Milliseconds()/256*turn, r.whole)
+			r.at = r.whole
+			if age < nameUntil.Milliseconds() {
+				r.at = min(ms+nameCheck.Milliseconds()/256*turn, r.whole)
+			}
 			return
 		}
 	}
@@ -127,7 +148,8 @@ func (t *Tracker) schedule(p *process, ms int64) {
 		r.at = r.firstSeen + young[r.ages].Milliseconds()
 		return
 	}
-	r.at, r.whole = ms+nameCheck.Milliseconds(), ms+slowCheck.Milliseconds()
+	r.whole = ms + slowCheck.Milliseconds()
+	r.at = t.nextName(p, ms)
 }
 
 // mostNames is how many names are kept to be shared by the processes that have them.
