@@ -135,9 +135,6 @@ func (t *Tracker) schedule(p *process, ms int64) {
 			turn := int64(uint32(p.pid)*2654435761>>24 + 1)
 			r.whole = ms + slowCheck.Milliseconds()/256*turn
 			r.at = r.whole
-			if age < nameUntil.Milliseconds() {
-				r.at = min(ms+nameCheck.Milliseconds()/256*turn, r.whole)
-			}
 			return
 		}
 	}
