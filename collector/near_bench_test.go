@@ -48,7 +48,7 @@ func BenchmarkReading(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "a", Config: proc.Config{Match: proc.Match{Cmdline: `104\.75`}}}}})
+	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "a", Config: proc.Config{Match: proc.Match{Cmdline: proc.Exprs{`104\.75`}}}}}})
 	if err != nil {
 		b.Fatal(err)
 	}

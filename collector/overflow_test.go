@@ -65,7 +65,7 @@ func TestOverflowHasEveryFigure(t *testing.T) {
 		}
 		return out
 	}
-	small := proc.Config{Match: proc.Match{Cmdline: "small|mid|late"}}
+	small := proc.Config{Match: proc.Match{Cmdline: proc.Exprs{"small|mid|late"}}}
 	want := run(proc.Options{Targets: []proc.Target{{Name: "a", Config: small}}}, "a")
 	got := run(proc.Options{Discover: &proc.Discover{By: proc.ByComm, Top: 1}}, proc.Overflow)
 	skipped := func(name string) bool {

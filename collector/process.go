@@ -93,7 +93,7 @@ func (s *targetSource) Sample(_ context.Context, b *series.Batch) error {
 
 func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 	from := b.Len()
-	if u.Processes > 0 || !s.discovered { // nobody expects a group that was merely seen to run
+	if u.Processes > 0 || s.expected(u) {
 		b.Set(metric.Processes, float64(u.Processes), s.target)
 	}
 	b.Set(metric.ProcessStarts, s.starts.add(s.store, metric.ProcessStarts, s.target, u.Starts), s.target)
@@ -128,6 +128,16 @@ func (s *targetSource) sample(b *series.Batch, u *proc.Usage) error {
 		s.cut = false
 	}
 	return err
+}
+
+// expected reports whether a target without processes is published, and so is down: no one expects a
+// group to run that was merely seen, nor a target that need not.
+func (s *targetSource) expected(u *proc.Usage) bool {
+	if u.Expected || s.discovered {
+		return u.Expected
+	}
+	_, _, before := s.store.Value(metric.Processes, s.target) // published before a reload
+	return before
 }
 
 // setPressure publishes the limit and what is used of it.

@@ -517,3 +517,25 @@ func BenchmarkTargetSource(b *testing.B) {
 		}
 	}
 }
+
+// TestNotRequired: a target that need not run is not down before it has had a process, and is after it,
+// over a reload too.
+func TestNotRequired(t *testing.T) {
+	h := newFakeHost(t)
+	o := nodeTarget()
+	o.Targets[0].Config.Required = new(bool)
+	b := newBench(t, h, o)
+	b.addTarget("a", MemoryConfig{Limit: 1 << 30})
+	b.tick(time.Minute)
+	b.expect(metric.Processes, "", "a")
+	h.process(10, "node", "0::/\n", 400<<10, 96<<10, 4<<10, 8)
+	b.mustTick(time.Minute)
+	b.expect(metric.Processes, "1", "a")
+	h.remove(10)
+	b.tick(time.Minute)
+	b.expect(metric.Processes, "0", "a")
+	source := newTargetSource(TargetOptions{Target: "a", Store: b.store})
+	if !source.expected(&proc.Usage{}) {
+		t.Error("a target that was down before a reload is not any more")
+	}
+}

@@ -42,7 +42,7 @@ func startHandler(t *testing.T, traps string) (*handler, func() []proc.Member) {
 	if got := h.next(t); got != "ready" {
 		t.Fatalf("it said %q", got)
 	}
-	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "svc", Config: proc.Config{Match: proc.Match{Cmdline: mark}, Children: true}}}})
+	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "svc", Config: proc.Config{Match: proc.Match{Cmdline: proc.Exprs{mark}}, Children: true}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func startVM(t *testing.T, flags ...string) (heap.Sleeper, *exec.Cmd) {
 // sleeperOf finds the process with a command line. ready is whether its attach socket is there.
 func sleeperOf(t *testing.T, cmdline string, ready func() bool) heap.Sleeper {
 	t.Helper()
-	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: cmdline}}}}})
+	tracker, err := proc.New(proc.Options{Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: proc.Exprs{cmdline}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

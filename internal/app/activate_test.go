@@ -30,7 +30,7 @@ func TestActivator(t *testing.T) {
 	if _, err := out.Read(make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: "trap 'exit 9' USR1"}}}}})
+	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: proc.Exprs{"trap 'exit 9' USR1"}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

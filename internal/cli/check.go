@@ -45,6 +45,8 @@ type targetPlan struct {
 	Name      string                `json:"name"`
 	Mode      string                `json:"mode,omitempty"` // "" for what is only observed
 	Processes []processPlan         `json:"processes"`
+	Also      []alsoPlan            `json:"also_match,omitempty"` // processes that later targets match, too
+	Advice    []string              `json:"advice,omitempty"`     // on its conditions
 	Resident  int64                 `json:"resident_bytes"`
 	Limit     int64                 `json:"configured_limit_bytes,omitempty"`
 	Heap      string                `json:"heap,omitempty"`      // provider and address
@@ -62,6 +64,13 @@ type processPlan struct {
 	Name     string `json:"name"`
 	Resident int64  `json:"resident_bytes"`
 	Child    bool   `json:"child,omitempty"`
+}
+
+type alsoPlan struct {
+	Target    string `json:"target"`
+	Processes int    `json:"processes"`
+	PID       int    `json:"pid"` // of one of them
+	Name      string `json:"name"`
 }
 
 var checkCommand = command{
@@ -138,6 +147,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 	if err := tracker.Refresh(ctx, e.Now()); err != nil {
 		return fmt.Errorf("list the processes: %w", err)
 	}
+	overlaps := tracker.Overlaps()
 	open, cleanup := safefs.NewOpenFiles(e.host.ProcFS), make(map[string][]action.PolicyResult)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -147,6 +157,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		}
 		tp.playbooks(t)
 		tp.members(tracker)
+		tp.matching(tracker, overlaps)
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
 		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
 		opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
@@ -182,6 +193,16 @@ func (tp *targetPlan) members(tracker *proc.Tracker) {
 		tp.Processes = append(tp.Processes, processPlan{m.PID, m.Name, m.Resident, m.Child})
 	}
 	slices.SortStableFunc(tp.Processes, func(a, b processPlan) int { return cmp.Compare(b.Resident, a.Resident) })
+}
+
+// matching adds what is to be said of the conditions of a target.
+func (tp *targetPlan) matching(tracker *proc.Tracker, overlaps []proc.Overlap) {
+	for _, o := range overlaps {
+		if o.Target == tp.Name {
+			tp.Also = append(tp.Also, alsoPlan{o.Also, o.Processes, o.PID, o.Name})
+		}
+	}
+	tp.Advice = tracker.Advice(tp.Name)
 }
 
 // plan runs the directory policies of a target without any effect.

@@ -200,3 +200,40 @@ func TestCheckLooksAtTheHost(t *testing.T) {
 	f(here+"/link", ExitConfig, fmt.Sprintf("is reached through a symbolic link: write %q", here+"/good"))
 	f("/etc/app", ExitConfig, "is a system directory")
 }
+
+// TestCheckSaysWhatMatches: which processes two targets match, and what is behind a link.
+func TestCheckSaysWhatMatches(t *testing.T) {
+	dir := realDir(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "program")
+	if err := os.Symlink(self, link); err != nil {
+		t.Fatal(err)
+	}
+	file := configFlag(t, fmt.Sprintf(`
+targets:
+  - {name: first, processes: {match: {exe: %s}, exclude: {cmdline: 'no such argument'}}}
+  - {name: second, processes: {match: {exe: %s}}}
+  - {name: none, processes: {match: {exe: %s/none}}}
+`, link, self, dir))
+	pid := os.Getpid()
+	r := runLine(t, "check", file)
+	for _, want := range []string{
+		"them matches the target second too, which stands later in the file and does not get it: such as " + fmt.Sprint(pid),
+		"  match.exe: " + link + " is a link to " + self + ": processes of either match\n",
+		"  match.exe: " + dir + "/none does not exist on this host, so that only a process in a container can match\n",
+	} {
+		if r.code != ExitOK || !strings.Contains(r.out, want) {
+			t.Errorf("%+v, want %q", r, want)
+		}
+	}
+	var p plan
+	if r = runLine(t, "check", "--json", file); r.code != ExitOK || json.Unmarshal([]byte(r.out), &p) != nil {
+		t.Fatalf("%+v", r)
+	}
+	if first := p.Targets[0]; len(first.Also) != 1 || first.Also[0].Target != "second" || first.Also[0].PID != pid || len(first.Advice) != 1 || p.Targets[1].Also != nil {
+		t.Errorf("%+v", p.Targets)
+	}
+}

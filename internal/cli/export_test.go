@@ -37,7 +37,7 @@ func TestExport(t *testing.T) {
 func TestExportFromProcessExporter(t *testing.T) {
 	file := filepath.Join(realDir(t), "all.yaml")
 	writeTest(t, file, "process_names: [{comm: [bash]}]\n")
-	if r := runLine(t, "export", "--from-process-exporter="+file); r.code != ExitOK || !strings.Contains(r.out, "  - {name: bash, processes: {match: {comm: bash}, children: true}}\n") {
+	if r := runLine(t, "export", "--from-process-exporter="+file); r.code != ExitOK || !strings.Contains(r.out, "    - {name: '{{.ExeBase}}', match: {comm: bash}}\n") {
 		t.Errorf("%+v", r)
 	}
 	writeTest(t, file, "process_names: []\n")

@@ -40,44 +40,88 @@ func TestImportProcessExporter(t *testing.T) {
 	f(`
 process_names:
   - name: "{{.Comm}}"
-    comm: [bash, node]
-  - exe: [postgres, /usr/local/bin/process-exporter]
-  - name: "{{.ExeFull}}:{{.Matches.Cfgfile}}"
-    exe: [/usr/local/bin/app]
-    cmdline: ["-config.path\\s+(?P<Cfgfile>\\S+)"]
+    comm: [bash, node, bash]
+  - exe: [postgres, /usr/sbin/nginx, /usr/local/sbin/nginx, /usr/bin/postgres]
   - name: web
-    comm: [nginx, it's]
+    comm: [apache2, it's]
     cmdline: [".*"]
-  - name: both
+  - name: web
+    comm: [lighttpd]
+  - name: app@1:x+y
     comm: [java]
     cmdline: ["-Dapp=a", "server"]
   - name: "{{.Comm}}"
     comm: [a-very-long-name-of-a-process]
-  - name: "{{.Comm}}"
-    cmdline: [".+"]
-`, `discover: {by: comm, top: 20}
+  - name: never
+    comm: ['node.*']
+  - name: again
+    comm: [java]
+    cmdline: ["-Dapp=a", "server"]
+  - name: both
+    comm: [a, b]
+    exe: [/x/a, c]
+  - name: none
+    exe: []
+`, `# process_names[5]: comm a-very-long-name-of-a-process never matches, in process-exporter neither: the kernel keeps 15 bytes, a-very-long-nam.
+# process_names[5] matches no process.
+# process_names[6]: comm 'node.*' never matches, in process-exporter neither: a name is compared as it is.
+# process_names[6] matches no process.
+# process_names[7] matches no process that process_names[4] does not take before it.
+# process_names[9] matches no process.
 targets:
-  - {name: bash, processes: {match: {comm: bash}, children: true}}
-  - {name: node, processes: {match: {comm: node}, children: true}}
-  - {name: postgres, processes: {match: {exe: postgres}, children: true}}
-  - {name: process-exporter, processes: {match: {exe: /usr/local/bin/process-exporter}, children: true}}
-  # the name "{{.ExeFull}}:{{.Matches.Cfgfile}}" of process_names[2] is known of a running process only: give this target a name of its own
-  - {name: app, processes: {match: {exe: /usr/local/bin/app, cmdline: '-config.path\s+(?P<Cfgfile>\S+)'}, children: true}}
-  - {name: web, processes: {match: {comm: nginx}, children: true}}
-  - {name: web_2, processes: {match: {comm: 'it''s'}, children: true}}
-  # process_names[4] has 2 expressions on the command line, which must all match; one target has one. The first is taken: join them by hand
-  - {name: both, processes: {match: {comm: java, cmdline: '-Dapp=a'}, children: true}}
-  # the kernel keeps 15 bytes of a name, so "a-very-long-name-of-a-process" never matched: it is cut
-  - {name: a-very-long-name-of-a-process, processes: {match: {comm: a-very-long-nam}, children: true}}
+  - {name: bash, processes: {match: {comm: bash}, children: true, required: false}}
+  - {name: node, processes: {match: {comm: node}, children: true, required: false}}
+  - {name: nginx, processes: {match: {argv0: /usr/local/sbin/nginx}, children: true, required: false}}
+  - {name: postgres, processes: {match: {argv0: /usr/bin/postgres}, children: true, required: false}}
+  - {name: web, processes: {match: {any_of: [{cmdline: '.*', any_of: [{comm: apache2}, {comm: 'it''s'}]}, {comm: lighttpd}]}, children: true, required: false}}
+  - {name: 'app@1:x+y', processes: {match: {comm: java, cmdline: ['-Dapp=a', server]}, children: true, required: false}}
+  - {name: both, processes: {match: {any_of: [{comm: a, any_of: [{argv0: /x/a}, {argv0: c}]}, {comm: b, any_of: [{argv0: /x/a}, {argv0: c}]}]}, children: true, required: false}}
 `, "")
-	f("process_names: [{name: '{{.Username}}', cmdline: ['.+']}]", "discover: {by: user, top: 20}\n", "")
-	f("process_names: [{comm: [bash]}, {name: 'a-{{.ExeBase}}', comm: [sh]}, {cmdline: ['x']}]", `targets:
-  - {name: bash, processes: {match: {comm: bash}, children: true}}
-  - {name: a-sh, processes: {match: {comm: sh}, children: true}}
-  - {name: group3, processes: {match: {cmdline: x}, children: true}}
+	f(`
+process_names:
+  - {name: web, comm: [nginx]}
+  - {name: db, cmdline: [postgres]}
+  - {name: web, cmdline: [lighttpd]}
+  - {name: late, comm: [cron]}
+`, `targets:
+  - {name: web, processes: {match: {comm: nginx}, children: true, required: false}}
+  - {name: db, processes: {match: {cmdline: postgres}, children: true, required: false}}
+# What follows names its groups by their processes, or could take processes before a target that stands later.
+discover:
+  children: true
+  join_targets: true # a group that has the name of a target above is that target
+  groups:
+    - {name: web, match: {cmdline: lighttpd}}
+    - {name: late, match: {comm: cron}}
+`, "")
+	f(`
+other: 1
+process_names:
+  - comm: [bash, sh]
+    threads: true
+  - name: "{{.ExeFull}}:{{.Matches.Cfgfile}}"
+    exe: [/usr/local/bin/app]
+    cmdline: ["-config.path\\s+(?P<Cfgfile>\\S+)"]
+  - name: "my app"
+    comm: [a]
+    comm: [b]
+  - {name: '{{.Username}}', cmdline: []}
+`, `# process-exporter ignores other: so does this.
+# process-exporter ignores process_names[0].threads: so does this.
+discover:
+  children: true
+  groups:
+    - {name: '{{.ExeBase}}', match: {any_of: [{comm: bash}, {comm: sh}]}}
+    - {name: '{{.ExeFull}}:{{.Matches.Cfgfile}}', match: {argv0: /usr/local/bin/app, cmdline: '-config.path\s+(?P<Cfgfile>\S+)'}}
+    - {name: 'my app', match: {comm: b}}
+    - {name: '{{.Username}}', match: {cmdline: '.*'}}
 `, "")
 	f("process_names: []", "", "no process_names")
-	f("targets: [{name: a}]", "", "not a configuration of process-exporter")
+	f("", "", "no process_names")
+	f("targets: [{name: a}]", "", "no process_names")
+	f("process_names: [{name: x, comm: bash}]", "", "not a configuration of process-exporter")
 	f("process_names: [{name: x}]", "", "no condition")
 	f("process_names: [{name: x, cmdline: ['(a']}]", "", "missing closing )")
+	f("process_names: [{name: '{{.Comm', comm: [a]}]", "", "is not a template")
+	f("process_names: [{name: '{{.Program}}', comm: [a]}]", "", "has a field that does not exist")
 }

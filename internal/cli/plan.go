@@ -83,6 +83,13 @@ func (tp *targetPlan) printProcesses(w io.Writer) {
 		}
 		fmt.Fprintf(w, "    %7d  %-20s %10s%s\n", m.PID, quoteName(m.Name), units.Bytes(m.Resident), child)
 	}
+	for _, a := range tp.Also {
+		fmt.Fprintf(w, "  %d of them %s the target %s too, which stands later in the file and does not get %s: such as %d %s\n",
+			a.Processes, plural(a.Processes, "matches", "match"), a.Target, plural(a.Processes, "it", "them"), a.PID, quoteName(a.Name))
+	}
+	for _, advice := range tp.Advice {
+		fmt.Fprintf(w, "  %s\n", strings.Map(printable, advice))
+	}
 }
 
 func printPolicyPlan(w io.Writer, r *action.PolicyResult) {

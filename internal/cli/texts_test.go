@@ -135,23 +135,17 @@ func TestExportRefuses(t *testing.T) {
 	have(t, elsewhere, false)
 }
 
-// TestImportGroups: each way in which process-exporter makes groups of everything has a discovery, and what
-// is lost is said.
+// TestImportGroups: each way in which process-exporter makes groups of everything is kept.
 func TestImportGroups(t *testing.T) {
 	file := filepath.Join(realDir(t), "all.yaml")
-	f := func(name, want string) {
-		t.Helper()
+	for _, name := range []string{"{{.Comm}}", "{{.Username}}:{{.Comm}}", "{{ .Cgroups }}", "{{.ExeBase}}", "{{.ExeFull}}", "{{.PID}}", "{{if .Matches.A}}a{{end}}"} {
 		writeTest(t, file, "process_names: [{name: '"+name+"', cmdline: ['.+']}]\n")
 		r := runLine(t, "export", "--from-process-exporter="+file)
+		want := "discover:\n  children: true\n  groups:\n    - {name: '" + name + "', match: {cmdline: '.+'}}\n"
 		if _, body, _ := strings.Cut(r.out, "groupname=...}.\n"); r.code != ExitOK || body != want {
 			t.Errorf("%s: %+v, want %q", name, r, want)
 		}
 	}
-	f("{{.Comm}}", "discover: {by: comm, top: 20}\n")
-	f("{{.Username}}:{{.Comm}}", "discover: {by: user, top: 20}\n")
-	f("{{ .Cgroups }}", "discover: {by: cgroup, top: 20}\n")
-	f("{{.ExeBase}}", "discover: {by: comm, top: 20}\n  # groups by program file become groups by process name\n")
-	f("{{.ExeFull}}", "discover: {by: comm, top: 20}\n  # groups by program file become groups by process name\n")
 	if r := runLine(t, "export", "--from-process-exporter="+file+".none"); r.code != ExitConfig || !strings.Contains(r.errs, "no such file") {
 		t.Errorf("%+v", r)
 	}

@@ -72,11 +72,13 @@ type Config struct {
 
 	Defaults bool   `yaml:"-"` // no file was given: the embedded defaults
 	Warnings Errors `yaml:"-"` // what may become right later: a folder that does not exist yet
+
+	behind map[string]string // files by the links that exe names
 }
 
 // Target is one service.
 type Target struct {
-	Name      string                 `yaml:"name"`      // value of the target label: 1 to 63 letters, digits, `_`, `.` or `-`
+	Name      string                 `yaml:"name"`      // value of the target label: 1 to 63 letters, digits, `_`, `.`, `:`, `@`, `+` or `-`
 	Mode      string                 `yaml:"mode"`      // of this target, in place of the file's
 	Processes *proc.Config           `yaml:"processes"` // which processes belong to it
 	Memory    collector.MemoryConfig `yaml:"memory"`    // its limit, and how it is counted
@@ -168,6 +170,9 @@ func (c *Config) applyDefaults() {
 	for i := range c.Targets {
 		if c.Targets[i].Mode == "" {
 			c.Targets[i].Mode = c.Mode
+		}
+		if p := c.Targets[i].Processes; p != nil && p.Required == nil {
+			p.Required = new(true)
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
@@ -26,10 +28,10 @@ func (c *Config) Unidentified() []Unidentified {
 		t := &c.Targets[i]
 		what := t.follows(c)
 		switch {
-		case len(what) == 0 || t.Processes != nil && identified(&t.Processes.Match):
+		case len(what) == 0 || t.Processes != nil && c.identified(&t.Processes.Match):
 		case t.Processes != nil:
 			out = append(out, Unidentified{t.Name, fmt.Sprintf("targets[%d].processes.match", i), fmt.Sprintf(
-				"any user of this host can start a process that matches, and so %s: write user, systemd_unit, container or the absolute path of a program in exe as well%s", list(what), interpreterNote(&t.Processes.Match))})
+				"any user of this host can start a process that matches, and so %s: write user, systemd_unit, container or the absolute path of a program in exe as well%s", list(what), c.interpreterNote(&t.Processes.Match))})
 		case t.Heap.Enabled():
 			out = append(out, Unidentified{t.Name, fmt.Sprintf("targets[%d].heap", i), fmt.Sprintf(
 				"this target has no processes, so any user of this host can listen there first, and so %s: write processes, with user, systemd_unit or container", list(what))})
@@ -47,7 +49,8 @@ func (c *Config) UnidentifiedTargets() map[string]string {
 	return out
 }
 
-func (c *Config) checkIdentity(warn report.Func) {
+func (c *Config) checkIdentity(warn report.Func, checks *Checks) {
+	c.lookBehind(checks)
 	for _, u := range c.Unidentified() {
 		warn(u.Key, "%s", u.Says)
 	}
@@ -93,16 +96,59 @@ func (c *Config) watched(name string) bool {
 
 // identified reports whether only some users can start a process that matches. Every user can run an interpreter,
 // and in it what he likes.
-func identified(m *proc.Match) bool {
-	return m.User != "" || m.SystemdUnit != "" || m.Cgroup != "" || m.Container != "" || m.Pod != "" || m.Namespace != "" || m.Image != "" ||
-		filepath.IsAbs(m.Exe) && !action.Interprets(m.Exe)
+func (c *Config) identified(m *proc.Match) bool {
+	if m.User != "" || m.SystemdUnit != "" || m.Cgroup != "" || m.Container != "" || m.Pod != "" || m.Namespace != "" || m.Image != "" ||
+		filepath.IsAbs(m.Exe) && c.interpreterOf(m) == "" {
+		return true
+	}
+	return len(m.AnyOf) > 0 && !slices.ContainsFunc(m.AnyOf, func(one proc.Match) bool { return !c.identified(&one) })
 }
 
-func interpreterNote(m *proc.Match) string {
-	if filepath.IsAbs(m.Exe) {
-		return fmt.Sprintf(" (every user can run %s)", filepath.Base(m.Exe))
+// interpreterOf returns the interpreter that exe names, also by a link.
+func (c *Config) interpreterOf(m *proc.Match) string {
+	for _, program := range []string{m.Exe, c.behind[m.Exe]} {
+		if filepath.IsAbs(program) && action.Interprets(program) {
+			return program
+		}
 	}
 	return ""
+}
+
+func (c *Config) interpreterNote(m *proc.Match) (note string) {
+	m.Each("", func(_ string, m *proc.Match) {
+		if program := c.interpreterOf(m); program != "" {
+			note = fmt.Sprintf(" (every user can run %s)", filepath.Base(program))
+		}
+	})
+	return note
+}
+
+// lookBehind learns which files are behind the links that exe names.
+func (c *Config) lookBehind(checks *Checks) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	asked := make(map[string]question[string])
+	for i := range c.Targets {
+		if p := c.Targets[i].Processes; p != nil {
+			p.Match.Each("", func(_ string, m *proc.Match) {
+				if exe := m.Exe; filepath.IsAbs(exe) && !action.Interprets(exe) {
+					asked[exe] = ask(checks, exe, func() string {
+						file, err := hostfs.Roots{RootFS: "/"}.Resolve(exe)
+						if err != nil {
+							return ""
+						}
+						return file
+					})
+				}
+			})
+		}
+	}
+	c.behind = make(map[string]string)
+	for exe, q := range asked {
+		if file, err := q.wait(ctx); err == nil && file != exe {
+			c.behind[exe] = file
+		}
+	}
 }
 
 // list joins words: "a", "a and b", "a, b and c".

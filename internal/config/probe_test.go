@@ -77,6 +77,7 @@ var alternatives = [][]with{
 	{{"watchers[].post", nil}},
 	{{"targets[].app.url", nil}},
 	{{"targets[].probe.url", nil}},
+	{{"discover.groups", []any{map[string]any{"name": "{{.Comm}}", "match": map[string]any{"comm": "node"}}}}},
 }
 
 // with is a key, by its path, and the value that it is given; nil removes it.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -79,6 +80,15 @@ func TestUnidentifiedTargets(t *testing.T) {
 		"and so receive its signals, answer for its heap and set off its commands, such as a restart: write")
 	f("processes: {match: {listen_port: 80, pidfile: /}}, heap: {provider: node_agent}", "and so answer for its heap: write")
 	f("processes: {match: {exe: /usr/bin/node}}, "+signal, "(every user can run node)")
+	f("processes: {match: {any_of: [{user: root}, {exe: /usr/bin/node}]}}, "+signal, "(every user can run node)")
+	f("processes: {match: {argv0: mysqld}}, "+signal, "any user of this host")
+	link := filepath.Join(t.TempDir(), "service")
+	if err := os.Symlink("/usr/bin/python3.11", link); err != nil {
+		t.Fatal(err)
+	}
+	f("processes: {match: {exe: "+link+"}}, "+signal, "(every user can run python3.")
+	f("processes: {match: {any_of: [{user: root}, {any_of: [{exe: /usr/sbin/mysqld}, {pod: a}]}]}}, " + signal)
+	f("processes: {match: {user: root, any_of: [{comm: a}, {argv0: b}]}}, " + signal)
 	f("processes: {match: {exe: node}}, "+signal, "any user of this host")
 	f("heap: {provider: go_pprof, address: '127.0.0.1:6060'}", "targets[0].heap: this target has no processes, so any user of this host can listen there first, and so answer for its heap: write processes")
 	for _, match := range []string{"user: root", "exe: /usr/sbin/mysqld", "systemd_unit: app", "cgroup: /system.slice", "container: app", "pod: app"} {

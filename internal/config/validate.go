@@ -37,6 +37,11 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 const nameHint = "write 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit"
 
+// targetForm is that of a target, which names no file: units such as app@1.service are called so.
+var targetForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:@+-]{0,62}$`)
+
+const targetHint = "write 1 to 63 letters, digits, '_', '.', ':', '@', '+' or '-', beginning with a letter or digit"
+
 func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	span := func(key string, v units.Duration, low, high time.Duration) {
 		if v.Std() < low || v.Std() > high {
@@ -63,6 +68,9 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.Journal.Validate(report.Under("journal"))
 	if c.Discover != nil {
 		c.Discover.Validate(report.Under("discover"))
+		if c.Discover.JoinTargets && c.Enforces() {
+			report("discover.join_targets", "a process can choose its name, and so become a member of a target in mode enforce: remove it, or write mode: dry_run")
+		}
 	}
 	if c.Discover == nil && len(c.Targets) == 0 {
 		report("targets", "nothing to watch: write at least one target, or discover: {by: comm, top: 20}")
@@ -80,7 +88,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.checkQuarantines(report, warn, checks)
 	c.checkPidfiles(warn, checks)
 	c.checkPrograms(report, warn, checks)
-	c.checkIdentity(warn)
+	c.checkIdentity(warn, checks)
 }
 
 // checkPidfiles warns of files that are not there yet.
@@ -89,9 +97,12 @@ func (c *Config) checkPidfiles(warn report.Func, checks *Checks) {
 	defer cancel()
 	asked := make(map[string]question[[]string])
 	for i := range c.Targets {
-		if p := c.Targets[i].Processes; p != nil && p.Match.Pidfile != "" {
-			match := p.Match
-			asked[fmt.Sprintf("targets[%d].processes.match.pidfile", i)] = ask(checks, match.Pidfile, func() []string { return match.Warnings("/") })
+		if p := c.Targets[i].Processes; p != nil {
+			p.Match.Each(fmt.Sprintf("targets[%d].processes.match", i), func(key string, m *proc.Match) {
+				if m.Pidfile != "" {
+					asked[key+".pidfile"] = ask(checks, m.Pidfile, func() []string { return m.Warnings("/") })
+				}
+			})
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(asked)) {
@@ -166,9 +177,9 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	at := report.Under(key)
 	switch first, twice := names[t.Name]; {
 	case t.Name == "":
-		at("name", "is missing: %s", nameHint)
-	case !nameForm.MatchString(t.Name):
-		at("name", "%q is not a name: %s", t.Name, nameHint)
+		at("name", "is missing: %s", targetHint)
+	case !targetForm.MatchString(t.Name):
+		at("name", "%q is not a name: %s", t.Name, targetHint)
 	case twice:
 		at("name", "%q is the name of targets[%d] too: write another", t.Name, first)
 	case t.Name == collector.HostTarget:

@@ -31,6 +31,9 @@ import (
 const execEnv = "SPILLWAY_E2E_EXEC"
 
 func TestMain(m *testing.M) {
+	if tree := os.Getenv(treeEnv); tree != "" {
+		os.Exit(beTree(tree))
+	}
 	if os.Getenv(execEnv) == "" {
 		os.Exit(m.Run())
 	}

@@ -148,7 +148,7 @@ func wake(ctx context.Context, s Sleeper) error {
 
 func jvmClient(t testing.TB, p *Pool, j *javaProcess) *Client {
 	t.Helper()
-	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Comm: "java", Cmdline: j.mark}}}}})
+	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{{Name: "t", Config: proc.Config{Match: proc.Match{Comm: "java", Cmdline: proc.Exprs{j.mark}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

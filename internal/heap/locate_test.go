@@ -23,7 +23,7 @@ import (
 func trackCommand(t *testing.T, text string) func() []proc.Member {
 	t.Helper()
 	tracker, err := proc.New(proc.Options{Root: "/proc", Targets: []proc.Target{
-		{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: regexp.QuoteMeta(text)}}},
+		{Name: "t", Config: proc.Config{Match: proc.Match{Cmdline: proc.Exprs{regexp.QuoteMeta(text)}}}},
 	}})
 	if err != nil {
 		t.Fatal(err)

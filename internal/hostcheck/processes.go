@@ -18,11 +18,14 @@ const mostAsked = 20
 func inspects(t *config.Target) string {
 	var out []string
 	if p := t.Processes; p != nil {
+		inspects := false
 		for _, m := range []*proc.Match{&p.Match, p.Exclude} {
-			if m != nil && (m.Exe != "" || m.ListenPort != 0) {
-				out = append(out, "the conditions exe and listen_port")
-				break
+			if m != nil {
+				m.Each("", func(_ string, m *proc.Match) { inspects = inspects || m.Exe != "" || m.ListenPort != 0 })
 			}
+		}
+		if inspects {
+			out = append(out, "the conditions exe and listen_port")
 		}
 	}
 	if t.Memory.Proportional {

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"fmt"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -261,22 +259,6 @@ func (c *Common) validate(report report.Func) {
 	}
 	if c.MaxRemoveFraction != nil && *c.MaxRemoveFraction <= 0 {
 		report("max_remove_fraction", "%s would stop every run: write a share such as 50%%, or remove the key", *c.MaxRemoveFraction)
-	}
-}
-
-func checkGlobs(report report.Func, key string, globs []string) {
-	for i, g := range globs {
-		k := fmt.Sprintf("%s[%d]", key, i)
-		switch {
-		case g == "":
-			report(k, "is empty: write a glob on a file name, such as *.tmp")
-		case strings.Contains(g, "/"):
-			report(k, "%q holds a slash, and globs match file names only: write %q", g, path.Base(g))
-		default:
-			if _, err := path.Match(g, "x"); err != nil {
-				report(k, "%q is not a glob: close the bracket, or put \\ before a character that is meant literally", g)
-			}
-		}
 	}
 }
 

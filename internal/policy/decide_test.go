@@ -257,6 +257,16 @@ func TestValidate(t *testing.T) {
 			`include[2]: "x/*.b" holds a slash, and globs match file names only: write "*.b"`,
 			`keep[0]: "[" is not a glob: close the bracket, or put \ before a character that is meant literally`,
 		}},
+		{"globs of other programs", &Temp{Common: with(func(c *Common) {
+			c.Include = []string{"*.{mp4,json}", "*.mp4, *.json", "*.mp4|*.json", "[!.]*", `.*\.mp4`, "^a.*$", `a\{b,c}`, "a,b.txt", "x|y", "[a!]*", "{}*", "a b*.txt", "v1.+.txt"}
+		}), MaxFiles: 1}, []string{
+			`include[0]: "*.{mp4,json}" is several globs in one, which match no file: write each on its own, '*.mp4', '*.json'`,
+			`include[1]: "*.mp4, *.json" is several globs in one, which match no file: write each on its own, '*.mp4', '*.json'`,
+			`include[2]: "*.mp4|*.json" is several globs in one, which match no file: write each on its own, '*.mp4', '*.json'`,
+			`include[3]: "[!.]*" has [!, which does not mean "none of" here: write [^, or the ! last in the brackets when it is meant literally`,
+			`include[4]: ".*\\.mp4" is a regular expression and not a glob: write * for any characters, such as *.tmp`,
+			`include[5]: "^a.*$" is a regular expression and not a glob: write * for any characters, such as *.tmp`,
+		}},
 		{"choices", &Cache{Common: with(func(c *Common) { c.AgeBy, c.SizeBy, c.Links = "ctime", "blocks", "all" }), MaxEntries: 1, LRUBy: "ctime"}, []string{
 			`age_by: "ctime" is not known: write newest or mtime or atime`,
 			`size_by: "blocks" is not known: write allocated or apparent`,

@@ -15,7 +15,7 @@ func TestBirths(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	tracker, err := New(Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: `^sleep 600\.125$`}})}})
+	tracker, err := New(Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: Exprs{`^sleep 600\.125$`}}})}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,14 +17,12 @@ import (
 // maxComm is the length of a process name that the kernel keeps (TASK_COMM_LEN less the NUL).
 const maxComm = 15
 
-// MaxTop is the largest number of groups that discovery may show as targets.
-const MaxTop = 200
-
 // Config says which processes belong to one target.
 type Config struct {
 	Match    Match  `yaml:"match"`    // conditions that must all hold; at least one
-	Children bool   `yaml:"children"` // descendants of a member are members too, whatever their name
+	Children bool   `yaml:"children"` // descendants of a member are members too, but for those that another target matches or that have a nearer member of another as ancestor
 	Exclude  *Match `yaml:"exclude"`  // the same conditions; a process that fulfils all of them is never a member
+	Required *bool  `yaml:"required"` // false: a target that has had no process since the start of the exporter is not down
 
 	ThreadNames bool `yaml:"thread_names"` // count the threads by name, at most 20 names; a reading takes about 8 µs for each thread, every 30 s
 }
@@ -31,8 +30,9 @@ type Config struct {
 // Match is a set of conditions on one process. Conditions that are empty are not asked.
 type Match struct {
 	Comm    string `yaml:"comm"`    // the process name, as ps -o comm shows it; at most 15 bytes
-	Exe     string `yaml:"exe"`     // the program file: an absolute path, or its base name
-	Cmdline string `yaml:"cmdline"` // a regular expression on the command line, arguments joined by blanks
+	Exe     string `yaml:"exe"`     // the program file: an absolute path, also one that is a link to it, or its base name
+	Argv0   string `yaml:"argv0"`   // the first argument, which is what the process was started as: with a slash in full, else its base name
+	Cmdline Exprs  `yaml:"cmdline"` // a regular expression on the command line, arguments joined by blanks, or a list of which all must match
 	User    string `yaml:"user"`    // the effective user: a name or a number
 
 	Cgroup      string `yaml:"cgroup"`       // an absolute cgroup path, as /proc/PID/cgroup shows it; those below it too
@@ -44,19 +44,29 @@ type Match struct {
 
 	Pidfile    string `yaml:"pidfile"`     // an absolute path of a file that holds the number of a process
 	ListenPort int    `yaml:"listen_port"` // a TCP port that the process listens on
+
+	AnyOf []Match `yaml:"any_of"` // sets of conditions of which at least one must hold, in addition to those alongside
 }
+
+// Exprs are regular expressions that must all match. One alone can be written without a list.
+type Exprs []string
+
+// UnmarshalShorthand implements strictyaml.Shorthand.
+func (e *Exprs) UnmarshalShorthand(text string) { *e = Exprs{text} }
 
 // conditions names the keys of Match for messages.
-const conditions = "comm, exe, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile and listen_port"
-
-// Discover asks for the largest groups of processes of the host as targets of their own.
-type Discover struct {
-	By  string `yaml:"by"`  // what makes processes one group
-	Top int    `yaml:"top"` // how many groups are shown; the rest is one target, _overflow
-}
+const conditions = "comm, exe, argv0, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile, listen_port and any_of"
 
 // Empty reports whether no condition is set.
-func (m *Match) Empty() bool { return *m == Match{} }
+func (m *Match) Empty() bool { return m.equal(&Match{}) }
+
+// equal reports whether both have the same conditions; a list without elements is none.
+func (m *Match) equal(o *Match) bool {
+	a, b := *m, *o
+	a.Cmdline, a.AnyOf, b.Cmdline, b.AnyOf = nil, nil, nil, nil
+	return reflect.DeepEqual(a, b) && slices.Equal(m.Cmdline, o.Cmdline) &&
+		slices.EqualFunc(m.AnyOf, o.AnyOf, func(a, b Match) bool { return a.equal(&b) })
+}
 
 // Validate reports every mistake, with the key relative to this struct and what to write instead.
 func (c *Config) Validate(report report.Func) {
@@ -69,28 +79,24 @@ func (c *Config) Validate(report report.Func) {
 			report("exclude", "has no condition and would refuse every process: write at least one of "+conditions+", or remove the key")
 		}
 		c.Exclude.validate("exclude", report)
-		if !c.Match.Empty() && *c.Exclude == c.Match {
+		if !c.Match.Empty() && c.Exclude.equal(&c.Match) {
 			report("exclude", "has the same conditions as match, so nothing would be left: write a narrower exclude or remove it")
 		}
 	}
 }
 
 func (m *Match) validate(key string, report report.Func) {
-	if len(m.Comm) > maxComm {
-		report(key+".comm", "%q has %d bytes and the kernel keeps %d, so it would never match: write %q, or exe: %s, or a cmdline",
-			m.Comm, len(m.Comm), maxComm, m.Comm[:maxComm], m.Comm)
-	}
-	if strings.Contains(m.Comm, "/") && filepath.IsAbs(m.Comm) {
-		report(key+".comm", "%q is a path and comm is a name: write exe: %s or comm: %s", m.Comm, m.Comm, shorten(filepath.Base(m.Comm)))
-	}
-	if strings.Contains(m.Exe, "/") && !filepath.IsAbs(m.Exe) {
-		report(key+".exe", "%q is a relative path: write the absolute path of the program or its base name, %s", m.Exe, filepath.Base(m.Exe))
-	} else if strings.HasSuffix(m.Exe, "/") {
-		report(key+".exe", "%q is a folder: write the absolute path of the program, such as /usr/bin/node", m.Exe)
-	}
-	if m.Cmdline != "" {
-		if _, err := regexp.Compile(m.Cmdline); err != nil {
-			report(key+".cmdline", "%s: write a Go (RE2) regular expression, with \\ before a character that is meant literally", regexpError(err))
+	m.validateNames(key, report)
+	for i, text := range m.Cmdline {
+		at := key + ".cmdline"
+		if len(m.Cmdline) > 1 {
+			at += fmt.Sprintf("[%d]", i)
+		}
+		if _, err := regexp.Compile(text); err != nil {
+			report(at, "%s: write a Go (RE2) regular expression, with \\ before a character that is meant literally", regexpError(err))
+		}
+		if text == "" {
+			report(at, "is empty and would match every process: write an expression or remove it")
 		}
 	}
 	if m.User != "" {
@@ -99,6 +105,73 @@ func (m *Match) validate(key string, report report.Func) {
 		}
 	}
 	m.validateService(key, report)
+	for i := range m.AnyOf {
+		at := fmt.Sprintf("%s.any_of[%d]", key, i)
+		if m.AnyOf[i].Empty() {
+			report(at, "has no condition, so any_of would always hold: write at least one of "+conditions+", or remove it")
+		}
+		m.AnyOf[i].validate(at, report)
+	}
+}
+
+// These find what no program is called, but expressions and globs have.
+var (
+	notInComm = regexp.MustCompile(`[*?^$|\\]|\.\+|\w\[[^\]]+\]|\[[^\]]+-[^\]]+\]|\{[^}]*,[^}]*\}`)
+	notInExe  = regexp.MustCompile(`[*?|]|^\^|\$$|\\\.|\{[^}]*,[^}]*\}`)
+)
+
+// quotedBraces are those of a glob whose special characters have been quoted.
+var quotedBraces = regexp.MustCompile(`\\\{[^{}]*\\\}`)
+
+// plainStart is what of an expression may be meant as a name.
+var plainStart = regexp.MustCompile(`^[A-Za-z0-9_-]+`)
+
+// validateNames checks the conditions on the names of a program, which are compared as they are.
+func (m *Match) validateNames(key string, report report.Func) {
+	switch {
+	case strings.Contains(m.Comm, "/") && filepath.IsAbs(m.Comm):
+		report(key+".comm", "%q is a path and comm is a name: write exe: %s or comm: %s", m.Comm, m.Comm, shorten(filepath.Base(m.Comm)))
+	case notInComm.MatchString(m.Comm):
+		report(key+".comm", "%q is an expression and comm is a name, compared as it is: write %scmdline: '%s'", m.Comm, nameOf("comm", m.Comm), asExpression(m.Comm))
+	case len(m.Comm) > maxComm:
+		report(key+".comm", "%q has %d bytes and the kernel keeps %d, so it would never match: write %q, or exe: %s, or a cmdline",
+			m.Comm, len(m.Comm), maxComm, m.Comm[:maxComm], m.Comm)
+	}
+	switch {
+	case notInExe.MatchString(m.Exe):
+		report(key+".exe", "%q is an expression and exe is a path or a name, compared as it is: write %scmdline: '%s'", m.Exe, nameOf("exe", filepath.Base(m.Exe)), asExpression(m.Exe))
+	case strings.Contains(m.Exe, "/") && !filepath.IsAbs(m.Exe):
+		report(key+".exe", "%q is a relative path: write the absolute path of the program or its base name, %s", m.Exe, filepath.Base(m.Exe))
+	case strings.HasSuffix(m.Exe, "/"):
+		report(key+".exe", "%q is a folder: write the absolute path of the program, such as /usr/bin/node", m.Exe)
+	}
+}
+
+// IsComm reports whether a process may have a name, as far as can be said of it.
+func IsComm(name string) bool {
+	return len(name) <= maxComm && !filepath.IsAbs(name) && !notInComm.MatchString(name)
+}
+
+// nameOf returns the condition that an expression may have been meant as, "" when none is near.
+func nameOf(key, text string) string {
+	name := plainStart.FindString(text)
+	if name == "" || len(name) > maxComm {
+		return ""
+	}
+	return key + ": " + name + ", or "
+}
+
+// asExpression returns an expression for what may be a glob.
+func asExpression(text string) string {
+	text = strings.ReplaceAll(text, "'", "''")
+	_, err := regexp.Compile(text)
+	if glob := strings.ContainsAny(text, "*?{") && !strings.Contains(text, ".*") && !strings.Contains(text, ".+"); err == nil && !glob {
+		return text
+	}
+	text = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(text))
+	return quotedBraces.ReplaceAllStringFunc(text, func(s string) string {
+		return "(" + strings.ReplaceAll(s[2:len(s)-2], ",", "|") + ")"
+	})
 }
 
 // validateService checks the conditions on the service that a process is of: its cgroup, unit,
@@ -106,6 +179,8 @@ func (m *Match) validate(key string, report report.Func) {
 func (m *Match) validateService(key string, report report.Func) {
 	switch {
 	case m.Cgroup == "":
+	case strings.ContainsAny(m.Cgroup, "*?"):
+		report(key+".cgroup", "%q is a glob and cgroup is a path, of which all below it are taken too: write the path up to there, %q", m.Cgroup, upTo(m.Cgroup))
 	case m.Cgroup == "/":
 		report(key+".cgroup", "\"/\" is the cgroup of every process: write the path of one below it, such as /system.slice")
 	case !filepath.IsAbs(m.Cgroup) || filepath.Clean(m.Cgroup) != m.Cgroup:
@@ -119,11 +194,30 @@ func (m *Match) validateService(key string, report report.Func) {
 			report(key+glob.key, "%q %v", glob.pattern, err)
 		}
 	}
-	if m.Pidfile != "" && !filepath.IsAbs(m.Pidfile) {
+	switch {
+	case m.Pidfile == "":
+	case !filepath.IsAbs(m.Pidfile):
 		report(key+".pidfile", "%q is a relative path: write the absolute path of the file, such as /run/nginx.pid", m.Pidfile)
+	case strings.ContainsAny(m.Pidfile, "*?"):
+		report(key+".pidfile", "%q is a glob and pidfile is the path of one file: write it in full, or each in any_of", m.Pidfile)
 	}
 	if m.ListenPort < 0 || m.ListenPort > 65535 {
 		report(key+".listen_port", "%d is not a TCP port: write a number from 1 to 65535", m.ListenPort)
+	}
+}
+
+// upTo returns the folders of a path before the first that has a glob.
+func upTo(path string) string {
+	plain, _, _ := strings.Cut(path, "*")
+	plain, _, _ = strings.Cut(plain, "?")
+	return filepath.Clean("/" + plain[:strings.LastIndex(plain, "/")+1])
+}
+
+// Each calls visit with these conditions and those of any_of, and the key of each.
+func (m *Match) Each(key string, visit func(key string, m *Match)) {
+	visit(key, m)
+	for i := range m.AnyOf {
+		m.AnyOf[i].Each(fmt.Sprintf("%s.any_of[%d]", key, i), visit)
 	}
 }
 
@@ -142,30 +236,3 @@ func shorten(comm string) string { return comm[:min(len(comm), maxComm)] }
 
 // regexpError returns the message of a regexp error without the package's name.
 func regexpError(err error) string { return strings.TrimPrefix(err.Error(), "error parsing regexp: ") }
-
-// The keys by which discovery groups processes.
-const (
-	ByComm   = "comm"
-	ByUnit   = "systemd_unit"
-	ByCgroup = "cgroup"
-	ByUser   = "user"
-
-	ByContainer = "container" // and by unit what is in none
-	ByPod       = "pod"       // and by container what is in none
-)
-
-// Validate applies the defaults and reports every mistake.
-func (d *Discover) Validate(report report.Func) {
-	switch {
-	case d.By == "":
-		d.By = ByComm
-	case !slices.Contains([]string{ByComm, ByUnit, ByCgroup, ByContainer, ByPod, ByUser}, d.By):
-		report("by", "%q is nothing to group by: write comm, systemd_unit, container, pod, cgroup or user", d.By)
-	}
-	switch {
-	case d.Top == 0:
-		d.Top = 20
-	case d.Top < 0 || d.Top > MaxTop:
-		report("top", "%d groups cannot be shown: write a number from 1 to %d", d.Top, MaxTop)
-	}
-}

@@ -23,12 +23,12 @@ func TestConfigValidate(t *testing.T) {
 			t.Errorf("%+v (-want +got):\n%s", c, diff)
 		}
 	}
-	f(Config{Match: Match{Comm: "node", Cmdline: `src/server\.js`, User: me.Username}, Children: true})
+	f(Config{Match: Match{Comm: "node", Cmdline: Exprs{`src/server\.js`}, User: me.Username}, Children: true})
 	f(Config{Match: Match{Exe: "/usr/bin/node", User: "12345"}, Exclude: &Match{Exe: "node"}})
 	f(Config{},
-		"match: has no condition and would take every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile and listen_port, such as {comm: node}")
+		"match: has no condition and would take every process: write at least one of comm, exe, argv0, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile, listen_port and any_of, such as {comm: node}")
 	f(Config{Match: Match{Comm: "node"}, Exclude: &Match{}},
-		"exclude: has no condition and would refuse every process: write at least one of comm, exe, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile and listen_port, or remove the key")
+		"exclude: has no condition and would refuse every process: write at least one of comm, exe, argv0, cmdline, user, cgroup, systemd_unit, container, pod, namespace, image, pidfile, listen_port and any_of, or remove the key")
 	f(Config{Match: Match{Comm: "node"}, Exclude: &Match{Comm: "node"}},
 		"exclude: has the same conditions as match, so nothing would be left: write a narrower exclude or remove it")
 	f(Config{Match: Match{Comm: "video-orchestrator"}},
@@ -39,7 +39,7 @@ func TestConfigValidate(t *testing.T) {
 		`match.exe: "bin/node" is a relative path: write the absolute path of the program or its base name, node`)
 	f(Config{Match: Match{Exe: "/usr/bin/"}},
 		`match.exe: "/usr/bin/" is a folder: write the absolute path of the program, such as /usr/bin/node`)
-	f(Config{Match: Match{Comm: "a", Cmdline: "src/(server"}, Exclude: &Match{User: "no such user"}},
+	f(Config{Match: Match{Comm: "a", Cmdline: Exprs{"src/(server"}}, Exclude: &Match{User: "no such user"}},
 		`match.cmdline: missing closing ): `+"`src/(server`"+`: write a Go (RE2) regular expression, with \ before a character that is meant literally`,
 		`exclude.user: no user "no such user" on this host: write the name of one that exists (getent passwd shows them) or its number`)
 }
@@ -76,7 +76,7 @@ func TestDiscoverValidate(t *testing.T) {
 		t.Helper()
 		got := ""
 		d.Validate(func(key, format string, args ...any) { got += key + ": " + fmt.Sprintf(format, args...) })
-		if got != message || message == "" && d != want {
+		if got != message || message == "" && !cmp.Equal(d, want) {
 			t.Errorf("got %+v and %q, want %+v and %q", d, got, want, message)
 		}
 	}

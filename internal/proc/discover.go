@@ -30,14 +30,32 @@ func (t *Tracker) discovered(p *process) *group {
 			name = u.Username
 		}
 	}
-	base := targetName(name, key.path)
+	return t.groupOf(key, targetName(name, key.path))
+}
+
+// mostName bounds the name of a group that a template makes of what processes say of themselves.
+const mostName = 200
+
+// named returns the group of a name that discover gives, or the target of that name where it is joined.
+func (t *Tracker) named(name string) *group {
+	if g := t.byName[name]; g != nil && t.admits(g) {
+		return g
+	}
+	return t.groupOf(groupKey{key: "group " + name}, targetName(name[:min(len(name), mostName)], true))
+}
+
+// groupOf returns the group of a key, which is made anew where there is none yet.
+func (t *Tracker) groupOf(key groupKey, base string) *group {
+	if g := t.groups[key.key]; g != nil {
+		return g
+	}
 	if g := t.predecessor(base, key); g != nil {
 		delete(t.groups, g.key)
 		g.key = key.key
 		t.groups[g.key] = g
 		return g
 	}
-	g := &group{key: key.key, base: base, name: unusedName(t.names, base), discovered: true}
+	g := &group{key: key.key, base: base, name: unusedName(t.names, base), discovered: true, children: t.opts.Discover.Children}
 	t.names[g.name] = true
 	t.groups[g.key] = g
 	return g
@@ -130,7 +148,7 @@ func (t *Tracker) rank(ms int64) {
 // are still shown.
 func (t *Tracker) hideOutranked() (shown int) {
 	for i, g := range t.ranking {
-		if i < t.opts.Discover.Top && g.members > 0 {
+		if i < t.opts.Discover.Top && (g.members > 0 || len(t.groupings) > 0) { // one that has a name stays while there is room
 			g.out = 0
 		} else if g.visible {
 			if g.out++; g.out >= keepShown {

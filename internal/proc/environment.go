@@ -19,10 +19,11 @@ type environment struct {
 
 	pidfiles map[string]*pidfile
 	sockets  map[string]*sockets // by network namespace
+	programs map[string]*program // by the path that is written
 }
 
 func newEnvironment(o *Options, boot func(ticks uint64) time.Time) *environment {
-	return &environment{rootfs: cmp.Or(o.RootFS, "/"), tree: o.Cgroups, containers: o.Containers, boot: boot, pidfiles: make(map[string]*pidfile), sockets: make(map[string]*sockets)}
+	return &environment{rootfs: cmp.Or(o.RootFS, "/"), tree: o.Cgroups, containers: o.Containers, boot: boot, pidfiles: make(map[string]*pidfile), sockets: make(map[string]*sockets), programs: make(map[string]*program)}
 }
 
 // fresh reports whether something that was read at a time is still to be used.

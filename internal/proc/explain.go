@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"os/user"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/container"
@@ -28,7 +30,7 @@ type Explanation struct {
 }
 
 // Refusal says why one target, earlier in config order than the one that took the process, did
-// not.
+// not, or, where none matches it, why each target does not.
 type Refusal struct{ Target, Reason string }
 
 // Explain reads about one process and says which target takes it and why. It works without a
@@ -51,26 +53,30 @@ func (t *Tracker) Explain(pid int) (Explanation, error) {
 	boot, _ := bootTime(t.opts.Root) // a condition that needs it says so
 	env := newEnvironment(&t.opts, func(ticks uint64) time.Time { return startAfter(boot, ticks) })
 	env.now = time.Now()
-	taken := make(map[*group]bool) // by an ancestor
+	var above []*judgement // of the ancestors, the nearest last
 	for i, a := range slices.Backward(line) {
 		f := facts{env: env}
 		f.reset(r, a.pid, a.comm, "")
 		f.name = properName(&f)
+		j := t.judge(&f, a, above)
 		if i > 0 {
-			if g, _, _ := t.judge(&f, a, taken); g != nil {
-				taken[g] = true
-			}
+			above = append(above, j)
 			continue
 		}
 		e.describe(&f)
-		var g *group
-		g, e.Reason, e.Refused = t.judge(&f, a, taken)
-		if g != nil {
-			e.Target = g.name
-		}
+		e.Target, e.Reason, e.Refused = j.target, j.reason, j.refused
 		t.explainRest(&e, &f, a)
 	}
 	return e, nil
+}
+
+// judgement is what choose decides, with words.
+type judgement struct {
+	pid     int32
+	target  string
+	group   *group // nil for one that discover has named
+	reason  string
+	refused []Refusal
 }
 
 type ancestor struct {
@@ -120,31 +126,77 @@ func (e *Explanation) describe(f *facts) {
 }
 
 // judge is choose with words, and without the table of a Tracker.
-func (t *Tracker) judge(f *facts, a ancestor, taken map[*group]bool) (*group, string, []Refusal) {
-	var refused []Refusal
+func (t *Tracker) judge(f *facts, a ancestor, above []*judgement) *judgement {
+	j := &judgement{pid: a.pid}
 	switch {
 	case a.kernel:
-		return nil, "it is a kernel thread, which has no memory of its own", nil
+		j.reason = "it is a kernel thread, which has no memory of its own"
+		return j
 	case a.state == 'Z' || a.state == 'X':
-		return nil, "it has ended and waits for its parent to take note (a zombie)", nil
+		j.reason = "it has ended and waits for its parent to take note (a zombie)"
+		return j
 	}
 	for _, g := range t.targets {
-		v := g.direct(f, t.self)
-		child := !v.ok && g.children && taken[g]
-		if !v.ok && !child {
-			refused = append(refused, Refusal{g.name, g.match.why(f, v)})
+		if v := g.direct(f, t.self); !v.ok {
+			j.refused = append(j.refused, Refusal{g.name, g.match.why(f, v)})
 			continue
 		}
 		if no, v := g.refuses(f); no {
-			refused = append(refused, Refusal{g.name, excludeReason(v)})
+			j.refused = append(j.refused, Refusal{g.name, excludeReason(v)})
 			continue
 		}
-		if child {
-			return g, "an ancestor is a member and the target has children: true", refused
-		}
-		return g, "all conditions of match hold", refused
+		j.target, j.group, j.reason = g.name, g, "all conditions of match hold"
+		return j
 	}
-	return nil, "no target matches it", refused
+	if t.judgeName(f, j) || t.judgeParents(f, j, above) {
+		return j
+	}
+	j.reason = "no target matches it"
+	return j
+}
+
+// judgeName says which group discover names.
+func (t *Tracker) judgeName(f *facts, j *judgement) bool {
+	if len(t.groupings) == 0 {
+		return false
+	}
+	name, ok := t.nameOf(f)
+	if !ok {
+		return false
+	}
+	j.target = targetName(name[:min(len(name), mostName)], true)
+	if g := t.byName[name]; g != nil {
+		if no, _ := g.refuses(f); !no {
+			j.group, j.reason = g, "discover gives its group the name of this target, and has join_targets: true"
+			return true
+		}
+	}
+	j.reason = fmt.Sprintf("discover names its group %q", name)
+	return true
+}
+
+// judgeParents says whose child it is.
+func (t *Tracker) judgeParents(f *facts, j *judgement, above []*judgement) bool {
+	for _, parent := range slices.Backward(above) {
+		g := parent.group
+		switch {
+		case parent.target == "":
+			continue
+		case g == nil && t.opts.Discover.Children:
+			j.target, j.reason = parent.target, fmt.Sprintf("its nearest ancestor in a group, process %d, is in this one, and discover has children: true", parent.pid)
+			return true
+		case g == nil || !g.children:
+			continue
+		}
+		if no, v := g.refuses(f); no {
+			j.refused = append(j.refused, Refusal{g.name, excludeReason(v)})
+			continue
+		}
+		j.target, j.group, j.reason = g.name, g, fmt.Sprintf("no target matches it, and its nearest ancestor in one, process %d, is a member of this target, which has children: true", parent.pid)
+		j.refused = slices.DeleteFunc(j.refused, func(r Refusal) bool { return r.Target == g.name })
+		return true
+	}
+	return false
 }
 
 func excludeReason(v verdict) string {
@@ -165,9 +217,16 @@ func (s *selector) why(f *facts, v verdict) string {
 	case "user":
 		return fmt.Sprintf("the effective user is %d, not %s", f.uid, s.user)
 	case "exe":
+		if file := f.env.program(s.exe); strings.Contains(s.exe, "/") && file != s.exe {
+			return fmt.Sprintf("exe is %q, neither %q nor the file behind it, %q", f.path, s.exe, file)
+		}
 		return fmt.Sprintf("exe is %q, not %q", f.path, s.exe)
+	case "argv0":
+		first, _, _ := f.argv0()
+		return fmt.Sprintf("argv0 is %q, not %q", first, s.argv0)
 	case "cmdline":
-		return fmt.Sprintf("cmdline is %q and does not match %q", f.line, s.cmdline)
+		i := slices.IndexFunc(s.cmdline, func(e *regexp.Regexp) bool { return !e.Match(f.line) })
+		return fmt.Sprintf("cmdline is %q and does not match %q", f.line, s.cmdline[max(i, 0)])
 	case "cgroup":
 		return fmt.Sprintf("cgroup is %q, not %q or below it", cmp.Or(f.v2, f.v1), s.cgroup)
 	case "systemd_unit":
@@ -178,6 +237,12 @@ func (s *selector) why(f *facts, v verdict) string {
 		return s.whyNotPidfile(f)
 	case "listen_port":
 		return fmt.Sprintf("it does not listen on TCP port %d", s.port)
+	case "any_of":
+		var reasons []string
+		for _, one := range s.anyOf {
+			reasons = append(reasons, one.why(f, one.match(f)))
+		}
+		return "nothing of any_of holds: " + strings.Join(reasons, "; ")
 	}
 	return "it is the exporter itself, which a target takes only by its program or service"
 }
@@ -214,7 +279,9 @@ func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
 		}
 		return
 	}
-	if t.opts.Discover != nil {
+	if t.opts.Discover != nil && len(t.groupings) > 0 {
+		e.Reason = "no target and no group of discover matches it"
+	} else if t.opts.Discover != nil {
 		group := f.name
 		switch by := t.opts.Discover.By; by {
 		case ByUser:

@@ -83,6 +83,7 @@ func (f *fakeProc) fill(dir string, p fakeProcess) {
 	f.write(dir+"/status", fmt.Sprintf("Name:\t%s\nState:\t%s (x)\nUid:\t0\t%d\t0\t0\nVmHWM:\t%d kB\nVmRSS:\t%d kB\nRssAnon:\t%d kB\nRssFile:\t%d kB\nRssShmem:\t%d kB\nVmSwap:\t%d kB\n",
 		p.comm, p.state, p.uid, p.resident*page, p.resident*page, (p.resident-p.shared)*page, p.shared*page-p.shmem, p.shmem, p.swap))
 	f.write(dir+"/cmdline", strings.ReplaceAll(p.cmdline, " ", "\x00")+"\x00")
+	f.write(dir+"/comm", p.comm+"\n")
 	f.write(dir+"/cgroup", p.cgroup)
 	if p.exe != "" {
 		_ = os.Remove(f.path(dir, "exe"))

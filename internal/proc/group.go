@@ -18,6 +18,8 @@ type group struct {
 	exclude    *selector
 	children   bool
 	discovered bool
+	optional   bool // without a process it is not down before it has had one
+	seen       bool // it has had a member
 
 	members       int
 	starts, exits uint64
@@ -68,6 +70,7 @@ type sums struct {
 
 func newTargetGroup(t Target) (*group, error) {
 	g := &group{name: t.Name, children: t.Config.Children, shares: t.Shares, threads: t.Config.ThreadNames}
+	g.optional = t.Config.Required != nil && !*t.Config.Required
 	var err error
 	if t.Config.Match.Empty() {
 		return nil, fmt.Errorf("target %q: match has no condition", t.Name)

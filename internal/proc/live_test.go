@@ -46,7 +46,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // watchChildren watches the children of this process, by a pattern on their arguments.
 func watchChildren(t testing.TB, pattern string) *watched {
 	t.Helper()
-	w := watch(t, Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: pattern}})}})
+	w := watch(t, Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: Exprs{pattern}}})}})
 	w.now = time.Now()
 	return w
 }
@@ -250,7 +250,7 @@ func sleepers(tb testing.TB, n int) {
 func TestTickAllocatesNothingPerProcess(t *testing.T) {
 	sleepers(t, 20)
 	for _, most := range []int{0, -1} {
-		w := watch(t, Options{MaxHeld: most, Targets: []Target{target("a", Config{Match: Match{Cmdline: `104\.25`}})}})
+		w := watch(t, Options{MaxHeld: most, Targets: []Target{target("a", Config{Match: Match{Cmdline: Exprs{`104\.25`}}})}})
 		w.now = time.Now()
 		w.tick(0)
 		w.tick(time.Minute)
@@ -284,7 +284,7 @@ func BenchmarkTick(b *testing.B) {
 		step int64
 	}{{"statm", 0, 0}, {"5s", 0, 5000}, {"opened", -1, 5000}} {
 		b.Run(c.name, func(b *testing.B) {
-			w := watch(b, Options{MaxHeld: c.most, Targets: []Target{target("a", Config{Match: Match{Cmdline: `104\.25`}})}})
+			w := watch(b, Options{MaxHeld: c.most, Targets: []Target{target("a", Config{Match: Match{Cmdline: Exprs{`104\.25`}}})}})
 			w.now = time.Now()
 			w.tick(0)
 			eventually(b, "all members", func() bool { w.tick(time.Second); return w.usage("a").Processes == n })

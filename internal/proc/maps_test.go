@@ -127,7 +127,7 @@ func sleeper(t *testing.T) (*exec.Cmd, Member) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	tracker, err := New(Options{Targets: []Target{{Name: "t", Config: Config{Match: Match{Cmdline: "^sleep " + regexp.QuoteMeta(length)}}}}})
+	tracker, err := New(Options{Targets: []Target{{Name: "t", Config: Config{Match: Match{Cmdline: Exprs{"^sleep " + regexp.QuoteMeta(length)}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
@@ -14,27 +15,43 @@ import (
 type selector struct {
 	comm    string
 	exe     string // absolute path or base name
-	cmdline *regexp.Regexp
+	argv0   string
+	cmdline []*regexp.Regexp
 	user    string
 	euid    uint32
+	owned   bool // a user is asked for, here or around any_of, which says whose the unit is
 
 	cgroup, unit, pidfile string
 	contained             contained
 	port                  int
+	anyOf                 []*selector
 }
 
-func compile(m Match) (*selector, error) {
+func compile(m Match) (*selector, error) { return compileUnder(m, false) }
+
+// compileUnder compiles conditions; owned says that those around them ask for a user.
+func compileUnder(m Match, owned bool) (*selector, error) {
 	s := &selector{
-		comm: m.Comm, exe: m.Exe, user: m.User,
+		comm: m.Comm, exe: m.Exe, argv0: m.Argv0, user: m.User,
 		cgroup: m.Cgroup, unit: unitName(m.SystemdUnit), pidfile: m.Pidfile, port: m.ListenPort,
 		contained: contained{m.Container, m.Pod, m.Namespace, m.Image},
+		owned:     owned || m.User != "",
 	}
-	var err error
-	if m.Cmdline != "" {
-		if s.cmdline, err = regexp.Compile(m.Cmdline); err != nil {
+	for _, text := range m.Cmdline {
+		expression, err := regexp.Compile(text)
+		if err != nil {
 			return nil, fmt.Errorf("cmdline: %w", err)
 		}
+		s.cmdline = append(s.cmdline, expression)
 	}
+	for _, one := range m.AnyOf {
+		alternative, err := compileUnder(one, s.owned)
+		if err != nil {
+			return nil, fmt.Errorf("any_of: %w", err)
+		}
+		s.anyOf = append(s.anyOf, alternative)
+	}
+	var err error
 	if m.User != "" {
 		if s.euid, err = hostfs.UserID(m.User); err != nil {
 			return nil, err
@@ -46,7 +63,10 @@ func compile(m Match) (*selector, error) {
 // named reports whether the selector asks for a program or a service, not only for arguments or a
 // user.
 func (s *selector) named() bool {
-	return s.comm != "" || s.exe != "" || s.cgroup != "" || s.unit != "" || s.contained != (contained{}) || s.pidfile != "" || s.port != 0
+	if len(s.anyOf) > 0 && !slices.ContainsFunc(s.anyOf, func(one *selector) bool { return !one.named() }) {
+		return true
+	}
+	return s.comm != "" || s.exe != "" || s.argv0 != "" || s.cgroup != "" || s.unit != "" || s.contained != (contained{}) || s.pidfile != "" || s.port != 0
 }
 
 // verdict is the answer of a selector: whether all conditions hold, else the first that does
@@ -81,24 +101,75 @@ func (s *selector) match(f *facts) verdict {
 			return verdict{condition: "user", err: err}
 		}
 	}
-	if s.exe != "" {
-		exe, err := f.exe()
-		if err != nil || exe != s.exe && (strings.Contains(s.exe, "/") || path.Base(exe) != s.exe) {
-			return verdict{condition: "exe", err: err}
-		}
-	}
-	if s.cmdline != nil {
-		line, err := f.cmdline()
-		if err != nil || !s.cmdline.Match(line) {
-			return verdict{condition: "cmdline", err: err}
-		}
+	if v := s.started(f); !v.ok {
+		return v
 	}
 	if s.port != 0 { // the dearest: it reads the links of all descriptors
 		if ok, err := f.listens(s.port); err != nil || !ok {
 			return verdict{condition: "listen_port", err: err}
 		}
 	}
+	return s.any(f)
+}
+
+// started asks the conditions on what the process was started as.
+func (s *selector) started(f *facts) verdict {
+	if s.exe != "" {
+		exe, err := f.exe()
+		if err != nil || exe != s.exe && !s.sameExe(f, exe) {
+			return verdict{condition: "exe", err: err}
+		}
+	}
+	if s.argv0 != "" {
+		first, has, err := f.argv0()
+		if err != nil || !has || first != s.argv0 && (strings.Contains(s.argv0, "/") || path.Base(first) != s.argv0) {
+			return verdict{condition: "argv0", err: err}
+		}
+	}
+	for _, expression := range s.cmdline {
+		line, err := f.cmdline()
+		if err != nil || !expression.Match(line) {
+			return verdict{condition: "cmdline", err: err}
+		}
+	}
 	return verdict{ok: true}
+}
+
+// sameExe compares by the base name, or with the file behind the link that is written.
+func (s *selector) sameExe(f *facts, exe string) bool {
+	if !strings.Contains(s.exe, "/") {
+		return path.Base(exe) == s.exe
+	}
+	return exe != "" && f.env.program(s.exe) == exe
+}
+
+// any asks any_of. An alternative that could not be read leaves open what it is.
+func (s *selector) any(f *facts) verdict {
+	if len(s.anyOf) == 0 {
+		return verdict{ok: true}
+	}
+	out := verdict{condition: "any_of"}
+	for _, one := range s.anyOf {
+		v := one.match(f)
+		if v.ok {
+			return v
+		}
+		if out.err == nil {
+			out.err = v.err
+		}
+	}
+	return out
+}
+
+// expressions returns those on the command line that a process which the selector matches fulfils.
+func (s *selector) expressions(f *facts) []*regexp.Regexp {
+	out := s.cmdline
+	for _, one := range s.anyOf {
+		if one.match(f).ok {
+			return append(slices.Clone(out), one.expressions(f)...)
+		}
+	}
+	return out
 }
 
 // inCgroup asks the conditions on the cgroup and the unit.
@@ -107,8 +178,7 @@ func (s *selector) inCgroup(f *facts) verdict {
 	if s.cgroup != "" && (err != nil || !within(v2, s.cgroup) && !within(v1, s.cgroup)) {
 		return verdict{condition: "cgroup", err: err}
 	}
-	users := s.user != "" // which says whose
-	if s.unit != "" && (err != nil || !hasUnit(v2, s.unit, users) && !hasUnit(v1, s.unit, users)) {
+	if s.unit != "" && (err != nil || !hasUnit(v2, s.unit, s.owned) && !hasUnit(v1, s.unit, s.owned)) {
 		return verdict{condition: "systemd_unit", err: err}
 	}
 	return verdict{ok: true}
@@ -123,6 +193,7 @@ type facts struct {
 	uid              uint32
 	path             string
 	line             []byte
+	first            int // length of the first argument in line; -1: there is none
 	hasUID, hasPath  bool
 	hasLine          bool
 	uidErr, pathErr  error
@@ -169,13 +240,22 @@ func (f *facts) exe() (string, error) {
 func (f *facts) cmdline() ([]byte, error) {
 	if !f.hasLine {
 		f.hasLine = true
-		b, err := f.r.cmdline(f.pid)
+		b, first, err := f.r.cmdline(f.pid)
 		if err != nil {
 			f.lineErr, f.lastErr = err, err
 		}
-		f.line = append(f.line[:0], b...)
+		f.line, f.first = append(f.line[:0], b...), first
 	}
 	return f.line, f.lineErr
+}
+
+// argv0 returns the first argument; has is false when there is none.
+func (f *facts) argv0() (first string, has bool, err error) {
+	line, err := f.cmdline()
+	if err != nil || f.first < 0 {
+		return "", false, err
+	}
+	return string(line[:f.first]), true, nil
 }
 
 // properName returns the name that an operator knows a process by. Node.js 24 and later name

@@ -1,9 +1,6 @@
 package proc
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // settleAfter is the age from which on a member counts for the trend.
 const settleAfter = time.Minute
@@ -12,7 +9,8 @@ const settleAfter = time.Minute
 type membership struct {
 	group   *group
 	joined  int64
-	index   int // in Tracker.members
+	index   int   // in Tracker.members
+	via     int32 // the parent at the time when the group was inherited
 	by      kinship
 	settled bool   // old enough to count for the trend
 	last    *group // the group it left last
@@ -26,56 +24,71 @@ const (
 	descended                // an ancestor is a member, or was one when the process was made
 )
 
-// choose returns the target of a process whose facts are set: the first in config order that
-// matches it, else its discovered group.
+// choose returns the group of a process whose facts are set: the first target in config order that
+// matches it, else the group of discover that names it, else that of its nearest ancestor whose
+// children are members, else the group of discover by one property.
 func (t *Tracker) choose(p *process) (*group, kinship) {
 	for _, g := range t.targets {
-		by := matched
-		if v := g.direct(&t.facts, t.self); !v.ok {
-			if !g.children || !t.descends(p, g) {
-				continue
-			}
-			by = descended
-		}
-		if refused, _ := g.refuses(&t.facts); !refused {
-			return g, by
+		if g.direct(&t.facts, t.self).ok && t.admits(g) {
+			return g, matched
 		}
 	}
-	if t.overflow == nil {
+	if len(t.groupings) > 0 {
+		if name, ok := t.nameOf(&t.facts); ok {
+			return t.named(name), matched
+		}
+	}
+	if g := t.inherited(p, t.admits); g != nil {
+		return g, descended
+	}
+	if t.overflow == nil || len(t.groupings) > 0 {
 		return nil, matched
 	}
 	return t.discovered(p), matched
 }
 
-// descends reports whether an ancestor is a member, or the process became one while its parent
-// still lived.
-func (t *Tracker) descends(p *process, g *group) bool {
-	if p.by == descended && p.group == g {
-		return true
+// admits reports whether exclude lets the process whose facts are set into a group.
+func (t *Tracker) admits(g *group) bool {
+	refused, _ := g.refuses(&t.facts)
+	return !refused
+}
+
+// inherited returns the group of the nearest ancestor whose children are members and that admits the
+// process, nil when there is none. A process that inherited its group keeps it when its parent ends,
+// whoever takes it over.
+func (t *Tracker) inherited(p *process, admits func(*group) bool) *group {
+	var kept *group
+	if p.group != nil && p.by == descended && admits(p.group) {
+		kept = p.group
 	}
+	if kept != nil && p.ppid != p.via {
+		return kept
+	}
+	child := p
 	for range deepest {
-		parent := t.find(p.ppid)
-		if parent == nil || parent.start > p.start { // the second: the pid was given out again
-			return false
+		parent := t.find(child.ppid)
+		if parent == nil || parent.start > child.start { // the second: the pid was given out again
+			break
 		}
-		if parent.group == g {
-			return true
+		if g := parent.group; g != nil && g.children && admits(g) {
+			return g
 		}
-		p = parent
+		child = parent
 	}
-	return false
+	return kept
 }
 
 // adopt looks for children of processes that became members after their children were decided
 // about.
 func (t *Tracker) adopt(ms int64) {
+	anyone := func(*group) bool { return true }
 	for pass := 0; t.resweep && pass < deepest; pass++ {
 		t.resweep = false
 		for _, p := range t.procs {
-			if p.life != running || p.start == 0 || p.group != nil && !p.group.discovered {
+			if p.life != running || p.start == 0 || p.group != nil && p.by == matched && !p.group.discovered {
 				continue
 			}
-			if !slices.ContainsFunc(t.targets, func(g *group) bool { return g.children && t.descends(p, g) }) {
+			if g := t.inherited(p, anyone); g == nil || g == p.group {
 				continue
 			}
 			t.facts.reset(t.r, p.pid, p.comm, p.name)
@@ -89,7 +102,9 @@ func (t *Tracker) adopt(ms int64) {
 // move makes the process a member of g and of no other; g may be nil.
 func (t *Tracker) move(p *process, g *group, by kinship, ms int64) {
 	if p.group == g {
-		p.by = by
+		if p.by != by {
+			p.by, p.via = by, p.ppid
+		}
 		return
 	}
 	t.leave(p)
@@ -99,8 +114,8 @@ func (t *Tracker) move(p *process, g *group, by kinship, ms int64) {
 	}
 	p.slow = slowReadings{}
 	g.members++
-	g.dirty = true
-	p.membership = membership{group: g, last: g, joined: ms, index: len(t.members), by: by, settled: !t.listed || g.members == 1}
+	g.dirty, g.seen = true, true
+	p.membership = membership{group: g, last: g, joined: ms, index: len(t.members), via: p.ppid, by: by, settled: !t.listed || g.members == 1}
 	t.members = append(t.members, p)
 	if p.settled {
 		t.repopulate(g)

@@ -110,7 +110,7 @@ func TestExplainEveryCondition(t *testing.T) {
 	want(`comm is "app", not "other"`, Match{Comm: "other"}, nil)
 	want(`exe is "/srv/app", not "/usr/bin/app"`, Match{Exe: "/usr/bin/app"}, nil)
 	want(`exe is "/srv/app", not "ap"`, Match{Exe: "ap"}, nil)
-	want(`cmdline is "app serve" and does not match "^serve"`, Match{Cmdline: "^serve"}, nil)
+	want(`cmdline is "app serve" and does not match "^serve"`, Match{Cmdline: Exprs{"^serve"}}, nil)
 	want("the effective user is 4294967294, not 0", Match{User: "0"}, nil)
 	want(`cgroup is "/system.slice/app.service", not "/system.slice/app" or below it`, Match{Cgroup: "/system.slice/app"}, nil)
 	want(`cgroup is "/system.slice/app.service", which is not that of the unit ap.service`, Match{SystemdUnit: "ap"}, nil)
@@ -167,7 +167,7 @@ func TestTargetsThatCannotBe(t *testing.T) {
 	f := newFake(t)
 	for want, c := range map[string]Config{
 		`target "a": match has no condition`:                                         {},
-		"target \"a\": match: cmdline: error parsing regexp: missing closing ): `(`": {Match: Match{Cmdline: "("}},
+		"target \"a\": match: cmdline: error parsing regexp: missing closing ): `(`": {Match: Match{Cmdline: Exprs{"("}}},
 		`target "a": exclude: no user "no such user" on this host`:                   {Match: Match{Comm: "x"}, Exclude: &Match{User: "no such user"}},
 	} {
 		tracker, err := New(Options{Root: f.dir, Targets: []Target{target("a", c)}})

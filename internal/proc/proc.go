@@ -30,7 +30,7 @@ type Target struct {
 type Options struct {
 	Root       string              // the procfs mount; default /proc
 	RootFS     string              // where the host's root is mounted, for pidfiles; default /
-	Targets    []Target            // in config order: the first that matches takes a process
+	Targets    []Target            // in config order: the first that matches takes a process, before any takes it as a child
 	Discover   *Discover           // groups of what no target takes; nil = none
 	Containers *container.Resolver // names containers; default: by what is below RootFS
 	Cgroups    *cgroup.Tree        // resolves the paths of cgroups from inside a container; nil: they stay as the kernel shows them
@@ -44,6 +44,7 @@ type Usage struct {
 	Target     string
 	Discovered bool   // a group found by discovery, Overflow included
 	Processes  int    // live members; zombies do not count
+	Expected   bool   // without a process it is down: a configured target, unless it is not required and has had none
 	Starts     uint64 // processes that joined since the Tracker's first listing
 	Exits      uint64 // processes that left
 
@@ -139,17 +140,20 @@ type Stats struct {
 // memory. Refresh and Close belong to one goroutine; all other methods are safe beside them and
 // answer from memory, but for Explain, which reads about one process, and Quick.
 type Tracker struct {
-	opts     Options
-	r        *reader
-	dents    []byte
-	tasks    []seen // of one process
-	targets  []*group
-	overflow *group
-	groups   map[string]*group // discovered, by key
-	names    map[string]bool   // given to a target or group
-	interned map[string]string
-	children map[string]bool // targets to which the children of members belong
-	ranking  []*group
+	opts      Options
+	r         *reader
+	dents     []byte
+	tasks     []seen // of one process
+	targets   []*group
+	overflow  *group
+	groups    map[string]*group // discovered, by key
+	names     map[string]bool   // given to a target or group
+	interned  map[string]string
+	children  map[string]bool   // targets to which the children of members belong
+	byName    map[string]*group // targets that a process joins by the name of its group; nil: none
+	groupings []grouping
+	users     map[uint32]string // names by number
+	ranking   []*group
 
 	lister       lister
 	listing      []seen
@@ -192,7 +196,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t := &Tracker{
 		opts: o, dents: make([]byte, dirBuffer), groups: make(map[string]*group),
-		held: held{most: o.MaxHeld}, names: map[string]bool{Overflow: true}, interned: make(map[string]string), children: make(map[string]bool), page: int64(os.Getpagesize()),
+		held: held{most: o.MaxHeld}, names: map[string]bool{Overflow: true}, interned: make(map[string]string), children: make(map[string]bool), users: make(map[uint32]string), byName: make(map[string]*group), page: int64(os.Getpagesize()),
 	}
 	for _, name := range o.Reserved {
 		t.names[name] = true
@@ -202,6 +206,9 @@ func New(o Options) (*Tracker, error) {
 		if err != nil {
 			return nil, err
 		}
+		if o.Discover != nil && o.Discover.JoinTargets {
+			t.byName[g.name] = g
+		}
 		t.targets = append(t.targets, g)
 		t.names[g.name] = true
 		t.children[g.name] = g.children
@@ -210,6 +217,9 @@ func New(o Options) (*Tracker, error) {
 		t.overflow = &group{name: Overflow, discovered: true}
 	}
 	var err error
+	if t.groupings, err = newGroupings(o.Discover); err != nil {
+		return nil, fmt.Errorf("discover: %w", err)
+	}
 	if t.r, err = newReader(o.Root); err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (t *Tracker) publishGroup(g *group) {
 	t.describe(g)
 	s := &g.sum
 	u := Usage{
-		Target: g.name, Discovered: g.discovered, Processes: g.members,
+		Target: g.name, Discovered: g.discovered, Processes: g.members, Expected: !g.discovered && (g.seen || !g.optional),
 		Starts: g.starts, Exits: g.exits, Restarts: g.restarts.count, HasRestarts: t.restartable(g), Population: g.population, Oldest: t.startOf(s.oldest), OldestTicks: s.oldest,
 		Resident: s.resident, Anon: s.anon, Used: s.anon + s.shared, Err: s.err,
 		Largest: s.largest, CgroupV2: g.v2, CgroupV1: g.v1, Apart: g.cgroupsApart(), CgroupsUnread: g.unread,

@@ -72,7 +72,7 @@ func TestQuickNeedsHeldDescriptors(t *testing.T) {
 // given out again for another process would show as an absurd sum. Run it with -race.
 func TestQuickBesideRefresh(t *testing.T) {
 	sleepers(t, 5)
-	w := watch(t, Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: `104\.25`}})}})
+	w := watch(t, Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: Exprs{`104\.25`}}})}})
 	w.now = time.Now()
 	w.tick(0)
 	eventually(t, "all members", func() bool { w.tick(time.Second); return w.usage("a").Processes == 5 })
@@ -130,7 +130,7 @@ func TestQuickAllocatesNothing(t *testing.T) {
 func BenchmarkQuick(b *testing.B) {
 	const n = 500
 	sleepers(b, n)
-	w := watch(b, Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: `104\.25`}})}})
+	w := watch(b, Options{Targets: []Target{target("a", Config{Match: Match{Cmdline: Exprs{`104\.25`}}})}})
 	w.now = time.Now()
 	w.tick(0)
 	eventually(b, "all members", func() bool { w.tick(time.Second); return w.usage("a").Processes == n })

@@ -149,19 +149,22 @@ func (r *reader) comm(pid, tid int32) ([]byte, error) {
 	return r.file(pid, "task/"+strconv.Itoa(int(tid))+"/comm", firstRead)
 }
 
-// cmdline returns the arguments joined by blanks.
-func (r *reader) cmdline(pid int32) ([]byte, error) {
+// cmdline returns the arguments joined by blanks, and the length of the first, -1 when there is none.
+func (r *reader) cmdline(pid int32) (line []byte, first int, err error) {
 	b, err := r.file(pid, "cmdline", longest)
-	if err != nil {
-		return nil, err
+	if err != nil || len(b) == 0 {
+		return nil, -1, err
 	}
 	b = bytes.TrimRight(b, "\x00")
+	if first = bytes.IndexByte(b, 0); first < 0 {
+		first = len(b)
+	}
 	for i, c := range b {
 		if c == 0 {
 			b[i] = ' '
 		}
 	}
-	return b, nil
+	return b, first, nil
 }
 
 // exe returns the program file, without the mark of one that was replaced since.

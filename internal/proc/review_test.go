@@ -22,16 +22,19 @@ func TestReviewSchedule(t *testing.T) {
 		p.review.decided = true
 	}
 	w.schedule(p, ms)
-	if got := time.Duration(p.review.at-ms) * time.Millisecond; got != slowCheck {
-		t.Errorf("a grown process is due after %s, want %s", got, slowCheck)
+	if at, whole := time.Duration(p.review.at-ms)*time.Millisecond, time.Duration(p.review.whole-ms)*time.Millisecond; at != nameCheck || whole != slowCheck {
+		t.Errorf("the name of a grown process is due after %s and all of it after %s, want %s and %s", at, whole, nameCheck, slowCheck)
 	}
 	due := map[int64]bool{}
 	for pid := range int32(100) {
 		old := w.newProcess(seen{pid: pid + 1}, ms)
 		old.start = 1
 		w.schedule(old, ms)
-		if wait := old.review.at - ms; wait <= 0 || wait > slowCheck.Milliseconds() {
+		if wait := old.review.whole - ms; wait <= 0 || wait > slowCheck.Milliseconds() {
 			t.Errorf("an old process is due after %d ms", wait)
+		}
+		if old.review.at != old.review.whole {
+			t.Errorf("the name of an old process is due after %d ms", old.review.at-ms)
 		}
 		due[old.review.at] = true
 	}

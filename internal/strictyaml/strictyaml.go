@@ -24,7 +24,7 @@ type Mistake struct {
 // Texts read the values of types that cannot do so themselves.
 type Texts map[reflect.Type]func(text string) (any, error)
 
-// Shorthand is a struct that can also be written as a single text.
+// Shorthand is a struct or list that can also be written as a single text.
 type Shorthand interface {
 	UnmarshalShorthand(text string)
 }
@@ -93,9 +93,15 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 		}), key)
 		return
 	}
-	if u, ok := reflect.TypeAssert[Shorthand](v.Addr()); ok && n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		u.UnmarshalShorthand(n.Value)
-		return
+	if u, ok := reflect.TypeAssert[Shorthand](v.Addr()); ok && n.Kind == yaml.ScalarNode {
+		switch list := v.Kind() == reflect.Slice; {
+		case n.Tag == "!!str", list && n.Tag != "!!null":
+			u.UnmarshalShorthand(n.Value)
+			return
+		case list:
+			d.fail(n, key, "has no value: write one or remove the key")
+			return
+		}
 	}
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		d.text(n, u, key)
