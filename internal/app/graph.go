@@ -62,6 +62,7 @@ type graph struct {
 	judged  *eval.Ruleset   // the rules that are evaluated here; nil: none
 	reflex  map[string]bool // targets that are judged as soon as they cross a threshold
 	puller  *pull.Puller    // nil: no Alertmanager is polled
+	pusher  *pull.Pusher    // nil: no Alertmanager is sent alerts
 	roots   *safefs.Roots
 	cgroups *cgroup.Tree
 }
@@ -90,7 +91,7 @@ type parts struct {
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: setup.Folders(cfg, o.Roots, p.checks, p.logger), cgroups: setup.NewCgroups(o.Roots)}
-	set, err := LoadRules(cfg, p.checks)
+	set, err := setup.LoadRules(cfg, p.checks)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		g.targets[t.Name] = g.newTarget(t, client, o, p)
 	}
 	g.judge(cfg, set)
-	if err := g.addPuller(p); err != nil {
+	if err := g.addAlertmanagers(p); err != nil {
 		g.close()
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 // diskJournal is a journal in memory that says it is on disk.
@@ -114,7 +115,7 @@ func inReflexBubble(t *testing.T, f func(b *reflexBubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, err := LoadRules(cfg, new(config.Checks))
+		set, err := setup.LoadRules(cfg, new(config.Checks))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -106,7 +106,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := app.LoadRules(cfg, &e.checks)
+	set, err := setup.LoadRules(cfg, &e.checks)
 	if err != nil {
 		return nil, err
 	}

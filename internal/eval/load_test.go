@@ -222,6 +222,37 @@ groups:
 	}
 }
 
+// TestLintForeign: a rule on a series that this exporter does not have would be silent for ever.
+func TestLintForeign(t *testing.T) {
+	r := mustLoad(t, `
+groups:
+  - name: a
+    rules:
+      - record: mine:files
+        expr: spillway_temp_files
+      - alert: A
+        expr: mine:files > 1 and up == 1 and ALERTS == 1 and go_goroutines > 1 and spillway_no_such > 1
+      - alert: B
+        expr: node_memory_MemAvailable_bytes < 1
+      - alert: C
+        expr: spillway_temp_files > 0
+        annotations:
+          summary: '{{ with printf "spillway_dashboard_info{instance=%q}" $labels.instance | query }}{{ . | first | label "url" }}{{ reReplaceAll "x" "y" "z" }}{{ if eq $labels.target "w" }}{{ end }}{{ end }}'
+          description: '{{ query "kube_pod_info" }}'
+`)
+	var got []string
+	for _, err := range LintForeign(r, []string{"go_goroutines"}) {
+		got = append(got, err.Error())
+	}
+	want := []string{
+		`test.yml:10: group "a", rule "B": this exporter has no metric node_memory_MemAvailable_bytes, so the rule would never do anything here; leave it to a Prometheus that scrapes it`,
+		`test.yml:12: group "a", rule "C": this exporter has no metric kube_pod_info, so the rule would never do anything here; leave it to a Prometheus that scrapes it`,
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
 func TestLintBundleRefusesNumbersAndGaps(t *testing.T) {
 	f := func(expr string, want bool) {
 		t.Helper()

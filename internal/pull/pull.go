@@ -77,7 +77,7 @@ func New(o Options) (*Puller, error) {
 	p := &Puller{opts: o, active: make(map[string]*told)}
 	for _, address := range o.Config.Pull {
 		address = serverAddress(address)
-		c, err := newClient(&o.Config, address, o.Instance)
+		c, err := newClient(&o.Config, pullURL(address, o.Instance))
 		if err != nil {
 			return nil, fmt.Errorf("alertmanager %s: %w", address, err)
 		}
@@ -229,6 +229,7 @@ type Metrics struct {
 	up       *prometheus.GaugeVec
 	firing   *prometheus.GaugeVec // without labels: absent until a server has answered
 	success  *prometheus.GaugeVec
+	pushMetrics
 }
 
 // NewMetrics returns the metrics and registers them; with nil they are not published.
@@ -238,9 +239,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		up:       metric.AlertmanagerUp.NewGaugeVec(),
 		firing:   metric.AlertmanagerAlerts.NewGaugeVec(),
 		success:  metric.AlertmanagerLastSuccess.NewGaugeVec(),
+
+		pushMetrics: newPushMetrics(),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.up, m.firing, m.success)
+		reg.MustRegister(m.requests, m.up, m.firing, m.success, m.pushed, m.pushUp)
 	}
 	return m
 }
@@ -250,4 +253,5 @@ func (m *Metrics) Forget() {
 	m.up.Reset()
 	m.firing.Reset()
 	m.success.Reset()
+	m.pushUp.Reset()
 }
