@@ -256,5 +256,6 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 		out.Actions[name] = a
 	}
 	out.Playbooks = setup.Playbooks(t, func(name string) bool { return out.Actions[name] != nil })
+	out.Starts = setup.Starts(g.cfg, t, out.Playbooks)
 	return out
 }

@@ -65,7 +65,8 @@ func LintForeign(r *Ruleset, known []string) []error {
 }
 
 // LintBundle checks what the rules that ship with the exporter promise beyond that: no threshold
-// is a number, each alert has a severity, a summary, a description and a runbook that exists.
+// is a number, each alert has a severity, a summary that names the host, a description, a link and a runbook that
+// exists.
 func LintBundle(r *Ruleset, runbook func(url string) bool) []error {
 	var errs []error
 	r.each(func(d *ruleDef) {
@@ -78,7 +79,10 @@ func LintBundle(r *Ruleset, runbook func(url string) bool) []error {
 		if s := d.labels.Get(alert.LabelSeverity); s != "warning" && s != "critical" {
 			errs = append(errs, d.pos.problem(0, "severity is %q; write warning or critical", s))
 		}
-		for _, name := range []string{"summary", "description", "runbook_url"} {
+		if summary := d.annotations.Get("summary"); !strings.Contains(summary, "$labels."+alert.LabelInstance) {
+			errs = append(errs, d.pos.problem(0, "the annotation summary %q does not name the host; write {{ $labels.instance }}", summary))
+		}
+		for _, name := range []string{"summary", "description", "dashboard_url", "runbook_url"} {
 			if strings.TrimSpace(d.annotations.Get(name)) == "" {
 				errs = append(errs, d.pos.problem(0, "the annotation %s is missing", name))
 			}

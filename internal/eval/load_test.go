@@ -277,8 +277,8 @@ func TestLintBundleRefusesNumbersAndGaps(t *testing.T) {
 	f(`a_bytes / b_bytes < 30`, true)
 	f(`a > on (t) group_left () b`, false)
 	r := mustLoad(t, "groups: [{name: a, rules: [{alert: A, expr: up == 0, annotations: {summary: x}}]}]")
-	if errs := LintBundle(r, func(string) bool { return true }); len(errs) != 4 {
-		t.Errorf("%d problems (%v), want severity, description, runbook_url missing and runbook_url wrong", len(errs), errs)
+	if errs := LintBundle(r, func(string) bool { return true }); len(errs) != 6 {
+		t.Errorf("%d problems (%v), want severity, description, dashboard_url, runbook_url missing, summary without the host and runbook_url wrong", len(errs), errs)
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	repeatAfter = time.Minute     // an alert that still fires is told again after this
 	maxBackoff  = 5 * time.Minute // between two attempts at a server that fails
 	receiver    = "pull"
+
+	outcomeOK    = "ok"
+	outcomeError = "error"
 )
 
 // Options configure a Puller. Config, Instance, Submit and Logger are required.
@@ -94,6 +97,9 @@ func (p *Puller) Run(ctx context.Context) {
 			s.client.close()
 		}
 	}()
+	for _, outcome := range []string{outcomeOK, outcomeError} {
+		p.opts.Metrics.requests.WithLabelValues(outcome) // born at 0
+	}
 	interval := p.opts.Config.Interval.Std()
 	timer := time.NewTimer(time.Duration(p.opts.Jitter() * float64(interval)))
 	defer timer.Stop()
@@ -155,7 +161,7 @@ func (p *Puller) poll(ctx context.Context) {
 func (p *Puller) note(a *answer, now time.Time) {
 	s, m := a.server, p.opts.Metrics
 	if a.err == nil {
-		m.requests.WithLabelValues("ok").Inc()
+		m.requests.WithLabelValues(outcomeOK).Inc()
 		m.up.WithLabelValues(s.address).Set(1)
 		if s.failing {
 			p.opts.Logger.Info("alertmanager answers again", "address", s.address)
@@ -163,7 +169,7 @@ func (p *Puller) note(a *answer, now time.Time) {
 		s.failures, s.next, s.failing = 0, time.Time{}, false
 		return
 	}
-	m.requests.WithLabelValues("error").Inc()
+	m.requests.WithLabelValues(outcomeError).Inc()
 	m.up.WithLabelValues(s.address).Set(0)
 	if !s.failing {
 		p.opts.Logger.Warn("alertmanager cannot be polled", "address", s.address, "err", a.err)
