@@ -46,7 +46,7 @@ func (b *board) targetNow() []*jsonPanel {
 }
 
 func (b *board) memory() []*jsonPanel {
-	limits := q("min by (level) ("+b.of("spillway_memory_limit_bytes")+" * on (job, instance, target) group_right () "+b.of("spillway_threshold_ratio")+")", "{{level}}")
+	limits := q("min by (level) ("+b.of("spillway_memory_limit_bytes")+" * on (job, instance, target) group_right () "+b.of("spillway_threshold_ratio", `signal="memory"`)+")", "{{level}}")
 	return []*jsonPanel{
 		graph("Parts of the memory, limit and thresholds", "What the resident memory is made of, one on the other: anonymous (heap, stacks), file-backed (programs, mapped files), shared, and what is swapped out. The line 'used' is what counts against the limit; the dashed lines are the limit and where each level begins.", "bytes", 24,
 			q(b.of("spillway_memory_anon_bytes"), "anonymous {{instance}}"), q(b.of("spillway_memory_file_bytes"), "file {{instance}}"),

@@ -152,15 +152,19 @@ func (g *graph) release() error {
 
 func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	cfg := g.cfg
-	thresholds := cfg.Thresholds.Levels()
+	thresholds := cfg.Thresholds.Memory.Of()
 	interval := cfg.SampleInterval.Std()
 	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS, Cgroups: g.cgroups})
 	known := map[string]series.Thresholds{collector.HostTarget: thresholds}
+	heaps := make(map[string]series.Thresholds)
 	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
 	var info []collector.InfoTarget
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		known[t.Name] = thresholds
+		if t.Heap.Enabled() {
+			heaps[t.Name] = cfg.Thresholds.Heap.Of()
+		}
 		info = append(info, collector.InfoTarget{Name: t.Name, Mode: t.Mode, Processes: t.Processes != nil})
 		if t.Processes == nil {
 			continue
@@ -184,7 +188,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval,
 		})},
 		collector.Job{Source: sourceInfo, Impl: collector.NewInfoSource(info, g.tracker)},
-		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known)})
+		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known, heaps)})
 	return collector.Lane{
 		Name: "process", Interval: interval, Timeout: sweepTimeout, Jobs: jobs, After: p.swept,
 		Hurry: func() bool { return underPressure(p.store, cfg) },
@@ -220,7 +224,7 @@ func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collec
 		Hurry: func() bool { return underPressure(p.store, g.cfg) },
 		Jobs: []collector.Job{{Source: sourceHeap, Target: name, Impl: collector.NewHeap(collector.HeapOptions{
 			Target: name, Reader: client, Running: g.running(t), Now: p.now,
-			Thresholds: g.cfg.Thresholds.Levels(), Interval: g.cfg.SampleInterval.Std(), Costly: t.Heap.Costly(),
+			Thresholds: g.cfg.Thresholds.Heap.Of(), Interval: g.cfg.SampleInterval.Std(), Costly: t.Heap.Costly(),
 		})}},
 	}
 }

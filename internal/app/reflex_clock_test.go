@@ -72,9 +72,9 @@ func (b *reflexBubble) read(ratio float64) {
 	b.batch.Set(metric.MemoryLimit, 1000, "app")
 	b.batch.Set(metric.MemoryUsedRatio, ratio, "app")
 	b.batch.Set(metric.MemoryLevel, float64(thresholdsOfTest.Of(ratio)), "app")
-	b.batch.Set(metric.ThresholdRatio, .7, "app", "warning")
-	b.batch.Set(metric.ThresholdRatio, .85, "app", "critical")
-	b.batch.Set(metric.ThresholdRatio, .95, "app", "emergency")
+	b.batch.Set(metric.ThresholdRatio, .7, "app", metric.SignalMemory, "warning")
+	b.batch.Set(metric.ThresholdRatio, .85, "app", metric.SignalMemory, "critical")
+	b.batch.Set(metric.ThresholdRatio, .95, "app", metric.SignalMemory, "emergency")
 	b.a.parts.store.Commit(&b.batch)
 }
 

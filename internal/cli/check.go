@@ -110,7 +110,7 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{Config: e.configFile, Rules: set.Len(), thresholds: cfg.Thresholds.Levels()}
+	p := &plan{Config: e.configFile, Rules: set.Len(), thresholds: cfg.Thresholds.Memory.Of()}
 	if *cfg.Standalone {
 		p.Every = cfg.EvaluationInterval.String()
 	}

@@ -14,7 +14,9 @@ type Target struct {
 	Name       string
 	Processes  *float64
 	Level      *series.Level
-	Thresholds series.Thresholds
+	Thresholds series.Thresholds // of its memory
+
+	HeapThresholds series.Thresholds
 
 	ResidentBytes  *float64
 	UsedBytes      *float64

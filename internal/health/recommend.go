@@ -76,7 +76,7 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 	}
 	for _, h := range t.Heaps {
 		ratio, ok := known(h.UsedRatio)
-		if !ok || t.Thresholds.Of(ratio) < series.LevelWarning || t.Thresholds.Warning == 0 {
+		if !ok || t.HeapThresholds.Of(ratio) < series.LevelWarning || t.HeapThresholds.Warning == 0 {
 			continue
 		}
 		add(medium, "The %s heap is at %s of its limit: collect garbage, or raise the limit", h.Runtime, units.Ratio(ratio))
