@@ -15,8 +15,8 @@ func oneTarget() *board {
 	b.row("Heap",
 		thresholded(b, "Heap against its limit", "The runtime's own heap as a share of the size at which it gives up, with the thresholds of this target. Empty where no heap provider is configured.", "spillway_heap_used_ratio", "{{runtime}} {{instance}}").
 			runbook("SpillwayHeapCritical"),
-		graph("Heap in bytes", "Heap in use, garbage not collected yet included, what the runtime holds for it, and the size at which it gives up (dashed).", "bytes", 12,
-			q(b.of("spillway_heap_used_bytes"), "used {{runtime}} {{instance}}"), q(b.of("spillway_heap_committed_bytes"), "committed {{runtime}} {{instance}}"),
+		graph("Heap in bytes", "Heap in use, garbage not collected yet included, what lives after a collection where the runtime says so, what the runtime holds for it, and the size at which it gives up (dashed).", "bytes", 12,
+			q(b.of("spillway_heap_used_bytes"), "used {{runtime}} {{instance}}"), q(b.of("spillway_heap_live_bytes"), "live {{runtime}} {{instance}}"), q(b.of("spillway_heap_committed_bytes"), "committed {{runtime}} {{instance}}"),
 			q(b.of("spillway_heap_limit_bytes"), "limit {{runtime}} {{instance}}")).dashed("/^limit /"))
 	b.row("Actions", b.actions()...)
 	b.row("Caches", b.caches()...)

@@ -104,6 +104,11 @@ func (o observer) heap(target string) dispatch.Reading {
 			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 		}
 		r.Peak = o.peak(ratio, metric.HeapUsedRatio, target, runtime)
+		if live, _, ok := store.Value(metric.HeapLive, target, runtime); ok && limit > 0 { // as the rules judge it
+			r.Ratio, r.Peak = live/limit, o.peak(live, metric.HeapLive, target, runtime)/limit
+			r.Level = o.thresholds().Heap.Of().Of(r.Ratio)
+			r.Text += fmt.Sprintf(", %s live (%s)", units.Bytes(live).Short(), health.Percent(r.Ratio))
+		}
 		return r
 	}
 	return dispatch.Reading{}

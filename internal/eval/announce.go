@@ -21,7 +21,7 @@ type turn struct {
 // line is what the log says of a turn.
 type line struct {
 	level slog.Level
-	text  string
+	ends  bool
 	attrs []any
 }
 
@@ -43,7 +43,7 @@ func (e *Evaluator) announced(ctx context.Context, ev *evaluation) []line {
 // it has the level info.
 func (t turn) line(at time.Time) line {
 	a := t.active
-	l := line{level: slog.LevelInfo, text: "alert resolved", attrs: []any{"alert", t.rule.name}}
+	l := line{level: slog.LevelInfo, ends: t.to == alert.StatusResolved, attrs: []any{"alert", t.rule.name}}
 	add := func(key, value string) {
 		if value != "" {
 			l.attrs = append(l.attrs, key, value)
@@ -52,11 +52,11 @@ func (t turn) line(at time.Time) line {
 	severity := a.labels.Get(alert.LabelSeverity)
 	add("target", a.target)
 	add("severity", severity)
-	if t.to == alert.StatusResolved {
+	if l.ends {
 		add("after", at.Sub(a.firedAt).Round(time.Second).String())
 		return l
 	}
-	l.level, l.text = levelOf(severity), "alert fires"
+	l.level = levelOf(severity)
 	add("playbook", a.labels.Get(alert.LabelPlaybook))
 	add("summary", a.annotations["summary"])
 	return l
@@ -75,6 +75,10 @@ func levelOf(severity string) slog.Level {
 
 func (e *Evaluator) write(lines []line) {
 	for _, l := range lines {
-		e.o.Logger.Log(context.Background(), l.level, l.text, l.attrs...)
+		if l.ends {
+			e.o.Logger.Log(context.Background(), l.level, "alert resolved", l.attrs...)
+		} else {
+			e.o.Logger.Log(context.Background(), l.level, "alert fires", l.attrs...)
+		}
 	}
 }

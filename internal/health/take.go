@@ -24,6 +24,7 @@ var fields = map[*series.Desc]func(t *Target, s *series.Sample) **float64{
 	metric.HeapUsed:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).UsedBytes },
 	metric.HeapCommitted: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).CommittedBytes },
 	metric.HeapLimit:     func(t *Target, s *series.Sample) **float64 { return &t.heap(s).LimitBytes },
+	metric.HeapLive:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).LiveBytes },
 	metric.HeapUsedRatio: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).UsedRatio },
 
 	metric.CacheEntries:    func(t *Target, s *series.Sample) **float64 { return &t.cache(s).Entries },
