@@ -3,13 +3,14 @@ package collector
 import (
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // The signals of a Crossing.
 const (
-	SignalMemory = "memory"
-	SignalHeap   = "heap"
+	SignalMemory = metric.SignalMemory
+	SignalHeap   = metric.SignalHeap
 )
 
 // Crossing says that the level of a target has changed, or that a reading which a Wake led to has

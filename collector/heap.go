@@ -89,6 +89,7 @@ func (h *Heap) publish(b *series.Batch, u heap.Usage) {
 		}
 	}
 	set(metric.HeapUsed, u.Used)
+	set(metric.HeapLive, u.Live)
 	set(metric.HeapCommitted, u.Committed)
 	set(metric.HeapLimit, u.Limit)
 	if ratio, ok := u.Ratio(); ok {
@@ -100,14 +101,14 @@ func (h *Heap) publish(b *series.Batch, u heap.Usage) {
 func (h *Heap) note(at time.Time, took time.Duration, u heap.Usage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ratio, ok := u.Ratio()
+	ratio, ok := u.JudgedRatio()
 	if !ok {
 		h.limit = 0
 		h.distance.reset()
 		return
 	}
 	h.limit = float64(u.Limit.Bytes)
-	h.distance.note(at, exactly(float64(u.Used.Bytes)))
+	h.distance.note(at, exactly(float64(u.Judged().Bytes)))
 	h.distance.spent(took)
 	before := h.leveller.Level()
 	if after := h.leveller.Update(h.opts.Thresholds, ratio, at); after != before {

@@ -222,7 +222,7 @@ func (s *groupsSource) Sample(_ context.Context, b *series.Batch) error {
 		u := &usages[i]
 		g := s.group(u.Target)
 		if u.Target != proc.Overflow {
-			setThresholds(b, u.Target, s.opts.Thresholds)
+			setThresholds(b, u.Target, SignalMemory, s.opts.Thresholds)
 		}
 		if err := g.sample(b, u); err != nil && !errors.Is(err, ErrAbsent) && first == nil {
 			first = fmt.Errorf("group %q: %w", u.Target, err)

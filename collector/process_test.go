@@ -180,7 +180,7 @@ func TestTargetAsText(t *testing.T) {
 	h.process(11, "node", "0::/\n", 200<<10, 100<<10, 0, 0)
 	b := newBench(t, h, nodeTarget())
 	b.addTarget("a", MemoryConfig{Limit: 1 << 30})
-	b.add(NewThresholdsSource(map[string]series.Thresholds{"a": testThresholds}))
+	b.add(NewThresholdsSource(map[string]series.Thresholds{"a": testThresholds}, nil))
 	b.mustTick(0)
 	b.text(`# HELP spillway_discovery_processes Processes of the host when last listed.
 # TYPE spillway_discovery_processes gauge
@@ -233,11 +233,11 @@ spillway_process_starts_total{target="a"} 0
 # HELP spillway_processes Running processes of the target.
 # TYPE spillway_processes gauge
 spillway_processes{target="a"} 2
-# HELP spillway_threshold_ratio Share of the limit at which a level begins.
+# HELP spillway_threshold_ratio Share of the limit at which a level of a signal begins: of memory or heap.
 # TYPE spillway_threshold_ratio gauge
-spillway_threshold_ratio{level="critical",target="a"} 0.85
-spillway_threshold_ratio{level="emergency",target="a"} 0.95
-spillway_threshold_ratio{level="warning",target="a"} 0.7
+spillway_threshold_ratio{level="critical",signal="memory",target="a"} 0.85
+spillway_threshold_ratio{level="emergency",signal="memory",target="a"} 0.95
+spillway_threshold_ratio{level="warning",signal="memory",target="a"} 0.7
 `)
 	b.expect(metric.MemoryGrowth, "", "a")
 	b.expect(metric.MemoryExhaustion, "", "a")
@@ -439,8 +439,8 @@ spillway_processes{target="_overflow"} 1
 spillway_processes{target="big"} 1
 spillway_processes{target="mid"} 1
 `)
-	b.expect(metric.ThresholdRatio, "0.85", "mid", "critical")
-	b.expect(metric.ThresholdRatio, "", proc.Overflow, "critical")
+	b.expect(metric.ThresholdRatio, "0.85", "mid", SignalMemory, "critical")
+	b.expect(metric.ThresholdRatio, "", proc.Overflow, SignalMemory, "critical")
 	h.remove(11)
 	h.process(12, "small", "0::/\n", 100<<10, 0, 0, 0)
 	for range 12 {
@@ -448,7 +448,7 @@ spillway_processes{target="mid"} 1
 	}
 	b.expect(metric.Processes, "", "mid")
 	b.expect(metric.MemoryResident, "1.048576e+08", "small")
-	b.expect(metric.ThresholdRatio, "", "mid", "critical")
+	b.expect(metric.ThresholdRatio, "", "mid", SignalMemory, "critical")
 	if groups := b.sources[1].(*groupsSource).groups; len(groups) != 3 {
 		t.Errorf("%d groups in memory, want big, small and the rest", len(groups))
 	}

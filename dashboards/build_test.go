@@ -123,8 +123,10 @@ func ranged(selector string) string { return "increase(" + selector + "[$__range
 
 func sumBy(labels, expr string) string { return "sum by (" + labels + ") (" + expr + ")" }
 
+// quantile has no value while nothing was observed: the quantile of nothing is NaN, which would be a
+// line in the legend.
 func quantile(q, labels, selector string) string {
-	return fmt.Sprintf("histogram_quantile(%s, sum by (%s, le) (%s))", q, labels, rate(selector))
+	return fmt.Sprintf("histogram_quantile(%s, sum by (%s, le) (%s)) >= 0", q, labels, rate(selector))
 }
 
 func q(expr, legend string) query {

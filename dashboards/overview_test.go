@@ -1,5 +1,10 @@
 package dashboards_test
 
+import (
+	"fmt"
+	"strings"
+)
+
 // anyOrNone also selects what has no target, as an alert about the exporter itself.
 const anyOrNone = `target=~"($target|)"`
 
@@ -130,8 +135,12 @@ func (b *board) fullestFolders() *jsonPanel {
 
 // thresholded is a ratio with the thresholds that the exporter publishes.
 func thresholded(b *board, title, description, metric, legend string) *jsonPanel {
+	signal := "memory"
+	if strings.Contains(metric, "heap") {
+		signal = "heap"
+	}
 	return graph(title, description, "percentunit", 12, q(b.of(metric), legend),
-		q("min by (level) ("+b.of("spillway_threshold_ratio")+")", "{{level}}")).levelled().linked()
+		q("min by (level) ("+b.of("spillway_threshold_ratio", fmt.Sprintf("signal=%q", signal))+")", "{{level}}")).levelled().linked()
 }
 
 func (p *jsonPanel) byLevel() *jsonPanel {

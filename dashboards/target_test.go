@@ -15,8 +15,8 @@ func oneTarget() *board {
 	b.row("Heap",
 		thresholded(b, "Heap against its limit", "The runtime's own heap as a share of the size at which it gives up, with the thresholds of this target. Empty where no heap provider is configured.", "spillway_heap_used_ratio", "{{runtime}} {{instance}}").
 			runbook("SpillwayHeapCritical"),
-		graph("Heap in bytes", "Heap in use, garbage not collected yet included, what the runtime holds for it, and the size at which it gives up (dashed).", "bytes", 12,
-			q(b.of("spillway_heap_used_bytes"), "used {{runtime}} {{instance}}"), q(b.of("spillway_heap_committed_bytes"), "committed {{runtime}} {{instance}}"),
+		graph("Heap in bytes", "Heap in use, garbage not collected yet included, what lives after a collection where the runtime says so, what the runtime holds for it, and the size at which it gives up (dashed).", "bytes", 12,
+			q(b.of("spillway_heap_used_bytes"), "used {{runtime}} {{instance}}"), q(b.of("spillway_heap_live_bytes"), "live {{runtime}} {{instance}}"), q(b.of("spillway_heap_committed_bytes"), "committed {{runtime}} {{instance}}"),
 			q(b.of("spillway_heap_limit_bytes"), "limit {{runtime}} {{instance}}")).dashed("/^limit /"))
 	b.row("Actions", b.actions()...)
 	b.row("Caches", b.caches()...)
@@ -46,7 +46,7 @@ func (b *board) targetNow() []*jsonPanel {
 }
 
 func (b *board) memory() []*jsonPanel {
-	limits := q("min by (level) ("+b.of("spillway_memory_limit_bytes")+" * on (job, instance, target) group_right () "+b.of("spillway_threshold_ratio")+")", "{{level}}")
+	limits := q("min by (level) ("+b.of("spillway_memory_limit_bytes")+" * on (job, instance, target) group_right () "+b.of("spillway_threshold_ratio", `signal="memory"`)+")", "{{level}}")
 	return []*jsonPanel{
 		graph("Parts of the memory, limit and thresholds", "What the resident memory is made of, one on the other: anonymous (heap, stacks), file-backed (programs, mapped files), shared, and what is swapped out. The line 'used' is what counts against the limit; the dashed lines are the limit and where each level begins.", "bytes", 24,
 			q(b.of("spillway_memory_anon_bytes"), "anonymous {{instance}}"), q(b.of("spillway_memory_file_bytes"), "file {{instance}}"),

@@ -11,7 +11,7 @@ type dirKind struct {
 	// work does it for one policy.
 	work func(*dirRun, policy.Policy) error
 	// said returns the message of the log for what was done, and what only this kind says in it.
-	said func(*PolicyResult) (msg string, args []any)
+	said func(res *PolicyResult, dry bool) (msg string, args []any)
 	// detail, where it is set, says in the journal what was done, when nothing else has to be said there.
 	detail func(policies []PolicyResult, dry bool) string
 }
@@ -47,8 +47,8 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 	return err
 }
 
-func saidTemp(res *PolicyResult) (msg string, args []any) {
-	return "cleaned temp files", []any{"dir", res.Policy, "files", res.Files, "freed", units.Bytes(res.FreedBytes).Short()}
+func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
+	return said(dry, "cleaned temp files", "would clean temp files"), []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
 }
 
 // enforceUploads removes uploaded files, or moves them into a quarantine: those that are too large,
@@ -67,9 +67,20 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 	return err
 }
 
-func saidUploads(res *PolicyResult) (msg string, args []any) {
-	return "uploads enforced", []any{
+func saidUploads(res *PolicyResult, dry bool) (msg string, args []any) {
+	return said(dry, "uploads enforced", "would enforce the limits of uploads"), []any{
 		"dir", res.Policy, "files", res.Files, "size", units.Bytes(res.Bytes).Short(),
-		"freed", units.Bytes(res.FreedBytes).Short(), "quarantine", res.Quarantine,
+		freedKey(dry), units.Bytes(res.FreedBytes).Short(), "quarantine", res.Quarantine,
 	}
 }
+
+// said is what a run has done, or would do.
+func said(dry bool, done, would string) string {
+	if dry {
+		return would
+	}
+	return done
+}
+
+// freedKey is the name in the log of what was freed, or would be.
+func freedKey(dry bool) string { return said(dry, "freed", "would_free") }

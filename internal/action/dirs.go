@@ -35,7 +35,7 @@ func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
 			return runPolicy(ctx, req, o, a.kind, p, func(r *dirRun) error { return kind.work(r, p) })
 		})
 		results = append(results, res)
-		msg, args := kind.said(&res)
+		msg, args := kind.said(&res, req.DryRun)
 		args = append([]any{"target", a.opts.Target}, args...)
 		a.opts.Logger.Info(msg, append(args, "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)...) //nolint:sloglint // a constant of the table
 	}

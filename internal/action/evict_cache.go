@@ -84,8 +84,8 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	return err
 }
 
-func saidCache(res *PolicyResult) (msg string, args []any) {
-	return "cache evicted", []any{"cache", res.Policy, "entries", res.Files, "freed", units.Bytes(res.FreedBytes).Short()}
+func saidCache(res *PolicyResult, dry bool) (msg string, args []any) {
+	return said(dry, "cache evicted", "would evict from the cache"), []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
 }
 
 // evictTarget returns what may stay of sum: the share of the limits that the request, or else the

@@ -46,10 +46,10 @@ func (l *logRun) run() error {
 	return err
 }
 
-func saidLogs(res *PolicyResult) (msg string, args []any) {
-	return "rotated logs", []any{
+func saidLogs(res *PolicyResult, dry bool) (msg string, args []any) {
+	return said(dry, "rotated logs", "would rotate logs"), []any{
 		"dir", res.Policy, "logs", res.Rotated, "removed", res.Files, "lost_bytes", res.LostBytes,
-		"freed", units.Bytes(res.FreedBytes).Short(),
+		freedKey(dry), units.Bytes(res.FreedBytes).Short(),
 	}
 }
 

@@ -120,7 +120,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 	setup.Warn(cfg, logger)
 	setup.LogAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})
-	a.registry = newRegistry(store)
+	a.registry = setup.NewRegistry(store)
 	a.reloads = newReloadMetrics(a.registry)
 	providers := lazy.NewMetrics(a.registry)
 	a.own, a.ownMetrics = lazy.NewSet(), providers
@@ -177,7 +177,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.schedule = schedule.New(schedule.Options{RunNow: a.dispatcher.RunNow, State: a.journal, Logger: a.logger, Now: a.opts.Now})
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
-		Store: a.parts.store, Metrics: metricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
+		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
 		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
@@ -356,16 +356,11 @@ func (a *App) openEvaluator(context.Context) (*eval.Evaluator, error) {
 	g := a.graph.Load()
 	e := eval.New(eval.Options{
 		Gatherer: a.registry, Rules: g.judged, Interval: g.cfg.EvaluationInterval.Std(), Submit: a.submitStandalone,
-		State: setup.EvaluatorState{Journal: a.journal}, Labels: map[string]string{"instance": g.cfg.Instance}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
-		Store: a.parts.store, Acts: a.reflexes,
+		State: setup.EvaluatorState{Journal: a.journal}, Labels: map[string]string{alert.LabelInstance: a.instance()}, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now,
+		Store: a.parts.store, Acts: a.reflexes, Page: func(target string) string { return a.links().Page(target) },
 	})
 	a.evaluator.Store(e)
 	return e, nil
-}
-
-// submitStandalone gives the evaluator's alerts to the dispatcher.
-func (a *App) submitStandalone(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) {
-	return a.dispatcher.Submit(ctx, b)
 }
 
 // ready is nil once every source has been sampled.

@@ -62,6 +62,7 @@ type graph struct {
 	judged  *eval.Ruleset   // the rules that are evaluated here; nil: none
 	reflex  map[string]bool // targets that are judged as soon as they cross a threshold
 	puller  *pull.Puller    // nil: no Alertmanager is polled
+	pusher  *pull.Pusher    // nil: no Alertmanager is sent alerts
 	roots   *safefs.Roots
 	cgroups *cgroup.Tree
 }
@@ -90,7 +91,7 @@ type parts struct {
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
 func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 	g := &graph{cfg: cfg, targets: make(map[string]dispatch.Target), opens: make(map[opensKey]*hitrate.Handle), roots: setup.Folders(cfg, o.Roots, p.checks, p.logger), cgroups: setup.NewCgroups(o.Roots)}
-	set, err := LoadRules(cfg, p.checks)
+	set, err := setup.LoadRules(cfg, p.checks)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func build(cfg *config.Config, o *Options, p *parts) (*graph, error) {
 		g.targets[t.Name] = g.newTarget(t, client, o, p)
 	}
 	g.judge(cfg, set)
-	if err := g.addPuller(p); err != nil {
+	if err := g.addAlertmanagers(p); err != nil {
 		g.close()
 		return nil, err
 	}
@@ -151,15 +152,19 @@ func (g *graph) release() error {
 
 func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	cfg := g.cfg
-	thresholds := cfg.Thresholds.Levels()
+	thresholds := cfg.Thresholds.Memory.Of()
 	interval := cfg.SampleInterval.Std()
 	limits := collector.NewLimits(collector.LimitsOptions{Procfs: o.ProcFS, Sysfs: o.SysFS, Cgroups: g.cgroups})
 	known := map[string]series.Thresholds{collector.HostTarget: thresholds}
+	heaps := make(map[string]series.Thresholds)
 	jobs := []collector.Job{{Source: sourceDiscovery, Impl: collector.NewDiscoverySource(g.tracker)}}
 	var info []collector.InfoTarget
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		known[t.Name] = thresholds
+		if t.Heap.Enabled() {
+			heaps[t.Name] = cfg.Thresholds.Heap.Of()
+		}
 		info = append(info, collector.InfoTarget{Name: t.Name, Mode: t.Mode, Processes: t.Processes != nil})
 		if t.Processes == nil {
 			continue
@@ -183,7 +188,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval,
 		})},
 		collector.Job{Source: sourceInfo, Impl: collector.NewInfoSource(info, g.tracker)},
-		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known)})
+		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known, heaps)})
 	return collector.Lane{
 		Name: "process", Interval: interval, Timeout: sweepTimeout, Jobs: jobs, After: p.swept,
 		Hurry: func() bool { return underPressure(p.store, cfg) },
@@ -219,7 +224,7 @@ func (g *graph) heapLane(t *config.Target, client *heap.Client, p *parts) collec
 		Hurry: func() bool { return underPressure(p.store, g.cfg) },
 		Jobs: []collector.Job{{Source: sourceHeap, Target: name, Impl: collector.NewHeap(collector.HeapOptions{
 			Target: name, Reader: client, Running: g.running(t), Now: p.now,
-			Thresholds: g.cfg.Thresholds.Levels(), Interval: g.cfg.SampleInterval.Std(), Costly: t.Heap.Costly(),
+			Thresholds: g.cfg.Thresholds.Heap.Of(), Interval: g.cfg.SampleInterval.Std(), Costly: t.Heap.Costly(),
 		})}},
 	}
 }
@@ -255,5 +260,6 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 		out.Actions[name] = a
 	}
 	out.Playbooks = setup.Playbooks(t, func(name string) bool { return out.Actions[name] != nil })
+	out.Starts = setup.Starts(g.cfg, t, out.Playbooks)
 	return out
 }

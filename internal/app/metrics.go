@@ -1,46 +1,37 @@
 package app
 
 import (
-	"net/http"
-
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/collectors/version"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
-const maxScrapes = 40 // at once
-
-// newRegistry returns the registry of the process, with the collectors of the runtime.
-func newRegistry(store *series.Store) *prometheus.Registry {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(
-		collector.NewExporter(store),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		version.NewCollector("spillway_exporter"),
-	)
-	return reg
+// reloadMetrics say how the last load of the configuration went, and where alerts link to since.
+type reloadMetrics struct {
+	success, at prometheus.Gauge
+	dashboard   *prometheus.GaugeVec
 }
-
-func metricsHandler(reg *prometheus.Registry) http.Handler {
-	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
-		EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes, ErrorHandling: promhttp.ContinueOnError, Registry: reg,
-	})
-}
-
-// reloadMetrics say how the last load of the configuration went.
-type reloadMetrics struct{ success, at prometheus.Gauge }
 
 func newReloadMetrics(reg prometheus.Registerer) *reloadMetrics {
 	m := &reloadMetrics{
-		success: metric.ConfigSuccess.NewGauge(),
-		at:      metric.ConfigLastSuccess.NewGauge(),
+		success:   metric.ConfigSuccess.NewGauge(),
+		at:        metric.ConfigLastSuccess.NewGauge(),
+		dashboard: metric.DashboardInfo.NewGaugeVec(),
 	}
-	reg.MustRegister(m.success, m.at)
+	reg.MustRegister(m.success, m.at, m.dashboard)
 	return m
+}
+
+func (m *reloadMetrics) link(l setup.Links) {
+	m.dashboard.Reset()
+	m.dashboard.WithLabelValues(l.Home, l.Target).Set(1)
+}
+
+// instance is the label of the alerts that are evaluated here.
+func (a *App) instance() string { return setup.Instance(a.graph.Load().cfg, a.listeners[0].Addr()) }
+
+// links are the addresses that alerts link to.
+func (a *App) links() setup.Links {
+	return setup.NewLinks(a.graph.Load().cfg, a.instance(), a.auth.TLS)
 }

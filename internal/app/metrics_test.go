@@ -121,7 +121,7 @@ func TestDashboardsFit(t *testing.T) {
 func TestMetricsReference(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# Metrics\n\nGenerated from the definitions in the code: `go test ./internal/app -update`.\n\n" +
-		"What cannot be read is absent, never 0; `spillway_source_success` says what fails. Counters of runs appear with the first run; what was freed and removed stands at 0 before it.\n\n" +
+		"What cannot be read is absent, never 0; `spillway_source_success` says what fails. The counters of runs, of what was freed and of what was removed stand at 0 before the first run.\n\n" +
 		"## Observed\n\n| family | kind | labels | meaning |\n|---|---|---|---|\n")
 	for _, d := range metric.Descs() {
 		kind := "gauge"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
@@ -59,7 +60,7 @@ func (o observer) Observe(target string, s dispatch.Subject) dispatch.Reading {
 	return r
 }
 
-func (o observer) thresholds() series.Thresholds { return o.a.graph.Load().cfg.Thresholds.Levels() }
+func (o observer) thresholds() *config.Thresholds { return &o.a.graph.Load().cfg.Thresholds }
 
 func (o observer) memory(target string) dispatch.Reading {
 	store := o.a.parts.store
@@ -70,7 +71,7 @@ func (o observer) memory(target string) dispatch.Reading {
 	used, _, _ := store.Value(metric.MemoryUsed, target)
 	limit, _, _ := store.Value(metric.MemoryLimit, target)
 	r := dispatch.Reading{
-		Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
+		Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Memory.Of().Of(ratio),
 		Text: fmt.Sprintf("memory %s of %s (%s)", units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 	}
 	r.Peak = o.peak(ratio, metric.MemoryUsedRatio, target)
@@ -99,10 +100,15 @@ func (o observer) heap(target string) dispatch.Reading {
 		used, _, _ := store.Value(metric.HeapUsed, target, runtime)
 		limit, _, _ := store.Value(metric.HeapLimit, target, runtime)
 		r := dispatch.Reading{
-			Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Of(ratio),
+			Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Heap.Of().Of(ratio),
 			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
 		}
 		r.Peak = o.peak(ratio, metric.HeapUsedRatio, target, runtime)
+		if live, _, ok := store.Value(metric.HeapLive, target, runtime); ok && limit > 0 { // as the rules judge it
+			r.Ratio, r.Peak = live/limit, o.peak(live, metric.HeapLive, target, runtime)/limit
+			r.Level = o.thresholds().Heap.Of().Of(r.Ratio)
+			r.Text += fmt.Sprintf(", %s live (%s)", units.Bytes(live).Short(), health.Percent(r.Ratio))
+		}
 		return r
 	}
 	return dispatch.Reading{}

@@ -75,7 +75,8 @@ func TestMemoryReadingRises(t *testing.T) {
 func TestPeakIsOfTheLastSweeps(t *testing.T) {
 	a := &App{parts: parts{store: series.NewStore(series.Options{Window: 10})}}
 	one := units.Ratio(1)
-	a.graph.Store(&graph{cfg: &config.Config{Window: 10, Thresholds: config.Thresholds{Warning: &one, Critical: &one, Emergency: &one}}})
+	levels := config.Levels{Warning: &one, Critical: &one, Emergency: &one}
+	a.graph.Store(&graph{cfg: &config.Config{Window: 10, Thresholds: config.Thresholds{Memory: &levels, Heap: &levels}}})
 	var sweep, spike series.Batch
 	at := time.UnixMilli(1_700_000_000_000)
 	for _, ratio := range []float64{.5, .9, .6, .7, .8} {

@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 // diskJournal is a journal in memory that says it is on disk.
@@ -71,9 +72,9 @@ func (b *reflexBubble) read(ratio float64) {
 	b.batch.Set(metric.MemoryLimit, 1000, "app")
 	b.batch.Set(metric.MemoryUsedRatio, ratio, "app")
 	b.batch.Set(metric.MemoryLevel, float64(thresholdsOfTest.Of(ratio)), "app")
-	b.batch.Set(metric.ThresholdRatio, .7, "app", "warning")
-	b.batch.Set(metric.ThresholdRatio, .85, "app", "critical")
-	b.batch.Set(metric.ThresholdRatio, .95, "app", "emergency")
+	b.batch.Set(metric.ThresholdRatio, .7, "app", metric.SignalMemory, "warning")
+	b.batch.Set(metric.ThresholdRatio, .85, "app", metric.SignalMemory, "critical")
+	b.batch.Set(metric.ThresholdRatio, .95, "app", metric.SignalMemory, "emergency")
 	b.a.parts.store.Commit(&b.batch)
 }
 
@@ -114,7 +115,7 @@ func inReflexBubble(t *testing.T, f func(b *reflexBubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, err := LoadRules(cfg, new(config.Checks))
+		set, err := setup.LoadRules(cfg, new(config.Checks))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
@@ -45,7 +46,7 @@ func TestJudged(t *testing.T) {
 			if cfg == nil {
 				t.Fatal(err)
 			}
-			set, err := LoadRules(cfg, new(config.Checks))
+			set, err := setup.LoadRules(cfg, new(config.Checks))
 			if err != nil {
 				t.Fatal(err)
 			}

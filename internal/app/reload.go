@@ -187,6 +187,7 @@ func (a *App) loaded(err error) {
 	} else {
 		now := a.opts.Now()
 		a.reloads.success.Set(1)
+		a.reloads.link(a.links())
 		a.reloads.at.Set(float64(now.UnixMilli()) / 1000)
 		a.loadedAt.Store(&now)
 	}

@@ -116,11 +116,11 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := app.LoadRules(cfg, &e.checks)
+	set, err := setup.LoadRules(cfg, &e.checks)
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{Config: e.configFile, Rules: set.Len(), thresholds: cfg.Thresholds.Levels()}
+	p := &plan{Config: e.configFile, Rules: set.Len(), thresholds: cfg.Thresholds.Memory.Of()}
 	if *cfg.Standalone {
 		p.Every = cfg.EvaluationInterval.String()
 	}

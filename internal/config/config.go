@@ -51,6 +51,8 @@ type Config struct {
 	Thresholds Thresholds `yaml:"thresholds"`
 	// The instance label that Prometheus gives this exporter; alerts of other instances are refused. When it is not written it is learned from callers with proof.
 	Instance string `yaml:"instance"`
+	// Where people look when an alert is about a target, such as a dashboard of Grafana: the link of the alerts, in which {target} and {instance} are replaced. Without it the status page.
+	DashboardURL string `yaml:"dashboard_url"`
 	// Watch the largest groups of processes that no target takes; the host's memory becomes the target host.
 	Discover *proc.Discover `yaml:"discover"`
 	// Exits with their reason, and peaks of children that lived for milliseconds; needs root or CAP_NET_ADMIN.
@@ -65,7 +67,7 @@ type Config struct {
 	Webhook Webhook `yaml:"webhook"`
 	// In mode enforce too, callers on this host need no token for the endpoints that change something. That is every local user, and everyone who reaches a proxy on this host.
 	TrustLoopback bool `yaml:"trust_loopback"`
-	// The Alertmanagers to poll, where they cannot call this host.
+	// The Alertmanagers that the alerts are sent to, where no Prometheus is, and those to poll, where they cannot call this host.
 	Alertmanager pull.Config `yaml:"alertmanager"`
 	// Where and for how long it is recorded what was done.
 	Journal journal.Config `yaml:"journal"`

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 var update = flag.Bool("update", false, "write the expected messages of testdata/bad")
@@ -33,6 +35,25 @@ func fixture(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestThresholds: the short form holds for all signals, and one may differ in single levels.
+func TestThresholds(t *testing.T) {
+	f := func(text string, memory, heap series.Thresholds) {
+		t.Helper()
+		c, err := Parse("x.yml", []byte("thresholds: "+text+"\ntargets: [{name: app, processes: {match: {comm: node}}}]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, h := c.Thresholds.Memory.Of(), c.Thresholds.Heap.Of(); m != memory || h != heap {
+			t.Errorf("%s: memory %v, heap %v, want %v and %v", text, m, h, memory, heap)
+		}
+	}
+	usual := series.Thresholds{Warning: .7, Critical: .85, Emergency: .95}
+	f(`{}`, usual, usual)
+	f(`{warning: 60%}`, series.Thresholds{Warning: .6, Critical: .85, Emergency: .95}, series.Thresholds{Warning: .6, Critical: .85, Emergency: .95})
+	f(`{heap: {warning: 80%, critical: 92%}}`, usual, series.Thresholds{Warning: .8, Critical: .92, Emergency: .95})
+	f(`{emergency: 97%, memory: {warning: 50%}, heap: {emergency: 99%}}`, series.Thresholds{Warning: .5, Critical: .85, Emergency: .97}, series.Thresholds{Warning: .7, Critical: .85, Emergency: .99})
 }
 
 // TestBad loads every file of testdata/bad and compares all that is said about it with the file
@@ -97,7 +118,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.SampleInterval.Std() != 5*time.Second || c.ScanInterval.Std() != 30*time.Second || c.EvaluationInterval.Std() != 15*time.Second ||
-		c.Window != 100 || c.Mode != DryRun || !*c.Standalone || c.Thresholds.Levels().Critical != .85 || c.Targets[0].Mode != DryRun {
+		c.Window != 100 || c.Mode != DryRun || !*c.Standalone || c.Thresholds.Memory.Of().Critical != .85 || c.Targets[0].Mode != DryRun {
 		t.Errorf("defaults: %+v", c)
 	}
 	if d := Default(); d.Enforces() || d.Discover.Top != 20 || !d.Defaults || d.Mode != DryRun {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -59,6 +60,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	if strings.ContainsAny(c.Instance, " \t\n/") {
 		report("instance", "%q is not an instance label: write host:port as Prometheus scrapes this exporter, without a scheme or path", c.Instance)
 	}
+	c.checkDashboard(report)
 	for i, f := range c.RuleFiles {
 		if !filepath.IsAbs(f) {
 			report(fmt.Sprintf("rule_files[%d]", i), "%q is not absolute: write the whole path", f)
@@ -83,12 +85,35 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 		c.checkTarget(i, names, report)
 	}
 	c.checkWatchers(report)
-	c.Alertmanager.Validate(c.Instance, report.Under("alertmanager"))
+	c.Alertmanager.Validate(c.Instance, *c.Standalone, report.Under("alertmanager"))
 	c.checkDirs(report, warn, checks)
 	c.checkQuarantines(report, warn, checks)
 	c.checkPidfiles(warn, checks)
 	c.checkPrograms(report, warn, checks)
 	c.checkIdentity(warn, checks)
+}
+
+// The parts of dashboard_url that are replaced.
+const (
+	TargetMark   = "{target}"
+	InstanceMark = "{instance}"
+)
+
+// checkDashboard checks the link that stands in alerts.
+func (c *Config) checkDashboard(report report.Func) {
+	if c.DashboardURL == "" {
+		return
+	}
+	plain := strings.NewReplacer(TargetMark, "x", InstanceMark, "x").Replace(c.DashboardURL)
+	u, err := url.Parse(plain)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
+		report("dashboard_url", "%q is not an address: write it as https://grafana.example.org/d/spillway-target?var-target=%s", c.DashboardURL, TargetMark)
+	case u.User != nil:
+		report("dashboard_url", "holds a user, whom everyone who gets an alert would see: write the address without")
+	case strings.ContainsAny(plain, "{}"):
+		report("dashboard_url", "%q holds other parts in braces than %s and %s: write only these", c.DashboardURL, TargetMark, InstanceMark)
+	}
 }
 
 // checkPidfiles warns of files that are not there yet.

@@ -119,7 +119,7 @@ func (d *Dispatcher) Apply(targets map[string]Target) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.targets = maps.Clone(targets)
-	d.metrics.expect(targets)
+	d.metrics.expect(targets, d.modeOf)
 	now := d.opts.Now()
 	for key, s := range d.playbooks {
 		if _, known := targets[key.target].Playbooks[key.playbook]; !known && s.forgettable(now) {

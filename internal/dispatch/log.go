@@ -28,7 +28,11 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 	if res.after.Known {
 		args = append(args, "used", percent(res.after.Ratio))
 	}
-	args = append(args, "outcome", res.outcome, "playbook", r.playbook, "mode", string(r.mode), "files", res.files, "freed", units.Bytes(res.freed).Short(), "run", r.id)
+	freed := "freed"
+	if r.mode == dryRun {
+		freed = "would_free"
+	}
+	args = append(args, "outcome", res.outcome, "playbook", r.playbook, "mode", string(r.mode), "files", res.files, freed, units.Bytes(res.freed).Short(), "run", r.id)
 	if res.err != nil {
 		args = append(args, "err", res.err)
 	}

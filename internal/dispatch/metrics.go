@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
@@ -35,7 +34,7 @@ type metrics struct {
 	last     *prometheus.GaugeVec
 	alerts   *prometheus.CounterVec
 
-	expected map[[2]string]bool // target and action of the counters that exist before the first run
+	expected map[bornCounter]bool // that exist before the first run
 }
 
 func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metrics {
@@ -66,40 +65,6 @@ func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metr
 		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.reaction, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
 	}
 	return m
-}
-
-// expect creates the counters of what the targets' actions may free, at 0, so that Prometheus sees
-// the first run as an increase. Counters of targets that are gone are deleted if they are still 0. It
-// must not be called concurrently.
-func (m *metrics) expect(targets map[string]Target) {
-	before := m.expected
-	m.expected = make(map[[2]string]bool)
-	for _, t := range targets {
-		for _, spec := range action.Table {
-			name := spec.Name
-			if !spec.Removes || t.Actions[name] == nil {
-				continue
-			}
-			m.expected[[2]string{t.Name, name}] = true
-			m.removed.WithLabelValues(t.Name, name)
-			m.freed.WithLabelValues(t.Name, name)
-		}
-	}
-	for key := range before {
-		if m.expected[key] {
-			continue
-		}
-		for _, c := range []*prometheus.CounterVec{m.removed, m.freed} {
-			if isZero(c.WithLabelValues(key[0], key[1])) {
-				c.DeleteLabelValues(key[0], key[1])
-			}
-		}
-	}
-}
-
-func isZero(c prometheus.Counter) bool {
-	var out dto.Metric
-	return c.Write(&out) == nil && out.GetCounter().GetValue() == 0
 }
 
 // ended counts one run of an action. Files and bytes of a dry run are not counted.

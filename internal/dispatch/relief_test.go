@@ -78,6 +78,49 @@ func TestRelief(t *testing.T) {
 	})
 }
 
+// TestRunsAreBornAtZero: the first run of a playbook and of an action is an increase, whatever its outcome
+// and whichever of its triggers began it; what is no longer expected goes unless it has counted.
+func TestRunsAreBornAtZero(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		target := w.target("new", ModeEnforce, nil)
+		target.Starts = []Start{
+			{Playbook: "clean_temp", Triggers: []alert.Trigger{alert.TriggerStandalone, alert.TriggerManual}},
+			{Playbook: action.NameEvictCache, Triggers: []alert.Trigger{alert.TriggerSchedule}},
+		}
+		series := func(want int, family string) {
+			t.Helper()
+			if n, err := testutil.GatherAndCount(w.reg, family); err != nil || n != want {
+				t.Errorf("%d series of %s, want %d (%v)", n, family, want, err)
+			}
+		}
+		const playbooks, actions = "spillway_playbook_runs_total", "spillway_action_runs_total"
+		w.d.Apply(map[string]Target{"new": target})
+		series(3*11, playbooks)
+		series(3*4, actions)
+		is := func(want float64, family string, labels ...string) {
+			t.Helper()
+			m := make(map[string]string)
+			for i := 0; i < len(labels); i += 2 {
+				m[labels[i]] = labels[i+1]
+			}
+			if got := w.counter(family, m); got != want {
+				t.Errorf("%s%v is %v, want %v", family, m, got, want)
+			}
+		}
+		is(0, playbooks, "playbook", "clean_temp", "trigger", "standalone", "outcome", OutcomeIneffective)
+		is(0, actions, "action", action.NameEvictCache, "trigger", "schedule", "outcome", string(action.Failed))
+		w.d.metrics.playbook.WithLabelValues("new", "clean_temp", "manual", OutcomeRelieved).Inc()
+		target.Mode = ModeDryRun
+		w.d.Apply(map[string]Target{"new": target})
+		series(3*7+1, playbooks)
+		series(3*4, actions)
+		is(1, playbooks, "playbook", "clean_temp", "trigger", "manual", "outcome", OutcomeRelieved)
+		w.d.Apply(nil)
+		series(1, playbooks)
+		series(0, actions)
+	})
+}
+
 // What a run gives back has to be an increase in Prometheus, the first time too.
 func TestCountersStandBeforeTheFirstRun(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {

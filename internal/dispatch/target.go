@@ -30,6 +30,7 @@ type Target struct {
 	Mode      string                   // ModeDryRun or ModeEnforce; anything else counts as dry_run
 	Playbooks map[string]Playbook      // by name, as Playbooks.Build returns them
 	Actions   map[string]action.Action // by name: clean_temp, evict_cache, collect_garbage
+	Starts    []Start                  // what may start them, for the counters that are born at 0
 }
 
 // Playbook is a remedy: ordered steps, the next one only if the last did not help enough.

@@ -21,7 +21,7 @@ func newTargets50() *targets50 {
 	for _, name := range []string{"spillway_memory_used_ratio", "spillway_memory_limit_bytes", "spillway_memory_exhaustion_seconds", "spillway_memory_growth_bytes_per_second", "spillway_processes", "spillway_process_oldest_start_time_seconds", "spillway_cache_used_ratio"} {
 		c.descs = append(c.descs, prometheus.NewDesc(name, name, []string{"target"}, nil))
 	}
-	c.descs = append(c.descs, prometheus.NewDesc("spillway_threshold_ratio", "thresholds", []string{"target", "level"}, nil))
+	c.descs = append(c.descs, prometheus.NewDesc("spillway_threshold_ratio", "thresholds", []string{"target", "signal", "level"}, nil))
 	return c
 }
 
@@ -38,7 +38,7 @@ func (c *targets50) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, target)
 		}
 		for level, ratio := range map[string]float64{"warning": 0.7, "critical": 0.85, "emergency": 0.95} {
-			ch <- prometheus.MustNewConstMetric(c.descs[7], prometheus.GaugeValue, ratio, target, level)
+			ch <- prometheus.MustNewConstMetric(c.descs[7], prometheus.GaugeValue, ratio, target, "memory", level)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func rules40(b *testing.B) *Ruleset {
 			if i++; i > 40 {
 				break
 			}
-			fmt.Fprintf(&more, "      - alert: More%d\n        expr: spillway_memory_used_ratio >= on (job, instance, target) group_left () spillway_threshold_ratio{level=%q}\n        for: 1m\n        annotations: {summary: '{{ $labels.target }} at {{ $value | humanizePercentage }}'}\n", i, level)
+			fmt.Fprintf(&more, "      - alert: More%d\n        expr: spillway_memory_used_ratio >= on (job, instance, target) group_left () spillway_threshold_ratio{signal=\"memory\",level=%q}\n        for: 1m\n        annotations: {summary: '{{ $labels.target }} at {{ $value | humanizePercentage }}'}\n", i, level)
 		}
 	}
 	r, err := Load(LoadOptions{Bundle: []File{{Name: "a.yml", Content: content}, {Name: "b.yml", Content: []byte(more.String())}}})

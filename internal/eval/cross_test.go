@@ -59,7 +59,7 @@ func (s *stock) commit(target string, at time.Time, set func(*series.Batch)) {
 	}
 	b.Reset(at)
 	for level, ratio := range map[string]float64{"warning": testThresholds.Warning, "critical": testThresholds.Critical, "emergency": testThresholds.Emergency} {
-		b.Set(metric.ThresholdRatio, ratio, target, level)
+		b.Set(metric.ThresholdRatio, ratio, target, metric.SignalMemory, level)
 	}
 	set(b)
 	s.Commit(b)

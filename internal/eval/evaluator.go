@@ -40,6 +40,10 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Now        func() time.Time // default time.Now
 
+	// Page returns the address at which people see what the exporter knows about a target, for the alerts'
+	// generatorURL; may be nil.
+	Page func(target string) string
+
 	// Store is what Cross finds fresh readings in, and Acts reports whether alerts about a target lead
 	// to something, so that it is worth judging between evaluations. Without either no target is.
 	Store *series.Store
@@ -150,9 +154,16 @@ func (e *Evaluator) install(r *Ruleset) {
 		}
 		e.groups = append(e.groups, rg)
 	}
+	var gone []line
 	for _, x := range old {
+		for _, a := range x.sortedWhere(func(a *active) bool { return a.state == stateFiring }) {
+			l := turn{x, a, alert.StatusResolved}.line(e.last)
+			l.attrs = append(l.attrs, "reason", "its rule is no longer evaluated")
+			gone = append(gone, l)
+		}
 		e.mem.leave(&x.w)
 	}
+	e.write(gone)
 	e.restore()
 }
 
@@ -190,8 +201,11 @@ func (e *Evaluator) evaluate(ctx context.Context, now time.Time) error {
 	e.changed = e.changed || ev.changed
 	e.last = now
 	batch, sent := e.pending(ctx, ev)
+	lines := e.announced(ctx, ev)
 	series, dropped := e.mem.series, e.mem.dropped
+	e.countFailing()
 	e.mu.Unlock()
+	e.write(lines)
 
 	if err := e.tell(ctx, batch, sent, now); err != nil {
 		errs = append(errs, err)
@@ -267,6 +281,18 @@ func (e *Evaluator) note(r *rule, err error) {
 		}
 	}
 	r.lastErr, r.lastErrText = err, text
+}
+
+// countFailing publishes which rules failed when they were evaluated last. mu is held.
+func (e *Evaluator) countFailing() {
+	e.metrics.failing.Reset()
+	for _, g := range e.groups {
+		for _, r := range g.rules {
+			if r.lastErr != nil {
+				e.metrics.failing.WithLabelValues(g.name, r.name).Set(1)
+			}
+		}
+	}
 }
 
 // query runs PromQL over the memory, for rules and for templates. e.mu is held.

@@ -153,6 +153,9 @@ func walkTemplate(n parse.Node, f func(parse.Node)) {
 		}
 	case *parse.CommandNode:
 		for _, a := range n.Args {
+			if _, text := a.(*parse.StringNode); text && !makesQuery(n.Args[0]) {
+				continue // a label's name, what is compared with, or a pattern
+			}
 			walkTemplate(a, f)
 		}
 	case *parse.ChainNode:
@@ -160,6 +163,13 @@ func walkTemplate(n parse.Node, f func(parse.Node)) {
 	default:
 		f(n)
 	}
+}
+
+// makesQuery reports whether the strings of a command can be PromQL: those of query and of the print
+// functions, and a string by itself.
+func makesQuery(first parse.Node) bool {
+	f, is := first.(*parse.IdentifierNode)
+	return !is || f.Ident == "query" || strings.HasPrefix(f.Ident, "print")
 }
 
 func walkBranch(n *parse.BranchNode, f func(parse.Node)) {

@@ -29,7 +29,7 @@ func (s *scrape) families(all []*dto.MetricFamily, up float64) error {
 	for _, f := range all {
 		s.family(f)
 	}
-	s.sample("up", nil, "", "", up)
+	s.sample(seriesUp, nil, "", "", up)
 	s.mem.end(s.w, s.ms)
 	return s.err
 }

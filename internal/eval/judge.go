@@ -47,7 +47,9 @@ func (e *Evaluator) Judge(ctx context.Context, now time.Time) error {
 	e.changed = e.changed || ev.changed
 	e.last = at
 	batch, sent := e.pending(ctx, ev)
+	lines := e.announced(ctx, ev)
 	e.mu.Unlock()
+	e.write(lines)
 	e.metrics.judged.Inc()
 	took := e.o.Now().Sub(began)
 	errs = append(errs, e.tell(ctx, batch, sent, at), e.save(at, false))

@@ -40,8 +40,33 @@ func Lint(r *Ruleset, metrics, playbooks []string) []error {
 	return errs
 }
 
+// LintForeign checks that every series that a rule reads and that is not a metric of this exporter's own
+// is in known, is recorded by a rule, or is made by the evaluator: any other is never there, and the rule
+// silent. Each error is a *Problem.
+func LintForeign(r *Ruleset, known []string) []error {
+	there := map[string]bool{seriesUp: true, seriesAlerts: true, seriesForState: true}
+	for _, name := range known {
+		there[name] = true
+	}
+	r.each(func(d *ruleDef) {
+		if !d.alerting {
+			there[d.name] = true
+		}
+	})
+	var errs []error
+	r.each(func(d *ruleDef) {
+		for _, name := range d.reads {
+			if !strings.HasPrefix(name, metric.Prefix) && !there[name] && !there[baseName(name)] {
+				errs = append(errs, d.pos.problem(d.pos.expression, "this exporter has no metric %s, so the rule would never do anything here; leave it to a Prometheus that scrapes it", name))
+			}
+		}
+	})
+	return errs
+}
+
 // LintBundle checks what the rules that ship with the exporter promise beyond that: no threshold
-// is a number, each alert has a severity, a summary, a description and a runbook that exists.
+// is a number, each alert has a severity, a summary that names the host, a description, a link and a runbook that
+// exists.
 func LintBundle(r *Ruleset, runbook func(url string) bool) []error {
 	var errs []error
 	r.each(func(d *ruleDef) {
@@ -54,7 +79,10 @@ func LintBundle(r *Ruleset, runbook func(url string) bool) []error {
 		if s := d.labels.Get(alert.LabelSeverity); s != "warning" && s != "critical" {
 			errs = append(errs, d.pos.problem(0, "severity is %q; write warning or critical", s))
 		}
-		for _, name := range []string{"summary", "description", "runbook_url"} {
+		if summary := d.annotations.Get("summary"); !strings.Contains(summary, "$labels."+alert.LabelInstance) {
+			errs = append(errs, d.pos.problem(0, "the annotation summary %q does not name the host; write {{ $labels.instance }}", summary))
+		}
+		for _, name := range []string{"summary", "description", "dashboard_url", "runbook_url"} {
 			if strings.TrimSpace(d.annotations.Get(name)) == "" {
 				errs = append(errs, d.pos.problem(0, "the annotation %s is missing", name))
 			}

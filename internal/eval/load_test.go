@@ -11,6 +11,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -222,6 +223,37 @@ groups:
 	}
 }
 
+// TestLintForeign: a rule on a series that this exporter does not have would be silent for ever.
+func TestLintForeign(t *testing.T) {
+	r := mustLoad(t, `
+groups:
+  - name: a
+    rules:
+      - record: mine:files
+        expr: spillway_temp_files
+      - alert: A
+        expr: mine:files > 1 and up == 1 and ALERTS == 1 and go_goroutines > 1 and spillway_no_such > 1
+      - alert: B
+        expr: node_memory_MemAvailable_bytes < 1
+      - alert: C
+        expr: spillway_temp_files > 0
+        annotations:
+          summary: '{{ with printf "spillway_dashboard_info{instance=%q}" $labels.instance | query }}{{ . | first | label "url" }}{{ reReplaceAll "x" "y" "z" }}{{ if eq $labels.target "w" }}{{ end }}{{ end }}'
+          description: '{{ query "kube_pod_info" }}'
+`)
+	var got []string
+	for _, err := range LintForeign(r, []string{"go_goroutines"}) {
+		got = append(got, err.Error())
+	}
+	want := []string{
+		`test.yml:10: group "a", rule "B": this exporter has no metric node_memory_MemAvailable_bytes, so the rule would never do anything here; leave it to a Prometheus that scrapes it`,
+		`test.yml:12: group "a", rule "C": this exporter has no metric kube_pod_info, so the rule would never do anything here; leave it to a Prometheus that scrapes it`,
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
 func TestLintBundleRefusesNumbersAndGaps(t *testing.T) {
 	f := func(expr string, want bool) {
 		t.Helper()
@@ -246,22 +278,39 @@ func TestLintBundleRefusesNumbersAndGaps(t *testing.T) {
 	f(`a_bytes / b_bytes < 30`, true)
 	f(`a > on (t) group_left () b`, false)
 	r := mustLoad(t, "groups: [{name: a, rules: [{alert: A, expr: up == 0, annotations: {summary: x}}]}]")
-	if errs := LintBundle(r, func(string) bool { return true }); len(errs) != 4 {
-		t.Errorf("%d problems (%v), want severity, description, runbook_url missing and runbook_url wrong", len(errs), errs)
+	if errs := LintBundle(r, func(string) bool { return true }); len(errs) != 6 {
+		t.Errorf("%d problems (%v), want severity, description, dashboard_url, runbook_url missing, summary without the host and runbook_url wrong", len(errs), errs)
 	}
 }
 
 // TestLookbackIsTheEngines: what a rule set remembers covers what the engine will ask for.
 func TestLookbackIsTheEngines(t *testing.T) {
 	bundle := loadBundle(t)
-	bundle.each(func(d *ruleDef) {
-		at := time.Unix(1e9, 0)
-		oldest, _ := promql.FindMinMaxTime(&parser.EvalStmt{Expr: d.ast, Start: at, End: at, LookbackDelta: lookbackDelta})
-		for _, name := range d.reads {
+	at := time.Unix(1e9, 0)
+	covers := func(rule string, expr parser.Expr) {
+		t.Helper()
+		names, _, err := reads(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		oldest, _ := promql.FindMinMaxTime(&parser.EvalStmt{Expr: expr, Start: at, End: at, LookbackDelta: lookbackDelta})
+		for _, name := range names {
 			if back := at.Sub(time.UnixMilli(oldest)); bundle.needs[name] > 0 && bundle.needs[name] < back {
-				t.Errorf("%s reads %v of %s, but %v are kept", d.name, back, name, bundle.needs[name])
+				t.Errorf("%s reads %v of %s, but %v are kept", rule, back, name, bundle.needs[name])
 			}
 		}
+	}
+	bundle.each(func(d *ruleDef) {
+		covers(d.name, d.ast)
+		d.annotations.Range(func(l labels.Label) {
+			queries, _, err := templateQueries(newParser(), l.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range queries {
+				covers(d.name+" in "+l.Name, q)
+			}
+		})
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 // target alone. What other rules of the set record is of the last evaluation, so a rule that reads
 // it is not one of them.
 func (r *Ruleset) markLocal() {
-	recorded := map[string]bool{"ALERTS": true, "ALERTS_FOR_STATE": true}
+	recorded := map[string]bool{seriesAlerts: true, seriesForState: true}
 	r.each(func(d *ruleDef) {
 		if !d.alerting {
 			recorded[d.name] = true

@@ -14,6 +14,7 @@ type metrics struct {
 	judged        prometheus.Counter
 	missed        prometheus.Counter
 	failures      prometheus.Counter
+	failing       *prometheus.GaugeVec
 	notifications prometheus.Counter
 	refused       prometheus.Counter
 	dropped       prometheus.Counter
@@ -29,13 +30,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		judged:        metric.TargetEvaluations.NewCounter(),
 		missed:        metric.EvaluationsMissed.NewCounter(),
 		failures:      metric.RuleFailures.NewCounter(),
+		failing:       metric.RuleFailing.NewGaugeVec(),
 		notifications: metric.Notifications.NewCounter(),
 		refused:       metric.NotificationsRefused.NewCounter(),
 		dropped:       metric.EvaluatorDropped.NewCounter(),
 		duration:      metric.EvaluationDuration.NewGauge(),
 		series:        metric.EvaluatorSeries.NewGauge(),
 	}
-	reg.MustRegister(m.evaluations, m.judged, m.missed, m.failures, m.notifications, m.refused, m.dropped, m.duration, m.series)
+	reg.MustRegister(m.evaluations, m.judged, m.missed, m.failures, m.failing, m.notifications, m.refused, m.dropped, m.duration, m.series)
 	return m
 }
 

@@ -38,7 +38,11 @@ func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, [
 			}
 			for _, a := range r.sortedWhere(func(a *active) bool { return ev.concerns(a) && a.needsSending(ev.at) }) {
 				r.annotate(ctx, ev, a)
-				b.Alerts = append(b.Alerts, a.notification())
+				n := a.notification()
+				if e.o.Page != nil {
+					n.GeneratorURL = e.o.Page(a.target)
+				}
+				b.Alerts = append(b.Alerts, n)
 				sent = append(sent, a)
 			}
 		}

@@ -12,6 +12,15 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/template"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+)
+
+// The series that the evaluator makes itself, as a Prometheus does.
+const (
+	seriesUp       = "up"
+	seriesAlerts   = "ALERTS"
+	seriesForState = "ALERTS_FOR_STATE"
 )
 
 const (
@@ -78,6 +87,7 @@ type evaluation struct {
 	query   template.QueryFunc // for templates
 	mem     *memory
 	changed bool                 // some alert changed its state
+	turned  []turn               // alerts that began or ended
 	targets map[string]bool      // that are judged; nil: everything is
 	read    map[string]time.Time // when what is new of a target was read
 }
@@ -195,6 +205,9 @@ func (r *rule) step(ev *evaluation, h uint64, a *active, present bool) bool {
 			delete(r.active, h)
 			ev.changed = true
 		}
+		if a.state == stateFiring {
+			ev.turned = append(ev.turned, turn{r, a, alert.StatusResolved})
+		}
 		if a.state != stateInactive {
 			a.state, a.resolvedAt, ev.changed = stateInactive, ev.at, true
 		}
@@ -210,6 +223,7 @@ func (r *rule) settle(ev *evaluation, a *active) bool {
 	switch {
 	case a.state == statePending && held:
 		a.state, a.firedAt, ev.changed = stateFiring, ev.at, true
+		ev.turned = append(ev.turned, turn{r, a, alert.StatusFiring})
 	case a.state == stateFiring && !held: // a reload made `for` longer
 		a.state, ev.changed = statePending, true
 		a.firedAt, a.lastSent, a.keepSince = time.Time{}, time.Time{}, time.Time{}
@@ -219,12 +233,12 @@ func (r *rule) settle(ev *evaluation, a *active) bool {
 
 // writeBack gives ALERTS and ALERTS_FOR_STATE to rules that read them.
 func (r *rule) writeBack(ev *evaluation, a *active, at time.Time) {
-	if ev.mem.wants("ALERTS") {
-		lb := labels.NewBuilder(a.labels).Set(model.MetricNameLabel, "ALERTS").Set("alertstate", string(a.state))
+	if ev.mem.wants(seriesAlerts) {
+		lb := labels.NewBuilder(a.labels).Set(model.MetricNameLabel, seriesAlerts).Set("alertstate", string(a.state))
 		_ = ev.mem.writeLabels(&r.w, lb.Labels(), at.UnixMilli(), 1) // two alerts of a rule differ in their labels
 	}
-	if ev.mem.wants("ALERTS_FOR_STATE") {
-		lb := labels.NewBuilder(a.labels).Set(model.MetricNameLabel, "ALERTS_FOR_STATE")
+	if ev.mem.wants(seriesForState) {
+		lb := labels.NewBuilder(a.labels).Set(model.MetricNameLabel, seriesForState)
 		_ = ev.mem.writeLabels(&r.w, lb.Labels(), at.UnixMilli(), float64(a.activeAt.Unix()))
 	}
 }

@@ -14,7 +14,9 @@ type Target struct {
 	Name       string
 	Processes  *float64
 	Level      *series.Level
-	Thresholds series.Thresholds
+	Thresholds series.Thresholds // of its memory
+
+	HeapThresholds series.Thresholds
 
 	ResidentBytes  *float64
 	UsedBytes      *float64
@@ -45,6 +47,7 @@ type Heap struct {
 	UsedBytes, LimitBytes *float64
 	CommittedBytes        *float64
 	UsedRatio             *float64
+	LiveBytes             *float64 // what the last collection left, where the runtime says so
 }
 
 // Cache is the state of one file cache.
@@ -137,4 +140,14 @@ func known(p *float64) (float64, bool) {
 		return 0, false
 	}
 	return *p, true
+}
+
+// judged returns the share of the limit by which the heap is judged.
+func (h *Heap) judged() (ratio float64, ok bool) {
+	live, haveLive := known(h.LiveBytes)
+	limit, haveLimit := known(h.LimitBytes)
+	if haveLive && haveLimit && limit > 0 {
+		return live / limit, true
+	}
+	return known(h.UsedRatio)
 }

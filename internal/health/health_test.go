@@ -32,9 +32,12 @@ func user(name string) []series.Sample {
 		sample(metric.CacheEntries, 234, name, "media"),
 		sample(metric.CacheSize, 456<<20, name, "media"),
 		sample(metric.CacheHitRatio, .87, name, "media"),
-		sample(metric.ThresholdRatio, .7, name, "warning"),
-		sample(metric.ThresholdRatio, .85, name, "critical"),
-		sample(metric.ThresholdRatio, .95, name, "emergency"),
+		sample(metric.ThresholdRatio, .8, name, metric.SignalHeap, "warning"),
+		sample(metric.ThresholdRatio, .9, name, metric.SignalHeap, "critical"),
+		sample(metric.ThresholdRatio, .95, name, metric.SignalHeap, "emergency"),
+		sample(metric.ThresholdRatio, .7, name, metric.SignalMemory, "warning"),
+		sample(metric.ThresholdRatio, .85, name, metric.SignalMemory, "critical"),
+		sample(metric.ThresholdRatio, .95, name, metric.SignalMemory, "emergency"),
 		sample(metric.Processes, 1, name),
 	}
 }
@@ -225,7 +228,7 @@ func TestSortWorst(t *testing.T) {
 func TestTimestampIsOfTheNewestValue(t *testing.T) {
 	older := sample(metric.TempFiles, 1, "a", "t")
 	older.Time = now.Add(-time.Hour)
-	targets := Targets([]series.Sample{sample(metric.Processes, 1, "a"), older, sample(metric.ThresholdRatio, .7, "only", "warning")})
+	targets := Targets([]series.Sample{sample(metric.Processes, 1, "a"), older, sample(metric.ThresholdRatio, .7, "only", metric.SignalMemory, "warning")})
 	if got := targets[0].Report().Timestamp; got != "2026-01-02T15:04:05Z" {
 		t.Errorf("timestamp %q, want that of the newest value", got)
 	}

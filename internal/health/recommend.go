@@ -74,9 +74,10 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 		add(priority, "Memory is at %s (%s): %s of %s are left before the limit; shed load, or raise the limit", units.Ratio(used/limit), *t.Level,
 			units.Bytes(max(limit-used, 0)).Short(), units.Bytes(limit).Short())
 	}
-	for _, h := range t.Heaps {
-		ratio, ok := known(h.UsedRatio)
-		if !ok || t.Thresholds.Of(ratio) < series.LevelWarning || t.Thresholds.Warning == 0 {
+	for i := range t.Heaps {
+		h := &t.Heaps[i]
+		ratio, ok := h.judged()
+		if !ok || t.HeapThresholds.Of(ratio) < series.LevelWarning || t.HeapThresholds.Warning == 0 {
 			continue
 		}
 		add(medium, "The %s heap is at %s of its limit: collect garbage, or raise the limit", h.Runtime, units.Ratio(ratio))

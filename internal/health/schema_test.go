@@ -74,7 +74,7 @@ func TestSchema(t *testing.T) {
 		sample(metric.CacheEntries, 234, "a", "media"), sample(metric.CacheSize, 456<<20, "a", "media"), sample(metric.CacheHitRatio, .874, "a", "media", "app"),
 		sample(metric.TempFiles, 655, "a", "tts"), sample(metric.TempSize, 1.5*(1<<30), "a", "tts"),
 		sample(metric.Processes, 0, "down"),
-		sample(metric.ThresholdRatio, .7, "unknown", "warning"),
+		sample(metric.ThresholdRatio, .7, "unknown", metric.SignalMemory, "warning"),
 	})
 	if len(targets) != 3 {
 		t.Fatalf("%d targets", len(targets))

@@ -24,6 +24,7 @@ var fields = map[*series.Desc]func(t *Target, s *series.Sample) **float64{
 	metric.HeapUsed:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).UsedBytes },
 	metric.HeapCommitted: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).CommittedBytes },
 	metric.HeapLimit:     func(t *Target, s *series.Sample) **float64 { return &t.heap(s).LimitBytes },
+	metric.HeapLive:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).LiveBytes },
 	metric.HeapUsedRatio: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).UsedRatio },
 
 	metric.CacheEntries:    func(t *Target, s *series.Sample) **float64 { return &t.cache(s).Entries },
@@ -83,7 +84,7 @@ func (t *Target) take(s *series.Sample) bool {
 		t.AppValues = append(t.AppValues, AppValue{Name: s.Values[1], Value: v})
 		slices.SortFunc(t.AppValues, func(a, b AppValue) int { return strings.Compare(a.Name, b.Name) })
 	case metric.ThresholdRatio:
-		t.threshold(s.Values[1], v)
+		t.threshold(s.Values[1], s.Values[2], v)
 		return false // a threshold is no sign of life
 	default:
 		return false
@@ -91,14 +92,18 @@ func (t *Target) take(s *series.Sample) bool {
 	return true
 }
 
-func (t *Target) threshold(level string, v float64) {
+func (t *Target) threshold(signal, level string, v float64) {
+	of := &t.Thresholds
+	if signal == metric.SignalHeap {
+		of = &t.HeapThresholds
+	}
 	switch level {
 	case "warning":
-		t.Thresholds.Warning = v
+		of.Warning = v
 	case "critical":
-		t.Thresholds.Critical = v
+		of.Critical = v
 	case "emergency":
-		t.Thresholds.Emergency = v
+		of.Emergency = v
 	}
 }
 

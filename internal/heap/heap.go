@@ -45,6 +45,7 @@ func Some(n units.Bytes) Amount { return Amount{Bytes: n, OK: true} }
 // Usage is one reading of a heap.
 type Usage struct {
 	Used      Amount // by objects, garbage that was not collected yet included
+	Live      Amount // what the last collection left, where the runtime says so: by this the heap is judged
 	Committed Amount // memory that the runtime holds for the heap
 	Limit     Amount // what the runtime would die or thrash at; never Committed
 }
@@ -55,6 +56,21 @@ func (u Usage) Ratio() (ratio float64, ok bool) {
 		return 0, false
 	}
 	return float64(u.Used.Bytes) / float64(u.Limit.Bytes), true
+}
+
+// Judged returns the amount by which the heap is judged: what is live, where that is known. A heap that
+// goes up to its limit before each collection is full of garbage, not in need.
+func (u Usage) Judged() Amount {
+	if u.Live.OK && u.Used.OK {
+		return u.Live
+	}
+	return u.Used
+}
+
+// JudgedRatio returns what Judged is of the limit; ok is false when either is absent.
+func (u Usage) JudgedRatio() (ratio float64, ok bool) {
+	u.Used = u.Judged()
+	return u.Ratio()
 }
 
 // String returns the reading for people: "heap 211.4MiB of 256MiB"; "" when nothing was read.

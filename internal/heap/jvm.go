@@ -90,7 +90,7 @@ func (j *machines) fullest() (best Usage, of *machine, err error) {
 			err = worse(err, readErr)
 			continue
 		}
-		if r, _ := u.Ratio(); r > ratio {
+		if r, _ := u.JudgedRatio(); r > ratio {
 			best, of, ratio = u, found, r
 		}
 	}
@@ -143,6 +143,7 @@ func (j *machines) read(member proc.Member) (Usage, *machine, error) {
 	if err != nil {
 		return Usage{}, nil, fmt.Errorf("process %d: %w", member.PID, err)
 	}
+	u.Live = m.live.note(&h)
 	return u, m, nil
 }
 

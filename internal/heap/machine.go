@@ -29,6 +29,7 @@ type machine struct {
 	uid    uint32
 	nspid  int // its pid as it knows it, which its files are named by
 	sealed bool
+	live   liveHeap
 	file   *os.File
 	statm  *os.File // tells that it lives: a descriptor follows its process, not the pid
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -40,6 +41,10 @@ type perfHeap struct {
 	generations [perfGenerations]generation
 	// shared says that each generation may grow to the whole heap: G1, ZGC, Shenandoah.
 	shared bool
+	// stops says that the old generation is collected as a whole when it is full: Serial, Parallel.
+	stops bool
+	// full is the number of such collections; -1 where it is not known.
+	full int64
 	// sealed says that it was started with -XX:+DisableAttachMechanism.
 	sealed bool
 }
@@ -47,7 +52,7 @@ type perfHeap struct {
 // decodePerfData reads the heap's counters. The file changes while it is read, and whoever runs the
 // target may have written anything into it: no offset and no length is believed.
 func decodePerfData(data []byte, h *perfHeap) error {
-	*h = perfHeap{}
+	*h = perfHeap{full: -1}
 	for g := range h.generations {
 		gen := &h.generations[g]
 		gen.capacity, gen.most = -1, -1
@@ -111,6 +116,10 @@ func (h *perfHeap) take(order binary.ByteOrder, e []byte) {
 
 // number takes "generation.0.capacity", "generation.0.maxCapacity" and "generation.0.space.1.used".
 func (h *perfHeap) number(name []byte, v int64) {
+	if string(name) == "collector.1.invocations" && v >= 0 {
+		h.full = v
+		return
+	}
 	rest, ok := bytes.CutPrefix(name, []byte("generation."))
 	if !ok || len(rest) < 3 || rest[1] != '.' || rest[0] < '0' || rest[0] >= '0'+perfGenerations || v < 0 || v > maxHeapBytes {
 		return
@@ -134,11 +143,54 @@ func (h *perfHeap) text(name, v []byte) {
 	if !bytes.HasPrefix(name, []byte("collector.")) || !bytes.HasSuffix(name, []byte(".name")) {
 		return
 	}
+	if string(name) == "collector.1.name" {
+		h.stops = slices.ContainsFunc(fullCollectors, func(of string) bool { return bytes.HasPrefix(v, []byte(of)) })
+	}
 	for _, of := range []string{"G1", "Z", "Shenandoah"} {
 		if bytes.HasPrefix(v, []byte(of)) {
 			h.shared = true
 		}
 	}
+}
+
+// fullCollectors are how the names of collectors begin that stop the program until the old generation is
+// collected as a whole, in JDK 8 and later.
+var fullCollectors = []string{"Serial full", "Parallel full", "MSC", "PSMarkSweep", "PSParallelCompact"}
+
+// liveHeap follows what the collections of a virtual machine leave.
+type liveHeap struct {
+	seen bool
+	full int64 // collections of the whole heap at the last reading
+	left int64 // by the last of them that was seen; 0 = none was
+}
+
+// note takes a reading and returns what is live. Outside of the space in which objects are made nothing
+// changes between two collections, so what is there is what the last one left, old garbage included; after a
+// collection of the whole heap it is what lives. Of collectors that work while the program runs nothing
+// is known.
+func (l *liveHeap) note(h *perfHeap) Amount {
+	if !h.stops || h.shared || h.full < 0 {
+		return Amount{}
+	}
+	kept, found := int64(0), false
+	for i := range h.generations {
+		for space, v := range h.generations[i].used {
+			if v >= 0 && (i > 0 || space > 0) { // the first space of the first is eden
+				kept, found = kept+v, true
+			}
+		}
+	}
+	if !found {
+		return Amount{}
+	}
+	if l.seen && h.full > l.full {
+		l.left = kept
+	}
+	l.seen, l.full = true, h.full
+	if l.left > 0 {
+		kept = min(kept, l.left)
+	}
+	return Some(units.Bytes(kept))
 }
 
 // usage sums up the generations. The limit is the largest of them where each may grow to the whole

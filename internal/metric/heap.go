@@ -7,9 +7,10 @@ var (
 	HeapUsed      = series.NewGauge("spillway_heap_used_bytes", "Heap used by objects of the target's runtime, including garbage that is not yet collected.", "target", "runtime").Windowed()
 	HeapCommitted = series.NewGauge("spillway_heap_committed_bytes", "Memory that the target's runtime holds for its heap.", "target", "runtime")
 	HeapLimit     = series.NewGauge("spillway_heap_limit_bytes", "Size at which the target's runtime runs out of heap.", "target", "runtime")
+	HeapLive      = series.NewGauge("spillway_heap_live_bytes", "Heap that the last collection left, of a runtime that fills its heap before it collects; absent where the runtime does not say. The levels are judged by it.", "target", "runtime").Windowed()
 	HeapUsedRatio = series.NewGauge("spillway_heap_used_ratio", "Used heap as a share of its limit.", "target", "runtime").Windowed()
 )
 
 var heapDescs = []*series.Desc{
-	HeapUsed, HeapCommitted, HeapLimit, HeapUsedRatio,
+	HeapUsed, HeapLive, HeapCommitted, HeapLimit, HeapUsedRatio,
 }

@@ -1,8 +1,10 @@
 package pull
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -30,18 +32,28 @@ type client struct {
 	http   *http.Client
 }
 
-func newClient(c *Config, address, instance string) (*client, error) {
-	roots, err := c.roots()
-	if err != nil {
-		return nil, err
-	}
-	// Silenced and inhibited alerts are not to be acted on: a silence holds a remedy back.
+const alertsPath = "/api/v2/alerts"
+
+// pushURL is where one Alertmanager takes alerts.
+func pushURL(address string) string { return address + alertsPath }
+
+// pullURL asks one Alertmanager for the alerts of an instance that ask for a remedy. Silenced and
+// inhibited ones are not to be acted on: a silence holds a remedy back.
+func pullURL(address, instance string) string {
 	query := url.Values{
 		"active": {"true"}, "silenced": {"false"}, "inhibited": {"false"}, "unprocessed": {"false"},
 		"filter": {matcher(alert.LabelInstance, instance), alert.LabelPlaybook + `=~".+"`},
 	}
+	return address + alertsPath + "?" + query.Encode()
+}
+
+func newClient(c *Config, address string) (*client, error) {
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
 	return &client{
-		config: c, url: address + "/api/v2/alerts?" + query.Encode(),
+		config: c, url: address,
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialContext:         (&net.Dialer{Timeout: c.Timeout.Std()}).DialContext,
@@ -63,21 +75,54 @@ func (c *client) alerts(ctx context.Context) ([]alert.Alert, error) {
 	if err != nil {
 		return nil, fetch.PublicError(err)
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", fetch.UserAgent())
-	if err := c.authenticate(req); err != nil {
-		return nil, err
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.do(req)
 	if err != nil {
 		return nil, fetch.PublicError(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes))
-		return nil, fmt.Errorf("answered %s: %s", resp.Status, strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "")), " "))
+		return nil, refusal(resp)
 	}
 	return alert.DecodeList(resp.Body)
+}
+
+// push sends a batch of alerts. The status is 0 where there was no answer.
+func (c *client) push(ctx context.Context, batch []pushedAlert) (status int, err error) {
+	body, err := json.Marshal(batch)
+	if err != nil {
+		return 0, fmt.Errorf("encode the alerts: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return 0, fetch.PublicError(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.do(req)
+	if err != nil {
+		return 0, fetch.PublicError(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return resp.StatusCode, refusal(resp)
+	}
+	// Read to its end, so that the connection serves the next batch.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBytes))
+	return resp.StatusCode, nil
+}
+
+func (c *client) do(req *http.Request) (*http.Response, error) {
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", fetch.UserAgent())
+	if err := c.authenticate(req); err != nil {
+		return nil, err
+	}
+	return c.http.Do(req)
+}
+
+// refusal is what a server says in place of what it was asked for, on one line.
+func refusal(resp *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes))
+	return fmt.Errorf("answered %s: %s", resp.Status, strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "")), " "))
 }
 
 // authenticate reads the secret for each request: it may be exchanged while the exporter runs.

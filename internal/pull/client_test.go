@@ -147,11 +147,14 @@ func TestOneMemberTwice(t *testing.T) {
 
 // TestEveryKeyWithoutPull: a key that has no effect is a mistake.
 func TestEveryKeyWithoutPull(t *testing.T) {
+	if got := validate(&Config{Interval: 1, Push: []string{"http://am"}}, ""); len(got) != 1 || got[0] != "interval: is for pull: write pull: [http://alertmanager:9093] next to it, or remove the key" {
+		t.Errorf("%q", got)
+	}
 	for key, c := range map[string]Config{
-		"interval": {Interval: 1}, "timeout": {Timeout: 1}, "token_file": {TokenFile: "/x"},
+		"timeout": {Timeout: 1}, "token_file": {TokenFile: "/x"},
 		"username": {Username: "x"}, "password_file": {PasswordFile: "/x"}, "ca_file": {CAFile: "/x"},
 	} {
-		want := key + ": is for pull: write pull: [http://alertmanager:9093] next to it, or remove the key"
+		want := key + ": is for pull and push: write push: [http://alertmanager:9093] next to it, or remove the key"
 		if got := validate(&c, "host1:10042"); len(got) != 1 || got[0] != want {
 			t.Errorf("%q, want %q", got, want)
 		}

@@ -23,62 +23,88 @@ const (
 	minInterval     = 5 * time.Second
 	maxInterval     = 10 * time.Minute
 	defaultTimeout  = 5 * time.Second
+	maxPushTimeout  = 30 * time.Second
 	maxCABytes      = 1 << 20
 )
 
 // Config is the yaml key `alertmanager`.
 type Config struct {
 	Pull         []string       `yaml:"pull"`          // addresses of the members of one cluster, with their route prefix if they have one
+	Push         []string       `yaml:"push"`          // addresses of Alertmanagers that the alerts of the rules evaluated here are sent to, with their route prefix if they have one
 	Interval     units.Duration `yaml:"interval"`      // between two polls; the first comes at a random moment of the first interval
-	Timeout      units.Duration `yaml:"timeout"`       // of one request; at most the interval
+	Timeout      units.Duration `yaml:"timeout"`       // of one request; at most the interval of pull, or 30s
 	TokenFile    string         `yaml:"token_file"`    // a file with a bearer token, read for each request
 	Username     string         `yaml:"username"`      // basic authentication instead
 	PasswordFile string         `yaml:"password_file"` // a file with the password, read for each request
 	CAFile       string         `yaml:"ca_file"`       // certificates by which an https address is checked; else the host's
 }
 
-// Enabled reports whether any Alertmanager is polled.
-func (c *Config) Enabled() bool { return len(c.Pull) > 0 }
+// Pulls reports whether any Alertmanager is polled.
+func (c *Config) Pulls() bool { return len(c.Pull) > 0 }
+
+// Pushes reports whether alerts are sent to any Alertmanager.
+func (c *Config) Pushes() bool { return len(c.Push) > 0 }
 
 // Validate applies the defaults and reports every mistake. instance is the configured label of
-// this exporter.
-func (c *Config) Validate(instance string, report report.Func) {
-	if !c.Enabled() {
+// this exporter, and standalone says that it evaluates all rules itself.
+func (c *Config) Validate(instance string, standalone bool, report report.Func) {
+	if !c.Pulls() && c.Interval != 0 {
+		report("interval", "is for pull: write pull: [http://alertmanager:9093] next to it, or remove the key")
+	}
+	if !c.Pulls() && !c.Pushes() {
 		for key, set := range map[string]bool{
-			"interval": c.Interval != 0, "timeout": c.Timeout != 0, "token_file": c.TokenFile != "",
-			"username": c.Username != "", "password_file": c.PasswordFile != "", "ca_file": c.CAFile != "",
+			"timeout": c.Timeout != 0, "token_file": c.TokenFile != "", "username": c.Username != "",
+			"password_file": c.PasswordFile != "", "ca_file": c.CAFile != "",
 		} {
 			if set {
-				report(key, "is for pull: write pull: [http://alertmanager:9093] next to it, or remove the key")
+				report(key, "is for pull and push: write push: [http://alertmanager:9093] next to it, or remove the key")
 			}
 		}
 		return
 	}
-	if c.Interval == 0 {
-		c.Interval = units.Duration(defaultInterval)
-	}
-	if c.Timeout == 0 {
-		c.Timeout = units.Duration(min(defaultTimeout, c.Interval.Std()))
-	}
-	if c.Interval.Std() < minInterval || c.Interval.Std() > maxInterval {
-		report("interval", "%s is out of range: write %s to %s", c.Interval, units.Duration(minInterval), units.Duration(maxInterval))
-	}
-	if c.Timeout.Std() < time.Second || c.Timeout > c.Interval {
-		report("timeout", "%s is out of range: write 1s up to the interval, %s", c.Timeout, c.Interval)
-	}
-	if instance == "" {
+	c.checkTimes(report)
+	if c.Pulls() && instance == "" {
 		report("pull", "needs to know which alerts are this host's: write instance: HOST:PORT, the label that Prometheus gives this exporter")
 	}
-	c.checkServers(report)
+	if c.Pushes() && !standalone {
+		report("push", "sends the alerts of rules that are evaluated here, and with standalone: false Prometheus evaluates them and sends them itself: write standalone: true, or remove push")
+	}
+	checkServers("pull", c.Pull, "the members of one cluster", report)
+	checkServers("push", c.Push, "which all get every alert", report)
 	c.checkSecrets(report)
 }
 
-func (c *Config) checkServers(report report.Func) {
-	if len(c.Pull) > maxServers {
-		report("pull", "%d are too many: write at most %d, the members of one cluster", len(c.Pull), maxServers)
+// checkTimes applies the defaults of the times, and checks them.
+func (c *Config) checkTimes(report report.Func) {
+	interval := maxPushTimeout // of push alone
+	if c.Pulls() {
+		if c.Interval == 0 {
+			c.Interval = units.Duration(defaultInterval)
+		}
+		interval = c.Interval.Std()
+		if interval < minInterval || interval > maxInterval {
+			report("interval", "%s is out of range: write %s to %s", c.Interval, units.Duration(minInterval), units.Duration(maxInterval))
+		}
 	}
-	for i, raw := range c.Pull {
-		key := fmt.Sprintf("pull[%d]", i)
+	if c.Timeout == 0 {
+		c.Timeout = units.Duration(min(defaultTimeout, interval))
+	}
+	switch t := c.Timeout.Std(); {
+	case t >= time.Second && t <= interval:
+	case c.Pulls():
+		report("timeout", "%s is out of range: write 1s up to the interval, %s", c.Timeout, c.Interval)
+	default:
+		report("timeout", "%s is out of range: write 1s up to %s", c.Timeout, units.Duration(interval))
+	}
+}
+
+// checkServers checks the addresses of one key; what says what they are.
+func checkServers(name string, addresses []string, what string, report report.Func) {
+	if len(addresses) > maxServers {
+		report(name, "%d are too many: write at most %d, %s", len(addresses), maxServers, what)
+	}
+	for i, raw := range addresses {
+		key := fmt.Sprintf("%s[%d]", name, i)
 		u, err := url.Parse(raw)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
@@ -87,9 +113,9 @@ func (c *Config) checkServers(report report.Func) {
 			report(key, "holds a user: write username and password_file")
 		case u.RawQuery != "" || u.Fragment != "":
 			report(key, "%q holds more than an address: write it as http://alertmanager:9093, with its route prefix if it has one", fetch.PublicURL(raw))
-		case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/api/v2/alerts"):
+		case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), alertsPath):
 			report(key, "%q holds the path of the API, which is added here: write %s://%s", fetch.PublicURL(raw), u.Scheme, u.Host)
-		case slices.ContainsFunc(c.Pull[:i], func(other string) bool { return serverAddress(other) == serverAddress(raw) }):
+		case slices.ContainsFunc(addresses[:i], func(other string) bool { return serverAddress(other) == serverAddress(raw) }):
 			report(key, "%q stands twice: remove one", fetch.PublicURL(raw))
 		}
 	}

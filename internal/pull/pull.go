@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
@@ -21,6 +22,9 @@ const (
 	repeatAfter = time.Minute     // an alert that still fires is told again after this
 	maxBackoff  = 5 * time.Minute // between two attempts at a server that fails
 	receiver    = "pull"
+
+	outcomeOK    = "ok"
+	outcomeError = "error"
 )
 
 // Options configure a Puller. Config, Instance, Submit and Logger are required.
@@ -77,9 +81,9 @@ func New(o Options) (*Puller, error) {
 	p := &Puller{opts: o, active: make(map[string]*told)}
 	for _, address := range o.Config.Pull {
 		address = serverAddress(address)
-		c, err := newClient(&o.Config, address, o.Instance)
+		c, err := newClient(&o.Config, pullURL(address, o.Instance))
 		if err != nil {
-			return nil, fmt.Errorf("alertmanager %s: %w", address, err)
+			return nil, fmt.Errorf("alertmanager %s: %w", fetch.PublicURL(address), err)
 		}
 		p.servers = append(p.servers, &server{address: address, client: c})
 	}
@@ -94,6 +98,9 @@ func (p *Puller) Run(ctx context.Context) {
 			s.client.close()
 		}
 	}()
+	for _, outcome := range []string{outcomeOK, outcomeError} {
+		p.opts.Metrics.requests.WithLabelValues(outcome) // born at 0
+	}
 	interval := p.opts.Config.Interval.Std()
 	timer := time.NewTimer(time.Duration(p.opts.Jitter() * float64(interval)))
 	defer timer.Stop()
@@ -155,18 +162,18 @@ func (p *Puller) poll(ctx context.Context) {
 func (p *Puller) note(a *answer, now time.Time) {
 	s, m := a.server, p.opts.Metrics
 	if a.err == nil {
-		m.requests.WithLabelValues("ok").Inc()
+		m.requests.WithLabelValues(outcomeOK).Inc()
 		m.up.WithLabelValues(s.address).Set(1)
 		if s.failing {
-			p.opts.Logger.Info("alertmanager answers again", "address", s.address)
+			p.opts.Logger.Info("alertmanager answers again", "address", fetch.PublicURL(s.address))
 		}
 		s.failures, s.next, s.failing = 0, time.Time{}, false
 		return
 	}
-	m.requests.WithLabelValues("error").Inc()
+	m.requests.WithLabelValues(outcomeError).Inc()
 	m.up.WithLabelValues(s.address).Set(0)
 	if !s.failing {
-		p.opts.Logger.Warn("alertmanager cannot be polled", "address", s.address, "err", a.err)
+		p.opts.Logger.Warn("alertmanager cannot be polled", "address", fetch.PublicURL(s.address), "err", a.err)
 	}
 	s.failing = true
 	s.failures++
@@ -229,6 +236,7 @@ type Metrics struct {
 	up       *prometheus.GaugeVec
 	firing   *prometheus.GaugeVec // without labels: absent until a server has answered
 	success  *prometheus.GaugeVec
+	pushMetrics
 }
 
 // NewMetrics returns the metrics and registers them; with nil they are not published.
@@ -238,9 +246,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		up:       metric.AlertmanagerUp.NewGaugeVec(),
 		firing:   metric.AlertmanagerAlerts.NewGaugeVec(),
 		success:  metric.AlertmanagerLastSuccess.NewGaugeVec(),
+
+		pushMetrics: newPushMetrics(),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.up, m.firing, m.success)
+		reg.MustRegister(m.requests, m.up, m.firing, m.success, m.pushed, m.pushUp)
 	}
 	return m
 }
@@ -250,4 +260,5 @@ func (m *Metrics) Forget() {
 	m.up.Reset()
 	m.firing.Reset()
 	m.success.Reset()
+	m.pushUp.Reset()
 }

@@ -296,7 +296,7 @@ func TestRunPollsAtOnceAndStops(t *testing.T) {
 
 func validate(c *Config, instance string) []string {
 	var out []string
-	c.Validate(instance, func(key, format string, args ...any) { out = append(out, key+": "+fmt.Sprintf(format, args...)) })
+	c.Validate(instance, true, func(key, format string, args ...any) { out = append(out, key+": "+fmt.Sprintf(format, args...)) })
 	slices.Sort(out)
 	return out
 }
@@ -320,7 +320,7 @@ func TestMistakes(t *testing.T) {
 	}
 	const here = "host1:10042"
 	f(Config{}, "")
-	f(Config{TokenFile: "/x"}, "", "token_file: is for pull: write pull")
+	f(Config{TokenFile: "/x"}, "", "token_file: is for pull and push: write push")
 	f(Config{Pull: []string{"http://am:9093"}}, "", "pull: needs to know which alerts are this host's: write instance: HOST:PORT")
 	f(Config{Pull: []string{"am:9093", "http://am:9093", "http://am:9093", "http://u:p@am", "http://am/api/v2/alerts", "http://am/?a=b"}}, here,
 		`pull[0]: is not the address of an Alertmanager`, `pull[2]: "http://am:9093" stands twice`, "pull[3]: holds a user",

@@ -97,7 +97,7 @@ func thresholdsOf(cfg *config.Config, limit float64) []int64 {
 	if limit <= 0 {
 		return nil
 	}
-	l := cfg.Thresholds.Levels()
+	l := cfg.Thresholds.Memory.Of()
 	return []int64{int64(l.Warning * limit), int64(l.Critical * limit), int64(l.Emergency * limit)}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
@@ -44,7 +45,9 @@ func (g *gathering) service(s *service, now time.Time) {
 	g.gauge("spillway_temp_expired_files", float64(s.temp.expired(now)), target, label("dir", tempName))
 	for level, at := range []float64{0, thresholds.Warning, thresholds.Critical, thresholds.Emergency} {
 		if level := series.Level(level); level > series.LevelNormal {
-			g.gauge("spillway_threshold_ratio", at, label("level", level.String()), target)
+			for _, signal := range []string{metric.SignalMemory, metric.SignalHeap} {
+				g.gauge("spillway_threshold_ratio", at, label("level", level.String()), label("signal", signal), target)
+			}
 		}
 	}
 }

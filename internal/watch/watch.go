@@ -89,6 +89,9 @@ func (s *Set) Apply(ctx context.Context, configs []Config) {
 				w.on = append(w.on, level)
 			}
 		}
+		for _, outcome := range []action.Outcome{action.Done, action.Failed} {
+			s.told.WithLabelValues(c.Kind(), string(outcome)) // born at 0
+		}
 		s.watchers = append(s.watchers, w)
 		s.done.Go(func() { s.serve(ctx, w) })
 	}

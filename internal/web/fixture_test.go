@@ -113,7 +113,8 @@ func (w *world) observe(fakes ...fake) {
 func (f *fake) set(b *series.Batch, i int) {
 	at := []string{f.name}
 	for level, v := range map[string]float64{"warning": .7, "critical": .85, "emergency": .95} {
-		b.Set(metric.ThresholdRatio, v, f.name, level)
+		b.Set(metric.ThresholdRatio, v, f.name, metric.SignalMemory, level)
+		b.Set(metric.ThresholdRatio, v, f.name, metric.SignalHeap, level)
 	}
 	if f.processes >= 0 {
 		b.Set(metric.Processes, f.processes, at...)

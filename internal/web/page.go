@@ -285,8 +285,8 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[seri
 	c.Memory.thresholds(t.LimitBytes, t.Thresholds)
 	for _, h := range t.Heaps {
 		used := s.chart(metric.HeapUsed, mib, tier, find, h.LimitBytes, t.Name, h.Runtime)
-		used.thresholds(h.LimitBytes, t.Thresholds)
-		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, h.LimitBytes, t.Thresholds), used})
+		used.thresholds(h.LimitBytes, t.HeapThresholds)
+		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, h.LimitBytes, t.HeapThresholds), used})
 	}
 	for _, cache := range t.Caches {
 		c.CacheRows = append(c.CacheRows, cacheRow{cache, s.chart(metric.CacheSize, mib, tier, find, cache.MaxBytes, t.Name, cache.Name)})

@@ -91,9 +91,12 @@ func (f *fixture) sample(at time.Time, r float64, l series.Level) {
 	f.batch.Set(ratio, r, "app")
 	f.batch.Set(level, float64(l), "app")
 	f.batch.Set(procs, 1, "app")
-	f.batch.Set(thr, .7, "app", "warning")
-	f.batch.Set(thr, .85, "app", "critical")
-	f.batch.Set(thr, .95, "app", "emergency")
+	f.batch.Set(thr, .7, "app", metric.SignalMemory, "warning")
+	f.batch.Set(thr, .7, "app", metric.SignalHeap, "warning")
+	f.batch.Set(thr, .85, "app", metric.SignalMemory, "critical")
+	f.batch.Set(thr, .85, "app", metric.SignalHeap, "critical")
+	f.batch.Set(thr, .95, "app", metric.SignalMemory, "emergency")
+	f.batch.Set(thr, .95, "app", metric.SignalHeap, "emergency")
 	f.store.Commit(&f.batch)
 }
 

@@ -1,4 +1,4 @@
-package app
+package setup
 
 import (
 	"errors"
@@ -9,12 +9,12 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
 // LoadRules reads the rules that a configuration names, or the embedded bundle, and checks them
-// against the metrics and playbooks that there are.
+// against the metrics and playbooks that there are: a rule that is evaluated here and reads what this
+// exporter does not have would be silent for ever.
 func LoadRules(cfg *config.Config, checks *config.Checks) (*eval.Ruleset, error) {
 	bundle, err := rules.Read(rules.Bundle)
 	if err != nil {
@@ -30,10 +30,15 @@ func LoadRules(cfg *config.Config, checks *config.Checks) (*eval.Ruleset, error)
 		set, err = readRules(opts, checks)
 	}
 	if err != nil {
-		return nil, setup.Mistake(err)
+		return nil, Mistake(err)
 	}
-	if errs := eval.Lint(set, metric.Names(), playbookNames(cfg)); len(errs) > 0 {
-		return nil, setup.Mistake(errors.Join(errs...))
+	here := set
+	if !*cfg.Standalone { // a Prometheus evaluates the others, and has series of its own
+		here = set.Only(rules.Reflex)
+	}
+	errs := eval.Lint(set, metric.Names(), playbookNames(cfg))
+	if errs = append(errs, eval.LintForeign(here, foreignMetrics())...); len(errs) > 0 {
+		return nil, Mistake(errors.Join(errs...))
 	}
 	return set, nil
 }
