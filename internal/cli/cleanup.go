@@ -111,7 +111,11 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 			if f.policy != "" && !slices.Contains(a.Policies, f.policy) {
 				continue
 			}
-			if err := c.run(ctx, t, a); err != nil {
+			err := c.run(ctx, t, a)
+			if err != nil && ctx.Err() != nil {
+				return errors.Join(c.out.finish(), withCode(ExitPartial, errors.New("interrupted: what was done is in the journal, the rest was left")))
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -82,6 +84,31 @@ func TestCleanupExitCode(t *testing.T) {
 	f(ExitPartial, action.Done, action.Failed)
 	f(ExitPartial, action.Partial)
 	f(ExitFailure, action.Failed, action.Failed)
+}
+
+// cancelling is a writer that has its first write cancel something.
+type cancelling struct {
+	to     *bytes.Buffer
+	cancel context.CancelFunc
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	c.cancel()
+	return c.to.Write(p)
+}
+
+// TestCleanupInterrupted: what a signal ends is partial, and the table has what was done before it.
+func TestCleanupInterrupted(t *testing.T) {
+	dir := realDir(t)
+	for i := range 3000 {
+		oldFile(t, fmt.Sprintf("%s/t/%d.tmp", dir, i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var out, errs bytes.Buffer
+	code := Main(ctx, []string{"cleanup", "--enforce", "--files", configFlag(t, tempTarget(dir))}, Options{Stdout: &cancelling{&out, cancel}, Stderr: &errs, Now: time.Now})
+	if code != ExitPartial || !strings.Contains(errs.String(), "interrupted: ") || !strings.Contains(out.String(), "partial") {
+		t.Errorf("exit code %d, %s, want %d: %.300s", code, &errs, ExitPartial, out.String()[max(0, out.Len()-300):])
+	}
 }
 
 // TestCleanupRemembers: a root that is exchanged after the command has read the configuration is not

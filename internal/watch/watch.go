@@ -82,6 +82,9 @@ func (s *Set) Apply(ctx context.Context, configs []Config) {
 	defer s.mu.Unlock()
 	s.cancel = cancel
 	s.watchers = nil
+	if len(configs) == 0 {
+		clear(s.levels)
+	}
 	for i, c := range configs {
 		w := &watcher{index: i, config: c, pending: make(map[string]Change), wake: make(chan struct{}, 1)}
 		for _, name := range c.On {
@@ -108,10 +111,14 @@ func (s *Set) Stop() {
 	s.done.Wait()
 }
 
-// Observe takes the levels of all targets whose level is known now, and returns at once.
+// Observe takes the levels of all targets whose level is known now, and returns at once. What changes
+// while there are no watchers, as amid a reload, is a change for the next ones.
 func (s *Set) Observe(levels []Level) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.watchers) == 0 {
+		return
+	}
 	for _, l := range levels {
 		before, known := s.levels[l.Target]
 		if known && before == l.Level {

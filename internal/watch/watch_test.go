@@ -101,6 +101,35 @@ func TestChangesOfLevel(t *testing.T) {
 
 // A watcher that hangs holds up neither the sampler nor the other watchers, and is told the newest
 // level of each target only when it is back.
+// What is observed while there are no watchers, at the start or amid a reload, is not lost for them.
+func TestChangeWithoutWatchers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &commands{}
+		s := New(Options{Run: c.run, Logger: slog.New(slog.DiscardHandler)})
+		configs := []Config{command("normal", "warning", "critical", "emergency")}
+		f := func(want string, level series.Level) {
+			t.Helper()
+			s.Observe([]Level{{"a", level}})
+			synctest.Wait()
+			if got := c.take(); got != want {
+				t.Errorf("%s: %q, want %q", level, got, want)
+			}
+		}
+		f("", emergency)
+		s.Apply(t.Context(), configs)
+		f("0 a unknown->emergency", emergency)
+		s.Stop()
+		f("", warning)
+		s.Apply(t.Context(), configs)
+		f("0 a emergency->warning", warning)
+		s.Apply(t.Context(), nil)
+		f("", critical)
+		s.Apply(t.Context(), configs)
+		f("0 a unknown->warning", warning)
+		s.Stop()
+	})
+}
+
 func TestSlowWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &commands{block: make(chan struct{})}
