@@ -86,11 +86,12 @@ thresholds: {warning: 3%%, critical: 6%%, emergency: 9%%}
 procevents: %[1]t
 instance: '%[8]s'
 webhook: {token_file: %[2]s}
-alertmanager: {pull: ['%[3]s']}
+alertmanager: {pull: ['%[3]s'], push: ['%[3]s']}
+rule_files: [%[11]s/*.yml]
 watchers: [{on: [normal, warning, critical, emergency], log: true}]
 targets:
   - name: leaky
-    processes: {match: {cmdline: '%[4]s'}, children: true}
+    processes: {match: {cmdline: '%[4]s'}, children: true, thread_names: true}
     memory: {limit: 2GiB, proportional: true}
     heap: {provider: go_pprof, address: '%[5]s', limit: 512MiB}
     app: {url: 'http://%[5]s/stats', map: {held: held, steps_total: steps}}
@@ -114,6 +115,11 @@ targets:
     processes: {match: {cmdline: '%[9]s'}}
     memory: {limit: 2GiB}
     heap: {provider: go_pprof, address: '127.0.0.1:1'}
+  - name: java
+    mode: dry_run
+    processes: {match: {cmdline: '%[10]s'}}
+    memory: {limit: 8GiB}
+    heap: {provider: jvm}
 `
 
 // TestDashboardsShowData asks the real Prometheus for every expression of every dashboard while a
@@ -133,7 +139,7 @@ func TestDashboardsShowData(t *testing.T) {
 	am := startAlertmanager(t, dir, exporterAddr, tokenFile)
 	// The exporter is there before the service, so that it sees the service start.
 	e := startExporterAt(t, exporterAddr, dir, fmt.Sprintf(dashboardsConfig,
-		kernelTellsEvents(), tokenFile, am.url, regexp.QuoteMeta(service), serviceAddr, service, dir, exporterAddr, regexp.QuoteMeta(other)))
+		kernelTellsEvents(), tokenFile, am.url, regexp.QuoteMeta(service), serviceAddr, service, dir, exporterAddr, regexp.QuoteMeta(other), fullJava(dir, "leak"), rulesWithMistake(t, dir)))
 	prometheus := startPrometheus(t, dir, e.addr, am, "127.0.0.1:1")
 	eventually(t, startLimit, "the exporter has seen that the service does not run", func() error {
 		m, err := e.scrape()
@@ -144,6 +150,7 @@ func TestDashboardsShowData(t *testing.T) {
 	})
 	paths := startLeak(t, leaky, service, serviceAddr)
 	startLeak(t, leaky, other, "127.0.0.1:0")
+	startFullJava(t, dir, "leak") // a heap that is judged by what lives
 	// Processes that come, go and fail.
 	start(t, nil, "sh", "-c", `while :; do sleep 1.5; sh -c "exit 3"; done`, service)
 
@@ -168,6 +175,20 @@ func TestDashboardsShowData(t *testing.T) {
 	for _, q := range left {
 		t.Errorf("%s, panel %q: no data within %s: %s", q.Dashboard, q.Panel, within, q.Raw)
 	}
+}
+
+// rulesWithMistake returns a folder with the rules that ship with the exporter, and with one that fails at each
+// evaluation.
+func rulesWithMistake(t *testing.T, dir string) string {
+	t.Helper()
+	dir = filepath.Join(dir, "rules")
+	bundle, err := os.ReadFile("../../rules/spillway.rules.yml")
+	if err := errors.Join(err, os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "bundle.yml"), string(bundle))
+	writeFile(t, filepath.Join(dir, "mistake.yml"), "groups: [{name: mistake, rules: [{record: mistake, expr: spillway_threshold_ratio * on () spillway_threshold_ratio}]}]\n")
+	return dir
 }
 
 func startLeak(t *testing.T, program, dir, address string) leak.Paths {
@@ -229,7 +250,7 @@ func cannotHaveData(t *testing.T, q *dashboards.Query) bool {
 // hasData reports whether the expression, with its variables set as Grafana sets them, has had a
 // value in the last minutes, for one of the targets where it is about one.
 func hasData(prometheus *server, raw string) (bool, error) {
-	for _, one := range []string{"leaky", "growing"} {
+	for _, one := range []string{"leaky", "growing", "java"} {
 		expr := strings.NewReplacer("$__rate_interval", "15s", "$__range", "2m", "$job", ".+", "$instance", ".+",
 			`target="$target"`, `target="`+one+`"`, "$target", ".+").Replace(raw)
 		found, err := hasValues(prometheus, expr)

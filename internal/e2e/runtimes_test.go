@@ -26,7 +26,8 @@ public class FullHeap {
   }
 }`
 
-// startFullJava starts a Java service whose heap of 256 MiB is full.
+// startFullJava starts a Java service whose heap of 256 MiB is full. All but 16 MiB of that is old, by
+// which the heap is judged before a collection was seen.
 func startFullJava(t *testing.T, dir, of string) *process {
 	t.Helper()
 	source := filepath.Join(dir, "FullHeap.java")
@@ -34,7 +35,7 @@ func startFullJava(t *testing.T, dir, of string) *process {
 	if out, err := exec.Command(need(t, "javac"), "-d", dir, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	p := start(t, nil, need(t, "java"), "-XX:+UseSerialGC", "-Xmx256m", "-cp", dir, "FullHeap", of)
+	p := start(t, nil, need(t, "java"), "-XX:+UseSerialGC", "-Xmx256m", "-Xmn16m", "-cp", dir, "FullHeap", of)
 	eventually(t, startLimit, "the virtual machine is full", func() error {
 		if !strings.Contains(p.out.String(), "ready") {
 			return fmt.Errorf("it says %q", p.out.String())
@@ -43,6 +44,9 @@ func startFullJava(t *testing.T, dir, of string) *process {
 	})
 	return p
 }
+
+// fullJava matches the command line of such a service.
+func fullJava(dir, of string) string { return "-cp " + regexp.QuoteMeta(dir) + " FullHeap " + of }
 
 // TestHeapWithoutAPort: a Java service and one of Node.js with the preload script, neither with a
 // port that anybody could attach to, fill their heaps. What is garbage is collected and the run is
@@ -64,9 +68,8 @@ func TestHeapWithoutAPort(t *testing.T) {
     playbooks: {relieve_heap: [{do: collect_garbage, verify: {after: 3}}]}
 `, name, match, provider)
 	}
-	jar := func(of string) string { return "-cp " + regexp.QuoteMeta(dir) + " FullHeap " + of }
 	e := startExporter(t, dir, "mode: enforce\nsample_interval: 1s\nevaluation_interval: 1s\ntargets:"+
-		target("garbage", jar("garbage"), "jvm")+target("leak", jar("leak"), "jvm")+target("node", regexp.QuoteMeta(node.Dir), "node_agent"))
+		target("garbage", fullJava(dir, "garbage"), "jvm")+target("leak", fullJava(dir, "leak"), "jvm")+target("node", regexp.QuoteMeta(node.Dir), "node_agent"))
 
 	for name, want := range map[string]string{"garbage": "relieved", "leak": "ineffective", "node": "relieved"} {
 		var run, gc record
