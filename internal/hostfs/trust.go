@@ -35,6 +35,17 @@ func CheckTrusted(path string) error {
 	return w.walk()
 }
 
+// CheckTrustedIn is CheckTrusted of a path in home, a folder whose owner is trusted too where only root can have
+// given it to him, as packages and images do with the folder of their user.
+func CheckTrustedIn(home, path string) error {
+	w := trustWalk{path: path, self: uint32(unix.Geteuid()), outside: outsiders(), owners: true}
+	var st unix.Stat_t
+	if filepath.Dir(path) == home && unix.Lstat(home, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && CheckTrusted(filepath.Dir(home)) == nil {
+		w.given = st.Uid
+	}
+	return w.walk()
+}
+
 // CheckModes is CheckTrusted whoever the owners are: for root, who does not know as whom the exporter runs.
 func CheckModes(path string) error {
 	w := trustWalk{path: path}
@@ -46,7 +57,8 @@ type trustWalk struct {
 	path    string
 	owners  bool // are judged
 	self    uint32
-	outside bool // overflowID stands for all users outside of this user namespace
+	given   uint32 // another owner who is trusted; 0 for none
+	outside bool   // overflowID stands for all users outside of this user namespace
 	links   int
 	shared  bool // others can make names in the folder that was judged last
 }
@@ -114,7 +126,7 @@ func (w *trustWalk) judge(at string, st *unix.Stat_t, last bool) error {
 	if kind == unix.S_IFLNK && !w.shared { // it cannot be exchanged, whoever owns it
 		return nil
 	}
-	if w.owners && st.Uid != 0 && st.Uid != w.self && (!w.outside || st.Uid != overflowID) {
+	if w.owners && st.Uid != 0 && st.Uid != w.self && st.Uid != w.given && (!w.outside || st.Uid != overflowID) {
 		return fmt.Errorf("%s belongs to user %s, who can change it: chown -h root %s, or write another path", where, userName(st.Uid), at)
 	}
 	w.shared = false

@@ -91,6 +91,37 @@ func TestCheckTrusted(t *testing.T) {
 	}
 }
 
+// TestCheckTrustedIn: the folder of the exporter's user passes as root finds it, and no other one does.
+func TestCheckTrustedIn(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root")
+	}
+	const user, other = 65533, 65532
+	f := func(name, want string, change func(dir string) error) {
+		t.Helper()
+		dir := shop(t)
+		err := errors.Join(os.Chown(dir+"/etc", user, 0), os.Chown(dir+"/etc/spillway.yml", user, 0))
+		if change != nil {
+			err = errors.Join(err, change(dir))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = CheckTrustedIn(dir+"/etc", dir+"/etc/spillway.yml")
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+		if err := CheckTrustedIn(dir+"/home", dir+"/etc/spillway.yml"); err == nil {
+			t.Errorf("%s: trusted in another folder", name)
+		}
+	}
+	f("as the package has it", "", nil)
+	f("the file of another user", "belongs to user", func(d string) error { return os.Chown(d+"/etc/spillway.yml", other, 0) })
+	f("written by all", "can be written by everybody", func(d string) error { return os.Chmod(d+"/etc", 0o777) })
+	f("in a folder of the user", "belongs to user", func(d string) error { return os.Chown(d, user, 0) })
+	f("where all make names", "belongs to user", func(d string) error { return os.Chmod(d, os.ModeSticky|0o777) })
+}
+
 // TestCheckTrustedAccessList: a user who is named in an access list may write, and the bits of the group
 // show it.
 func TestCheckTrustedAccessList(t *testing.T) {

@@ -129,5 +129,5 @@ func trusted(j *journal.Journal) error {
 	if j.Path() == "" {
 		return nil
 	}
-	return hostfs.CheckTrusted(j.Path())
+	return hostfs.CheckTrustedIn(journal.DefaultDir, j.Path())
 }

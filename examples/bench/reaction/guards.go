@@ -75,7 +75,7 @@ func startSpillway(ctx context.Context, o options, r *round) (func(), error) {
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(r.dir, 0o777); err != nil { // the exporter may be another user
+	if err := os.Chmod(r.dir, os.ModeSticky|0o777); err != nil { // the exporter may be another user, as in /tmp
 		return nil, err
 	}
 	match := "cmdline: 'reaction leak'"

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -40,6 +41,9 @@ func TestTargetUserUnit(t *testing.T) {
 	})
 	sh(t, manager+`systemd-run --user --quiet --collect --unit=mine python3 -c "import time; x = bytearray(b'x') * (20 << 20); time.sleep(1e6)"`)
 	t.Cleanup(func() { _, _ = try("bash", "-c", manager+"systemctl --user stop mine.service") })
+	// Any user may call a unit of his own so.
 	serve(t, target("mine"))
+	expect(t, `spillway_processes{target="mine"}`, 0)
+	serve(t, strings.Replace(target("mine"), "systemd_unit: mine.service", "systemd_unit: mine.service, user: app", 1))
 	wantSeen(t, "mine")
 }
