@@ -118,6 +118,10 @@ func (a *App) reload() error {
 	if err := setup.CheckService(cfg, a.service(auth), &a.checks); err != nil {
 		return err
 	}
+	a.reloading.waitsFor("the journal")
+	if err := a.journal.Reopen(); err != nil {
+		a.logger.Error("the journal could not be opened anew: no action runs", "err", err)
+	}
 	if err := setup.CheckJournal(cfg, a.journal); err != nil {
 		return err
 	}
@@ -135,10 +139,6 @@ func (a *App) reload() error {
 	g.logExchanged(old, a.logger)
 	if cfg.Window != old.cfg.Window || !cfg.Journal.SameStore(old.cfg.Journal) {
 		a.logger.Warn("window and journal take effect at the next start only")
-	}
-	a.reloading.waitsFor("the journal")
-	if err := a.journal.Reopen(); err != nil {
-		a.logger.Error("the journal could not be opened anew: no action runs", "err", err)
 	}
 	a.reloading.waitsFor("the sources of the old configuration to end")
 	a.stopOld(old)

@@ -3,6 +3,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -129,5 +130,9 @@ func trusted(j *journal.Journal) error {
 	if j.Path() == "" {
 		return nil
 	}
-	return hostfs.CheckTrustedIn(journal.DefaultDir, j.Path())
+	err := hostfs.CheckTrustedIn(journal.DefaultDir, j.Path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was removed or moved: nothing runs without it, and this is asked again when it is opened anew
+	}
+	return err
 }

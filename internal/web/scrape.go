@@ -25,14 +25,14 @@ func newTurns() (t turns) {
 	return t
 }
 
-// take waits for a turn, and reports whether it came.
-func take(r *http.Request, turn chan struct{}) bool {
+// take waits for a turn until a time, and reports whether it came.
+func take(r *http.Request, turn chan struct{}, until time.Time) bool {
 	select {
 	case turn <- struct{}{}:
 		return true
 	default:
 	}
-	limit := time.NewTimer(scrapeWait)
+	limit := time.NewTimer(time.Until(until))
 	defer limit.Stop()
 	select {
 	case turn <- struct{}{}:
@@ -69,13 +69,13 @@ func (s *server) scrape() http.Handler {
 			s.LearnHost(r.Host)
 		}
 		k, _ := s.standing(r)
-		turn := &s.turns[k]
-		if !take(r, turn.open) {
+		turn, until := &s.turns[k], time.Now().Add(scrapeWait)
+		if !take(r, turn.open, until) {
 			s.tooManyScrapes(w)
 			return
 		}
 		defer func() { <-turn.open }()
-		if !take(r, turn.gathering) {
+		if !take(r, turn.gathering, until) {
 			s.tooManyScrapes(w)
 			return
 		}
