@@ -256,7 +256,7 @@ func TestAttackRotatedToken(t *testing.T) {
 	if harm > 0 {
 		t.Error("a token that was taken away is accepted, or the new one is not")
 	}
-	t.Logf("attack=rotated_token tries=%d harm=%d", tries, harm)
+	t.Logf("attack=rotated-token tries=%d harm=%d", tries, harm)
 }
 
 // TestAttackFilesOfOthers: another user changes what the exporter goes by, in each way that his rights on it or on
@@ -315,7 +315,7 @@ func TestAttackFilesOfOthers(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("attack=files_of_others tries=%d harm=%d", tries, harm)
+	t.Logf("attack=files-of-others tries=%d harm=%d", tries, harm)
 }
 
 // secretsTamper changes, as the attacker, what he can: it writes to a file or makes a name in a folder.

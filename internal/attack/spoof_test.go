@@ -98,7 +98,7 @@ func TestAttackSpoofProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("attack=SpoofProgram tries=%d harm=%d", tries, max(ran, len(marks)))
+	t.Logf("attack=program-of-others tries=%d harm=%d", tries, max(ran, len(marks)))
 	if ran > 0 || len(marks) > 0 || tries == 0 {
 		t.Errorf("of %d tries %d ran, %d of them what the other user had written", tries, ran, len(marks))
 	}
@@ -156,7 +156,7 @@ func TestAttackSpoofHeap(t *testing.T) {
 			harm++
 		}
 	}
-	t.Logf("attack=SpoofHeap tries=%d harm=%d", tries, harm)
+	t.Logf("attack=listener-of-others tries=%d harm=%d", tries, harm)
 	if harm > 0 || tries == 0 || own == 0 || kinds["stranger"] == 0 {
 		t.Errorf("of %d readings %d were the service's, %d the other user's, and failed: %v", tries, own, harm, kinds)
 	}
