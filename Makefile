@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -91,6 +91,10 @@ check-dashboards: install-tools ## the dashboards against the types that Grafana
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
+
+vm-prepare: install-tools ## the image and the kubelet of that machine, into its cache
+	@.ci/install vm
+	$(GO) run ./internal/vmtest/host -prepare
 
 vm-test: install-tools ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those; ROUNDS=20: the long benchmark of TestReaction)
 	@.ci/install vm
