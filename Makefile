@@ -114,7 +114,7 @@ bench: build ## all benchmarks, beside their peers where there are any, into doc
 difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)
 	cd internal/eval/difftest && $(GO) test -count=1 -timeout 15m .
 
-simulate: ## simulated days of judging and acting, with crashes: SEED=n tells one story, SEEDS=n that many (default 10000)
+simulate: ## simulated days of judging and acting, with crashes: SEED=n runs one story, SEEDS=n that many (default 10000)
 	SEED='$(SEED)' SEEDS='$(or $(SEEDS),$(if $(SEED),1,10000))' GOGC=400 $(GO) test -count=1 -timeout 0 -v -run '^TestSimulate$$' ./internal/simulate
 
 attack: build install-tools ## attack the built binary as other users (as root): each for ATTACK_TIME (default 5s), RUN=TestAttackX only those, UPDATE=1 writes the table
