@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -92,6 +92,10 @@ e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, 
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
 
+vm-prepare: install-tools ## the image and the kubelet of that machine, into its cache
+	@.ci/install vm
+	$(GO) run ./internal/vmtest/host -prepare
+
 vm-test: install-tools ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those; ROUNDS=20: the long benchmark of TestReaction)
 	@.ci/install vm
 	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
@@ -110,7 +114,7 @@ bench: build ## all benchmarks, beside their peers where there are any, into doc
 difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)
 	cd internal/eval/difftest && $(GO) test -count=1 -timeout 15m .
 
-simulate: ## simulated days of judging and acting, with crashes: SEED=n tells one story, SEEDS=n that many (default 10000)
+simulate: ## simulated days of judging and acting, with crashes: SEED=n runs one story, SEEDS=n that many (default 10000)
 	SEED='$(SEED)' SEEDS='$(or $(SEEDS),$(if $(SEED),1,10000))' GOGC=400 $(GO) test -count=1 -timeout 0 -v -run '^TestSimulate$$' ./internal/simulate
 
 attack: build install-tools ## attack the built binary as other users (as root): each for ATTACK_TIME (default 5s), RUN=TestAttackX only those, UPDATE=1 writes the table

@@ -119,7 +119,7 @@ func TestFolderMovedOutOfACache(t *testing.T) {
 	}
 }
 
-// TestFilesOfOthersAreNamed: who has to write owner is told whose files stay.
+// TestFilesOfOthersAreNamed: whoever has to write owner learns whose files stay.
 func TestFilesOfOthersAreNamed(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to give files to others")

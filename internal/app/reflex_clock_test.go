@@ -182,12 +182,12 @@ func TestFromTheCrossingToTheIntent(t *testing.T) {
 func TestCooldownAtACrossing(t *testing.T) {
 	inReflexBubble(t, func(b *reflexBubble) {
 		b.cleaner.to = .5
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		for range 6 {
 			b.cross(.96)
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 			b.cross(.5)
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 		}
 		b.expect("SpillwayMemoryEmergency at emergency after 1s", "SpillwayMemoryEmergency at emergency after 21s")
 	})

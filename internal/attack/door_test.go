@@ -42,24 +42,6 @@ type door struct {
 	harm  atomic.Int64
 }
 
-// doorLog is what the exporter prints.
-type doorLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *doorLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *doorLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 var doorListening = regexp.MustCompile(`msg="Listening on" address=\S+:([0-9]+)`)
 
 // newDoor starts an exporter in mode enforce with a token on all addresses. more are lines of the
@@ -98,7 +80,7 @@ targets:
 	if strings.Contains(more, "trust_loopback") || !strings.Contains(more, "token_file") {
 		listen = "127.0.0.1:0"
 	}
-	log := &doorLog{}
+	log := &stageOutput{}
 	cmd := exec.Command(binary, "--config.file="+dir+"/due.yml", "--web.listen-address="+listen)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

@@ -161,26 +161,9 @@ type journalVictim struct {
 	t                   *testing.T
 	dir, tmp, file, url string
 	cmd                 *exec.Cmd
-	out                 *journalLog
+	out                 *stageOutput
 	done                chan struct{}
 	tries, harm         *atomic.Int64
-}
-
-type journalLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *journalLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *journalLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // TestAttackJournal damages, removes, moves and replaces the file of the journal while runs are asked
@@ -228,7 +211,7 @@ func journalStart(t *testing.T, tries, harm *atomic.Int64) *journalVictim {
 	}
 	v := &journalVictim{
 		t: t, dir: dir, tmp: filepath.Join(dir, "tmp"), file: filepath.Join(dir, "journal", "journal.db"),
-		out: &journalLog{}, done: make(chan struct{}), tries: tries, harm: harm,
+		out: &stageOutput{}, done: make(chan struct{}), tries: tries, harm: harm,
 	}
 	config := fmt.Sprintf("mode: enforce\ntrust_loopback: true\nstandalone: false\nsample_interval: 1s\njournal: {dir: %s}\n"+
 		"targets:\n  - name: svc\n    temp_dirs: [{name: tmp, dir: %s, include: ['*.tmp'], max_age: 1h, age_by: mtime, min_age: 1s}]\n", filepath.Dir(v.file), v.tmp)

@@ -30,7 +30,7 @@ func TestClockSetBack(t *testing.T) {
 			if d := w.one(w.firing("svc", "mine", critical)); d.Disposition != alert.Cooldown {
 				t.Errorf("at once: %+v", d)
 			}
-			time.Sleep(11 * time.Minute)
+			<-time.After(11 * time.Minute)
 			d := w.one(w.firing("svc", "mine", critical))
 			if d.Disposition != alert.Accepted {
 				t.Fatalf("after the cooldown: %+v", d)
@@ -52,7 +52,7 @@ func TestClockSetBack(t *testing.T) {
 			w.one(w.firing("svc", "clean_temp", warning))
 			w.finished()
 			offset = -48 * time.Hour
-			time.Sleep(2 * time.Minute) // the dispatcher looks each minute
+			<-time.After(2 * time.Minute) // the dispatcher looks each minute
 			if until := w.waitsUntil("clean_temp"); until.IsZero() || until.After(now().Add(longestWait)) {
 				t.Errorf("the run waits until %s, now is %s", until, now())
 			}
@@ -69,7 +69,7 @@ func TestStepCooldownOutlivesReloads(t *testing.T) {
 		w.d.Apply(map[string]Target{"svc": with})
 		w.one(w.firing("svc", "mine", critical))
 		w.finished()
-		time.Sleep(5 * time.Minute)
+		<-time.After(5 * time.Minute)
 		w.d.Apply(nil)
 		w.d.Apply(map[string]Target{"svc": with})
 		second := w.one(w.firing("svc", "mine", critical))

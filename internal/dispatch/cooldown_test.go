@@ -145,7 +145,7 @@ func TestRunThatDidNothingKeepsTheCooldown(t *testing.T) {
 				if time.Until(until) < 9*time.Minute {
 					t.Fatalf("the cooldown holds until %s only", until)
 				}
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 				tt.run(t, w)
 				if got := w.cooldownUntil("relieve_memory"); !got.Equal(until) {
 					t.Errorf("the cooldown holds until %s, want %s as before", got, until)
@@ -193,7 +193,7 @@ func TestSkippedRunKeepsTheDoubling(t *testing.T) {
 			if rest == 0 && !until.IsZero() || rest > 0 && time.Until(until).Round(10*time.Second) != rest {
 				t.Errorf("after %s it rests until %s, want %s", outcome, until, rest)
 			}
-			time.Sleep(max(rest, time.Minute) + time.Second)
+			<-time.After(max(rest, time.Minute) + time.Second)
 		}
 		f(.90, OutcomeIneffective, 2*time.Minute)
 		f(.78, OutcomeSkipped, 0)
@@ -248,17 +248,17 @@ func TestIneffectiveDoublesTheCooldown(t *testing.T) {
 			if r := w.run(d.RunID); r.Outcome != OutcomeIneffective {
 				t.Fatalf("round %d: outcome %s", i, r.Outcome)
 			}
-			time.Sleep(rest - time.Minute)
+			<-time.After(rest - time.Minute)
 			if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown || d.RunID == "" {
 				t.Errorf("round %d: a minute before its end: %+v", i, d)
 			}
-			time.Sleep(2 * time.Minute)
+			<-time.After(2 * time.Minute)
 		}
 		w.gc.do = relieves(w, .5)
 		w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
 		w.observer.set("svc", subject.Memory, .9)
-		time.Sleep(5*time.Minute + time.Second)
+		<-time.After(5*time.Minute + time.Second)
 		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Accepted {
 			t.Errorf("5 minutes after a run that helped: %+v", d)
 		}
@@ -281,7 +281,7 @@ func TestEmergencyBreaksACooldownOnce(t *testing.T) {
 		f(critical, alert.Cooldown)
 		f(emergency, alert.Accepted) // breaks it
 		f(emergency, alert.Cooldown) // not twice
-		time.Sleep(time.Hour + time.Minute)
+		<-time.After(time.Hour + time.Minute)
 		f(emergency, alert.Accepted)
 		f(emergency, alert.Accepted) // a new cooldown can be broken again
 		f(emergency, alert.Cooldown)
@@ -296,7 +296,7 @@ func TestStepCooldown(t *testing.T) {
 		w.d.Apply(w.targets)
 		first := w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
-		time.Sleep(3 * time.Minute) // the playbook rests for a minute, twice that as it was ineffective
+		<-time.After(3 * time.Minute) // the playbook rests for a minute, twice that as it was ineffective
 		second := w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
 		if diff := cmp.Diff([]string{"1 clean_temp done", "2 collect_garbage done"}, w.steps(first.RunID)); diff != "" {
@@ -323,7 +323,7 @@ func TestCooldownOutlivesReloadAndRestart(t *testing.T) {
 			t.Errorf("after a reload: %+v", d)
 		}
 		w.end()
-		time.Sleep(9 * time.Minute)
+		<-time.After(9 * time.Minute)
 		w.start(Options{})
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		if d.Disposition != alert.Cooldown || d.RunID != first.RunID {
@@ -333,7 +333,7 @@ func TestCooldownOutlivesReloadAndRestart(t *testing.T) {
 		if len(s.Playbooks) != 1 || s.Playbooks[0].LastOutcome != OutcomeIneffective || s.Playbooks[0].CooldownUntil.IsZero() {
 			t.Errorf("status %+v", s)
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		if !w.d.Status().Playbooks[0].CooldownUntil.IsZero() {
 			t.Error("the status shows a cooldown that is over")
 		}
@@ -342,7 +342,7 @@ func TestCooldownOutlivesReloadAndRestart(t *testing.T) {
 		if second.Disposition != alert.Accepted {
 			t.Fatalf("after the cooldown: %+v", second)
 		}
-		time.Sleep(19 * time.Minute)
+		<-time.After(19 * time.Minute)
 		if d := w.one(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown {
 			t.Errorf("the doubling did not outlive the restart: %+v", d)
 		}
@@ -367,7 +367,7 @@ func TestCooldownFromTheFuture(t *testing.T) {
 		if d := w.one(w.firing("svc", "trim_cache", warning)); d.Disposition != alert.Accepted {
 			t.Errorf("with a damaged state: %+v", d)
 		}
-		time.Sleep(6 * time.Minute)
+		<-time.After(6 * time.Minute)
 		if d := w.one(w.firing("svc", "clean_temp", warning)); d.Disposition != alert.Accepted {
 			t.Errorf("after its rest: %+v", d)
 		}

@@ -18,7 +18,7 @@ import (
 func TestDrain(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.temp.do = func(context.Context, action.Request) (action.Result, error) {
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 			return action.Result{Outcome: action.Done, Files: 1}, nil
 		}
 		running := w.one(w.firing("svc", "relieve_memory", critical))
@@ -123,7 +123,7 @@ func TestDrainAwaitsWhatIsWritten(t *testing.T) {
 		w.journal.slowEnd = 500 * time.Millisecond
 		w.temp.do = func(ctx context.Context, _ action.Request) (action.Result, error) {
 			<-ctx.Done()
-			time.Sleep(drainGrace - 100*time.Millisecond)
+			<-time.After(drainGrace - 100*time.Millisecond)
 			return action.Result{Outcome: action.Unknown}, ctx.Err()
 		}
 		d := w.one(w.firing("svc", "clean_temp", warning))
@@ -143,7 +143,7 @@ func TestDrainAfterTheIntentOfAStep(t *testing.T) {
 		bubble(t, Options{}, func(t *testing.T, w *world) {
 			w.journal.slow = 2 * time.Second
 			d := w.one(w.firing("svc", "clean_temp", warning))
-			time.Sleep(time.Second) // the intent of the step is being written
+			<-time.After(time.Second) // the intent of the step is being written
 			if err := w.d.Drain(t.Context()); err != nil {
 				t.Error(err)
 			}

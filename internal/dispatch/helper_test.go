@@ -46,7 +46,7 @@ type durable struct {
 
 func (j *durable) FinishKeeping(ctx context.Context, id string, change func(*journal.Record), key string, state []byte) error {
 	if j.slowEnd > 0 {
-		time.Sleep(j.slowEnd) // the bubble's clock
+		<-time.After(j.slowEnd) // the bubble's clock
 	}
 	return j.Journal.FinishKeeping(ctx, id, change, key, state)
 }
@@ -83,7 +83,7 @@ func (j *durable) Begin(ctx context.Context, r journal.Record) (string, error) {
 
 func (j *durable) BeginAll(ctx context.Context, records []journal.Record) ([]string, error) {
 	if j.slow > 0 {
-		time.Sleep(j.slow) // the bubble's clock
+		<-time.After(j.slow) // the bubble's clock
 	}
 	j.mu.Lock()
 	err := j.beginErr
@@ -282,7 +282,7 @@ func (w *world) finished() {
 			synctest.Wait()
 			return
 		}
-		time.Sleep(time.Second) // the bubble's clock
+		<-time.After(time.Second) // the bubble's clock
 	}
 	w.t.Fatalf("a run does not end: %+v", w.d.Status().Open)
 }

@@ -36,7 +36,7 @@ type names struct {
 // identity is what decide knows of the names of this exporter.
 type identity struct {
 	known  []string
-	former []string // an alert of one is refused for now, since its sender comes again
+	former []string // an alert of one is refused for now, since its sender repeats it
 	none   bool     // nothing was configured, and nothing learned yet
 }
 

@@ -109,7 +109,7 @@ func (s *playbookState) stepUntil(step *Step, m mode, now time.Time) time.Time {
 }
 
 // clamp shortens what a clock that was set back made longer than it can last. Only times that come from
-// the journal or from files are affected: those of this process are compared by a clock that nobody sets.
+// the journal or from files are affected: those of this process are compared by a clock that no one sets.
 func (s *playbookState) clamp(now time.Time) {
 	if s == nil {
 		return

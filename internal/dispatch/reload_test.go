@@ -41,7 +41,7 @@ func TestReloadBeforeAnActionBegins(t *testing.T) {
 			bubble(t, Options{}, func(t *testing.T, w *world) {
 				w.journal.slow = 2 * time.Second
 				d := w.one(w.firing("svc", "clean_temp", warning))
-				time.Sleep(time.Second) // the intent of the step is being written
+				<-time.After(time.Second) // the intent of the step is being written
 				w.d.Apply(tt.next(w))
 				w.finished()
 				if calls := w.temp.calls(); len(calls) > 0 {

@@ -10,7 +10,7 @@ import (
 // UserID returns the number of a user given by name or number. The error says what to write.
 func UserID(name string) (uint32, error) {
 	switch n, err := strconv.ParseUint(name, 10, 32); {
-	case err == nil && n != 1<<32-1: // which means nobody in particular, chown(2)
+	case err == nil && n != 1<<32-1: // which means no one in particular, chown(2)
 		return uint32(n), nil
 	case err == nil || errors.Is(err, strconv.ErrRange):
 		return 0, fmt.Errorf("%q is not the number of a user: write one below 4294967295", name)

@@ -66,7 +66,7 @@ func TestHungWriteRefusesAndRecovers(t *testing.T) {
 		}
 		release()
 		synctest.Wait()
-		time.Sleep(2 * retryDelay) // the clock of the bubble: what was kept is written by itself
+		<-time.After(2 * retryDelay) // the clock of the bubble: what was kept is written by itself
 		synctest.Wait()
 		if r, found, err := j.Get(kept); err != nil || !found || r.Outcome != "done" {
 			t.Errorf("the result of before: %+v, %v, %v", r, found, err)

@@ -31,7 +31,7 @@ func SkipFolder(in *dirscan.Folder, name []byte) bool {
 	return IsPrivate(fd) && IsMarked(fd)
 }
 
-// IsPrivate reports whether a folder belongs to this user and nobody else may enter it.
+// IsPrivate reports whether a folder belongs to this user and no one else may enter it.
 func IsPrivate(fd int) bool {
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&0o077 == 0 && int(st.Uid) == os.Geteuid()

@@ -32,7 +32,7 @@ type Common struct {
 
 	// What counts as the size of a file: its blocks on the disk, or its length.
 	SizeBy string `yaml:"size_by"`
-	// Users, by name or number, whose files may go beside those of the folder's owner. Without the key, where this
+	// Users, by name or number, whose files may go as well as those of the folder's owner. Without the key, where this
 	// exporter has root's rights, files of anybody else stay; else the kernel decides.
 	Owner []string `yaml:"owner"`
 	// What is done with files that have several hard links; one that is removed counts nothing freed.

@@ -15,7 +15,7 @@ func madeAnew(dir string, was, is RootID) bool {
 
 // onlyRootChanges looks at a folder and at all above it as ssh does at those of a key: each belongs to
 // root, or to this user where that is not the service itself, and neither its group nor others may write
-// to it. An access list shows in the bits of the group. The sticky bit does not help: it keeps nobody from
+// to it. An access list shows in the bits of the group. The sticky bit does not help: it keeps no one from
 // taking a name that is free at the moment.
 func onlyRootChanges(dir string, service uint32) bool {
 	me := uint32(unix.Geteuid())

@@ -69,7 +69,7 @@ type Options struct {
 	AgeNs       func(*dirscan.Entry) int64     // what ages are measured from; default the newer of mtime and ctime
 	Strict      bool                           // move into a holding folder and look again first
 	Quarantine  string                         // move into this folder, which has passed CheckQuarantine, in place of removing
-	// Owners are those whose files may go beside those of the root's owner. nil: with root's rights no one's, else
+	// Owners are those whose files may go as well as those of the root's owner. nil: with root's rights no one's, else
 	// everyone's; of a root that OpenRoot opens everyone's whom the target has.
 	Owners  []uint32
 	Now     time.Time

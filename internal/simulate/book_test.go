@@ -48,7 +48,7 @@ func same(t *testing.T, w *world, file *journal.Journal) {
 	book, ctx := w.p.book, t.Context()
 	var ids []string
 	for n := range 60 {
-		time.Sleep(w.between(time.Millisecond, time.Second))
+		<-time.After(w.between(time.Millisecond, time.Second))
 		change := func(r *journal.Record) { r.Outcome, r.Files = fmt.Sprint("outcome ", n), int64(n) }
 		id := "0000"
 		if len(ids) > 0 {
@@ -79,7 +79,7 @@ func same(t *testing.T, w *world, file *journal.Journal) {
 			t.Fatalf("step %d (-journal +model):\n%s", n, diff)
 		}
 	}
-	time.Sleep(time.Second) // what was handed over is written
+	<-time.After(time.Second) // what was handed over is written
 	for _, id := range ids {
 		r, found, err := file.Get(id)
 		if err != nil || !found {

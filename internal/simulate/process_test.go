@@ -137,7 +137,7 @@ func (p *process) bury() {
 	p.cancel()
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = p.dispatcher.Drain(gone) // nobody hears what it says
+	_ = p.dispatcher.Drain(gone) // no one hears what it says
 	p.timers.Wait()
 	p.requests.Wait()
 	<-p.ran

@@ -115,7 +115,7 @@ func (w *world) restart(end func()) {
 		w.config = w.newSettings()
 	}
 	w.mu.Unlock()
-	time.Sleep(w.between(time.Second, 3*time.Minute))
+	<-time.After(w.between(time.Second, 3*time.Minute))
 	if w.happens(10) {
 		w.set(w.between(-3*time.Hour, 8*time.Hour))
 	}

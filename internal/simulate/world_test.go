@@ -19,7 +19,7 @@ type world struct {
 	rng   *rand.Rand // of the story alone
 	begin time.Time
 	rules map[time.Duration]*eval.Ruleset
-	told  func(at time.Duration, what string) // hears the trace; nil when nobody does
+	told  func(at time.Duration, what string) // hears the trace; nil when no one does
 
 	offset atomic.Int64  // of the clock of the host, which may be set
 	sum    atomic.Uint64 // the trace
@@ -64,7 +64,7 @@ func newWorld(seed uint64, rules map[time.Duration]*eval.Ruleset) *world {
 	return w
 }
 
-// elapsed is what has passed since the beginning of the story, by a clock that nobody sets.
+// elapsed is what has passed since the beginning of the story, by a clock that no one sets.
 func (w *world) elapsed() time.Duration { return time.Since(w.begin) }
 
 func (w *world) sinceBegin() int64 { return int64(w.elapsed()) }

@@ -21,6 +21,7 @@ func main() {
 	flag.StringVar(&o.only, "run", "", "only tests that match, after those of the package")
 	flag.StringVar(&o.docs, "update", "", "file in which the table between the marks is replaced, after a run of all tests")
 	flag.BoolVar(&o.shell, "shell", false, "no tests: the machine's console on this terminal, root without a password; poweroff ends it")
+	flag.BoolVar(&o.prepare, "prepare", false, "only build the image and the kubelet, where the cache does not have them")
 	flag.IntVar(&o.rounds, "rounds", 1, "of the benchmark of the reaction; above 1 a program may take as long as the whole run")
 	flag.DurationVar(&o.timeout, "timeout", 24*time.Minute, "the whole run, after the image is built")
 	flag.Parse()
@@ -35,7 +36,7 @@ func main() {
 
 type options struct {
 	out, deb, container, only, docs string
-	shell                           bool
+	shell, prepare                  bool
 	rounds                          int
 	timeout                         time.Duration
 }
@@ -45,6 +46,10 @@ func run(ctx context.Context, o options) error {
 	image, err := buildImage(ctx)
 	if err != nil {
 		return fmt.Errorf("build the image: %w", err)
+	}
+	if o.prepare {
+		_, err := buildKubelet(ctx, filepath.Dir(image))
+		return err
 	}
 	imageTime := time.Since(start)
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
