@@ -1,6 +1,10 @@
 package safefs
 
-import "golang.org/x/sys/unix"
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // foresee returns what a run would say to the file at work, and leaves no trace: it opens nothing, since
 // an open is seen by whoever watches the folder (inotify), an exporter that infers the hits of a
@@ -32,6 +36,17 @@ func (r *Remover) foreseeHold(dirfd int, id Identity) Reason {
 		return NoLease
 	}
 	return Removed
+}
+
+// isRefusal reports whether a file stayed because of the rights of this process. Most files of a folder
+// are alike in that, so from then on a run looks before it opens: an open of a file that stays is seen by
+// whoever watches the folder, and would count as a use of it.
+func isRefusal(why Reason) bool { return strings.HasPrefix(string(why), "error_") }
+
+// mayNotClean reports whether a run is bound to be refused what lies in its root: it may not change the
+// folder, or not lease the files of the folder's owner.
+func mayNotClean(root int, owner uint32) bool {
+	return !mayLease(owner) || access(root, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) != nil
 }
 
 // mapsElsewhere reports whether mappings may show another device than the file: stacked file systems,

@@ -225,6 +225,7 @@ func (r *Remover) root() (int, error) {
 		return -1, &fs.PathError{Op: "stat", Path: r.opts.Dir, Err: err}
 	}
 	r.rootFD, r.rootUID, r.owns, r.place = o.FD, st.Uid, o.Owns, o.Place
+	r.careful = mayNotClean(o.FD, st.Uid)
 	return o.FD, nil
 }
 

@@ -108,6 +108,7 @@ type Remover struct {
 	name       []byte // of the file at work, with its NUL
 	leased     bool   // the file at work is under our lease
 	picks      bool   // by owner
+	careful    bool   // looks before it opens: see isRefusal
 	filesystem int64  // statfs's type of the root; 0 until it was asked
 	st         unix.Statx_t
 }
@@ -280,6 +281,18 @@ func (r *Remover) remove(dirfd int, id Identity, how manner) Reason {
 	if how.dry && !how.opens {
 		return r.foresee(dirfd, id)
 	}
+	if r.careful {
+		if why := r.foresee(dirfd, id); why != Removed {
+			return why
+		}
+	}
+	why := r.removeNow(dirfd, id, how)
+	r.careful = r.careful || isRefusal(why)
+	return why
+}
+
+// removeNow opens the file to see whether it is in use, and removes it.
+func (r *Remover) removeNow(dirfd int, id Identity, how manner) Reason {
 	fd := -1
 	if !r.opts.NoInUse {
 		leased, why := r.hold(dirfd, id)
