@@ -10,7 +10,7 @@ import (
 // state gathers what the page shows in addition to the targets.
 func (a *App) state() web.State {
 	g := a.graph.Load()
-	st := web.State{Modes: make(map[string]string), Warnings: g.cfg.UnidentifiedTargets(), Standalone: *g.cfg.Standalone, Config: a.opts.ConfigFile, LoadedAt: *a.loadedAt.Load(), ReloadError: *a.reloadText.Load()}
+	st := web.State{Modes: make(map[string]string), Warnings: g.cfg.UnidentifiedTargets(), Orders: g.cfg.Orders, Standalone: *g.cfg.Standalone, Config: a.opts.ConfigFile, LoadedAt: *a.loadedAt.Load(), ReloadError: *a.reloadText.Load()}
 	for i := range g.cfg.Targets {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}

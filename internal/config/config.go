@@ -75,6 +75,8 @@ type Config struct {
 	Defaults bool   `yaml:"-"` // no file was given: the embedded defaults
 	Warnings Errors `yaml:"-"` // what may become right later: a folder that does not exist yet
 
+	Orders map[string][]string `yaml:"-"` // by target: caches whose least recently used entries are not known, and what to write
+
 	behind map[string]string // files by the links that exe names
 }
 

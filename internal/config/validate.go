@@ -91,6 +91,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.checkPidfiles(warn, checks)
 	c.checkPrograms(report, warn, checks)
 	c.checkIdentity(warn, checks)
+	c.checkOrder(warn, checks)
 }
 
 // The parts of dashboard_url that are replaced.

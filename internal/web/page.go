@@ -200,6 +200,8 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		v.State.Errors = slices.DeleteFunc(slices.Clone(v.State.Errors), func(e SourceError) bool { return e.Target != only })
 		v.State.Warnings = maps.Clone(v.State.Warnings)
 		maps.DeleteFunc(v.State.Warnings, func(target, _ string) bool { return target != only })
+		v.State.Orders = maps.Clone(v.State.Orders)
+		maps.DeleteFunc(v.State.Orders, func(target string, _ []string) bool { return target != only })
 	}
 	v.Runs = newActivityView(v.State.Activity, only)
 	v.Counts = count(v.Cards)

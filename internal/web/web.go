@@ -60,7 +60,8 @@ type State struct {
 	Alerts      []Alert
 	Rules       []Rule
 	Errors      []SourceError
-	Warnings    map[string]string // by target: what its configuration leaves open to others
+	Warnings    map[string]string   // by target: what its configuration leaves open to others
+	Orders      map[string][]string // by target: caches whose least recently used entries are not known
 	Providers   []Provider
 	Config      string    // path of the configuration; "" = embedded defaults
 	LoadedAt    time.Time // when what runs was loaded

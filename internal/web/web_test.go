@@ -282,6 +282,7 @@ func TestPageStates(t *testing.T) {
 		{"journal", func(f *fixture) { f.state.Journal = "The journal cannot be written" }, []string{"cannot be written"}},
 		{"a source fails", func(f *fixture) { f.state.Errors = []SourceError{{"heap", "app", hostile, hostile}} }, []string{"What cannot be read", "&lt;script&gt;"}},
 		{"others could play it", func(f *fixture) { f.state.Warnings = map[string]string{"app": hostile} }, []string{"What others could misuse", "<strong>app</strong> &lt;script&gt;"}},
+		{"order of evictions", func(f *fixture) { f.state.Orders = map[string][]string{"app": {hostile}} }, []string{"What evictions go by", "<strong>app</strong> &lt;script&gt;"}},
 		{"ineffective", func(f *fixture) {
 			f.records = []journal.Record{{ID: "1", Time: f.now, Target: hostile, Playbook: "relieve_memory", Mode: "dry_run", Outcome: "ineffective", Before: "memory 90%", After: "memory 89%", Error: hostile}}
 		}, []string{"o-ineffective", "memory 90%", "&lt;script&gt;", "dry run"}},
