@@ -96,23 +96,26 @@ func (m logMeter) limits(setFunc) {}
 
 func (m logMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
 	var files, size, oversize int64
-	var folder []byte
+	known := policy.NewLogFiles(m.Log, m.names)
 	tally := policy.NewTally(m.Log)
+	known.Scan(o)
 	o.Workers = 1 // a tally is bounded: which logs it holds must not depend on a race
 	o.Select = func(name []byte) bool {
-		kind, _ := m.names.KindOf(name)
+		kind, _ := known.KindOf(name)
 		return kind == policy.LogLive || kind == policy.LogRotated
 	}
 	o.Visit = func(e *dirscan.Entry) error {
-		files++
-		size += m.Size(e)
-		switch kind, r := m.names.KindOf(e.Name); {
+		kind, r, folder := known.Look(e)
+		switch {
+		case kind == policy.LogOther:
+			return nil
 		case kind == policy.LogRotated:
-			folder = e.Parent.AppendPath(folder[:0])
 			tally.Add(folder, r)
 		case m.Oversize(e.SizeBytes, e.AllocatedBytes):
 			oversize++
 		}
+		files++
+		size += m.Size(e)
 		return nil
 	}
 	return func(set setFunc, _ *dirscan.Result) error {

@@ -57,22 +57,24 @@ type Request struct {
 
 // PolicyResult is what was done, or in a dry run would be done, for one directory policy.
 type PolicyResult struct {
-	Target     string           `json:"target"`
-	Policy     string           `json:"policy"`
-	Kind       string           `json:"kind"`                 // cache, temp, upload
-	Dir        string           `json:"dir"`                  // as the configuration names it
-	Place      string           `json:"place,omitempty"`      // where it is at present, of a folder that the target has under a name of its own
-	Waits      string           `json:"waits,omitempty"`      // why such a folder is not there at present
-	Quarantine string           `json:"quarantine,omitempty"` // where files are moved to in place of being removed
-	Files      int64            `json:"files"`                // removed or moved
-	Rotated    int64            `json:"rotated,omitempty"`    // logs that were rotated
-	LostBytes  int64            `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
-	Bytes      int64            `json:"bytes"`                // their apparent size
-	FreedBytes int64            `json:"freed_bytes"`          // allocated blocks given back: last links only
-	Scanned    int64            `json:"scanned"`              // files looked at
-	Skipped    map[string]int64 `json:"skipped"`              // not removed although due, by reason
-	Outcome    Outcome          `json:"outcome"`
-	Error      string           `json:"error,omitempty"`
+	Target     string `json:"target"`
+	Policy     string `json:"policy"`
+	Kind       string `json:"kind"`                 // cache, temp, upload
+	Dir        string `json:"dir"`                  // as the configuration names it
+	Place      string `json:"place,omitempty"`      // where it is at present, of a folder that the target has under a name of its own
+	Waits      string `json:"waits,omitempty"`      // why such a folder is not there at present
+	Quarantine string `json:"quarantine,omitempty"` // where files are moved to in place of being removed
+	Files      int64  `json:"files"`                // removed or moved
+	Rotated    int64  `json:"rotated,omitempty"`    // logs that were rotated
+	LostBytes  int64  `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
+	// MayHaveLost are logs that were cut to nothing while they were written, whose writers could not all be seen.
+	MayHaveLost int64            `json:"may_have_lost,omitempty"`
+	Bytes       int64            `json:"bytes"`       // their apparent size
+	FreedBytes  int64            `json:"freed_bytes"` // allocated blocks given back: last links only
+	Scanned     int64            `json:"scanned"`     // files looked at
+	Skipped     map[string]int64 `json:"skipped"`     // not removed although due, by reason
+	Outcome     Outcome          `json:"outcome"`
+	Error       string           `json:"error,omitempty"`
 
 	// DueAt is the earliest time at which enough of what had to stay is older than min_age; zero when
 	// age holds nothing back. InUse says that what had to stay may be free again at any time.

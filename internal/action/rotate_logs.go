@@ -3,6 +3,8 @@ package action
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -19,15 +21,18 @@ type logRun struct {
 	writers  []proc.Member // that handle the signal
 	privates int64         // copies whose access list could not be kept
 	planned  []string      // in a dry run: folder and name of the logs that would be rotated
+	known    *policy.LogFiles
+	latest   *policy.Latest // when each log was last rotated; nil where that decides nothing
+	aged     int64          // size of the log at hand, where it is rotated because of its age; else 0
 }
 
-// rotateLogs rotates logs that are over their size, compresses what has been rotated, and removes
+// rotateLogs rotates logs that are over their size or their age, compresses what has been rotated, and removes
 // what has expired or is more than is to be kept. A log is copied and cut while its writer keeps it
 // open, or renamed and its writers signalled.
 func rotateLogs(r *dirRun, p *policy.Log) error {
-	l := &logRun{dirRun: r, p: p}
+	l := &logRun{dirRun: r, p: p, known: policy.NewLogFiles(p, r.names)}
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
-		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
+		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Naming: p.Naming(), OldDir: p.OldDir, Oversize: l.oversize, Remover: r.remover,
 	})
 	return l.run()
 }
@@ -77,6 +82,10 @@ func (l *logRun) report() {
 	say(l.res.LostBytes, "%d bytes were written in the moment of a cut and are lost: use rotate: rename")
 	say(l.res.Skipped[string(safefs.Busy)], "%d logs were not cut because they never stopped growing: use rotate: rename")
 	say(l.res.Skipped[string(safefs.NotAppending)], "%d logs were not cut because a writer does not append (O_APPEND): make it append (>> in a shell), or use rotate: rename")
+	say(l.res.MayHaveLost, "%d logs were cut to nothing while they were written, and their writers cannot all be seen: whether a line of that moment is lost is not known: use rotate: rename, or give the exporter CAP_SYS_PTRACE and the host's PID namespace")
+	if l.p.OldDir != "" {
+		say(l.res.Skipped[string(safefs.OldDirMount)], "%d logs were not rotated because the olddir "+strconv.Quote(l.p.OldDir)+" next to them is another mount, and what is rotated is renamed, never copied: unmount it, or write another name")
+	}
 	say(l.privates, "%d rotated logs lost their access list and are readable for their owner only")
 }
 
@@ -90,15 +99,52 @@ func (l *logRun) private(did safefs.Rotated) {
 		"target", l.opts.Target, "dir", l.p.Where(), "name", did.Name)
 }
 
-// rotate deals with every log that is over its size, and with what killed runs have left.
+// oversize is what the rotator asks of a log that it holds: one that is due by age is what it was, or
+// has grown since; else another rotation was faster.
+func (l *logRun) oversize(sizeBytes, allocatedBytes int64) bool {
+	return l.p.Oversize(sizeBytes, allocatedBytes) || l.aged > 0 && sizeBytes >= l.aged
+}
+
+// lookBack learns when each log was last rotated, where logs are rotated by age.
+func (l *logRun) lookBack() error {
+	if l.p.RotateAfter == 0 {
+		return nil
+	}
+	l.latest = policy.NewLatest(l.p)
+	_, err := l.walk(func(_ *dirscan.Entry, kind policy.LogKind, r policy.Rotation, folder []byte) {
+		if kind == policy.LogRotated {
+			l.latest.Add(folder, &r)
+		}
+	})
+	return err
+}
+
+// isDue reports whether a log is to be rotated, and notes if that is because of its age. An empty one has
+// nothing to rotate.
+func (l *logRun) isDue(e *dirscan.Entry, folder []byte) bool {
+	l.aged = 0
+	if l.p.Oversize(e.SizeBytes, e.AllocatedBytes) {
+		return true
+	}
+	if l.latest == nil || e.SizeBytes == 0 || !l.latest.Aged(folder, e.Name, l.now, func() time.Time { return safefs.Born(e) }) {
+		return false
+	}
+	l.aged = e.SizeBytes
+	return true
+}
+
+// rotate deals with every log that is due, and with what killed runs have left.
 func (l *logRun) rotate() error {
-	silent := false // nobody would be told: nothing is renamed
+	if err := l.lookBack(); err != nil {
+		return err
+	}
+	silent := false // no one would open a new log: nothing is renamed
 	var mute error
-	res, err := l.walk(func(e *dirscan.Entry, kind policy.LogKind, _ policy.Rotation) {
+	res, err := l.walk(func(e *dirscan.Entry, kind policy.LogKind, _ policy.Rotation, folder []byte) {
 		switch {
 		case kind == policy.LogTemp:
 			l.remove(e, "left_over")
-		case kind != policy.LogLive || !l.p.Oversize(e.SizeBytes, e.AllocatedBytes):
+		case kind != policy.LogLive || !l.isDue(e, folder):
 		case !l.p.Renames():
 			resume := l.opts.heart.pause() // a large log takes long to copy
 			did, why := l.rotator.CopyTruncate(l.ctx, e)
@@ -134,6 +180,9 @@ func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason
 	l.res.Rotated++
 	l.res.FreedBytes += did.FreedBytes
 	l.res.LostBytes += did.LostBytes
+	if did.MayHaveLost {
+		l.res.MayHaveLost++
+	}
 	l.private(did)
 	l.path = e.AppendPath(l.path[:0])
 	if l.req.OnFile != nil {
@@ -203,18 +252,21 @@ func (l *logRun) trim() error {
 		found      safefs.Found
 		compressed bool
 		gone       bool
+		index      int   // in the tally
 		dueNs      int64 // when it is older than min_age
 	}
 	var list []rotated
 	var total int64
-	_, err := l.walk(func(e *dirscan.Entry, kind policy.LogKind, r policy.Rotation) {
+	_, err := l.walk(func(e *dirscan.Entry, kind policy.LogKind, r policy.Rotation, folder []byte) {
+		if kind == policy.LogOther {
+			return
+		}
 		total++
 		if kind != policy.LogRotated {
 			return
 		}
-		l.path = e.Parent.AppendPath(l.path[:0])
-		if _, ok := tally.Add(l.path, r); ok {
-			list = append(list, rotated{found: l.remover.Find(e), compressed: r.Compressed, dueNs: l.dueNs(e)})
+		if index, ok := tally.Add(folder, r); ok {
+			list = append(list, rotated{found: l.remover.Find(e), compressed: r.Compressed, index: index, dueNs: l.dueNs(e)})
 		}
 	})
 	if err != nil {
@@ -241,7 +293,7 @@ func (l *logRun) trim() error {
 		l.owes(l.removeFound(f.found, d.Why.Reason()), f.dueNs)
 	}
 	for i := range list {
-		if f := &list[i]; l.p.Compress && !f.compressed && !f.gone {
+		if f := &list[i]; l.p.Compress && !f.compressed && !f.gone && !tally.Current(f.index) {
 			if err := l.ctx.Err(); err != nil {
 				return err
 			}
@@ -269,14 +321,14 @@ func (l *logRun) compress(f safefs.Found) {
 	}
 }
 
-// walk walks the policy's files: logs, rotated ones and what a rotation was writing.
-func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation)) (dirscan.Result, error) {
+// walk walks the policy's files: logs, rotated ones and what a rotation was writing. What is a log by
+// its name and lies in an olddir is LogOther. folder is that of the log, valid during the call.
+func (l *logRun) walk(visit func(e *dirscan.Entry, kind policy.LogKind, r policy.Rotation, folder []byte)) (dirscan.Result, error) {
 	l.kept = 0
-	return l.remover.Scan(l.ctx, dirscan.Options{
-		Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
+	o := dirscan.Options{
 		Select: func(name []byte) bool {
 			l.opts.heart.beat()
-			kind, _ := l.names.KindOf(name)
+			kind, _ := l.known.KindOf(name)
 			if kind == policy.LogOther && l.names.Kept(name) {
 				l.kept++
 			}
@@ -286,9 +338,11 @@ func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation
 			if err := l.ctx.Err(); err != nil {
 				return err
 			}
-			kind, r := l.names.KindOf(e.Name)
-			visit(e, kind, r)
+			kind, r, folder := l.known.Look(e)
+			visit(e, kind, r, folder)
 			return nil
 		},
-	})
+	}
+	l.known.Scan(&o)
+	return l.remover.Scan(l.ctx, o)
 }

@@ -300,13 +300,13 @@ func TestRotateLogsOfAWriterThatDoesNotAppend(t *testing.T) {
 func TestRotateLogsReports(t *testing.T) {
 	l := &logRun{dirRun: &dirRun{ctx: t.Context(), opts: &DirOptions{Logger: slog.New(slog.DiscardHandler)}, res: PolicyResult{Skipped: map[string]int64{"busy": 2}, Outcome: Done}}, p: &policy.Log{}}
 	e := &dirscan.Entry{Name: []byte("app.log"), Parent: &dirscan.Folder{}}
-	l.rotated(e, safefs.Rotated{Name: "a", LostBytes: 17, Private: true}, safefs.Removed)
+	l.rotated(e, safefs.Rotated{Name: "a", LostBytes: 17, MayHaveLost: true, Private: true}, safefs.Removed)
 	l.report()
 	l.finish(nil)
 	if l.res.Outcome != Partial || l.res.LostBytes != 17 || l.res.Rotated != 1 {
 		t.Errorf("%+v", l.res)
 	}
-	for _, want := range []string{"17 bytes were written", "2 logs were not cut", "1 rotated logs lost their access list"} {
+	for _, want := range []string{"17 bytes were written", "1 logs were cut to nothing while they were written", "2 logs were not cut", "1 rotated logs lost their access list"} {
 		if !strings.Contains(l.res.Error, want) {
 			t.Errorf("%q is not said: %s", want, l.res.Error)
 		}

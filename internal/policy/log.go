@@ -1,10 +1,8 @@
 package policy
 
 import (
-	"bytes"
 	"cmp"
-	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
@@ -23,17 +21,24 @@ const (
 	maxKeepFiles     = 1000
 )
 
+// oneDay is the least that daily names can tell apart.
+const oneDay = units.Duration(24 * time.Hour)
+
 // Log is the policy of a folder of logs. Its include and keep globs are on the names of the logs
 // themselves; what has been rotated belongs to its log.
 type Log struct {
-	Common    `yaml:",inline"`
-	MaxBytes  units.Bytes    `yaml:"max_bytes"`  // a log larger than this is rotated
-	KeepFiles *int64         `yaml:"keep_files"` // rotated files that are kept of each log
-	Compress  bool           `yaml:"compress"`   // gzip what has been rotated
-	MaxAge    units.Duration `yaml:"max_age"`    // rotated files older than this go, by the time in their name
-	Rotate    string         `yaml:"rotate"`     // copy beside the log and cut it, or rename it and signal its writers
-	Signal    string         `yaml:"signal"`     // with rename: the signal at which the program opens its logs anew, such as SIGUSR1
-	Every     units.Duration `yaml:"every"`      // also rotate on this schedule, without an alert
+	Common      `yaml:",inline"`
+	MaxBytes    units.Bytes    `yaml:"max_bytes"`    // a log larger than this is rotated
+	RotateAfter units.Duration `yaml:"rotate_after"` // a log is rotated when its last rotation is this old, or it is and has never been rotated, however small it is; with every and no max_bytes, every is meant
+	KeepFiles   *int64         `yaml:"keep_files"`   // rotated files that are kept of each log
+	Compress    bool           `yaml:"compress"`     // gzip what has been rotated
+	MaxAge      units.Duration `yaml:"max_age"`      // rotated files older than this go, by the time in their name
+	DateExt     bool           `yaml:"date_ext"`     // name rotated files by the day, such as app.log-20260102, as logrotate's dateext does
+	OldDir      string         `yaml:"olddir"`       // the name of a sub-folder next to each log that rotated files go into, such as old
+	SelfDated   bool           `yaml:"self_dated"`   // files with a date in their name, such as catalina.2026-01-02.log, are never rotated, and expire by keep_files and max_age
+	Rotate      string         `yaml:"rotate"`       // copy beside the log and cut it, or rename it and signal its writers
+	Signal      string         `yaml:"signal"`       // with rename: the signal at which the program opens its logs anew, such as SIGUSR1
+	Every       units.Duration `yaml:"every"`        // also rotate on this schedule, without an alert
 }
 
 // Keeps returns how many rotated files of each log are kept.
@@ -44,21 +49,48 @@ func (l *Log) Keeps() int {
 	return int(*l.KeepFiles)
 }
 
-// Schedule returns how often logs are rotated without an alert.
-func (l *Log) Schedule() time.Duration { return l.Every.Std() }
+// Schedule returns how often logs are looked at without an alert. A log that is due by age has no
+// alert: without a schedule of its own it is looked at every hour, or as often as it is due.
+func (l *Log) Schedule() time.Duration {
+	if l.Every == 0 && l.RotateAfter > 0 {
+		return min(l.RotateAfter.Std(), time.Hour)
+	}
+	return l.Every.Std()
+}
 
 // Renames reports whether logs are renamed and their writers signalled.
 func (l *Log) Renames() bool { return l.Rotate == RotateRename }
 
-// Oversize reports whether a log is to be rotated.
+// Oversize reports whether a log is to be rotated because of its size.
 func (l *Log) Oversize(sizeBytes, allocatedBytes int64) bool {
-	return l.Size(&dirscan.Entry{SizeBytes: sizeBytes, AllocatedBytes: allocatedBytes}) > int64(l.MaxBytes)
+	return l.MaxBytes > 0 && l.Size(&dirscan.Entry{SizeBytes: sizeBytes, AllocatedBytes: allocatedBytes}) > int64(l.MaxBytes)
 }
 
 func (l *Log) applyDefaults() {
 	keeps := int64(l.Keeps())
 	l.KeepFiles = &keeps
 	l.Rotate = cmp.Or(l.Rotate, RotateCopyTruncate)
+	if l.MaxBytes == 0 && l.RotateAfter == 0 && !l.SelfDated {
+		l.RotateAfter = l.Every
+	}
+}
+
+// checkWhen reports what is wrong with when a log is rotated.
+func (l *Log) checkWhen(report report.Func) {
+	const key = "rotate_after"
+	switch {
+	case l.MaxBytes < 0 || l.MaxBytes == 0 && l.RotateAfter == 0 && !l.SelfDated:
+		report("max_bytes", "is missing: write the size above which a log is rotated, such as 100MiB, or rotate_after: 1d")
+	case l.RotateAfter == 0:
+	case l.RotateAfter < units.Duration(time.Minute):
+		report(key, "%s is too often: write at least 1m", l.RotateAfter)
+	case l.DateExt && l.RotateAfter < oneDay:
+		report(key, "%s is less than the day that date_ext names: write at least 1d, or remove date_ext", l.RotateAfter)
+	case l.Keeps() == 0:
+		report("keep_files", "0 leaves nothing that says when a log was last rotated, as rotate_after needs it: write at least 1")
+	case l.MaxAge > 0 && l.MaxAge < l.RotateAfter:
+		report("max_age", "%s is less than rotate_after, so that nothing would say when a log was last rotated: write at least %s", l.MaxAge, l.RotateAfter)
+	}
 }
 
 // Validate applies the defaults and reports every mistake of a log policy, with its key and what to
@@ -66,9 +98,6 @@ func (l *Log) applyDefaults() {
 func (l *Log) Validate(report report.Func) {
 	l.validate(report)
 	l.applyDefaults()
-	if l.MaxBytes <= 0 {
-		report("max_bytes", "is missing: write the size above which a log is rotated, such as 100MiB")
-	}
 	if l.KeepFiles != nil && (*l.KeepFiles < 0 || *l.KeepFiles > maxKeepFiles) {
 		report("keep_files", "%d is out of range: write 0 to %d rotated files of each log", *l.KeepFiles, maxKeepFiles)
 	}
@@ -79,163 +108,11 @@ func (l *Log) Validate(report report.Func) {
 	case !l.Renames() && l.Signal != "":
 		report("signal", "is for rotate: rename: remove the key, or write that")
 	}
+	l.checkWhen(report)
+	if strings.ContainsRune(l.OldDir, '/') || l.OldDir == "." || l.OldDir == ".." || strings.HasPrefix(l.OldDir, HoldingName) {
+		report("olddir", "%q is not the name of a folder next to the log: write one such as old, which is made where it is missing", l.OldDir)
+	}
 	if l.Links == LinksRemove {
 		report("links", "a log with several hard links is never rotated: remove the key")
 	}
-}
-
-// The names that a rotation makes: app.log.20260102T150405Z, with -2 and so on where two fall into
-// one second, and .gz.
-const (
-	stampForm      = "20060102T150405Z"
-	rotationPrefix = ".spillway-rotate-"
-	rotationSuffix = ".tmp"
-	gzipSuffix     = ".gz"
-)
-
-// RotatedName returns the name that a log gets when it is rotated. serial tells those of one
-// second apart, from 1.
-func RotatedName(log string, at time.Time, serial int, compressed bool) string {
-	name := log + "." + at.UTC().Format(stampForm)
-	if serial > 1 {
-		name += "-" + strconv.Itoa(serial)
-	}
-	if compressed {
-		name += gzipSuffix
-	}
-	return name
-}
-
-// RotationTemp returns the name of a file that is being written beside a log.
-func RotationTemp(ino uint64, pid int) string {
-	return rotationPrefix + strconv.FormatUint(ino, 10) + "-" + strconv.Itoa(pid) + rotationSuffix
-}
-
-// IsRotationTemp reports whether a name is that of a file which a rotation was writing.
-func IsRotationTemp(name []byte) bool {
-	return bytes.HasPrefix(name, []byte(rotationPrefix)) && bytes.HasSuffix(name, []byte(rotationSuffix))
-}
-
-// Rotation is what the name of a rotated log says.
-type Rotation struct {
-	Log        []byte // the name of the log; a part of the name that was parsed
-	At         time.Time
-	Serial     int
-	Compressed bool
-}
-
-// ParseRotated takes the name of a rotated log apart; ok is false for any other name.
-func ParseRotated(name []byte) (r Rotation, ok bool) {
-	r.Serial = 1
-	rest, compressed := bytes.CutSuffix(name, []byte(gzipSuffix))
-	r.Compressed = compressed
-	dot := bytes.LastIndexByte(rest, '.')
-	if dot < 1 || len(rest)-dot-1 < len(stampForm) {
-		return r, false
-	}
-	r.Log = rest[:dot]
-	stamp, serial := rest[dot+1:dot+1+len(stampForm)], rest[dot+1+len(stampForm):]
-	at, err := time.Parse(stampForm, string(stamp))
-	if err != nil {
-		return r, false
-	}
-	r.At = at
-	if len(serial) > 0 {
-		n, err := strconv.Atoi(string(serial[1:]))
-		if err != nil || serial[0] != '-' || n < 2 || serial[1] == '0' || serial[1] == '+' {
-			return r, false
-		}
-		r.Serial = n
-	}
-	return r, true
-}
-
-// LogKind is what a file in a folder of logs is.
-type LogKind uint8
-
-// The kinds.
-const (
-	LogOther   LogKind = iota // none of the policy's
-	LogLive                   // a log
-	LogRotated                // a log that has been rotated
-	LogTemp                   // what a rotation was writing
-)
-
-// KindOf tells what a name means in a folder of logs; r is set for LogRotated.
-func (n *Names) KindOf(name []byte) (k LogKind, r Rotation) {
-	if IsRotationTemp(name) {
-		return LogTemp, r
-	}
-	if r, ok := ParseRotated(name); ok {
-		if n.Select(r.Log) {
-			return LogRotated, r
-		}
-		return LogOther, r
-	}
-	if n.Select(name) {
-		return LogLive, r
-	}
-	return LogOther, r
-}
-
-// maxTally bounds the rotated logs that are looked at in one run. When there are more, what is
-// found due among these is due in any case, and the rest waits for the next run.
-const maxTally = 4096
-
-// Tally collects the rotated logs of a policy and says which are to go.
-type Tally struct {
-	policy *Log
-	list   []tallied
-}
-
-type tallied struct {
-	log    string
-	at     time.Time
-	serial int
-	index  int
-}
-
-// NewTally returns an empty tally.
-func NewTally(l *Log) *Tally { return &Tally{policy: l} }
-
-// Add adds a rotated log. folder is the path of its folder. It returns a number from 0 up, and
-// false when there is no more room.
-func (t *Tally) Add(folder []byte, r Rotation) (index int, ok bool) {
-	if len(t.list) >= maxTally {
-		return 0, false
-	}
-	index = len(t.list)
-	t.list = append(t.list, tallied{string(folder) + string(r.Log), r.At, r.Serial, index})
-	return index, true
-}
-
-// DueLog is a rotated log that is to go, by the number that Add gave it.
-type DueLog struct {
-	Index int
-	Why   Verdict // Expired or Surplus
-}
-
-// Due returns the rotated logs that are to go: those over max_age, and of each log the oldest
-// beyond keep_files. Their age is measured from when they were rotated, which their name says.
-func (t *Tally) Due(now time.Time) []DueLog {
-	slices.SortFunc(t.list, func(a, b tallied) int { // of each log the newest first
-		return cmp.Or(cmp.Compare(a.log, b.log), b.at.Compare(a.at), cmp.Compare(b.serial, a.serial))
-	})
-	var out []DueLog
-	kept := 0
-	for i := range t.list {
-		f := &t.list[i]
-		if i == 0 || t.list[i-1].log != f.log {
-			kept = 0
-		}
-		switch maxAge := t.policy.MaxAge.Std(); {
-		case kept >= t.policy.Keeps():
-			out = append(out, DueLog{f.index, Surplus})
-		case maxAge > 0 && now.Sub(f.at) >= maxAge:
-			out = append(out, DueLog{f.index, Expired})
-		default:
-			kept++
-		}
-	}
-	return out
 }

@@ -69,7 +69,7 @@ func TestKindOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, _ := n.KindOf([]byte(name)); got != want {
+		if got, _ := NewLogFiles(&Log{Common: c}, n).KindOf([]byte(name)); got != want {
 			t.Errorf("%v, %q: %d, want %d", c.Include, name, got, want)
 		}
 	}
@@ -153,11 +153,22 @@ func TestLogValidate(t *testing.T) {
 	}
 	f(Log{Common: good, MaxBytes: 1, KeepFiles: n(0), Rotate: RotateCopyTruncate})
 	f(Log{Common: good, MaxBytes: 1, Rotate: RotateRename, Signal: "SIGUSR1"})
-	f(Log{Common: good}, "max_bytes: is missing: write the size above which a log is rotated, such as 100MiB")
+	f(Log{Common: good}, "max_bytes: is missing: write the size above which a log is rotated, such as 100MiB, or rotate_after: 1d")
 	f(Log{Common: good, MaxBytes: 1, KeepFiles: n(-1)}, "keep_files: -1 is out of range: write 0 to 1000 rotated files of each log")
 	f(Log{Common: good, MaxBytes: 1, Rotate: "copy"}, `rotate: "copy" is not known: write copy_truncate or rename`)
 	f(Log{Common: good, MaxBytes: 1, Rotate: RotateRename}, "signal: is missing: write the signal at which the program opens its logs anew, such as SIGUSR1, or write rotate: copy_truncate")
 	f(Log{Common: good, MaxBytes: 1, Signal: "SIGUSR1"}, "signal: is for rotate: rename: remove the key, or write that")
+	day := units.Duration(24 * time.Hour)
+	f(Log{Common: good, Every: day, DateExt: true})
+	f(Log{Common: good, SelfDated: true, MaxAge: day})
+	f(Log{Common: good, MaxBytes: 1, RotateAfter: day, OldDir: "old"})
+	f(Log{Common: good, RotateAfter: units.Duration(time.Second)}, "rotate_after: 1s is too often: write at least 1m")
+	f(Log{Common: good, RotateAfter: day / 2, DateExt: true}, "rotate_after: 12h is less than the day that date_ext names: write at least 1d, or remove date_ext")
+	f(Log{Common: good, RotateAfter: day, KeepFiles: n(0)}, "keep_files: 0 leaves nothing that says when a log was last rotated, as rotate_after needs it: write at least 1")
+	f(Log{Common: good, RotateAfter: 2 * day, MaxAge: day}, "max_age: 1d is less than rotate_after, so that nothing would say when a log was last rotated: write at least 2d")
+	for _, dir := range []string{"/srv/old", "a/b", "..", HoldingName} {
+		f(Log{Common: good, MaxBytes: 1, OldDir: dir}, `olddir: "`+dir+`" is not the name of a folder next to the log: write one such as old, which is made where it is missing`)
+	}
 	linked := good
 	linked.Links = LinksRemove
 	f(Log{Common: linked, MaxBytes: 1}, "links: a log with several hard links is never rotated: remove the key")

@@ -16,11 +16,13 @@ import (
 // maxSerial bounds how many rotations of one log fall into one second.
 const maxSerial = 1000
 
-// RotateOptions configure a Rotator. All but DryRun and Compress are required.
+// RotateOptions configure a Rotator. Now, Oversize and Remover are required.
 type RotateOptions struct {
 	DryRun   bool // everything but the effect
 	Compress bool // copies are written with gzip
 	Now      time.Time
+	Naming   policy.Naming                              // of what is rotated
+	OldDir   string                                     // the name of a folder next to each log, for what is rotated; it is made where it is missing; "" = next to the log
 	Oversize func(sizeBytes, allocatedBytes int64) bool // asked again when the log is held
 	Remover  *Remover                                   // of the root, for what Compress replaces; it looks at what is open too
 	ProcRoot string                                     // where the writers of a log are looked for; default the Remover's
@@ -45,7 +47,10 @@ type Rotated struct {
 	Name       string // the new name; "" in a dry run
 	FreedBytes int64  // blocks given back to the disk
 	LostBytes  int64  // written between the last look at the log and its cut, and in neither file
-	Private    bool   // the access list could not be kept, so only the owner may open the file
+	// MayHaveLost says that a loss cannot be ruled out: the log was being written when it was cut to nothing, and its
+	// writers may not all be seen.
+	MayHaveLost bool
+	Private     bool // the access list could not be kept, so only the owner may open the file
 }
 
 // NewRotator returns a Rotator for one run.
@@ -181,9 +186,20 @@ func (r *Rotator) foreseeHold(e *dirscan.Entry, rights uint32) Reason {
 	return Removed
 }
 
-// foresee returns what the kernel would say to a new name alongside the log that was just looked at and,
+// foresee returns what the kernel would say to a new name for the log that was just looked at and,
 // for a copy, to giving it the log's owner.
-func (r *Rotator) foresee(dirfd int, copied bool) Reason {
+func (r *Rotator) foresee(e *dirscan.Entry, copied bool) Reason {
+	into, why := r.openOldDir(e)
+	if why != Removed {
+		return why
+	}
+	defer into.close()
+	dirfd := into.fd
+	if !copied { // the name that it had goes, too
+		if err := access(e.Parent.FD(), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+			return errorReason(err)
+		}
+	}
 	if me := unix.Geteuid(); copied && me != 0 && int(r.st.Uid) != me {
 		return errorReason(unix.EPERM)
 	}
@@ -201,42 +217,61 @@ func (r *Rotator) Rename(e *dirscan.Entry) (name string, why Reason) {
 		if why := r.foreseeHold(e, unix.R_OK); why != Removed {
 			return "", why
 		}
-		return "", r.foresee(dirfd, false)
+		return "", r.foresee(e, false)
 	}
 	f, why := r.hold(e, unix.O_RDONLY)
 	if why != Removed {
 		return "", why
 	}
 	defer f.Close()
-	name, err := r.take(dirfd, string(e.Name), string(e.Name), false)
+	into, why := r.openOldDir(e)
+	if why != Removed {
+		return "", why
+	}
+	defer into.close()
+	name, err := r.take(dirfd, string(e.Name), into.fd, string(e.Name), false)
 	if err != nil {
 		return "", moveReason(err)
 	}
-	if why := r.check(dirfd, append([]byte(name), 0), e.Ino, e.DevMajor, e.DevMinor); why != Removed {
-		if err := moveBack(dirfd, name, dirfd, string(e.Name)); err != nil {
+	why = r.check(into.fd, append([]byte(name), 0), e.Ino, e.DevMajor, e.DevMinor)
+	if why == Removed && !into.stays() {
+		why = Moved
+	}
+	if why != Removed {
+		if err := moveBack(into.fd, name, dirfd, string(e.Name)); err != nil {
 			return "", errorReason(err)
 		}
 		return "", why
 	}
-	if err := unix.Fsync(dirfd); err != nil {
+	if err := errors.Join(unix.Fsync(into.fd), unix.Fsync(dirfd)); err != nil {
 		return name, errorReason(err)
 	}
 	return name, Removed
 }
 
-// take renames a file to the first free rotated name of a log.
-func (r *Rotator) take(dirfd int, from, log string, compressed bool) (name string, err error) {
+// take renames a file to the first free rotated name of a log in a folder.
+func (r *Rotator) take(fromDir int, from string, dirfd int, log string, compressed bool) (name string, err error) {
 	for serial := 1; serial <= maxSerial; serial++ {
-		name = policy.RotatedName(log, r.opts.Now, serial, compressed)
-		if isTaken(dirfd, policy.RotatedName(log, r.opts.Now, serial, !compressed)) {
+		name = r.opts.Naming.Rotated(log, r.opts.Now, serial, compressed)
+		if isTaken(dirfd, r.opts.Naming.Rotated(log, r.opts.Now, serial, !compressed)) {
 			continue // one rotation is one number
 		}
-		err = moveTo(dirfd, from, dirfd, name)
+		err = moveTo(fromDir, from, dirfd, name)
 		if !errors.Is(err, unix.EEXIST) {
 			return name, err
 		}
 	}
 	return "", unix.EEXIST
+}
+
+// Born returns when a file was made, zero where its file system does not say.
+func Born(e *dirscan.Entry) time.Time {
+	var st unix.Statx_t
+	err := statPath(e.Parent.FD(), string(e.Name), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &st)
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}
+	}
+	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
 }
 
 func isTaken(dirfd int, name string) bool {
@@ -300,8 +335,7 @@ func (r *Rotator) Compress(ctx context.Context, found Found) (out Rotated, why R
 // replace writes the gzip file of src, and removes src if it is still what it was when it was
 // found; else the gzip file goes again.
 func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Found, name string) (out Rotated, why Reason) {
-	rotated, ok := policy.ParseRotated([]byte(name))
-	if !ok {
+	if _, ok := r.opts.Naming.Parse([]byte(name)); !ok {
 		return out, NotRegular
 	}
 	c, err := r.newCopy(dirfd, src, true)
@@ -312,7 +346,7 @@ func (r *Rotator) replace(ctx context.Context, dirfd int, src *os.File, found Fo
 	if err := c.add(ctx, found.Identity.SizeBytes); err != nil {
 		return out, copyReason(err)
 	}
-	final := policy.RotatedName(string(rotated.Log), rotated.At, rotated.Serial, true)
+	final := policy.Compressed(name)
 	if err := c.publish(func(temp string) (string, error) {
 		return final, moveTo(dirfd, temp, dirfd, final)
 	}); err != nil {

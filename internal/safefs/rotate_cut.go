@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,6 @@ const (
 // that is idle, or lies on another file system, is cut to nothing, and only after it has stood
 // still with every byte of it in the copy, synced; else it stays whole (Busy) and the copy goes.
 func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotated, why Reason) {
-	dirfd := e.Parent.FD()
 	if r.opts.DryRun {
 		if why := r.foreseeHold(e, unix.R_OK|unix.W_OK); why != Removed {
 			return out, why
@@ -43,7 +43,7 @@ func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotat
 		if why := r.mayCopy(e); why != Removed {
 			return out, why
 		}
-		return out, r.foresee(dirfd, true)
+		return out, r.foresee(e, true)
 	}
 	// O_APPEND, although nothing is written: for another rotation that looks for writers.
 	log, why := r.hold(e, unix.O_RDWR|unix.O_APPEND)
@@ -51,6 +51,7 @@ func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotat
 		return out, why
 	}
 	defer log.Close()
+	uid := r.st.Uid
 	if why := r.mayCopy(e); why != Removed {
 		return out, why
 	}
@@ -58,22 +59,28 @@ func (r *Rotator) CopyTruncate(ctx context.Context, e *dirscan.Entry) (out Rotat
 	if err != nil {
 		return out, errorReason(err)
 	}
-	if l.holed && r.mayHide(r.st.Uid) && wasRotated(dirfd, string(e.Name)) {
+	hidden := sync.OnceValue(func() bool { return r.mayHide(uid) || isShared(int(log.Fd())) })
+	into, why := r.openOldDir(e)
+	if why != Removed {
+		return out, why
+	}
+	defer into.close()
+	if l.holed && hidden() && (r.wasRotated(into.fd, string(e.Name)) || r.wasRotated(e.Parent.FD(), string(e.Name))) {
 		return out, NotAppending
 	}
-	c, err := r.newCopy(dirfd, log, r.opts.Compress && !l.sparse())
+	c, err := r.newCopy(into.fd, log, r.opts.Compress && !l.sparse())
 	if err != nil {
 		return out, errorReason(err)
 	}
 	defer c.close()
-	t := &cutting{r: r, c: c, folder: e.Parent, id: fileID{e.DevMajor, e.DevMinor, e.Ino}, limit: l.size + max(min(l.size, l.allocated), maxCatchUp)}
+	t := &cutting{r: r, c: c, folder: e.Parent, into: &into, hidden: hidden, id: fileID{e.DevMajor, e.DevMinor, e.Ino}, limit: l.size + max(min(l.size, l.allocated), maxCatchUp)}
 	if err := t.run(ctx, l, string(e.Name)); err != nil {
 		if !errors.Is(err, errCut) { // else it may be the only one
 			c.withdraw()
 		}
 		return out, copyReason(err)
 	}
-	return Rotated{Name: c.name, FreedBytes: t.freed, LostBytes: t.lost, Private: c.private}, Removed
+	return Rotated{Name: c.name, FreedBytes: t.freed, LostBytes: t.lost, MayHaveLost: t.mayHaveLost, Private: c.private}, Removed
 }
 
 // mayCopy reports whether a log can be copied and cut, as far as that can be seen without opening
@@ -98,10 +105,14 @@ type cutting struct {
 	c *logCopy
 	// folder is where the log lay when the walk found it
 	folder *dirscan.Folder
+	into   *oldDir
 	id     fileID
-	limit  int64 // offset in the log beyond which it is not followed
+	limit  int64       // offset in the log beyond which it is not followed
+	hidden func() bool // whether a writer may not be seen
 	freed  int64
 	lost   int64
+
+	mayHaveLost bool
 }
 
 func (t *cutting) run(ctx context.Context, l layout, name string) error {
@@ -118,7 +129,7 @@ func (t *cutting) run(ctx context.Context, l layout, name string) error {
 			return err
 		}
 	}
-	err := c.publish(func(temp string) (string, error) { return r.take(c.dirfd, temp, name, c.zip != nil) })
+	err := c.publish(func(temp string) (string, error) { return r.take(c.dirfd, temp, c.dirfd, name, c.zip != nil) })
 	if err != nil {
 		return err
 	}
@@ -129,6 +140,9 @@ func (t *cutting) run(ctx context.Context, l layout, name string) error {
 		if why := r.opts.Remover.lookAtPlace(t.folder); why != Removed {
 			return errMoved
 		}
+	}
+	if !t.into.stays() {
+		return errMoved
 	}
 	before := allocatedOf(c.src)
 	if err := t.cut(ctx, idle); err != nil {
@@ -199,7 +213,11 @@ func (t *cutting) truncateInPause(ctx context.Context) error {
 			return ctx.Err()
 		case <-wait.C:
 		}
-		if err := t.truncate(); !errors.Is(err, errBusy) || time.Now().After(end) {
+		err := t.truncate()
+		if err == nil {
+			t.mayHaveLost = t.hidden() // what such a writer wrote in that moment shows nowhere
+		}
+		if !errors.Is(err, errBusy) || time.Now().After(end) {
 			return err
 		}
 	}
@@ -226,7 +244,7 @@ func (t *cutting) catchUp(ctx context.Context) error {
 // at its size and the cut is lost; the places of its writers say afterwards how much that was.
 func (t *cutting) truncate() error {
 	before := t.r.writers.of(t.id)
-	switch size, err := sizeOf(t.c.src); {
+	switch size, err := sizeNow(t.c.src); {
 	case err != nil:
 		return err
 	case size < t.c.copied:
@@ -251,6 +269,28 @@ func isIdle(log *os.File) bool {
 		return false
 	}
 	return time.Since(time.Unix(st.Mtim.Unix())) >= idleFor
+}
+
+// sizeNow is sizeOf, asked of the server where a file system keeps what it knew a second ago.
+func sizeNow(f *os.File) (int64, error) {
+	var st unix.Statx_t
+	err := statPath(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_SIZE, &st)
+	return int64(st.Size), err
+}
+
+// isShared reports whether other hosts may write to a file, whose descriptors are not seen here: it is
+// on a network file system, or on one that a program serves (FUSE).
+func isShared(fd int) bool {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return true
+	}
+	switch uint32(st.Type) {
+	case unix.NFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC, unix.V9FS_MAGIC,
+		unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.CODA_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:
+		return true
+	}
+	return false
 }
 
 func sizeOf(f *os.File) (int64, error) {

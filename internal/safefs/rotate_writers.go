@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
-	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
 // descriptors are the open descriptors of regular files on this host, as far as this user may see
@@ -135,7 +134,7 @@ const maxNames = 10_000
 // wasRotated reports whether a log has been rotated before. If there is a hole between its data again,
 // a writer that cannot be seen went on at its old place after the cut (app >>log 2>log): each
 // rotation would be longer than the one before by all that was cut.
-func wasRotated(dirfd int, log string) bool {
+func (r *Rotator) wasRotated(dirfd int, log string) bool {
 	fd, err := dirscan.OpenBeneath(dirfd, ".") // a listing of its own
 	if err != nil {
 		return false
@@ -144,7 +143,7 @@ func wasRotated(dirfd int, log string) bool {
 	defer f.Close()
 	names, _ := f.Readdirnames(maxNames) // with an error the names that were read decide
 	return slices.ContainsFunc(names, func(name string) bool {
-		rotated, ok := policy.ParseRotated([]byte(name))
+		rotated, ok := r.opts.Naming.Parse([]byte(name))
 		return ok && string(rotated.Log) == log
 	})
 }
