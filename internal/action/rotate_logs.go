@@ -19,7 +19,7 @@ type logRun struct {
 	p        *policy.Log
 	rotator  *safefs.Rotator
 	writers  []proc.Member // that handle the signal
-	privates int64         // copies whose access list could not be kept
+	privates int64         // copies whose access list or label could not be kept
 	planned  []string      // in a dry run: folder and name of the logs that would be rotated
 	known    *policy.LogFiles
 	latest   *policy.Latest // when each log was last rotated; nil where that decides nothing
@@ -86,7 +86,7 @@ func (l *logRun) report() {
 	if l.p.OldDir != "" {
 		say(l.res.Skipped[string(safefs.OldDirMount)], "%d logs were not rotated because the olddir "+strconv.Quote(l.p.OldDir)+" next to them is another mount, and what is rotated is renamed, never copied: unmount it, or write another name")
 	}
-	say(l.privates, "%d rotated logs lost their access list and are readable for their owner only")
+	say(l.privates, "%d rotated logs lost their access list or security label and are readable for their owner only")
 }
 
 // private notes a copy whose access list could not be kept.
@@ -95,7 +95,7 @@ func (l *logRun) private(did safefs.Rotated) {
 		return
 	}
 	l.privates++
-	l.opts.Logger.Warn("the access list of a log could not be kept: its copy is readable for its owner only",
+	l.opts.Logger.Warn("the access list or security label of a log could not be kept: its copy is readable for its owner only",
 		"target", l.opts.Target, "dir", l.p.Where(), "name", did.Name)
 }
 

@@ -306,7 +306,7 @@ func TestRotateLogsReports(t *testing.T) {
 	if l.res.Outcome != Partial || l.res.LostBytes != 17 || l.res.Rotated != 1 {
 		t.Errorf("%+v", l.res)
 	}
-	for _, want := range []string{"17 bytes were written", "1 logs were cut to nothing while they were written", "2 logs were not cut", "1 rotated logs lost their access list"} {
+	for _, want := range []string{"17 bytes were written", "1 logs were cut to nothing while they were written", "2 logs were not cut", "1 rotated logs lost their access list or security label"} {
 		if !strings.Contains(l.res.Error, want) {
 			t.Errorf("%q is not said: %s", want, l.res.Error)
 		}

@@ -50,7 +50,7 @@ type Rotated struct {
 	// MayHaveLost says that a loss cannot be ruled out: the log was being written when it was cut to nothing, and its
 	// writers may not all be seen.
 	MayHaveLost bool
-	Private     bool // the access list could not be kept, so only the owner may open the file
+	Private     bool // the access list or label could not be kept, so only the owner may open the file
 }
 
 // NewRotator returns a Rotator for one run.

@@ -12,12 +12,21 @@ import (
 // one, the group bits of the mode are its mask and not what the group may do.
 const aclAccess = "system.posix_acl_access"
 
-// keepAccess gives a copy, which only its owner may open yet, the attributes, the access list and
-// the mode of its source. It never opens the copy to anybody who may not open the source: where
-// the list cannot be set, or one that the folder hands down cannot be taken away, the copy stays
-// its owner's (private).
+// labels are the attributes by which a security module, or the server of a network file system, decides
+// who may open a file (xattr(7), nfs4_acl(5)).
+var labels = []string{"security.selinux", "security.SMACK64", "system.nfs4_acl"}
+
+// keepAccess gives a copy, which only its owner may open yet, the attributes, the access list, the
+// security label and the mode of its source. It never opens the copy to anybody who may not open the
+// source: where the list or the label cannot be set, or one that the folder hands down cannot be taken
+// away, the copy stays its owner's (private).
 func keepAccess(dst, src int, mode uint32) (private bool, err error) {
 	keepAttributes(dst, src)
+	for _, name := range labels {
+		if !keepLabel(dst, src, name) {
+			return true, unix.Fchmod(dst, mode&0o700)
+		}
+	}
 	list, err := getAttribute(src, aclAccess)
 	switch {
 	case err == nil:
@@ -33,8 +42,19 @@ func keepAccess(dst, src int, mode uint32) (private bool, err error) {
 	return false, unix.Fchmod(dst, mode)
 }
 
-// keepAttributes copies what programs and the security module have written to a file, as far as
-// that is permitted.
+// keepLabel reports whether a copy has the label of its source in the end.
+func keepLabel(dst, src int, name string) bool {
+	label, err := getAttribute(src, name)
+	if err != nil {
+		return noAttribute(err)
+	}
+	if has, err := getAttribute(dst, name); err == nil && bytes.Equal(has, label) {
+		return true // as a rule the folder hands it down
+	}
+	return unix.Fsetxattr(dst, name, label, 0) == nil
+}
+
+// keepAttributes copies what programs have written to a file, as far as that is permitted.
 func keepAttributes(dst, src int) {
 	n, err := unix.Flistxattr(src, nil)
 	if err != nil || n == 0 {
@@ -45,7 +65,7 @@ func keepAttributes(dst, src int) {
 		return
 	}
 	for name := range bytes.SplitSeq(names[:n], []byte{0}) {
-		if key := string(name); strings.HasPrefix(key, "user.") || key == "security.selinux" {
+		if key := string(name); strings.HasPrefix(key, "user.") {
 			if value, err := getAttribute(src, key); err == nil {
 				_ = unix.Fsetxattr(dst, key, value, 0) // not permitted: the copy does without
 			}
@@ -68,5 +88,5 @@ func getAttribute(fd int, name string) ([]byte, error) {
 }
 
 func noAttribute(err error) bool {
-	return errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP)
+	return errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS)
 }
