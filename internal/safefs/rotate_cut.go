@@ -244,7 +244,7 @@ func (t *cutting) catchUp(ctx context.Context) error {
 // at its size and the cut is lost; the places of its writers say afterwards how much that was.
 func (t *cutting) truncate() error {
 	before := t.r.writers.of(t.id)
-	switch size, err := sizeNow(t.c.src); {
+	switch size, err := sizeOf(t.c.src); {
 	case err != nil:
 		return err
 	case size < t.c.copied:
@@ -271,13 +271,6 @@ func isIdle(log *os.File) bool {
 	return time.Since(time.Unix(st.Mtim.Unix())) >= idleFor
 }
 
-// sizeNow is sizeOf, asked of the server where a file system keeps what it knew a second ago.
-func sizeNow(f *os.File) (int64, error) {
-	var st unix.Statx_t
-	err := statPath(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_SIZE, &st)
-	return int64(st.Size), err
-}
-
 // isShared reports whether other hosts may write to a file, whose descriptors are not seen here: it is
 // on a network file system, or on one that a program serves (FUSE).
 func isShared(fd int) bool {
@@ -293,8 +286,10 @@ func isShared(fd int) bool {
 	return false
 }
 
+// sizeOf returns the size of a file as it is now: a network file system, and FUSE, would else give one
+// that they knew a second ago, and what was written since would be cut off.
 func sizeOf(f *os.File) (int64, error) {
-	var st unix.Stat_t
-	err := unix.Fstat(int(f.Fd()), &st)
-	return st.Size, err
+	var st unix.Statx_t
+	err := statPath(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_SIZE, &st)
+	return int64(st.Size), err
 }
