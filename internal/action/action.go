@@ -91,6 +91,7 @@ type Result struct {
 	Files      int64
 	Bytes      int64
 	FreedBytes int64
+	LostBytes  int64 // of the policies
 	Skipped    map[string]int64
 	Policies   []PolicyResult // one per directory policy, empty for other actions
 	DueAt      time.Time      // the earliest of the policies'; zero when none has one

@@ -398,6 +398,7 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 		out.Files += p.Files
 		out.Bytes += p.Bytes
 		out.FreedBytes += p.FreedBytes
+		out.LostBytes += p.LostBytes
 		for reason, n := range p.Skipped {
 			out.Skipped[reason] += n
 		}

@@ -212,6 +212,7 @@ func (c *cleaner) run(ctx context.Context, t *config.Target, a setup.DirAction) 
 	c.out.policies(res.Policies)
 	err = c.journal.Finish(context.WithoutCancel(ctx), id, func(r *journal.Record) {
 		r.Files, r.Bytes, r.FreedBytes, r.Skipped = res.Files, res.Bytes, res.FreedBytes, res.Skipped
+		r.LostBytes = res.LostBytes
 		r.Outcome, r.DurationSecs = string(res.Outcome), c.env.Now().Sub(start).Seconds()
 		if r.Detail = res.Detail; slices.Contains(incomplete, res.Outcome) {
 			r.Error, r.Detail = res.Detail, ""

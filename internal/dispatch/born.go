@@ -76,6 +76,9 @@ func (m *metrics) expectTarget(t *Target, in mode) {
 		if spec.Removes && t.Actions[spec.Name] != nil {
 			bear(m.removed, t.Name, spec.Name)
 			bear(m.freed, t.Name, spec.Name)
+			if spec.Name == action.NameRotateLogs {
+				bear(m.lost, t.Name, spec.Name)
+			}
 		}
 	}
 	for _, s := range t.Starts {

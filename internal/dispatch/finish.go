@@ -35,6 +35,7 @@ func (d *Dispatcher) finish(r *run, res result) {
 	err := d.opts.Journal.FinishKeeping(context.WithoutCancel(d.runCtx), end.id, func(rec *journal.Record) {
 		rec.Outcome, rec.Level, rec.Before, rec.After, rec.Alerts = res.outcome, end.level.String(), res.before.Text, res.after.Text, end.alerts
 		rec.Files, rec.Bytes, rec.FreedBytes, rec.DurationSecs = res.files, res.bytes, res.freed, took.Seconds()
+		rec.LostBytes = res.lost
 		rec.Detail, rec.WaitsUntil = strings.Join(res.notes, "; "), res.until
 		if len(res.skipped) > 0 {
 			rec.Skipped = res.skipped

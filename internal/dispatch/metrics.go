@@ -28,6 +28,7 @@ type metrics struct {
 	skips    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	freed    *prometheus.CounterVec
+	lost     *prometheus.CounterVec
 	removed  *prometheus.CounterVec
 	skipped  *prometheus.CounterVec
 	reaction *prometheus.HistogramVec
@@ -43,6 +44,7 @@ func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metr
 		playbook: metric.PlaybookRuns.NewCounterVec(),
 		skips:    metric.ActionSkips.NewCounterVec(),
 		freed:    metric.ActionFreed.NewCounterVec(),
+		lost:     metric.ActionLost.NewCounterVec(),
 		removed:  metric.ActionRemovedFiles.NewCounterVec(),
 		skipped:  metric.ActionSkippedFiles.NewCounterVec(),
 		alerts:   metric.WebhookAlerts.NewCounterVec(),
@@ -62,7 +64,7 @@ func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metr
 		m.alerts.WithLabelValues(d)
 	}
 	if reg != nil {
-		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.removed, m.skipped, m.alerts, m.duration, m.reaction, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
+		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.lost, m.removed, m.skipped, m.alerts, m.duration, m.reaction, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
 	}
 	return m
 }
@@ -80,6 +82,9 @@ func (m *metrics) ended(r *run, name string, res action.Result, took time.Durati
 	}
 	if res.FreedBytes > 0 {
 		m.freed.WithLabelValues(r.target, name).Add(float64(res.FreedBytes))
+	}
+	if res.LostBytes > 0 {
+		m.lost.WithLabelValues(r.target, name).Add(float64(res.LostBytes))
 	}
 	for reason, n := range res.Skipped {
 		if n > 0 {

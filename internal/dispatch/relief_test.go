@@ -35,11 +35,11 @@ func TestRelief(t *testing.T) {
 			t.Errorf("the third step ran %d times although the second helped", n)
 		}
 		r := w.run(d.RunID)
-		if r.Outcome != OutcomeRelieved || r.Before != "used 90%" || r.After != "used 60%" || r.Files != 48 || r.FreedBytes != 123<<20+4096 || r.Skipped["in_use"] != 2 || r.Level != "critical" || r.Alerts != 1 {
+		if r.Outcome != OutcomeRelieved || r.Before != "used 90%" || r.After != "used 60%" || r.Files != 48 || r.FreedBytes != 123<<20+4096 || r.LostBytes != 9 || r.Skipped["in_use"] != 2 || r.Level != "critical" || r.Alerts != 1 {
 			t.Errorf("the run is %+v", r)
 		}
 		step := w.records(journal.Filter{RunID: d.RunID})[0]
-		if step.Action != action.NameEvictCache || step.Files != 45 || step.Before != "b" || step.After != "a" || step.Detail != "45 files" || step.Trigger != "webhook" || step.Fingerprint == "" {
+		if step.Action != action.NameEvictCache || step.Files != 45 || step.LostBytes != 9 || step.Before != "b" || step.After != "a" || step.Detail != "45 files" || step.Trigger != "webhook" || step.Fingerprint == "" {
 			t.Errorf("the step is %+v", step)
 		}
 		req := w.cache.calls()[0]
@@ -67,6 +67,7 @@ func TestRelief(t *testing.T) {
 		f("spillway_playbook_runs_total", 1, map[string]string{"target": "svc", "playbook": "relieve_memory", "trigger": "webhook", "outcome": "relieved"})
 		f("spillway_action_removed_files_total", 45, map[string]string{"action": "evict_cache"})
 		f("spillway_action_freed_bytes_total", 123<<20, map[string]string{"action": "evict_cache"})
+		f("spillway_action_lost_bytes_total", 9, map[string]string{"action": "evict_cache"})
 		f("spillway_action_skipped_files_total", 2, map[string]string{"action": "evict_cache", "reason": "in_use"})
 		f("spillway_action_duration_seconds", 2, nil)
 		f("spillway_webhook_alerts_total", 1, map[string]string{"disposition": "accepted"})
@@ -272,6 +273,6 @@ func TestNothingToDoIsNotVerified(t *testing.T) {
 func relieves(w *world, ratio float64) func(context.Context, action.Request) (action.Result, error) {
 	return func(_ context.Context, req action.Request) (action.Result, error) {
 		w.observer.set(req.Target, subject.Memory, ratio)
-		return action.Result{Outcome: action.Done, Files: 45, Bytes: 100, FreedBytes: 123 << 20, Skipped: map[string]int64{"in_use": 2}, Before: "b", After: "a", Detail: "45 files"}, nil
+		return action.Result{Outcome: action.Done, Files: 45, Bytes: 100, FreedBytes: 123 << 20, LostBytes: 9, Skipped: map[string]int64{"in_use": 2}, Before: "b", After: "a", Detail: "45 files"}, nil
 	}
 }

@@ -112,6 +112,7 @@ type result struct {
 	files    int64
 	bytes    int64
 	freed    int64
+	lost     int64 // bytes of logs
 	skipped  map[string]int64
 	policies []action.PolicyResult // for followers; empty when there is none
 }

@@ -106,6 +106,7 @@ func removed(out *action.Result) bool {
 // add sums up the numbers of a step.
 func (res *result) add(out *action.Result) {
 	res.files, res.bytes, res.freed = res.files+out.Files, res.bytes+out.Bytes, res.freed+out.FreedBytes
+	res.lost += out.LostBytes
 	for reason, n := range out.Skipped {
 		res.skipped[reason] += n
 	}
@@ -192,6 +193,7 @@ func (d *Dispatcher) recorded(r *run, id string) {
 func (d *Dispatcher) recordResult(id string, out *action.Result, took time.Duration, runErr error) {
 	d.note(id, func(rec *journal.Record) {
 		rec.Outcome, rec.Files, rec.Bytes, rec.FreedBytes, rec.Skipped = string(out.Outcome), out.Files, out.Bytes, out.FreedBytes, out.Skipped
+		rec.LostBytes = out.LostBytes
 		rec.DurationSecs, rec.Detail, rec.After, rec.Output = took.Seconds(), out.Detail, out.After, out.Output
 		if out.Before != "" {
 			rec.Before = out.Before

@@ -23,6 +23,7 @@ type Record struct {
 	Files        int64            `json:"files"`
 	Bytes        int64            `json:"bytes"`
 	FreedBytes   int64            `json:"freed_bytes"`
+	LostBytes    int64            `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
 	Skipped      map[string]int64 `json:"skipped,omitempty"`
 	Outcome      string           `json:"outcome"` // "" while open
 	DurationSecs float64          `json:"duration_seconds"`

@@ -13,11 +13,12 @@ var (
 	Reaction           = &Own{"spillway_reaction_seconds", "Time from the reading that crossed a threshold to the first effect of the run that it led to, by the level of the run.", Histogram, []string{"level"}}
 	ActionLastRun      = &Own{"spillway_action_last_run_timestamp_seconds", "Unix time at which an action last ended.", Gauge, []string{"target", "action"}}
 	ActionFreed        = &Own{"spillway_action_freed_bytes_total", "Disk space freed by an action, in allocated bytes.", Counter, []string{"target", "action"}}
+	ActionLost         = &Own{"spillway_action_lost_bytes_total", "Bytes written to logs in the moment of their cut, and in no file.", Counter, []string{"target", "action"}}
 	ActionRemovedFiles = &Own{"spillway_action_removed_files_total", "Files removed by an action.", Counter, []string{"target", "action"}}
 	ActionSkippedFiles = &Own{"spillway_action_skipped_files_total", "Files due for removal that were left in place, by reason.", Counter, []string{"target", "action", "reason"}}
 )
 
 var dispatchOwns = []*Own{
 	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, PlaybookRuns, ActionRuns, ActionSkips,
-	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionRemovedFiles, ActionSkippedFiles,
+	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionLost, ActionRemovedFiles, ActionSkippedFiles,
 }
