@@ -100,7 +100,7 @@ func TestOldDir(t *testing.T) {
 			p.OldDir, p.KeepFiles, p.Recursive = "old", new(int64(1)), &recursive
 			if rename {
 				p.Rotate, p.Signal = policy.RotateRename, "SIGUSR1"
-				_, o.Members = startHandler(t, "trap 'echo told' USR1")
+				_, o.Members = startHandler(t, "trap 'echo heard' USR1")
 			}
 			for _, path := range []string{dir, dir + "/sub"} {
 				put(t, path+"/app.log", 5000, 0)

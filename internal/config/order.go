@@ -8,7 +8,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
-// checkOrder warns of caches whose least recently used entries cannot be told from the times on disk.
+// checkOrder warns of caches whose least recently used entries are not known from the times on disk.
 func (c *Config) checkOrder(warn report.Func, checks *Checks) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()

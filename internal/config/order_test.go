@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCheckOrder: a cache whose least recently used entries cannot be told is named, with what to write.
+// TestCheckOrder: a cache whose least recently used entries are not known is named, with what to write.
 func TestCheckOrder(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("none", dir, "tmpfs", unix.MS_NOATIME, ""); err != nil {

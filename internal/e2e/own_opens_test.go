@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,10 +46,11 @@ func TestOwnOpensAreNoUses(t *testing.T) {
 		return n
 	}
 	eventually(t, 30*time.Second, "the cache is watched", func() error {
-		if m, err := e.scrape(); err != nil || m["spillway_cache_hits_total"] == nil {
-			return fmt.Errorf("no hits yet: %v", err)
+		m, err := e.scrape()
+		if err == nil && m["spillway_cache_hits_total"] == nil {
+			err = errors.New("no hits yet")
 		}
-		return nil
+		return err
 	})
 	hot := []string{"f00", "f01", "f02", "f03", "f04"}
 	for _, name := range hot {

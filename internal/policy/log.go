@@ -36,7 +36,7 @@ type Log struct {
 	DateExt     bool           `yaml:"date_ext"`     // name rotated files by the day, such as app.log-20260102, as logrotate's dateext does
 	OldDir      string         `yaml:"olddir"`       // the name of a sub-folder next to each log that rotated files go into, such as old
 	SelfDated   bool           `yaml:"self_dated"`   // files with a date in their name, such as catalina.2026-01-02.log, are never rotated, and expire by keep_files and max_age
-	Rotate      string         `yaml:"rotate"`       // copy beside the log and cut it, or rename it and signal its writers
+	Rotate      string         `yaml:"rotate"`       // copy alongside the log and cut it, or rename it and signal its writers
 	Signal      string         `yaml:"signal"`       // with rename: the signal at which the program opens its logs anew, such as SIGUSR1
 	Every       units.Duration `yaml:"every"`        // also rotate on this schedule, without an alert
 }

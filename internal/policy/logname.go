@@ -17,8 +17,8 @@ const (
 	gzipSuffix     = ".gz"
 )
 
-// RotatedName returns the name that a log gets when it is rotated. serial tells those of one
-// second apart, from 1.
+// RotatedName returns the name that a log gets when it is rotated. serial counts those of one
+// second, from 1.
 func RotatedName(log string, at time.Time, serial int, compressed bool) string {
 	return Naming{}.Rotated(log, at, serial, compressed)
 }
@@ -32,8 +32,8 @@ type Naming struct {
 // Naming returns how the rotated logs of the policy are named.
 func (l *Log) Naming() Naming { return Naming{l.DateExt, l.SelfDated} }
 
-// Rotated returns the name that a log gets when it is rotated. serial tells those of one second, or day,
-// apart, from 1. A day is one of this host's time zone.
+// Rotated returns the name that a log gets when it is rotated. serial counts those of one second, or day,
+// from 1. A day is one of this host's time zone.
 func (n Naming) Rotated(log string, at time.Time, serial int, compressed bool) string {
 	name := log + "." + at.UTC().Format(stampForm)
 	if n.Daily {
@@ -51,7 +51,7 @@ func (n Naming) Rotated(log string, at time.Time, serial int, compressed bool) s
 // Compressed returns the name that a rotated log gets when it is compressed.
 func Compressed(name string) string { return name + gzipSuffix }
 
-// RotationTemp returns the name of a file that is being written beside a log.
+// RotationTemp returns the name of a file that is being written alongside a log.
 func RotationTemp(ino uint64, pid int) string {
 	return rotationPrefix + strconv.FormatUint(ino, 10) + "-" + strconv.Itoa(pid) + rotationSuffix
 }

@@ -88,8 +88,12 @@ func TestTallyOfSelfDatedFiles(t *testing.T) {
 	at := day(0).Add(10 * time.Hour)
 	tally := NewTally(l)
 	for i, r := range []Rotation{
-		{Log: []byte("a"), At: day(0), Serial: 2}, {Log: []byte("a"), At: day(0), Serial: 1}, {Log: []byte("a"), At: day(1)}, {Log: []byte("a"), At: day(2)},
-		{Log: []byte("b"), At: day(90)}, {Log: []byte("b"), At: day(91)},
+		{Log: []byte("a"), At: day(0), Serial: 2},
+		{Log: []byte("a"), At: day(0), Serial: 1},
+		{Log: []byte("a"), At: day(1)},
+		{Log: []byte("a"), At: day(2)},
+		{Log: []byte("b"), At: day(90)},
+		{Log: []byte("b"), At: day(91)},
 	} {
 		r.Day, r.Own = true, true
 		if n, ok := tally.Add(nil, r); n != i || !ok {
