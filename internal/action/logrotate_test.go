@@ -82,7 +82,7 @@ func TestAlongsideLogrotate(t *testing.T) {
 		as         func(path, text string) string
 	}{
 		{"daily by the day", "daily;rotate 3;copytruncate;dateext", func(p *policy.Log) { p.RotateAfter, p.DateExt = aDay, true }, byName},
-		{"daily by numbers and times", "daily;rotate 3;copytruncate", func(p *policy.Log) { p.RotateAfter = aDay }, byContent},
+		{"daily by numbers and times", "daily;rotate 3;copytruncate", func(p *policy.Log) { p.RotateAfter = aDay - units.Duration(2*time.Hour) }, byContent},
 		{"by size", "size 100;rotate 2;copytruncate", func(p *policy.Log) { p.MaxBytes, p.KeepFiles = 100, new(int64(2)) }, byContent},
 		{"by size or day", "daily;maxsize 100;rotate 3;copytruncate;dateext", func(p *policy.Log) { p.MaxBytes, p.RotateAfter, p.DateExt = 100, aDay, true }, byName},
 		{"into a folder", "daily;rotate 2;copytruncate;dateext;olddir old;createolddir 755 root root", func(p *policy.Log) {

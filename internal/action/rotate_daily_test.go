@@ -11,7 +11,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -39,8 +41,39 @@ func runLogs(t *testing.T, o DirOptions, p *policy.Log) PolicyResult {
 	return results[1]
 }
 
+// needsBirth skips a test where it cannot be known when a file was made.
+func needsBirth(t *testing.T) {
+	t.Helper()
+	dir := realDir(t)
+	put(t, dir+"/file", 1, 0)
+	if _, err := dirscan.Scan(t.Context(), dirscan.Options{Dir: dir, Visit: func(e *dirscan.Entry) error {
+		if safefs.Born(e).IsZero() {
+			t.Skip("it is not known when a file was made")
+		}
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A log of which nothing says how old it is, is rotated once, and is as old as that from then on.
+func TestRotateOnceWhatNothingIsKnownOf(t *testing.T) {
+	dir, p, o := logPolicy(t)
+	p.MaxBytes, p.RotateAfter = 0, aDay
+	put(t, dir+"/app.log", 10, time.Hour)
+	latest := policy.NewLatest(&p)
+	if !latest.Aged(nil, []byte("app.log"), o.Now(), func() time.Time { return time.Time{} }) {
+		t.Error("a log of unknown age is never rotated")
+	}
+	rotated(t, &o, dir, "app.log", time.Hour, false)
+	if res := runLogs(t, o, &p); res.Rotated != 0 {
+		t.Errorf("rotated %d logs whose last rotation is an hour old", res.Rotated)
+	}
+}
+
 // Daily logs: each is rotated once a day, by the names of the days, and again where it is too large.
 func TestRotateDaily(t *testing.T) {
+	needsBirth(t)
 	dir, p, o := logPolicy(t)
 	p.DateExt, p.RotateAfter, p.MaxBytes = true, aDay, 1000
 	p.Validate(func(key, format string, args ...any) { t.Errorf(key+" "+format, args...) })
@@ -73,6 +106,7 @@ func TestRotateDaily(t *testing.T) {
 
 // Without max_bytes the schedule says how old a log gets.
 func TestRotateByAge(t *testing.T) {
+	needsBirth(t)
 	dir, p, o := logPolicy(t)
 	p.MaxBytes, p.Every = 0, units.Duration(time.Hour)
 	p.Validate(func(key, format string, args ...any) { t.Errorf(key+" "+format, args...) })

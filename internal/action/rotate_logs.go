@@ -59,15 +59,18 @@ func saidLogs(res *PolicyResult, dry bool) (msg string, args []any) {
 }
 
 func detailLogs(policies []PolicyResult, dry bool) string {
-	var rotated int64
+	var rotated, unsure int64
 	for i := range policies {
 		rotated += policies[i].Rotated
+		unsure += policies[i].MayHaveLost
 	}
 	switch {
 	case rotated == 0:
 		return ""
 	case dry:
 		return fmt.Sprintf("would rotate %d logs", rotated)
+	case unsure > 0:
+		return fmt.Sprintf("rotated %d logs; for %d of them a loss in the moment of the cut cannot be ruled out", rotated, unsure)
 	}
 	return fmt.Sprintf("rotated %d logs", rotated)
 }
@@ -82,7 +85,6 @@ func (l *logRun) report() {
 	say(l.res.LostBytes, "%d bytes were written in the moment of a cut and are lost: use rotate: rename")
 	say(l.res.Skipped[string(safefs.Busy)], "%d logs were not cut because they never stopped growing: use rotate: rename")
 	say(l.res.Skipped[string(safefs.NotAppending)], "%d logs were not cut because a writer does not append (O_APPEND): make it append (>> in a shell), or use rotate: rename")
-	say(l.res.MayHaveLost, "%d logs were cut to nothing while they were written, and their writers cannot all be seen: whether a line of that moment is lost is not known: use rotate: rename, or give the exporter CAP_SYS_PTRACE and the host's PID namespace")
 	if l.p.OldDir != "" {
 		say(l.res.Skipped[string(safefs.OldDirMount)], "%d logs were not rotated because the olddir "+strconv.Quote(l.p.OldDir)+" next to them is another mount, and what is rotated is renamed, never copied: unmount it, or write another name")
 	}
@@ -182,6 +184,8 @@ func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason
 	l.res.LostBytes += did.LostBytes
 	if did.MayHaveLost {
 		l.res.MayHaveLost++
+		l.opts.Logger.Warn("a log was cut to nothing while it was written, and its writers cannot all be seen: a loss in that moment cannot be ruled out",
+			"target", l.opts.Target, "dir", l.p.Where(), "name", did.Name, "hint", "use rotate: rename, or give the exporter CAP_SYS_PTRACE and the host's PID namespace")
 	}
 	l.private(did)
 	l.path = e.AppendPath(l.path[:0])

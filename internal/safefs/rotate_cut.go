@@ -17,10 +17,12 @@ const (
 	// idleFor is how long no one may have written to a log that is cut to nothing where its front
 	// could be cut off instead.
 	idleFor = time.Second
-	// pause is how long a log must not grow before it is cut to nothing, and patience how long
-	// such a pause is waited for.
-	pause    = 5 * time.Millisecond
-	patience = 2 * time.Second
+	// pause is how long a log must not grow before it is cut to nothing, or pausePerLook times as long as a
+	// look at it takes: a program that writes at intervals would else begin again between the last look
+	// and the cut, where those are slow. patience is how long such a pause is waited for.
+	pause        = 5 * time.Millisecond
+	pausePerLook = 20
+	patience     = 2 * time.Second
 	// maxCatchUp bounds what is copied of what came meanwhile, for a log that is smaller than this;
 	// a larger one may double.
 	maxCatchUp = 64 << 20
@@ -107,8 +109,9 @@ type cutting struct {
 	folder *dirscan.Folder
 	into   *oldDir
 	id     fileID
-	limit  int64       // offset in the log beyond which it is not followed
-	hidden func() bool // whether a writer may not be seen
+	limit  int64         // offset in the log beyond which it is not followed
+	hidden func() bool   // whether a writer may not be seen
+	pause  time.Duration // that is waited for at present; 0 = the log has been idle
 	freed  int64
 	lost   int64
 
@@ -201,13 +204,14 @@ func (c *logCopy) collapse() error {
 
 // truncateInPause follows the log and cuts it to nothing as soon as its writer pauses.
 func (t *cutting) truncateInPause(ctx context.Context) error {
-	wait := time.NewTimer(pause)
+	t.pause = pause
+	wait := time.NewTimer(t.pause)
 	defer wait.Stop()
 	for end := time.Now().Add(patience); ; {
 		if err := t.catchUp(ctx); err != nil {
 			return err
 		}
-		wait.Reset(pause)
+		wait.Reset(t.pause)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -244,12 +248,18 @@ func (t *cutting) catchUp(ctx context.Context) error {
 // at its size and the cut is lost; the places of its writers say afterwards how much that was.
 func (t *cutting) truncate() error {
 	before := t.r.writers.of(t.id)
-	switch size, err := sizeOf(t.c.src); {
+	began := time.Now()
+	size, err := sizeOf(t.c.src)
+	slow := pausePerLook * time.Since(began)
+	switch {
 	case err != nil:
 		return err
 	case size < t.c.copied:
 		return errCut
 	case size > t.c.copied:
+		return errBusy
+	case t.pause > 0 && t.pause < patience/4 && slow > t.pause: // it was not still for long enough
+		t.pause = min(slow, patience/4)
 		return errBusy
 	}
 	if t.r.inWindow != nil {
@@ -286,10 +296,13 @@ func isShared(fd int) bool {
 	return false
 }
 
-// sizeOf returns the size of a file as it is now: a network file system, and FUSE, would else give one
-// that they knew a second ago, and what was written since would be cut off.
+// sizeOf returns the size of a file as it is now, and moves its offset. A network file system, and FUSE,
+// would else give one that they knew a second ago, or one without the write that is under way: the
+// seek waits for its end there, as the cut does, and what was written until then would be cut off.
 func sizeOf(f *os.File) (int64, error) {
 	var st unix.Statx_t
-	err := statPath(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_SIZE, &st)
-	return int64(st.Size), err
+	if err := statPath(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_SIZE, &st); err != nil {
+		return 0, err
+	}
+	return unix.Seek(int(f.Fd()), 0, unix.SEEK_END)
 }
