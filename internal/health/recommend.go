@@ -72,7 +72,7 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 			priority = high
 		}
 		add(priority, "Memory is at %s (%s): %s of %s are left before the limit; shed load, or raise the limit", units.Ratio(used/limit), *t.Level,
-			units.Bytes(max(limit-used, 0)).Short(), units.Bytes(limit).Short())
+			units.Bytes(max(limit-used, 0)).String(), units.Bytes(limit).String())
 	}
 	for i := range t.Heaps {
 		h := &t.Heaps[i]
@@ -90,7 +90,7 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 			priority = high
 		}
 		add(priority, "Memory reaches its limit in %s at %s/min: look for a leak and plan a restart",
-			roughly(left), units.Bytes(growth*60).Short())
+			roughly(left), units.Bytes(growth*60).String())
 	}
 }
 
@@ -144,7 +144,7 @@ func recommendCache(c *Cache, add func(priority, format string, args ...any)) {
 func excess(c *Cache) string {
 	if size, ok := known(c.SizeBytes); ok {
 		if limit, ok := known(c.MaxBytes); ok && size > limit {
-			return ", which frees at least " + units.Bytes(size-limit).Short()
+			return ", which frees at least " + units.Bytes(size-limit).String()
 		}
 	}
 	if entries, ok := known(c.Entries); ok {
@@ -160,7 +160,7 @@ func sizeText(p *float64) string {
 	if !ok {
 		return "its space"
 	}
-	return units.Bytes(v).Short()
+	return units.Bytes(v).String()
 }
 
 // roughly writes a span of time as people say it.

@@ -137,7 +137,7 @@ func short(p *float64) string {
 	if !ok {
 		return ""
 	}
-	return units.Bytes(v).Short()
+	return units.Bytes(v).Legacy()
 }
 
 // finite leaves out what JSON has no number for.

@@ -268,7 +268,7 @@ func TestPageStates(t *testing.T) {
 		setup func(f *fixture)
 		want  []string
 	}{
-		{"normal", func(f *fixture) {}, []string{"l-normal", "45.2%", "463MB of 1GB", "dry run", "Nothing has been done yet"}},
+		{"normal", func(f *fixture) {}, []string{"l-normal", "45.2%", "463MiB of 1GiB", "dry run", "Nothing has been done yet"}},
 		{"warning", func(f *fixture) { f.sample(f.now, .75, series.LevelWarning) }, []string{"l-warning", "75.0%"}},
 		{"emergency", func(f *fixture) { f.sample(f.now, .97, series.LevelEmergency) }, []string{"l-emergency", "97.0%"}},
 		{"down", func(f *fixture) {
