@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -36,6 +37,7 @@ type Target struct {
 	Probe     *Probe // nil while there is none
 	AppValues []AppValue
 	probe     Probe
+	failed    []source
 
 	Recommendations []Recommendation
 	Newest          time.Time // of the newest value of this target
@@ -80,6 +82,11 @@ func Targets(samples []series.Sample) []Target {
 	}
 	for i := range samples {
 		s := &samples[i]
+		if s.Desc == metric.SourceSuccess && s.Value == 0 && s.Values[1] != "" {
+			t := get(s.Values[1])
+			t.failed = append(t.failed, source{s.Values[0], s.Values[2]})
+			continue
+		}
 		if len(s.Desc.Labels) == 0 || s.Desc.Labels[0] != "target" {
 			continue
 		}
@@ -99,6 +106,7 @@ func Targets(samples []series.Sample) []Target {
 }
 
 func (t *Target) sort() {
+	slices.SortFunc(t.failed, func(a, b source) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name)) })
 	slices.SortFunc(t.Heaps, func(a, b Heap) int { return cmp.Compare(a.Runtime, b.Runtime) })
 	slices.SortFunc(t.Caches, func(a, b Cache) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(t.Temps, func(a, b Temp) int { return cmp.Compare(a.Name, b.Name) })

@@ -45,6 +45,9 @@ func recommend(t *Target) []Recommendation {
 		}
 		add(high, "The probe of %s %s: see what the service waits for, or correct the probe", t.Name, what)
 	}
+	for _, s := range t.failed {
+		add(medium, "%s", s)
+	}
 	for i := range t.Temps {
 		recommendTemp(&t.Temps[i], add)
 	}
@@ -55,12 +58,16 @@ func recommend(t *Target) []Recommendation {
 		recommendCache(&t.Caches[i], add)
 	}
 	if len(out) == 0 {
-		add(low, "System operating normally")
+		add(low, normal)
 	}
-	slices.SortStableFunc(out, func(a, b Recommendation) int {
+	sortByPriority(out)
+	return out
+}
+
+func sortByPriority(list []Recommendation) {
+	slices.SortStableFunc(list, func(a, b Recommendation) int {
 		return cmp.Compare(priorities[a.Priority], priorities[b.Priority])
 	})
-	return out
 }
 
 func recommendMemory(t *Target, add func(priority, format string, args ...any)) {
