@@ -83,3 +83,16 @@ func TestNearlyAll(t *testing.T) {
 		t.Errorf("all of it: %s", got)
 	}
 }
+
+// TestHeapOfOneOfTwo: a heap that is not that of all processes says so.
+func TestHeapOfOneOfTwo(t *testing.T) {
+	f := func(read, processes float64, want string) {
+		t.Helper()
+		r := Targets(append(user("a"), sample(metric.HeapRead, read, "a", "node"), sample(metric.HeapProcesses, processes, "a", "node")))[0].Recommendations
+		if len(r) != 1 || r[0] != (Recommendation{low, want}) {
+			t.Errorf("%v of %v: %v, want %q", read, processes, r, want)
+		}
+	}
+	f(1, 2, "The node heap is that of 1 of 2 processes: provider: node_agent reads all of them")
+	f(1, 1, normal)
+}

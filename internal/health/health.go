@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -49,6 +50,7 @@ type Heap struct {
 	UsedBytes, LimitBytes *float64
 	CommittedBytes        *float64
 	UsedRatio             *float64
+	Read, Processes       *float64 // processes whose heap this is, of those that run the program; nil: not known, or all
 	LiveBytes             *float64 // what the last collection left, where the runtime says so
 }
 
@@ -148,6 +150,16 @@ func known(p *float64) (float64, bool) {
 		return 0, false
 	}
 	return *p, true
+}
+
+// Partly says of how many processes the heap is read where it is not that of all: "of 1 of 2 processes".
+func (h *Heap) Partly() string {
+	read, ok := known(h.Read)
+	all, okAll := known(h.Processes)
+	if !ok || !okAll || read >= all {
+		return ""
+	}
+	return fmt.Sprintf("of %.0f of %.0f processes", read, all)
 }
 
 // judged returns the share of the limit by which the heap is judged.

@@ -83,6 +83,9 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 	}
 	for i := range t.Heaps {
 		h := &t.Heaps[i]
+		if of := h.Partly(); of != "" {
+			add(low, "The %s heap is that %s: %s", h.Runtime, of, readAll(h.Runtime))
+		}
 		ratio, ok := h.judged()
 		if !ok || t.HeapThresholds.Of(ratio) < series.LevelWarning || t.HeapThresholds.Warning == 0 {
 			continue
@@ -99,6 +102,14 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 		add(priority, "Memory reaches its limit in %s at %s/min: look for a leak and plan a restart",
 			roughly(left), units.Bytes(growth*60).String())
 	}
+}
+
+// readAll says how the heaps of all processes are read.
+func readAll(runtime string) string {
+	if runtime == "node" {
+		return "provider: node_agent reads all of them"
+	}
+	return "write a target for each, with its own address"
 }
 
 func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {

@@ -342,6 +342,21 @@ func TestHealthWhileAnAlertFires(t *testing.T) {
 	says("/health/memory", false, "SpillwayProbeFailing fires: It is down")
 }
 
+// TestPageHeapOfOneOfTwo: the page says that a heap is not that of all processes.
+func TestPageHeapOfOneOfTwo(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sample(f.now, .452, series.LevelNormal)
+	var b series.Batch
+	b.Reset(f.now)
+	b.Set(metric.HeapUsed, 1<<20, "app", "node")
+	b.Set(metric.HeapRead, 1, "app", "node")
+	b.Set(metric.HeapProcesses, 2, "app", "node")
+	f.store.Commit(&b)
+	if page := f.do("GET", "/", nil, "").Body.String(); !strings.Contains(page, `Heap <span class="quiet">node of 1 of 2 processes</span>`) {
+		t.Errorf("%s", page)
+	}
+}
+
 // TestPageStates renders every state and escapes what comes from outside.
 func TestPageStates(t *testing.T) {
 	const hostile = `<script>alert("x")</script>`
