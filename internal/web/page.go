@@ -107,6 +107,7 @@ type view struct {
 	Pending int
 	Runs    activityView
 	Actions []journal.Record
+	AllDry  bool // of the Actions
 	ReadErr string
 	Stale   bool
 
@@ -230,6 +231,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		v.ReadErr = err.Error()
 	}
 	v.Actions = publicRecords(records)
+	v.AllDry = !slices.ContainsFunc(records, func(r journal.Record) bool { return r.Mode != modeDryRun })
 	return v
 }
 

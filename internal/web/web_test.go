@@ -357,6 +357,26 @@ func TestPageHeapOfOneOfTwo(t *testing.T) {
 	}
 }
 
+// TestPageFreedOfDryRuns: a list of dry runs says what they would free, and one of both says so in its cells.
+func TestPageFreedOfDryRuns(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sample(f.now, .452, series.LevelNormal)
+	says := func(heading string, cells bool, modes ...string) {
+		t.Helper()
+		f.records = nil
+		for _, m := range modes {
+			f.records = append(f.records, journal.Record{Target: "app", Playbook: "p", Mode: m, FreedBytes: 1 << 20, Outcome: "done", Time: f.now})
+		}
+		page := f.do("GET", "/", nil, "").Body.String()
+		if !strings.Contains(page, `<th scope="col">`+heading+`</th>`) || strings.Contains(page, `<span class="quiet">would free</span> 1MiB`) != cells {
+			t.Errorf("%v: %s", modes, page)
+		}
+	}
+	says("Would free", false, "dry_run", "dry_run")
+	says("Freed", false, "enforce")
+	says("Freed", true, "enforce", "dry_run")
+}
+
 // TestPageStates renders every state and escapes what comes from outside.
 func TestPageStates(t *testing.T) {
 	const hostile = `<script>alert("x")</script>`
