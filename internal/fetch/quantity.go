@@ -39,7 +39,7 @@ func CheckUnits(format string, family *string, report report.Func) {
 	case *family == "":
 		*family = UnitsBinary
 	case *family != UnitsBinary && *family != UnitsDecimal:
-		report("units", "%q is not a family of units: write %s, where 512MB is 512 x 1024 x 1024 bytes, or %s", *family, UnitsBinary, UnitsDecimal)
+		report("units", "%q is not a family of units: write %s (512MB is 512 x 1024 x 1024 bytes) or %s", *family, UnitsBinary, UnitsDecimal)
 	}
 }
 
