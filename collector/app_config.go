@@ -21,7 +21,7 @@ var appNameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 type AppConfig struct {
 	fetch.Endpoint `yaml:",inline"`
 	Interval       units.Duration    `yaml:"interval"` // how often it is asked; without it each sample_interval
-	Format         string            `yaml:"format"`   // form of what it tells
+	Format         string            `yaml:"format"`   // form of the service's document
 	Cache          string            `yaml:"cache"`    // label of the cache that the cache_ values are of; without it the target's only cache, else app
 	Units          string            `yaml:"units"`    // json: binary where the service's 512MB is 512 x 1024 x 1024 bytes, decimal where it is 512 x 1000 x 1000
 	Map            map[string]string `yaml:"map"`      // our name: where the value stands, a gjson path or a metric

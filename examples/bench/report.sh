@@ -67,7 +67,7 @@ EOF
     'On tmpfs. A clean-up checks each file (type, links, age, lease against users, identity) before it removes it; an eviction finds the exact least recently used 30 % first. find is told what to remove.' \
     'examples/bench/remove/remove.sh 100000'
   section evict1m 'Evicting 30 % of 1,000,000 files' \
-    'Goal: 2.2 scans beside what the removals themselves cost, and 1 MiB above a scan.' \
+    'Goal: 2.2 scans on top of what the removals themselves cost, and 1 MiB above a scan.' \
     'examples/bench/remove/remove.sh 1000000 3'
   section simulate 'Simulated days' \
     'The [simulation](simulation.md) of evaluator, dispatcher, schedules and rules with reloads, wrong clocks and kills, on all cores. A seed is five days.' \

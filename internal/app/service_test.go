@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestServiceIntervals: app and probe ask a service as often as each is told to, and say who asks.
+// TestServiceIntervals: app and probe each ask a service at their own interval, and say who asks.
 func TestServiceIntervals(t *testing.T) {
 	var stats, health, strangers atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
