@@ -5,9 +5,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // maxAppNames bounds the series of one service's own values.
@@ -18,9 +20,24 @@ var appNameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 // AppConfig is the yaml key `app` of a target: what the service itself tells.
 type AppConfig struct {
 	fetch.Endpoint `yaml:",inline"`
-	Format         string            `yaml:"format"` // form of what it tells
-	Cache          string            `yaml:"cache"`  // label of the cache that the cache_ values are of; without it the target's only cache, else app
-	Map            map[string]string `yaml:"map"`    // our name: where the value stands, a gjson path or a metric
+	Interval       units.Duration    `yaml:"interval"` // how often it is asked; without it each sample_interval
+	Format         string            `yaml:"format"`   // form of the service's document
+	Cache          string            `yaml:"cache"`    // label of the cache that the cache_ values are of; without it the target's only cache, else app
+	Units          string            `yaml:"units"`    // json: binary where the service's 512MB is 512 x 1024 x 1024 bytes, decimal where it is 512 x 1000 x 1000
+	Map            map[string]string `yaml:"map"`      // our name: where the value stands, a gjson path or a metric
+}
+
+// The bounds of how often a service is asked.
+const (
+	minServiceInterval = time.Second
+	maxServiceInterval = 5 * time.Minute
+)
+
+// checkInterval reports an interval at which a service would be asked too often, or hardly at all.
+func checkInterval(d units.Duration, report report.Func) {
+	if d != 0 && (d.Std() < minServiceInterval || d.Std() > maxServiceInterval) {
+		report("interval", "%s is out of range: write %s to %s", d, minServiceInterval, units.Duration(maxServiceInterval))
+	}
 }
 
 // CountsHits reports whether the service tells the hits of a cache.
@@ -32,6 +49,7 @@ func (c *AppConfig) CountsHits(cache string) bool {
 // file caches, which the exporter counts by itself.
 func (c *AppConfig) Validate(caches []string, report report.Func) {
 	c.Endpoint.Validate(report)
+	checkInterval(c.Interval, report)
 	if c.Format == "" {
 		c.Format = fetch.JSON
 	}
@@ -39,6 +57,7 @@ func (c *AppConfig) Validate(caches []string, report report.Func) {
 		report("format", "%q is not a format: write %s or %s", c.Format, fetch.JSON, fetch.Prometheus)
 		return
 	}
+	fetch.CheckUnits(c.Format, &c.Units, report)
 	c.checkMap(report)
 	c.checkCache(caches, report)
 }
@@ -108,7 +127,7 @@ func (c *AppConfig) wants() []fetch.Want {
 		case strings.HasPrefix(name, "cache_"), isCounter(name):
 			kind = fetch.Count
 		}
-		out = append(out, fetch.Want{Name: name, Path: c.Map[name], Kind: kind})
+		out = append(out, fetch.Want{Name: name, Path: c.Map[name], Kind: kind, Units: c.Units})
 	}
 	return out
 }

@@ -173,7 +173,7 @@ func TestAppReadsTheService(t *testing.T) {
 			fmt.Fprint(w, "lookups_total{result=\"hit\"} 9\nlookups_total{result=\"miss\"} 1\n")
 			return
 		}
-		fmt.Fprint(w, `{"cache": {"hitRate": "87.5%", "size": "456MB"}}`)
+		fmt.Fprint(w, `{"cache": {"hitRate": "87.5%", "size": "456MB"}, "buffers": "12M"}`)
 	}))
 	defer s.Close()
 	f := func(c AppConfig, want map[string]float64) {
@@ -187,7 +187,12 @@ func TestAppReadsTheService(t *testing.T) {
 		}
 	}
 	f(AppConfig{Endpoint: fetch.Endpoint{URL: s.URL + "/stats"}, Map: map[string]string{"cache_hit_ratio": "cache.hitRate", "cache_bytes": "cache.size"}},
-		map[string]float64{"cache_hit_ratio[svc app app]": 0.875, "cache_size_bytes[svc app]": 456e6})
+		map[string]float64{"cache_hit_ratio[svc app app]": 0.875, "cache_size_bytes[svc app]": 456 << 20})
+	sizes := map[string]string{"buffers_bytes": "buffers", "cache_bytes": "cache.size"}
+	f(AppConfig{Endpoint: fetch.Endpoint{URL: s.URL + "/stats"}, Map: sizes},
+		map[string]float64{"app_value[svc buffers_bytes]": 12 << 20, "cache_size_bytes[svc app]": 456 << 20})
+	f(AppConfig{Endpoint: fetch.Endpoint{URL: s.URL + "/stats"}, Units: fetch.UnitsDecimal, Map: sizes},
+		map[string]float64{"app_value[svc buffers_bytes]": 12e6, "cache_size_bytes[svc app]": 456e6})
 	f(AppConfig{
 		Endpoint: fetch.Endpoint{URL: s.URL + "/metrics"}, Format: fetch.Prometheus, Cache: "thumbs",
 		Map: map[string]string{"cache_hits": `lookups_total{result="hit"}`, "cache_misses": `lookups_total{result="miss"}`},

@@ -72,7 +72,7 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 	res, err := s.scan(ctx, scan)
 	s.away.Store(errors.Is(err, dirscan.ErrAway))
 	if err != nil {
-		return scanError(err)
+		return scanError(s.common.Where(), err)
 	}
 	return errors.Join(unreadable(s.common.Where(), &res), end(set, &res))
 }
@@ -81,14 +81,26 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 // again costs next to nothing then.
 func (s *DirSource) Away() bool { return s.away.Load() }
 
-// scanError turns a folder that does not exist, yet, into ErrAbsent, and so one whose process or pod is not
-// there.
-func scanError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, dirscan.ErrAway) {
+// scanError turns a folder whose process or pod is not there into ErrAbsent. One that does not exist is a
+// failure: its path may be wrong, and then nothing would be watched, without a word.
+func scanError(dir string, err error) error {
+	switch {
+	case errors.Is(err, dirscan.ErrAway):
 		return fmt.Errorf("%w: %w", ErrAbsent, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return missingFolder(dir)
 	}
 	return err
 }
+
+// missingFolder is the error of a folder that does not exist.
+type missingFolder string
+
+func (dir missingFolder) Error() string {
+	return string(dir) + " does not exist: create the folder, or correct its dir"
+}
+
+func (missingFolder) Is(target error) bool { return target == fs.ErrNotExist }
 
 // unreadable is the error of a scan that could not read a part of the tree: what was published
 // is too small. It names the most frequent reason, so that it stays the same from scan to scan.

@@ -265,8 +265,9 @@ func TestDirSourcesAbsent(t *testing.T) {
 	} {
 		b := newDirBench(t)
 		src := b.sources()[name]
-		if err := b.sample(t.Context(), src); !errors.Is(err, ErrAbsent) || !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s of a folder that does not exist: %v, want ErrAbsent", name, err)
+		missing := b.dir + " does not exist: create the folder, or correct its dir"
+		if err := b.sample(t.Context(), src); errors.Is(err, ErrAbsent) || !errors.Is(err, fs.ErrNotExist) || err.Error() != missing {
+			t.Errorf("%s of a folder that does not exist: %v, want %q", name, err, missing)
 		}
 		if got := b.published(); got != limits {
 			t.Errorf("%s of a folder that does not exist: %s, want %s", name, got, limits)
@@ -278,7 +279,7 @@ func TestDirSourcesAbsent(t *testing.T) {
 		if err := os.RemoveAll(b.dir); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.sample(t.Context(), src); !errors.Is(err, ErrAbsent) || b.published() != limits {
+		if err := b.sample(t.Context(), src); err == nil || err.Error() != missing || b.published() != limits {
 			t.Errorf("%s after it has gone: %v, %s, want %s", name, err, b.published(), limits)
 		}
 	}

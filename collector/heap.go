@@ -92,6 +92,10 @@ func (h *Heap) publish(b *series.Batch, u heap.Usage) {
 	set(metric.HeapLive, u.Live)
 	set(metric.HeapCommitted, u.Committed)
 	set(metric.HeapLimit, u.Limit)
+	if u.Running > 0 {
+		b.Set(metric.HeapRead, float64(u.Read), h.opts.Target, runtime)
+		b.Set(metric.HeapProcesses, float64(u.Running), h.opts.Target, runtime)
+	}
 	if ratio, ok := u.Ratio(); ok {
 		b.Set(metric.HeapUsedRatio, ratio, h.opts.Target, runtime)
 	}

@@ -64,6 +64,7 @@ func TestHeapPublishesWhatWasRead(t *testing.T) {
 	f(heap.Usage{Used: heap.Some(50)}, "map[spillway_heap_used_bytes[svc node]:50]")
 	f(heap.Usage{Used: heap.Some(0), Limit: heap.Some(200)},
 		"map[spillway_heap_limit_bytes[svc node]:200 spillway_heap_used_bytes[svc node]:0 spillway_heap_used_ratio[svc node]:0]")
+	f(heap.Usage{Used: heap.Some(50), Read: 1, Running: 2}, "map[spillway_heap_processes[svc node]:2 spillway_heap_read_processes[svc node]:1 spillway_heap_used_bytes[svc node]:50]")
 	f(heap.Usage{}, "map[]")
 	for _, d := range []*series.Desc{metric.HeapUsed, metric.HeapUsedRatio} {
 		if !d.Window {

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"errors"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestLogSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.sample(t.Context(), src); !errors.Is(err, ErrAbsent) || b.published() != "" {
+	if err := b.sample(t.Context(), src); !errors.Is(err, fs.ErrNotExist) || b.published() != "" {
 		t.Errorf("a folder that does not exist: %v, %s", err, b.published())
 	}
 	rotated := func(log string, age time.Duration, compressed bool) string {

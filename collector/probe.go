@@ -25,6 +25,7 @@ const (
 // well.
 type ProbeConfig struct {
 	fetch.Endpoint `yaml:",inline"`
+	Interval       units.Duration `yaml:"interval"`     // how often it is probed; without it each sample_interval, and faster while it starts
 	ValidStatus    []int          `yaml:"valid_status"` // statuses that count as success; without it 200 to 299
 	MaxDuration    units.Duration `yaml:"max_duration"` // within which an answer should come: SpillwaySlowResponse
 	MaxStartup     units.Duration `yaml:"max_startup"`  // from process start to the first good probe: SpillwaySlowStart
@@ -33,6 +34,7 @@ type ProbeConfig struct {
 // Validate applies the defaults and reports every mistake.
 func (c *ProbeConfig) Validate(report report.Func) {
 	c.Endpoint.Validate(report)
+	checkInterval(c.Interval, report)
 	for _, s := range c.ValidStatus {
 		if s < 100 || s > 599 {
 			report("valid_status", "%d is not a status: write numbers from 100 to 599, such as [200, 204]", s)

@@ -94,8 +94,13 @@ func NewSampler(o SamplerOptions) *Sampler {
 	}
 	s := &Sampler{opts: o, ready: make(chan struct{})}
 	s.near = newNear(s)
+	slowest := make(map[string]time.Duration)
 	for _, l := range o.Lanes {
 		s.lanes = append(s.lanes, newLane(s, l))
+		slowest[l.Name] = max(slowest[l.Name], l.Interval)
+	}
+	for _, l := range s.lanes {
+		l.slowest = l.Interval == slowest[l.Name]
 	}
 	return s
 }

@@ -23,6 +23,8 @@ type lane struct {
 	first chan struct{}   // closed after the first sweep
 	wakes <-chan struct{} // of a source that asks for samples itself; nil where none does
 
+	slowest bool // no lane of its name has a longer interval: it publishes that of all
+
 	swept bool           // first is closed
 	due   time.Time      // of the next tick
 	began time.Time      // of the present sweep
@@ -209,7 +211,9 @@ func (l *lane) ticked() time.Duration {
 		close(l.first)
 	}
 	interval, longest := l.interval()
-	m.interval.WithLabelValues(l.Name).Set(longest.Seconds())
+	if l.slowest {
+		m.interval.WithLabelValues(l.Name).Set(longest.Seconds())
+	}
 	l.due = l.due.Add(interval)
 	if late := now.Sub(l.due); late >= 0 {
 		missed := int64(late/interval) + 1

@@ -14,7 +14,7 @@ import (
 // What is not set becomes absent at once; values set before an error are published all the same.
 // An error marks the source as failed in spillway_source_success and is logged when it changes.
 // ErrAbsent, alone or wrapped, says that there was nothing to read (the target does not run, the
-// folder does not exist yet): not a failure, nothing is logged.
+// process that has the folder is away): not a failure, nothing is logged.
 //
 // A source that holds descriptors or connections also implements io.Closer.
 type Source interface {

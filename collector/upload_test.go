@@ -2,6 +2,7 @@ package collector
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestUploadSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.sample(t.Context(), src); !errors.Is(err, ErrAbsent) || b.published() != "upload_max_size_bytes 5000" {
+	if err := b.sample(t.Context(), src); !errors.Is(err, fs.ErrNotExist) || b.published() != "upload_max_size_bytes 5000" {
 		t.Errorf("a folder that does not exist: %v, %s", err, b.published())
 	}
 	b.file("a.json", 1000, 30*time.Minute)
@@ -50,7 +51,7 @@ spillway_upload_size_bytes{dir="media",target="svc"} 7002
 	if err := os.RemoveAll(b.dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.sample(t.Context(), src); !errors.Is(err, ErrAbsent) || b.published() != "upload_max_size_bytes 5000" {
+	if err := b.sample(t.Context(), src); !errors.Is(err, fs.ErrNotExist) || b.published() != "upload_max_size_bytes 5000" {
 		t.Errorf("a folder that has gone: %v, %s", err, b.published())
 	}
 }

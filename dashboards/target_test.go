@@ -155,8 +155,9 @@ func (b *board) processes() []*jsonPanel {
 			q(rate(b.of("spillway_process_minor_page_faults_total")), "minor {{instance}}"), q(rate(b.of("spillway_process_major_page_faults_total")), "major {{instance}}")).right("/^major /", "ops"),
 		graph("Threads and descriptors", "Threads, and open file descriptors where this user may count them.", "none", 8,
 			q(b.of("spillway_process_threads"), "threads {{instance}}"), q(b.of("spillway_process_open_fds"), "descriptors {{instance}}")),
-		graph("Processes", "Live processes, those that joined or left the target (bars), and restarts: all of them were replaced.", "none", 8,
+		graph("Processes", "Live processes, those that joined or left the target (bars), restarts (all of them were replaced), and those whose heap is read where that is not all of them.", "none", 8,
 			q(b.of("spillway_processes"), "processes {{instance}}"), q(increase(b.of("spillway_process_starts_total")), "joined {{instance}}"),
+			q(b.of("spillway_heap_read_processes")+" < "+b.of("spillway_heap_processes"), "whose heap is read {{instance}}"),
 			q(increase(b.of("spillway_process_exits_total")), "left {{instance}}"), q(increase(b.of("spillway_target_restarts_total")), "restarts {{instance}}")).
 			right("/^(joined|left|restarts) /", "none").runbook("SpillwayTargetRestarting"),
 		bars("How processes ended", "Ends of the target's processes and their children by reason: exit_0, exit_error, or the signal. Needs procevents, which sees also those that lived for milliseconds.", "none", 8,

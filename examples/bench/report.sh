@@ -61,13 +61,13 @@ EOF
     'Two files in each: what a step into a folder costs, which is where openat2 is missed most.' \
     'examples/bench/scan/scan.sh 100000 9 50000'
   section scan1m 'Scan of 1,000,000 files' \
-    'Goals: processor time at most 1.3 times the floor, wall time with two walkers at most 0.8 times, memory within 1 MB.' \
+    'Goals: processor time at most 1.3 times the floor, wall time with two walkers at most 0.8 times, memory within 1 MiB.' \
     'examples/bench/scan/scan.sh 1000000 5'
   section remove 'Removing 100,000 files, evicting 30 % of 100,000' \
     'On tmpfs. A clean-up checks each file (type, links, age, lease against users, identity) before it removes it; an eviction finds the exact least recently used 30 % first. find is told what to remove.' \
     'examples/bench/remove/remove.sh 100000'
   section evict1m 'Evicting 30 % of 1,000,000 files' \
-    'Goal: 2.2 scans beside what the removals themselves cost, and 1 MB above a scan.' \
+    'Goal: 2.2 scans on top of what the removals themselves cost, and 1 MiB above a scan.' \
     'examples/bench/remove/remove.sh 1000000 3'
   section simulate 'Simulated days' \
     'The [simulation](simulation.md) of evaluator, dispatcher, schedules and rules with reloads, wrong clocks and kills, on all cores. A seed is five days.' \

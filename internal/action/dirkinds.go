@@ -48,7 +48,7 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 }
 
 func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cleaned temp files", "would clean temp files"), []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
+	return said(dry, "cleaned temp files", "would clean temp files"), []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).String()}
 }
 
 // enforceUploads removes uploaded files, or moves them into a quarantine: those that are too large,
@@ -62,15 +62,15 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 	missing, err := j.enforce()
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the uploads are not down to max_bytes: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "dir", p.Name, "missing", units.Bytes(missing.bytes).Short())
+			"target", r.opts.Target, "dir", p.Name, "missing", units.Bytes(missing.bytes).String())
 	}
 	return err
 }
 
 func saidUploads(res *PolicyResult, dry bool) (msg string, args []any) {
 	return said(dry, "uploads enforced", "would enforce the limits of uploads"), []any{
-		"dir", res.Policy, "files", res.Files, "size", units.Bytes(res.Bytes).Short(),
-		freedKey(dry), units.Bytes(res.FreedBytes).Short(), "quarantine", res.Quarantine,
+		"dir", res.Policy, "files", res.Files, "size", units.Bytes(res.Bytes).String(),
+		freedKey(dry), units.Bytes(res.FreedBytes).String(), "quarantine", res.Quarantine,
 	}
 }
 

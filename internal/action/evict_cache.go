@@ -79,13 +79,13 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	missing, err := k.evict(target)
 	if err == nil && missing != (amount{}) {
 		r.opts.Logger.Warn("the cache is not down to its mark: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).Short(), "skipped", skippedText(r.res.Skipped))
+			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).String(), "skipped", skippedText(r.res.Skipped))
 	}
 	return err
 }
 
 func saidCache(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cache evicted", "would evict from the cache"), []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
+	return said(dry, "cache evicted", "would evict from the cache"), []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).String()}
 }
 
 // evictTarget returns what may stay of sum: the share of the limits that the request, or else the

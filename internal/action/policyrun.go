@@ -215,7 +215,7 @@ func (r *dirRun) sweep(kind string) {
 	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where())
 	removed, freed, err := r.remover.Sweep(r.ctx)
 	if removed > 0 {
-		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).Short())
+		log.Warn("removed from the quarantine what a run that was cut off had put there", "files", removed, "freed", units.Bytes(freed).String())
 	}
 	n, leftErr := r.remover.Leftovers()
 	if n > 0 {
@@ -234,7 +234,7 @@ func (r *dirRun) notFreed() {
 	}
 	r.res.FreedBytes = max(0, r.res.FreedBytes-held)
 	r.opts.Logger.Info("some of what was removed is still held by a process: its space is free once that closes it",
-		"target", r.opts.Target, "dir", r.common.Where(), "held", units.Bytes(held).Short())
+		"target", r.opts.Target, "dir", r.common.Where(), "held", units.Bytes(held).String())
 }
 
 // maxOthers bounds how many users are named whose files stay.

@@ -54,7 +54,7 @@ func (l *logRun) run() error {
 func saidLogs(res *PolicyResult, dry bool) (msg string, args []any) {
 	return said(dry, "rotated logs", "would rotate logs"), []any{
 		"dir", res.Policy, "logs", res.Rotated, "removed", res.Files, "lost_bytes", res.LostBytes,
-		freedKey(dry), units.Bytes(res.FreedBytes).Short(),
+		freedKey(dry), units.Bytes(res.FreedBytes).String(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
+	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
 // observeLevels hands the levels of the last sweep to the watchers.
@@ -31,9 +32,10 @@ func (a *App) observeLevels() {
 
 // reportOf is the health report that a watcher posts.
 func (a *App) reportOf(target string) ([]byte, error) {
-	targets := health.Targets(a.parts.store.SnapshotOf(nil, target))
+	targets := health.Targets(a.parts.store.Snapshot(nil))
 	for i := range targets {
 		if targets[i].Name == target {
+			targets[i].Warn(web.Firing(a.Alerts(), func(of string) bool { return of == target }))
 			return json.Marshal(targets[i].Report())
 		}
 	}

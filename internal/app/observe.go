@@ -72,7 +72,7 @@ func (o observer) memory(target string) dispatch.Reading {
 	limit, _, _ := store.Value(metric.MemoryLimit, target)
 	r := dispatch.Reading{
 		Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Memory.Of().Of(ratio),
-		Text: fmt.Sprintf("memory %s of %s (%s)", units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
+		Text: fmt.Sprintf("memory %s of %s (%s)", units.Bytes(used).String(), units.Bytes(limit).String(), health.Percent(ratio)),
 	}
 	r.Peak = o.peak(ratio, metric.MemoryUsedRatio, target)
 	growth, _, ok := store.Value(metric.MemoryFastGrowth, target)
@@ -101,13 +101,13 @@ func (o observer) heap(target string) dispatch.Reading {
 		limit, _, _ := store.Value(metric.HeapLimit, target, runtime)
 		r := dispatch.Reading{
 			Known: true, Ratio: ratio, Peak: ratio, Level: o.thresholds().Heap.Of().Of(ratio),
-			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).Short(), units.Bytes(limit).Short(), health.Percent(ratio)),
+			Text: fmt.Sprintf("%s heap %s of %s (%s)", runtime, units.Bytes(used).String(), units.Bytes(limit).String(), health.Percent(ratio)),
 		}
 		r.Peak = o.peak(ratio, metric.HeapUsedRatio, target, runtime)
 		if live, _, ok := store.Value(metric.HeapLive, target, runtime); ok && limit > 0 { // as the rules judge it
 			r.Ratio, r.Peak = live/limit, o.peak(live, metric.HeapLive, target, runtime)/limit
 			r.Level = o.thresholds().Heap.Of().Of(r.Ratio)
-			r.Text += fmt.Sprintf(", %s live (%s)", units.Bytes(live).Short(), health.Percent(r.Ratio))
+			r.Text += fmt.Sprintf(", %s live (%s)", units.Bytes(live).String(), health.Percent(r.Ratio))
 		}
 		return r
 	}
@@ -156,7 +156,7 @@ func cacheReading(c *health.Cache) dispatch.Reading {
 	}
 	r := dispatch.Reading{
 		Known: true, Ratio: *c.UsedRatio, Peak: *c.UsedRatio,
-		Text: fmt.Sprintf("cache %s: %.0f entries, %s (%s)", c.Name, *c.Entries, units.Bytes(*c.SizeBytes).Short(), health.Percent(*c.UsedRatio)),
+		Text: fmt.Sprintf("cache %s: %.0f entries, %s (%s)", c.Name, *c.Entries, units.Bytes(*c.SizeBytes).String(), health.Percent(*c.UsedRatio)),
 	}
 	if *c.UsedRatio > 1 {
 		r.Level = series.LevelWarning
@@ -189,7 +189,7 @@ func folderReading(f *health.Folder, left int64) dispatch.Reading {
 	if f.Files == nil || f.SizeBytes == nil {
 		return dispatch.Reading{}
 	}
-	r := dispatch.Reading{Known: true, Text: fmt.Sprintf("%s %s: %.0f files, %s", f.Kind, f.Name, *f.Files, units.Bytes(*f.SizeBytes).Short())}
+	r := dispatch.Reading{Known: true, Text: fmt.Sprintf("%s %s: %.0f files, %s", f.Kind, f.Name, *f.Files, units.Bytes(*f.SizeBytes).String())}
 	if f.MaxBytes != nil && *f.MaxBytes > 0 {
 		r.Ratio = *f.SizeBytes / *f.MaxBytes
 	}

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 func (g *graph) serviceLanes(t *config.Target, p *parts) []collector.Lane {
 	var out []collector.Lane
 	if c := t.App; c != nil {
-		out = append(out, g.serviceLane(sourceApp, t.Name, c.Timeout.Std(), collector.NewApp(collector.AppOptions{
+		out = append(out, g.serviceLane(sourceApp, t.Name, c.Interval, c.Timeout, collector.NewApp(collector.AppOptions{
 			Target: t.Name, Config: *c, Store: p.store, Window: g.cfg.Window,
 			Running: g.running(t), Now: p.now,
 		})))
@@ -29,14 +31,14 @@ func (g *graph) serviceLanes(t *config.Target, p *parts) []collector.Lane {
 		probe := collector.NewProbe(collector.ProbeOptions{
 			Target: t.Name, Config: *c, Store: p.store, Tracker: g.watched(t), Now: p.now,
 		})
-		out = append(out, g.serviceLane(sourceProbe, t.Name, c.Timeout.Std(), probe))
+		out = append(out, g.serviceLane(sourceProbe, t.Name, c.Interval, c.Timeout, probe))
 	}
 	return out
 }
 
-func (g *graph) serviceLane(source, target string, timeout time.Duration, impl collector.Source) collector.Lane {
+func (g *graph) serviceLane(source, target string, interval, timeout units.Duration, impl collector.Source) collector.Lane {
 	return collector.Lane{
-		Name: source, Interval: g.cfg.SampleInterval.Std(), Timeout: timeout + httpSlack,
+		Name: source, Interval: cmp.Or(interval, g.cfg.SampleInterval).Std(), Timeout: timeout.Std() + httpSlack,
 		Jobs: []collector.Job{{Source: source, Target: target, Impl: impl}},
 	}
 }

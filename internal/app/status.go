@@ -53,11 +53,18 @@ func (a *App) logTarget(level slog.Level, t *health.Target) {
 		}
 	}
 	add("used", report.Memory.Percentage)
-	add("rss", report.Memory.RSS)
-	if t.LimitBytes != nil {
-		add("limit", units.Bytes(*t.LimitBytes).Short())
+	size := func(key string, v *float64) {
+		if v != nil && !math.IsNaN(*v) {
+			add(key, units.Bytes(*v).String())
+		}
 	}
-	add("heap", report.Memory.HeapUsed)
+	resident := t.ResidentBytes
+	if resident == nil {
+		resident = t.UsedBytes // of the host
+	}
+	size("rss", resident)
+	size("limit", t.LimitBytes)
+	size("heap", report.Raw.HeapUsedBytes)
 	add("level", report.Memory.Level)
 	if len(attrs) > 2 {
 		a.logger.Log(context.Background(), level, "memory status", attrs...)
@@ -70,7 +77,7 @@ func (a *App) logTarget(level slog.Level, t *health.Target) {
 			attrs = append(attrs, "entries", int64(*c.Entries))
 		}
 		if c.SizeBytes != nil {
-			attrs = append(attrs, "size", units.Bytes(*c.SizeBytes).Short())
+			attrs = append(attrs, "size", units.Bytes(*c.SizeBytes).String())
 		}
 		if c.HitRatio != nil && !math.IsNaN(*c.HitRatio) {
 			attrs = append(attrs, "hit_rate", units.Ratio(*c.HitRatio).String())

@@ -189,6 +189,7 @@ func (c *cleaner) dryRun(t *config.Target) bool {
 
 func (c *cleaner) run(ctx context.Context, t *config.Target, a setup.DirAction) error {
 	dry := c.dryRun(t)
+	c.out.freed = progressFreed(dry)
 	req := action.Request{
 		Target: t.Name, Trigger: string(alert.TriggerManual), DryRun: dry, Only: c.flags.policy,
 		Force: c.flags.force, Progress: c.out.progress,
@@ -228,6 +229,7 @@ type cleanupOutput struct {
 	json     bool
 	terminal bool
 	width    int
+	freed    string // ends a line of progress; "" where another process does it, in a mode of its own
 	results  []action.PolicyResult
 	faults   []string // of what failed as a whole
 }
@@ -249,7 +251,7 @@ func (c *cleanupOutput) progress(p action.PolicyResult) {
 	if !c.terminal {
 		return
 	}
-	line := fmt.Sprintf("%s/%s: %d files, %s freed", p.Target, p.Policy, p.Files, units.Bytes(p.FreedBytes))
+	line := fmt.Sprintf("%s/%s: %d files, %s%s", p.Target, p.Policy, p.Files, units.Bytes(p.FreedBytes), c.freed)
 	fmt.Fprintf(c.env.Stderr, "\r%-*s", c.width, line)
 	c.width = max(c.width, len(line))
 }
@@ -343,11 +345,15 @@ func outcomeText(r *action.PolicyResult) string {
 }
 
 func printPolicies(w io.Writer, results []action.PolicyResult) {
-	t := newTable(w, "TARGET", "KIND", "POLICY", "SCANNED", "FILES", "SIZE", "FREED", "SKIPPED", "OUTCOME")
+	var freed freedColumn
+	for i := range results {
+		freed.note(results[i].Outcome == action.DryRun, results[i].Outcome != action.Failed)
+	}
+	t := newTable(w, "TARGET", "KIND", "POLICY", "SCANNED", "FILES", "SIZE", freed.heading(), "SKIPPED", "OUTCOME")
 	for i := range results {
 		r := &results[i]
 		t.row(r.Target, r.Kind, r.Policy, strconv.FormatInt(r.Scanned, 10), strconv.FormatInt(r.Files, 10),
-			units.Bytes(r.Bytes).String(), units.Bytes(r.FreedBytes).String(), skippedText(r.Skipped), outcomeText(r))
+			units.Bytes(r.Bytes).String(), freed.cell(r.FreedBytes, r.Outcome == action.DryRun), skippedText(r.Skipped), outcomeText(r))
 	}
 	t.flush()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -93,7 +94,11 @@ func printRecords(e *env, output string, newestFirst []journal.Record) error {
 		}
 		return nil
 	}
-	t := newTable(e.Stdout, "TIME", "TARGET", "PLAYBOOK", "ACTION", "TRIGGER", "MODE", "FILES", "FREED", "BEFORE", "AFTER", "OUTCOME", "ERROR")
+	var freed freedColumn
+	for i := range newestFirst {
+		freed.note(newestFirst[i].Mode == config.DryRun, true)
+	}
+	t := newTable(e.Stdout, "TIME", "TARGET", "PLAYBOOK", "ACTION", "TRIGGER", "MODE", "FILES", freed.heading(), "BEFORE", "AFTER", "OUTCOME", "ERROR")
 	for i := len(newestFirst) - 1; i >= 0; i-- {
 		r := &newestFirst[i]
 		outcome, act := r.Outcome, r.Action
@@ -104,7 +109,7 @@ func printRecords(e *env, output string, newestFirst []journal.Record) error {
 			act = "(run)"
 		}
 		t.row(r.Time.Local().Format(time.DateTime), r.Target, r.Playbook, act, r.Trigger, r.Mode,
-			fmt.Sprint(r.Files), units.Bytes(r.FreedBytes).String(), r.Before, r.After, outcome, r.Error)
+			fmt.Sprint(r.Files), freed.cell(r.FreedBytes, r.Mode == config.DryRun), r.Before, r.After, outcome, r.Error)
 	}
 	t.flush()
 	return nil

@@ -222,7 +222,7 @@ func TestProgress(t *testing.T) {
 	if errs.Len() != 0 {
 		t.Errorf("written where no terminal is: %q", errs.String())
 	}
-	c.terminal = true
+	c.terminal, c.freed = true, progressFreed(false)
 	c.progress(long)
 	c.progress(action.PolicyResult{Target: "app", Policy: "t"})
 	c.policies(nil)

@@ -172,7 +172,7 @@ func (c *Config) applyDefaults() {
 	}
 	c.Thresholds.applyDefaults()
 	for i := range c.Targets {
-		if c.Targets[i].Mode == "" {
+		if c.Targets[i].Mode == "" && isMode(c.Mode) { // a mistake at the top is said there
 			c.Targets[i].Mode = c.Mode
 		}
 		if p := c.Targets[i].Processes; p != nil && p.Required == nil {

@@ -156,8 +156,10 @@ func (c *Config) checkWatchers(report report.Func) {
 	}
 }
 
+func isMode(mode string) bool { return mode == DryRun || mode == Enforce }
+
 func (c *Config) checkMode(key, mode string, report report.Func) {
-	if mode != DryRun && mode != Enforce {
+	if !isMode(mode) {
 		report(key, "%q is not a mode: write dry_run (change nothing) or enforce", mode)
 	}
 }
@@ -213,7 +215,9 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	default:
 		names[t.Name] = i
 	}
-	c.checkMode(key+".mode", t.Mode, report)
+	if t.Mode != "" { // else that at the top is a mistake
+		c.checkMode(key+".mode", t.Mode, report)
+	}
 	if t.Processes != nil {
 		t.Processes.Validate(report.Under(key + ".processes"))
 	}

@@ -32,7 +32,7 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 	if r.mode == dryRun {
 		freed = "would_free"
 	}
-	args = append(args, "outcome", res.outcome, "playbook", r.playbook, "mode", string(r.mode), "files", res.files, freed, units.Bytes(res.freed).Short(), "run", r.id)
+	args = append(args, "outcome", res.outcome, "playbook", r.playbook, "mode", string(r.mode), "files", res.files, freed, units.Bytes(res.freed).String(), "run", r.id)
 	if res.err != nil {
 		args = append(args, "err", res.err)
 	}

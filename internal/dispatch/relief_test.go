@@ -51,7 +51,7 @@ func TestRelief(t *testing.T) {
 		for _, line := range []string{
 			`level=WARN msg="memory pressure" target=svc used=90% level=critical playbook=relieve_memory`,
 			`level=INFO msg="memory after relief" target=svc used=60% outcome=relieved`,
-			`files=48 freed=123MB`,
+			`files=48 freed=123MiB`,
 		} {
 			if !strings.Contains(w.log.String(), line) {
 				t.Errorf("the log has no %q:\n%s", line, w.log)

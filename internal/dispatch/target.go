@@ -49,7 +49,7 @@ type Reading struct {
 	Rising  bool         // at the growth of the last seconds the limit is near, whatever the peak was
 	Level   series.Level // of Ratio alone, without hysteresis; a folder over a limit of its policy is at warning
 	Samples uint64       // how many samples of this subject were taken so far
-	Text    string       // for the journal: "rss 512MB of 1GB (50%)"
+	Text    string       // for the journal: "rss 512MiB of 1GiB (50%)"
 }
 
 // Observer reads memory, never the target: Observe must return at once. Refresh requests a

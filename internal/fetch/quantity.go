@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -21,6 +22,26 @@ const (
 	Share             // 0 to 1: "45.2%" is read too
 	Any               // any finite number; a size or a percentage is read too
 )
+
+// The families of units in which a service reports sizes in texts.
+const (
+	UnitsBinary  = "binary"  // 512MB is 512 x 1024 x 1024 bytes
+	UnitsDecimal = "decimal" // 512MB is 512 x 1000 x 1000 bytes
+)
+
+// CheckUnits applies the default of a family of units for values of a format, and reports one that is unknown or
+// means nothing there.
+func CheckUnits(format string, family *string, report report.Func) {
+	switch {
+	case format == Prometheus && *family != "":
+		report("units", "is for sizes in JSON, and metrics are in bytes: remove the key")
+	case format == Prometheus:
+	case *family == "":
+		*family = UnitsBinary
+	case *family != UnitsBinary && *family != UnitsDecimal:
+		report("units", "%q is not a family of units: write %s (512MB is 512 x 1024 x 1024 bytes) or %s", *family, UnitsBinary, UnitsDecimal)
+	}
+}
 
 // maxExact is the largest whole number that a float64 holds exactly, with all below it.
 const maxExact = 1 << 53
@@ -45,8 +66,8 @@ func (k Kind) Check(v float64) (float64, error) {
 }
 
 // Parse reads a value that stands in a text: a number, and where the kind allows it a size such as
-// "512MB" or a share such as "45.2%".
-func (k Kind) Parse(text string) (float64, error) {
+// "512MB", in units of a family, or a share such as "45.2%".
+func (k Kind) Parse(text, family string) (float64, error) {
 	t := strings.TrimSpace(text)
 	if plainNumber.MatchString(t) {
 		v, err := strconv.ParseFloat(t, 64)
@@ -60,7 +81,7 @@ func (k Kind) Parse(text string) (float64, error) {
 		v, err := units.ParseRatio(t)
 		return float64(v), shorten(err, "a share")
 	case (k == Size || k == Any) && t != "":
-		v, err := units.ParseBytes(t)
+		v, err := units.ParseReported(t, family == UnitsDecimal)
 		return float64(v), shorten(err, "a size or number")
 	}
 	return 0, fmt.Errorf("the text there is not %s", k)

@@ -31,9 +31,10 @@ const (
 
 // Want is one value of a document.
 type Want struct {
-	Name string // as errors call it
-	Path string // gjson path, or metric name with optional {label="value"}
-	Kind Kind
+	Name  string // as errors call it
+	Path  string // gjson path, or metric name with optional {label="value"}
+	Kind  Kind
+	Units string // of a size in JSON; "" is UnitsBinary
 }
 
 // Value is one answer to a Want.
@@ -85,7 +86,7 @@ func DecodeJSON(r io.Reader, wants []Want) ([]Value, error) {
 	}
 	out := make([]Value, len(wants))
 	for i, w := range wants {
-		out[i].V, out[i].Err = jsonValue(gjson.GetBytes(data, w.Path), w.Kind)
+		out[i].V, out[i].Err = jsonValue(gjson.GetBytes(data, w.Path), &w)
 		if out[i].Err != nil {
 			out[i] = Value{Err: fmt.Errorf("%s: %s: %w", w.Name, w.Path, out[i].Err)}
 		}
@@ -93,16 +94,16 @@ func DecodeJSON(r io.Reader, wants []Want) ([]Value, error) {
 	return out, nil
 }
 
-func jsonValue(r gjson.Result, kind Kind) (float64, error) {
+func jsonValue(r gjson.Result, w *Want) (float64, error) {
 	switch {
 	case !r.Exists():
 		return 0, errors.New("there is no such value")
 	case r.Type == gjson.Number:
-		return kind.Check(r.Num)
+		return w.Kind.Check(r.Num)
 	case r.Type == gjson.String:
-		return kind.Parse(r.Str)
+		return w.Kind.Parse(r.Str, w.Units)
 	}
-	return 0, fmt.Errorf("%s is not %s", jsonKind(&r), kind)
+	return 0, fmt.Errorf("%s is not %s", jsonKind(&r), w.Kind)
 }
 
 // jsonKind says what stands where a number should be, without showing it: errors are public.

@@ -18,9 +18,10 @@ func show(v Value) string {
 func TestDecodeJSON(t *testing.T) {
 	const doc = `{"cache":{"hits":90,"misses":10.0,"size":"512MB","rate":"45.2%","share":0.452,"none":null,"ok":true,"word":"OK","neg":-1,"big":1e999,
 		"list":[1,2],"text":"12","blank":"","deep":{"a.b":7}},"workers":[{"jobs":3},{"jobs":4}]}`
+	family := ""
 	f := func(path string, kind Kind, want string) {
 		t.Helper()
-		got, err := DecodeJSON(strings.NewReader(doc), []Want{{Name: "v", Path: path, Kind: kind}})
+		got, err := DecodeJSON(strings.NewReader(doc), []Want{{Name: "v", Path: path, Kind: kind, Units: family}})
 		if err != nil || !strings.HasPrefix(show(got[0]), want) {
 			t.Errorf("%s as %v: %v, %v, want %s", path, kind, got, err, want)
 		}
@@ -28,8 +29,12 @@ func TestDecodeJSON(t *testing.T) {
 	f("cache.hits", Count, "90")
 	f("cache.misses", Count, "10")
 	f("cache.text", Count, "12")
+	f("cache.size", Size, "5.36870912e+08")
+	f("cache.size", Any, "5.36870912e+08")
+	family = UnitsDecimal
 	f("cache.size", Size, "5.12e+08")
 	f("cache.size", Any, "5.12e+08")
+	family = ""
 	f("cache.rate", Share, "0.452")
 	f("cache.share", Share, "0.452")
 	f("cache.rate", Any, "0.452")

@@ -190,9 +190,9 @@ func TestTrendPriority(t *testing.T) {
 	}
 	mb := float64(1 << 20)
 	const none = "lowSystem operating normally"
-	f(mb/60, 3599, "high in 60 min at 1MB/min")
-	f(mb/60, 3600, "medium in 60 min at 1MB/min")
-	f(mb/60, 24*3600-1, "medium in 24.0 h at 1MB/min")
+	f(mb/60, 3599, "high in 60 min at 1MiB/min")
+	f(mb/60, 3600, "medium in 60 min at 1MiB/min")
+	f(mb/60, 24*3600-1, "medium in 24.0 h at 1MiB/min")
 	f(mb/60, 24*3600, none)
 	f(0, 60, none)
 	f(-mb, 60, none)
@@ -213,7 +213,7 @@ func TestLevels(t *testing.T) {
 		t.Errorf("without a limit: %v", r)
 	}
 	over := Targets([]series.Sample{sample(metric.MemoryLevel, 3, "a"), sample(metric.MemoryUsed, 3<<20, "a"), sample(metric.MemoryLimit, 2<<20, "a")})[0].Recommendations
-	if len(over) != 1 || over[0].Action != "Memory is at 150% (emergency): 0B of 2MB are left before the limit; shed load, or raise the limit" {
+	if len(over) != 1 || over[0].Action != "Memory is at 150% (emergency): 0B of 2MiB are left before the limit; shed load, or raise the limit" {
 		t.Errorf("above the limit: %v", over)
 	}
 }

@@ -43,6 +43,6 @@ func recommendFolder(f *Folder, add func(priority, format string, args ...any)) 
 	}
 	if f.Over() {
 		add(medium, "Remove the oldest files in %s: it holds %s and its limit is %s, which frees %s", f.Name,
-			units.Bytes(*f.SizeBytes).Short(), units.Bytes(*f.MaxBytes).Short(), units.Bytes(*f.SizeBytes-*f.MaxBytes).Short())
+			units.Bytes(*f.SizeBytes).String(), units.Bytes(*f.MaxBytes).String(), units.Bytes(*f.SizeBytes-*f.MaxBytes).String())
 	}
 }

@@ -28,7 +28,7 @@ func TestFolders(t *testing.T) {
 	},
 		Recommendation{medium, "Remove 2 files in up that are larger than one may be: frees 2 inodes and their space"},
 		Recommendation{medium, "Remove 5 files in up that are over age: frees 5 inodes and their space"},
-		Recommendation{medium, "Remove the oldest files in up: it holds 3MB and its limit is 1MB, which frees 2MB"})
+		Recommendation{medium, "Remove the oldest files in up: it holds 3MiB and its limit is 1MiB, which frees 2MiB"})
 	f("logs", []series.Sample{sample(metric.LogOversize, 2, "a", "l"), sample(metric.LogExpired, 4, "a", "l")},
 		Recommendation{medium, "Rotate 2 logs in l that are over their size: what is rotated can be compressed and removed"},
 		Recommendation{low, "Remove 4 rotated logs in l that are more than are kept: frees 4 inodes and their space"})

@@ -2,10 +2,12 @@ package health
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -36,6 +38,7 @@ type Target struct {
 	Probe     *Probe // nil while there is none
 	AppValues []AppValue
 	probe     Probe
+	failed    []source
 
 	Recommendations []Recommendation
 	Newest          time.Time // of the newest value of this target
@@ -47,6 +50,7 @@ type Heap struct {
 	UsedBytes, LimitBytes *float64
 	CommittedBytes        *float64
 	UsedRatio             *float64
+	Read, Processes       *float64 // processes whose heap this is, of those that run the program; nil: not known, or all
 	LiveBytes             *float64 // what the last collection left, where the runtime says so
 }
 
@@ -80,6 +84,11 @@ func Targets(samples []series.Sample) []Target {
 	}
 	for i := range samples {
 		s := &samples[i]
+		if s.Desc == metric.SourceSuccess && s.Value == 0 && s.Values[1] != "" {
+			t := get(s.Values[1])
+			t.failed = append(t.failed, source{s.Values[0], s.Values[2]})
+			continue
+		}
 		if len(s.Desc.Labels) == 0 || s.Desc.Labels[0] != "target" {
 			continue
 		}
@@ -99,6 +108,7 @@ func Targets(samples []series.Sample) []Target {
 }
 
 func (t *Target) sort() {
+	slices.SortFunc(t.failed, func(a, b source) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name)) })
 	slices.SortFunc(t.Heaps, func(a, b Heap) int { return cmp.Compare(a.Runtime, b.Runtime) })
 	slices.SortFunc(t.Caches, func(a, b Cache) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(t.Temps, func(a, b Temp) int { return cmp.Compare(a.Name, b.Name) })
@@ -140,6 +150,16 @@ func known(p *float64) (float64, bool) {
 		return 0, false
 	}
 	return *p, true
+}
+
+// Partly says of how many processes the heap is read where it is not that of all: "of 1 of 2 processes".
+func (h *Heap) Partly() string {
+	read, ok := known(h.Read)
+	all, okAll := known(h.Processes)
+	if !ok || !okAll || read >= all {
+		return ""
+	}
+	return fmt.Sprintf("of %.0f of %.0f processes", read, all)
 }
 
 // judged returns the share of the limit by which the heap is judged.

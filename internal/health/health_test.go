@@ -121,12 +121,12 @@ func TestRecommendations(t *testing.T) {
 		{
 			"expired files",
 			[]series.Sample{sample(metric.TempExpired, 5, "a", "tts"), sample(metric.TempSize, 1<<20, "a", "tts")},
-			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and up to 1MB"}},
+			[]Recommendation{{medium, "Remove 5 expired files in tts: frees 5 inodes and up to 1MiB"}},
 		},
 		{
 			"some of both",
 			[]series.Sample{sample(metric.TempFiles, 100, "a", "tts"), sample(metric.TempEmpty, 30, "a", "tts"), sample(metric.TempExpired, 20, "a", "tts"), sample(metric.TempSize, 1<<20, "a", "tts")},
-			[]Recommendation{{medium, "Remove 20 empty or expired files in tts: frees 20 inodes and up to 1MB"}},
+			[]Recommendation{{medium, "Remove 20 empty or expired files in tts: frees 20 inodes and up to 1MiB"}},
 		},
 		{
 			"nothing but empty files",
@@ -136,7 +136,7 @@ func TestRecommendations(t *testing.T) {
 		{
 			"a cache over its size",
 			[]series.Sample{sample(metric.CacheUsedRatio, 1.14, "a", "media"), sample(metric.CacheMaxSize, 400<<20, "a", "media")},
-			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 114% of its limits, which frees at least 56MB"}},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 114% of its limits, which frees at least 56MiB"}},
 		},
 		{
 			"a cache over its entries",
@@ -178,12 +178,12 @@ func TestRecommendations(t *testing.T) {
 		{
 			"a trend",
 			[]series.Sample{sample(metric.MemoryGrowth, 12<<20/60, "a"), sample(metric.MemoryExhaustion, 41*60, "a")},
-			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MB/min: look for a leak and plan a restart"}},
+			[]Recommendation{{high, "Memory reaches its limit in 41 min at 12MiB/min: look for a leak and plan a restart"}},
 		},
 		{
 			"pressure",
 			[]series.Sample{sample(metric.MemoryLevel, 2, "a")},
-			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MB of 1GB are left before the limit; shed load, or raise the limit"}},
+			[]Recommendation{{high, "Memory is at 45.2% (critical): 561MiB of 1GiB are left before the limit; shed load, or raise the limit"}},
 		},
 		{
 			"heap",

@@ -45,6 +45,9 @@ func recommend(t *Target) []Recommendation {
 		}
 		add(high, "The probe of %s %s: see what the service waits for, or correct the probe", t.Name, what)
 	}
+	for _, s := range t.failed {
+		add(medium, "%s", s)
+	}
 	for i := range t.Temps {
 		recommendTemp(&t.Temps[i], add)
 	}
@@ -55,12 +58,16 @@ func recommend(t *Target) []Recommendation {
 		recommendCache(&t.Caches[i], add)
 	}
 	if len(out) == 0 {
-		add(low, "System operating normally")
+		add(low, normal)
 	}
-	slices.SortStableFunc(out, func(a, b Recommendation) int {
+	sortByPriority(out)
+	return out
+}
+
+func sortByPriority(list []Recommendation) {
+	slices.SortStableFunc(list, func(a, b Recommendation) int {
 		return cmp.Compare(priorities[a.Priority], priorities[b.Priority])
 	})
-	return out
 }
 
 func recommendMemory(t *Target, add func(priority, format string, args ...any)) {
@@ -72,10 +79,13 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 			priority = high
 		}
 		add(priority, "Memory is at %s (%s): %s of %s are left before the limit; shed load, or raise the limit", units.Ratio(used/limit), *t.Level,
-			units.Bytes(max(limit-used, 0)).Short(), units.Bytes(limit).Short())
+			units.Bytes(max(limit-used, 0)).String(), units.Bytes(limit).String())
 	}
 	for i := range t.Heaps {
 		h := &t.Heaps[i]
+		if of := h.Partly(); of != "" {
+			add(low, "The %s heap is that %s: %s", h.Runtime, of, readAll(h.Runtime))
+		}
 		ratio, ok := h.judged()
 		if !ok || t.HeapThresholds.Of(ratio) < series.LevelWarning || t.HeapThresholds.Warning == 0 {
 			continue
@@ -90,8 +100,16 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 			priority = high
 		}
 		add(priority, "Memory reaches its limit in %s at %s/min: look for a leak and plan a restart",
-			roughly(left), units.Bytes(growth*60).Short())
+			roughly(left), units.Bytes(growth*60).String())
 	}
+}
+
+// readAll says how the heaps of all processes are read.
+func readAll(runtime string) string {
+	if runtime == "node" {
+		return "provider: node_agent reads all of them"
+	}
+	return "write a target for each, with its own address"
 }
 
 func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
@@ -144,7 +162,7 @@ func recommendCache(c *Cache, add func(priority, format string, args ...any)) {
 func excess(c *Cache) string {
 	if size, ok := known(c.SizeBytes); ok {
 		if limit, ok := known(c.MaxBytes); ok && size > limit {
-			return ", which frees at least " + units.Bytes(size-limit).Short()
+			return ", which frees at least " + units.Bytes(size-limit).String()
 		}
 	}
 	if entries, ok := known(c.Entries); ok {
@@ -160,7 +178,7 @@ func sizeText(p *float64) string {
 	if !ok {
 		return "its space"
 	}
-	return units.Bytes(v).Short()
+	return units.Bytes(v).String()
 }
 
 // roughly writes a span of time as people say it.

@@ -2,6 +2,7 @@ package health
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,8 +93,12 @@ func (t *Target) Report() Report {
 }
 
 func (t *Target) reportCaches(r *Report) {
+	folders := slices.ContainsFunc(t.Caches, func(c Cache) bool { return c.isFolder() })
 	for i := range t.Caches {
 		c := &t.Caches[i]
+		if folders && !c.isFolder() { // the service counts the same once more
+			continue
+		}
 		r.Raw.CacheEntries = add(r.Raw.CacheEntries, c.Entries)
 		r.Raw.CacheSizeBytes = add(r.Raw.CacheSizeBytes, c.SizeBytes)
 	}
@@ -107,29 +112,53 @@ func (t *Target) reportCaches(r *Report) {
 		r.Cache.Entries = &entries
 	}
 	if hit, ok := known(r.Raw.CacheHitRatio); ok {
-		r.Cache.HitRate = strconv.FormatFloat(math.Round(hit*100), 'f', 0, 64) + "%"
+		percent := math.Round(hit * 100)
+		if hit < 1 {
+			percent = min(percent, 99)
+		}
+		r.Cache.HitRate = strconv.FormatFloat(percent, 'f', 0, 64) + "%"
 	}
 }
 
-// hitRatio returns the hit ratio of the one cache that has one. The shares of several caches have
-// no sum: what they are shares of is not here.
+// isFolder reports whether a cache is a folder that is scanned, in contrast to what a service says of one.
+func (c *Cache) isFolder() bool {
+	return c.DiskBytes != nil || c.MaxEntries != nil || c.MaxBytes != nil || c.MaxAgeSeconds != nil
+}
+
+// hitRatio returns the hit ratio of the one cache that has one, that which the service counts before
+// one that is inferred. The shares of several caches have no sum: what they are shares of is not here.
 func (t *Target) hitRatio() *float64 {
-	var found *float64
+	var found [2]*float64 // inferred, counted by the service
+	var several [2]bool
 	for i := range t.Caches {
-		ratio := finite(t.Caches[i].HitRatio)
-		if ratio != nil && found != nil {
-			return nil
+		c := &t.Caches[i]
+		ratio, by := finite(c.HitRatio), 0
+		if ratio == nil {
+			continue
 		}
-		if ratio != nil {
-			found = ratio
+		if c.hitsByApp {
+			by = 1
+		}
+		found[by], several[by] = ratio, found[by] != nil
+	}
+	for by := len(found) - 1; by >= 0; by-- {
+		switch {
+		case several[by]:
+			return nil
+		case found[by] != nil:
+			return found[by]
 		}
 	}
-	return found
+	return nil
 }
 
-// Percent writes a ratio with one decimal: "45.2%".
+// Percent writes a ratio with one decimal: "45.2%". What is less than all is not 100.0%.
 func Percent(ratio float64) string {
-	return strconv.FormatFloat(ratio*100, 'f', 1, 64) + "%"
+	percent := ratio * 100
+	if ratio < 1 {
+		percent = min(percent, 99.9)
+	}
+	return strconv.FormatFloat(percent, 'f', 1, 64) + "%"
 }
 
 func short(p *float64) string {
@@ -137,7 +166,7 @@ func short(p *float64) string {
 	if !ok {
 		return ""
 	}
-	return units.Bytes(v).Short()
+	return units.Bytes(v).Legacy()
 }
 
 // finite leaves out what JSON has no number for.

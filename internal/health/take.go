@@ -25,6 +25,8 @@ var fields = map[*series.Desc]func(t *Target, s *series.Sample) **float64{
 	metric.HeapCommitted: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).CommittedBytes },
 	metric.HeapLimit:     func(t *Target, s *series.Sample) **float64 { return &t.heap(s).LimitBytes },
 	metric.HeapLive:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).LiveBytes },
+	metric.HeapRead:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).Read },
+	metric.HeapProcesses: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).Processes },
 	metric.HeapUsedRatio: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).UsedRatio },
 
 	metric.CacheEntries:    func(t *Target, s *series.Sample) **float64 { return &t.cache(s).Entries },

@@ -189,6 +189,7 @@ type debuggee struct {
 	path string // of the websocket, on the configured address
 
 	via *http.Client // that has found it and reaches it
+	of  machineKey   // the process among whose ports it was found; zero where an address is configured
 }
 
 // decodeList finds the Node.js target in the answer of /json/list. Of the websocket's URL only the

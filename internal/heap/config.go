@@ -29,6 +29,7 @@ type Config struct {
 	Listener string      `yaml:"listener"` // address, url: any believes whoever listens there; else it has to be a process of the target, or root's
 	URL      string      `yaml:"url"`      // prometheus, json: where the service tells its heap, on loopback
 	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it tells
+	Units    string      `yaml:"units"`    // json: binary where the service's 512MB is 512 x 1024 x 1024 bytes, decimal where it is 512 x 1000 x 1000
 	Limit    units.Bytes `yaml:"limit"`    // what used is measured against, where the runtime tells no limit of its own
 	Collect  Collect     `yaml:"collect"`  // when collect_garbage may ask for a collection
 }
@@ -114,6 +115,7 @@ func (c *Config) checkKeys(p factory, report report.Func) {
 		{"activate", c.Activate != ""},
 		{"url", c.URL != ""},
 		{"map", c.Map != Map{}},
+		{"units", c.Units != ""},
 		{"limit", c.Limit != 0},
 		{"collect", c.Collect != Collect{}},
 	} {
@@ -167,6 +169,9 @@ func checkDocument(c *Config, p factory, _ bool, report report.Func) {
 	} else {
 		e := c.endpoint()
 		e.Validate(report)
+	}
+	if c.Provider == ProviderJSON {
+		fetch.CheckUnits(fetch.JSON, &c.Units, report)
 	}
 	if c.Map.Used == "" {
 		report("map.used", "is missing: write where the used bytes stand, such as %s", p.example)

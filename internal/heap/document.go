@@ -39,7 +39,7 @@ func newDocument(p *Pool, cfg Config, of *target) (backend, error) {
 		{Name: "committed", Path: cfg.Map.Committed, Kind: fetch.Size},
 		{Name: "limit", Path: cfg.Map.Limit, Kind: fetch.Size},
 	} {
-		if w.Path != "" {
+		if w.Units = cfg.Units; w.Path != "" {
 			d.wants = append(d.wants, w)
 		}
 	}

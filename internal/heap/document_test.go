@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -32,9 +33,10 @@ func TestDocument(t *testing.T) {
 		}
 	}))
 	defer s.Close()
+	family := ""
 	f := func(provider, path string, m Map, limit units.Bytes, want string, wantErr string) {
 		t.Helper()
-		c := newClient(t, newPool(t), Config{Provider: provider, URL: s.URL + path, Map: m, Limit: limit})
+		c := newClient(t, newPool(t), Config{Provider: provider, URL: s.URL + path, Map: m, Limit: limit, Units: family})
 		u, err := c.Read(t.Context())
 		got := fmt.Sprintf("%v %v %v", u.Used, u.Committed, u.Limit)
 		if got != want || (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
@@ -51,12 +53,15 @@ func TestDocument(t *testing.T) {
 	none := fmt.Sprint(Amount{})
 	join := func(s ...string) string { return strings.Join(s, " ") }
 	f(ProviderPrometheus, "/metrics", Map{Used: "nodejs_heap_size_used_bytes", Committed: "nodejs_heap_size_total_bytes"}, 512e6, join(amount(250e6), amount(300e6), amount(512e6)), "")
+	family = fetch.UnitsDecimal
 	f(ProviderJSON, "/json", Map{Used: "mem.used", Committed: "mem.total", Limit: "mem.limit"}, 0, join(amount(250e6), amount(300e6), amount(512e6)), "")
+	family = ""
+	f(ProviderJSON, "/json", Map{Used: "mem.used", Committed: "mem.total", Limit: "mem.limit"}, 0, join(amount(250<<20), amount(300e6), amount(512<<20)), "")
 	f(ProviderJSON, "/json", Map{Used: "mem.total"}, 0, join(amount(300e6), none, none), "")
-	f(ProviderJSON, "/json", Map{Used: "mem.used", Limit: "mem.zero"}, 0, join(amount(250e6), none, none), "")
+	f(ProviderJSON, "/json", Map{Used: "mem.used", Limit: "mem.zero"}, 0, join(amount(250<<20), none, none), "")
 	f(ProviderJSON, "/json", Map{Used: "mem.bad"}, 0, join(none, none, none), "used: mem.bad: the text there is not a size or number")
 	f(ProviderJSON, "/json", Map{Used: "mem.neg"}, 0, join(none, none, none), "used: mem.neg: -1 is below 0")
-	f(ProviderJSON, "/json", Map{Used: "mem.used", Limit: "mem.none"}, 0, join(amount(250e6), none, none), "limit: mem.none: there is no such value")
+	f(ProviderJSON, "/json", Map{Used: "mem.used", Limit: "mem.none"}, 0, join(amount(250<<20), none, none), "limit: mem.none: there is no such value")
 	f(ProviderPrometheus, "/metrics", Map{Used: "nodejs_heap_size_used_bytes", Limit: "limit"}, 0, join(amount(250e6), none, none), "limit: limit: it is NaN")
 	f(ProviderJSON, "/large", Map{Used: "a"}, 0, join(none, none, none), "the answer is too large")
 	f(ProviderJSON, "/elsewhere", Map{Used: "a"}, 0, join(none, none, none), "it answered 404 Not Found")

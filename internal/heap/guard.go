@@ -32,6 +32,36 @@ type guard struct {
 
 	mu      sync.Mutex
 	holders map[uint64]machineKey // of sockets that were found, the process
+	reached proc.Socket           // to which was connected last
+	asked   uint64                // the socket of which the two below say who has it
+	peer    machineKey
+	found   bool
+}
+
+// reader returns the process of the target to which was connected last; ok is false where it is not known.
+func (g *guard) reader() (key machineKey, ok bool) {
+	if g == nil || g.target.now.Load().Members == nil {
+		return machineKey{}, false
+	}
+	g.mu.Lock()
+	s, same := g.reached, g.reached.Inode == g.asked
+	key, ok = g.peer, g.found
+	g.mu.Unlock()
+	if same {
+		return key, ok
+	}
+	key, ok = machineKey{}, false
+	members := g.target.members()
+	for _, m := range members[:min(len(members), maxAskedMembers)] {
+		if held, err := g.holds(g.procfs, m, s); err == nil && held {
+			key, ok = keyOf(m), true
+			break
+		}
+	}
+	g.mu.Lock()
+	g.asked, g.peer, g.found = s.Inode, key, ok
+	g.mu.Unlock()
+	return key, ok
 }
 
 // guarded returns the guard of a client, nil when whoever listens is believed, and when the address is found among
@@ -117,6 +147,9 @@ func (g *guard) admit(at netip.AddrPort) (inode uint64, err error) {
 	}
 	for _, s := range sockets {
 		if s.UID == 0 || g.heldBy(s) {
+			g.mu.Lock()
+			g.reached = s
+			g.mu.Unlock()
 			return s.Inode, nil
 		}
 	}

@@ -48,6 +48,10 @@ type Usage struct {
 	Live      Amount // what the last collection left, where the runtime says so: by this the heap is judged
 	Committed Amount // memory that the runtime holds for the heap
 	Limit     Amount // what the runtime would die or thrash at; never Committed
+
+	// Read is of how many processes this is the heap, and Running how many of the target run the same
+	// program; both are 0 where that is not known, and where every process is read.
+	Read, Running int
 }
 
 // Ratio returns used as a share of the limit; ok is false when either is absent.

@@ -31,6 +31,8 @@ const (
 type inspector struct {
 	address  string // of the config; "" where it is found by the target's processes
 	locator  *locator
+	guard    *guard // of an address
+	fellows  *fellows
 	held     bool
 	hint     string
 	client   *http.Client
@@ -48,11 +50,14 @@ type inspector struct {
 }
 
 func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
+	g := guarded(p, cfg, of)
 	n := &inspector{
 		address: cfg.Address,
+		guard:   g,
+		fellows: newFellows(p.opts.ProcFS, of),
 		held:    cfg.Session != SessionPerSample,
 		hint:    "start node with --inspect=" + cfg.Address,
-		client:  newHTTPClient(newTransport(guarded(p, cfg, of))),
+		client:  newHTTPClient(newTransport(g)),
 		now:     p.opts.Now,
 		logger:  p.opts.Logger.With("provider", ProviderNode, "address", cfg.Address),
 	}
@@ -250,6 +255,12 @@ func (n *inspector) usage(ctx context.Context, s *session) (Usage, error) {
 		return Usage{}, err
 	}
 	u.Limit = n.limitOf(ctx, s)
+	if n.locator != nil {
+		n.fellows.cover(&u, s.target.of, true)
+	} else {
+		read, known := n.guard.reader()
+		n.fellows.cover(&u, read, known)
+	}
 	return u, nil
 }
 

@@ -112,6 +112,7 @@ func (l *locator) search(ctx context.Context, members []proc.Member) (string, de
 			found, err := l.try(asking, m, inside, port.String())
 			cancel()
 			if err == nil {
+				found.of = keyOf(m)
 				return port.String(), found, nil
 			}
 			if ctx.Err() != nil {

@@ -30,11 +30,14 @@ const (
 type pprofClient struct {
 	address  string
 	limit    Amount
+	guard    *guard
+	fellows  *fellows
 	provider *lazy.Provider[*http.Client]
 }
 
 func newPprof(p *Pool, cfg Config, of *target) (backend, error) {
-	g := &pprofClient{address: cfg.Address}
+	guard := guarded(p, cfg, of)
+	g := &pprofClient{address: cfg.Address, guard: guard, fellows: newFellows(p.opts.ProcFS, of)}
 	if cfg.Limit > 0 {
 		g.limit = Some(cfg.Limit)
 	}
@@ -42,7 +45,7 @@ func newPprof(p *Pool, cfg Config, of *target) (backend, error) {
 	g.provider, err = lazy.Add(p.lazy, lazy.Options[*http.Client]{
 		Name: fmt.Sprintf("%s %d %s%s", ProviderGo, cfg.Limit, cfg.Address, whose(cfg, of)), Kind: ProviderGo,
 		Open: func(context.Context) (*http.Client, error) {
-			return newHTTPClient(newTransport(guarded(p, cfg, of))), nil
+			return newHTTPClient(newTransport(guard)), nil
 		},
 		Close: func(*http.Client) {}, // nothing is open between two readings
 		Idle:  pprofIdle, MaxBackoff: inspectorBackoff, Now: p.opts.Now, Metrics: p.opts.Metrics,
@@ -65,6 +68,8 @@ func (g *pprofClient) fetch(ctx context.Context, path string) (u Usage, sent boo
 	switch {
 	case err == nil:
 		u.Limit = g.limit
+		read, known := g.guard.reader()
+		g.fellows.cover(&u, read, known)
 		lease.Release()
 	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
 		lease.Release()

@@ -43,7 +43,7 @@ var providers = map[string]factory{
 	},
 	ProviderJSON: {
 		runtime: "json", example: "memory.heapUsed",
-		keys: []string{"url", "listener", "map", "limit"}, check: checkDocument, open: newDocument,
+		keys: []string{"url", "listener", "map", "units", "limit"}, check: checkDocument, open: newDocument,
 	},
 	ProviderAgent: {
 		runtime: "node", keys: []string{"collect"}, collects: true, inspects: true, check: checkNodeAgent, open: newNodeAgent,

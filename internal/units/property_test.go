@@ -18,7 +18,7 @@ func TestByteUnits(t *testing.T) {
 		return Bytes(new(big.Int).Exp(big.NewInt(base), big.NewInt(exponent), nil).Int64())
 	}
 	for i, letter := range []string{"k", "m", "g", "t", "p", "e"} {
-		for suffix, base := range map[string]int64{"": 1024, "i": 1024, "ib": 1024, "b": 1000} {
+		for suffix, base := range map[string]int64{"i": 1024, "ib": 1024, "b": 1000} {
 			want := 3 * power(base, int64(i+1))
 			for _, unit := range []string{letter + suffix, strings.ToUpper(letter + suffix), " " + strings.ToUpper(letter) + suffix} {
 				if got, err := ParseBytes(" 3" + unit + " "); err != nil || got != want {
@@ -26,9 +26,6 @@ func TestByteUnits(t *testing.T) {
 				}
 			}
 		}
-	}
-	if len(byteUnits) != 2+6*4 {
-		t.Errorf("%d units, and this test has %d", len(byteUnits), 2+6*4)
 	}
 }
 
@@ -83,6 +80,9 @@ func TestBytesRoundTrip(t *testing.T) {
 		}
 		if off := math.Abs(float64(near - n)); off > unit*digit {
 			t.Errorf("%d is shown as %s, which is %d", n, n, near)
+		}
+		if near.String() != n.String() {
+			t.Errorf("%d is shown as %s, which written into a configuration is shown as %s", n, n, near)
 		}
 		if minus := (-n).String(); n > 0 && minus != "-"+n.String() {
 			t.Errorf("String of %d: %q, want a minus before %q", -n, minus, n.String())

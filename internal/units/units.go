@@ -19,31 +19,91 @@ type Duration time.Duration
 // Ratio is a share between 0 and 1. It reads "70%" and "0.7".
 type Ratio float64
 
-var byteUnits = map[string]float64{
-	"": 1, "b": 1,
-	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15, "eb": 1e18,
-	"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50, "e": 1 << 60,
-	"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40, "pi": 1 << 50, "ei": 1 << 60,
-	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50, "eib": 1 << 60,
+const bytePrefixes = "kmgtpe"
+
+// The forms of a size that an error names.
+const byteForms = "write bytes or a number with a unit, such as 1GiB, 512MiB or 512MB"
+
+// ParseBytes reads a size. A unit without its last letter, as in 1G, is an error: it is 1024 x 1024 x 1024
+// bytes to some and 1000 x 1000 x 1000 to others. Errors name the text and the accepted forms.
+func ParseBytes(s string) (Bytes, error) {
+	n, q, err := splitBytes(s)
+	if err != nil {
+		return 0, err
+	}
+	if q.bare {
+		t := strings.TrimSpace(strings.TrimRight(strings.TrimSpace(s), "kmgtpeKMGTPE"))
+		letter := strings.ToUpper(bytePrefixes[q.power-1 : q.power])
+		return 0, fmt.Errorf("%q is not clear: write %s%siB (%s bytes) or %s%sB (%s bytes)", s, t, letter, times(1024, q.power), t, letter, times(1000, q.power))
+	}
+	return scale(s, n, q)
 }
 
-// ParseBytes reads a size. Errors name the text and the accepted forms.
-func ParseBytes(s string) (Bytes, error) {
+// ParseReported reads a size that a service reports of itself. What many services write as 512MB is
+// 512 x 1024 x 1024 bytes; it is 512 x 1000 x 1000 where decimal is set, and so is 512M. 512MiB is the same to all.
+func ParseReported(s string, decimal bool) (Bytes, error) {
+	n, q, err := splitBytes(s)
+	if err != nil {
+		return 0, err
+	}
+	if q.bare || q.base == 1000 {
+		q.base = 1024
+		if decimal {
+			q.base = 1000
+		}
+	}
+	return scale(s, n, q)
+}
+
+// byteUnit is what stands behind a number.
+type byteUnit struct {
+	base  float64
+	power int
+	bare  bool // it does not say which base is meant
+}
+
+// splitBytes returns the number and the unit of a size.
+func splitBytes(s string) (n float64, q byteUnit, err error) {
 	t := strings.TrimSpace(s)
 	i := 0
 	for i < len(t) && (t[i] >= '0' && t[i] <= '9' || t[i] == '.') {
 		i++
 	}
-	n, err := strconv.ParseFloat(t[:i], 64)
-	factor, known := byteUnits[strings.ToLower(strings.TrimSpace(t[i:]))]
+	n, err = strconv.ParseFloat(t[:i], 64)
+	q, known := unitOf(strings.ToLower(strings.TrimSpace(t[i:])))
 	if err != nil || !known || math.IsInf(n, 0) {
-		return 0, fmt.Errorf("%q is not a size: write bytes or a number with a unit, such as 1GiB, 512MiB or 512MB", s)
+		return 0, q, fmt.Errorf("%q is not a size: %s", s, byteForms)
 	}
-	v := n * factor
+	return n, q, nil
+}
+
+func unitOf(unit string) (q byteUnit, known bool) {
+	if unit == "" || unit == "b" {
+		return byteUnit{base: 1}, true
+	}
+	q.power = strings.IndexByte(bytePrefixes, unit[0]) + 1
+	switch unit[1:] {
+	case "":
+		q.base, q.bare = 1024, true
+	case "i", "ib":
+		q.base = 1024
+	case "b":
+		q.base = 1000
+	}
+	return q, q.power > 0 && q.base > 0
+}
+
+func scale(s string, n float64, q byteUnit) (Bytes, error) {
+	v := n * math.Pow(q.base, float64(q.power))
 	if v >= math.MaxInt64 {
 		return 0, fmt.Errorf("%q is larger than any disk: write a size below 8EiB", s)
 	}
 	return Bytes(math.Round(v)), nil
+}
+
+// times writes a power of a base as people can check it: "1024 x 1024".
+func times(base, power int) string {
+	return strings.TrimSuffix(strings.Repeat(strconv.Itoa(base)+" x ", power), " x ")
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -73,9 +133,9 @@ func (b Bytes) exact() string {
 // String returns the size with an IEC unit and at most one decimal: "1.5GiB".
 func (b Bytes) String() string { return format(int64(b), "iB") }
 
-// Short returns the size as the log lines and /health/memory write it: powers of 1024 with
-// the short names that operators of such services are used to ("512MB" is 512 × 1024 × 1024).
-func (b Bytes) Short() string { return format(int64(b), "B") }
+// Legacy returns the size as the memory and cache of /health/memory have always written it: powers of
+// 1024 with the short names ("512MB" is 512 x 1024 x 1024). Everything else uses String.
+func (b Bytes) Legacy() string { return format(int64(b), "B") }
 
 func format(n int64, suffix string) string {
 	sign := ""
@@ -189,7 +249,12 @@ func (d Duration) String() string {
 func ParseRatio(s string) (Ratio, error) {
 	t := strings.TrimSpace(s)
 	percent := strings.HasSuffix(t, "%")
-	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(t, "%")), 64)
+	number := strings.TrimSpace(strings.TrimSuffix(t, "%"))
+	if percent && !strings.ContainsAny(number, "eEpP") {
+		number += "e-2" // a division would leave 99.99% a little below 0.9999
+		percent = false
+	}
+	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0, fmt.Errorf("%q is not a ratio: write 70%% or 0.7", s)
 	}
@@ -212,10 +277,34 @@ func (r *Ratio) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText implements encoding.TextMarshaler.
-func (r Ratio) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+// MarshalText implements encoding.TextMarshaler with the shortest form that reads back as the same share.
+func (r Ratio) MarshalText() ([]byte, error) {
+	for digits := range 16 {
+		text := strconv.FormatFloat(float64(r)*100, 'f', digits, 64) + "%"
+		if back, err := ParseRatio(text); err == nil && back == r {
+			return []byte(text), nil
+		}
+	}
+	return []byte(strconv.FormatFloat(float64(r), 'f', -1, 64)), nil
+}
 
-// String returns the share as a percentage with at most one decimal: "45.2%".
+// ratioDigits are the most decimals of a percentage: between 0% and 0.1%, and between 99.9% and 100%.
+const ratioDigits = 4
+
+// String returns the share as a percentage with at most one decimal: "45.2%". It has more where it would
+// be 0% or 100% and is not: "99.99%".
 func (r Ratio) String() string {
-	return strconv.FormatFloat(math.Round(float64(r)*1000)/10, 'f', -1, 64) + "%"
+	v := float64(r) * 100
+	round := func(digits float64) float64 { return math.Round(v*math.Pow(10, digits)) / math.Pow(10, digits) }
+	text := round(1)
+	for digits := 2.0; digits <= ratioDigits && (text == 0 && v > 0 || text == 100 && v < 100); digits++ {
+		text = round(digits)
+	}
+	switch least := math.Pow(10, -ratioDigits); {
+	case text == 0 && v > 0:
+		text = least
+	case text == 100 && v < 100:
+		text -= least
+	}
+	return strconv.FormatFloat(text, 'f', -1, 64) + "%"
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
@@ -27,11 +28,26 @@ func (s *server) observed() []health.Target { return s.shown(s.Store.Snapshot(ni
 // shown leaves out groups that discovery has shown and that have ended: nobody expects them to
 // run. A configured target without a process stays.
 func (s *server) shown(snapshot []series.Sample) []health.Target {
-	modes := s.State().Modes
-	return slices.DeleteFunc(health.Targets(snapshot), func(t health.Target) bool {
-		_, configured := modes[t.Name]
+	st := s.State()
+	targets := slices.DeleteFunc(health.Targets(snapshot), func(t health.Target) bool {
+		_, configured := st.Modes[t.Name]
 		return !configured && t.Processes != nil && *t.Processes == 0
 	})
+	for i := range targets {
+		targets[i].Warn(Firing(st.Alerts, func(target string) bool { return target == targets[i].Name }))
+	}
+	return targets
+}
+
+// Firing returns the alerts that fire for targets. Those of the exporter itself have the target "".
+func Firing(alerts []Alert, of func(target string) bool) []health.Alert {
+	var out []health.Alert
+	for i := range alerts {
+		if a := &alerts[i]; a.State == "firing" && of(a.Labels[alert.LabelTarget]) {
+			out = append(out, health.Alert{Name: a.Name, Severity: a.Labels["severity"], Summary: a.Annotations["summary"]})
+		}
+	}
+	return out
 }
 
 // fresh reports whether any target has a value that is younger than three of its intervals.
@@ -71,20 +87,43 @@ func (s *server) intervalOf(t *health.Target) time.Duration {
 // health is GET /health/memory.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	targets := s.observed()
-	name := r.URL.Query().Get("target")
-	if name != "" {
+	q := r.URL.Query()
+	name, all := q.Get("target"), q.Has("all")
+	switch {
+	case name != "" && all:
+		fail(w, http.StatusBadRequest, "target and all exclude each other: write one of them")
+		return
+	case name != "":
 		targets = only(targets, name)
 		if len(targets) == 0 {
 			fail(w, http.StatusNotFound, "there is no target %q: /api/v1/targets lists them", name)
 			return
 		}
+	case !all:
+		targets = s.primary(targets)
 	}
 	if !s.fresh(targets) {
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "no sample is younger than %d intervals of %s", staleAfter, s.Interval())
 		return
 	}
-	writeJSON(w, http.StatusOK, reports(targets))
+	writeJSON(w, http.StatusOK, reports(targets, all))
+}
+
+// primary returns the only target that is configured, where there is one. Its report is the answer to who
+// asks for no other, and so it says what fires for those alongside it: the host, and the exporter itself.
+func (s *server) primary(targets []health.Target) []health.Target {
+	st := s.State()
+	if len(st.Modes) != 1 {
+		return targets
+	}
+	for name := range st.Modes {
+		targets = only(targets, name)
+		for i := range targets {
+			targets[i].Warn(Firing(st.Alerts, func(target string) bool { return target != name }))
+		}
+	}
+	return targets
 }
 
 func only(targets []health.Target, name string) []health.Target {
@@ -96,16 +135,16 @@ func only(targets []health.Target, name string) []health.Target {
 	return nil
 }
 
-// reports is one report for one target and {"targets": {...}} for several.
-func reports(targets []health.Target) any {
-	if len(targets) == 1 {
+// reports is one report for one target, unless all are requested, and {"targets": {...}} for several.
+func reports(targets []health.Target, all bool) any {
+	if len(targets) == 1 && !all {
 		return targets[0].Report()
 	}
-	all := make(map[string]health.Report, len(targets))
+	byName := make(map[string]health.Report, len(targets))
 	for i := range targets {
-		all[targets[i].Name] = targets[i].Report()
+		byName[targets[i].Name] = targets[i].Report()
 	}
-	return map[string]any{"targets": all}
+	return map[string]any{"targets": byName}
 }
 
 // targets is GET /api/v1/targets.

@@ -165,10 +165,10 @@ func TestBrowser(t *testing.T) {
 		want  []string
 	}{
 		{"all", "/", func(*world) {}, []string{
-			"7 targets", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MB of 1GB", "down", "dry run", "enforce",
+			"7 targets", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MiB of 1GiB", "down", "dry run", "enforce",
 			"1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "ineffective", "left: 3 in_use, 11 too_young", "running", "interrupted",
 			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules, 2 firing, 1 pending, 1 failing", "2 providers, 1 failing",
-			"warning 717MB · critical 870MB · emergency 973MB", "Full in", "Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago",
+			"warning 717MiB · critical 870MiB · emergency 973MiB", "Full in", "Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago",
 		}},
 		{"target", "/target/orchestrator", func(*world) {}, []string{"orchestrator", "relieve_memory", "evict_cache", "88.2%", "← All targets"}},
 		{"troubles", "/", func(w *world) {

@@ -42,7 +42,7 @@ func newBar(ratio, limit *float64, t series.Thresholds) *bar {
 			b.Marks = append(b.Marks, mark{1000 * min(m.X, 1), m.Name})
 			b.Label += ", " + m.Name + " from " + units.Ratio(m.X).String()
 			if l, ok := finite(limit); ok {
-				b.From = append(b.From, levelStart{m.Name, units.Bytes(m.X * l).Short()})
+				b.From = append(b.From, levelStart{m.Name, units.Bytes(m.X * l).String()})
 			}
 		}
 	}

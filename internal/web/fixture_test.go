@@ -237,16 +237,16 @@ func (w *world) allStates() {
 		r.ID, r.Step, r.Action, r.Outcome, r.Files, r.FreedBytes, r.Skipped = r.ID+action, n, action, outcome, files, freed, skipped
 		return r
 	}
-	first := run(2*time.Minute, "5", "orchestrator", "relieve_memory", "standalone", "SpillwayMemoryCritical", "enforce", "ineffective", "memory 903MB of 1GB (88.2%)", "memory 891MB of 1GB (87.0%)", 712, 389*mib)
+	first := run(2*time.Minute, "5", "orchestrator", "relieve_memory", "standalone", "SpillwayMemoryCritical", "enforce", "ineffective", "memory 903MiB of 1GiB (88.2%)", "memory 891MiB of 1GiB (87.0%)", 712, 389*mib)
 	w.records = []journal.Record{
-		run(20*time.Second, "6", "renderer", "relieve_memory", "webhook", "SpillwayMemoryEmergency", "enforce", "", "memory 1.9GB of 2GB (96.4%)", "", 0, 0),
+		run(20*time.Second, "6", "renderer", "relieve_memory", "webhook", "SpillwayMemoryEmergency", "enforce", "", "memory 1.9GiB of 2GiB (96.4%)", "", 0, 0),
 		first,
 		step(first, 3, "collect_garbage", "done", 0, 0, nil),
 		step(first, 2, "evict_cache", "partial", 120, 348*mib, map[string]int64{"in_use": 3, "too_young": 11}),
 		step(first, 1, "clean_temp", "done", 592, 41*mib, nil),
 		run(26*time.Minute, "4", "uploader", "clean_temp", "schedule", "", "dry_run", "dry_run", "temp incoming: 120 files", "temp incoming: 120 files", 45, 0),
-		run(3*time.Hour, "3", "orchestrator", "relieve_memory", "webhook", "SpillwayMemoryCritical", "enforce", "relieved", "memory 912MB of 1GB (89.1%)", "memory 652MB of 1GB (63.7%)", 655, 420*mib),
-		run(9*time.Hour, "2", "orchestrator", "trim_cache", "manual", "", "enforce", "interrupted", "cache media: 1204 entries, 1.1GB (110.3%)", "", 0, 0),
+		run(3*time.Hour, "3", "orchestrator", "relieve_memory", "webhook", "SpillwayMemoryCritical", "enforce", "relieved", "memory 912MiB of 1GiB (89.1%)", "memory 652MiB of 1GiB (63.7%)", 655, 420*mib),
+		run(9*time.Hour, "2", "orchestrator", "trim_cache", "manual", "", "enforce", "interrupted", "cache media: 1204 entries, 1.1GiB (110.3%)", "", 0, 0),
 	}
 	w.records[7].Error = "the process ended before the run did"
 }

@@ -107,6 +107,7 @@ type view struct {
 	Pending int
 	Runs    activityView
 	Actions []journal.Record
+	AllDry  bool // of the Actions
 	ReadErr string
 	Stale   bool
 
@@ -232,6 +233,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		v.ReadErr = err.Error()
 	}
 	v.Actions = publicRecords(records)
+	v.AllDry = !slices.ContainsFunc(records, func(r journal.Record) bool { return r.Mode != modeDryRun })
 	return v
 }
 
@@ -282,7 +284,7 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[seri
 		_, ends := finite(t.ExhaustionSecs)
 		c.Growing = g > 0 && ends
 	}
-	mib := func(f float64) string { return units.Bytes(f).Short() }
+	mib := func(f float64) string { return units.Bytes(f).String() }
 	c.Memory = s.chart(metric.MemoryUsed, mib, tier, find, t.LimitBytes, t.Name)
 	c.Memory.thresholds(t.LimitBytes, t.Thresholds)
 	for _, h := range t.Heaps {
@@ -325,11 +327,11 @@ func bytesText(p any) string {
 	switch v := p.(type) {
 	case *float64:
 		if f, ok := finite(v); ok {
-			return units.Bytes(f).Short()
+			return units.Bytes(f).String()
 		}
 		return "–"
 	case int64:
-		return units.Bytes(v).Short()
+		return units.Bytes(v).String()
 	}
 	return "–"
 }
@@ -381,7 +383,7 @@ func growthText(p *float64) string {
 	if !ok {
 		return "–"
 	}
-	return units.Bytes(f*60).Short() + "/min"
+	return units.Bytes(f*60).String() + "/min"
 }
 
 // skipsText writes what was left in place and why: "3 in_use, 11 too_young".

@@ -96,7 +96,7 @@ func (r *Run) Effect() string {
 	}
 	text := fmt.Sprintf("%d files", r.Files)
 	if r.Bytes > 0 {
-		text += ", " + units.Bytes(r.Bytes).Short()
+		text += ", " + units.Bytes(r.Bytes).String()
 	}
 	if r.DryRun() {
 		return "would affect " + text

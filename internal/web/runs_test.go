@@ -28,8 +28,8 @@ func TestRunTexts(t *testing.T) {
 	f(Run{ID: "1", State: "queued"}, "waits to start", "–")
 	f(Run{ID: "1", State: "queued", WaitsFor: "trim_cache"}, "waits for trim_cache", "–")
 	f(Run{ID: "1", State: "running"}, "starting", "–")
-	f(Run{ID: "1", State: "running", Mode: "enforce", Step: 2, Steps: 3, Action: "evict_cache", Files: 45, Bytes: 123 << 20}, "step 2 of 3: evict_cache", "45 files, 123MB")
-	f(Run{ID: "1", State: "running", Mode: "dry_run", Step: 1, Steps: 1, Action: "clean_temp", Files: 3, Bytes: 1 << 20}, "step 1 of 1: clean_temp", "would affect 3 files, 1MB")
+	f(Run{ID: "1", State: "running", Mode: "enforce", Step: 2, Steps: 3, Action: "evict_cache", Files: 45, Bytes: 123 << 20}, "step 2 of 3: evict_cache", "45 files, 123MiB")
+	f(Run{ID: "1", State: "running", Mode: "dry_run", Step: 1, Steps: 1, Action: "clean_temp", Files: 3, Bytes: 1 << 20}, "step 1 of 1: clean_temp", "would affect 3 files, 1MiB")
 }
 
 // busy fills the state with a run of each kind and a cooldown of each mode.
@@ -81,7 +81,7 @@ func TestPageShowsRunsAndCooldowns(t *testing.T) {
 			t.Errorf("%s: cooldowns (-want +got):\n%s", path, diff)
 		}
 	}
-	const app = "relieve_memory enforce critical verifying step 2 of 3: evict_cache 45 files, 123MB 12 s ago webhook: SpillwayMemoryCritical serves 2 alerts"
+	const app = "relieve_memory enforce critical verifying step 2 of 3: evict_cache 45 files, 123MiB 12 s ago webhook: SpillwayMemoryCritical serves 2 alerts"
 	const waiting = "trim_cache enforce normal queued waits for relieve_memory – 20 s ago manual"
 	const rest = "clean_temp%s until 10:04:00 UTC , 4 min left ineffective 6 min ago an emergency cannot break it again"
 	check("/",
@@ -101,7 +101,7 @@ func TestDryRunIsNeverShownAsActing(t *testing.T) {
 			ID: "1", Target: "app", Playbook: "clean_temp", Mode: "dry_run", Level: "warning", State: state, Step: 1, Steps: 1, Action: "clean_temp", Files: 7, Bytes: 1 << 20, Since: f.now,
 		}}}
 		got := words(f.do("GET", "/", nil, "").Body.String(), `<h2 id="h-runs">`, "</section>")
-		if !strings.Contains(got, "dry run") || strings.Contains(got, "enforce") || !strings.Contains(got, "would affect 7 files, 1MB") {
+		if !strings.Contains(got, "dry run") || strings.Contains(got, "enforce") || !strings.Contains(got, "would affect 7 files, 1MiB") {
 			t.Errorf("%s: %s", state, got)
 		}
 	}

@@ -55,7 +55,7 @@ func shortTime(seconds float64) string {
 // numberText writes a number that a service tells, of which nobody knows the unit.
 func numberText(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
-// Text says what is known of a cache: "1204 of 1000 entries, 1.1GB of 1GB, 12 over age, 87.4% hits".
+// Text says what is known of a cache: "1204 of 1000 entries, 1.1GiB of 1GiB, 12 over age, 87.4% hits".
 func (c cacheRow) Text() string {
 	var parts []string
 	add := func(value, limit *float64, format func(float64) string, unit string) {
@@ -70,7 +70,7 @@ func (c cacheRow) Text() string {
 		parts = append(parts, text+unit)
 	}
 	count := func(f float64) string { return strconv.FormatFloat(f, 'f', 0, 64) }
-	size := func(f float64) string { return units.Bytes(f).Short() }
+	size := func(f float64) string { return units.Bytes(f).String() }
 	add(c.Entries, c.MaxEntries, count, " entries")
 	add(c.SizeBytes, c.MaxBytes, size, "")
 	add(c.Expired, nil, count, " over age")

@@ -3,7 +3,9 @@ package web
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -260,6 +262,121 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestHealthOfOneTarget: with one configured target its report is the answer, whatever else is observed.
+func TestHealthOfOneTarget(t *testing.T) {
+	f := newFixture(t, nil)
+	get := func(query string, code int) map[string]any {
+		t.Helper()
+		w := f.do("GET", "/health/memory"+query, nil, "")
+		var out map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != code {
+			t.Fatalf("%s: %d %s, want %d", query, w.Code, w.Body, code)
+		}
+		return out
+	}
+	var host series.Batch
+	host.Reset(f.now)
+	host.Set(used, 1<<30, "host")
+	f.store.Commit(&host)
+	get("", http.StatusServiceUnavailable) // that of the host is not the target's
+	f.sample(f.now, .452, series.LevelNormal)
+	if r := get("", http.StatusOK); r["target"] != "app" || r["targets"] != nil {
+		t.Errorf("one target and the host: %v", r)
+	}
+	if r := get("?target=host", http.StatusOK); r["target"] != "host" {
+		t.Errorf("the host: %v", r)
+	}
+	for _, all := range []string{"?all", "?all=1"} {
+		if r, ok := get(all, http.StatusOK)["targets"].(map[string]any); !ok || len(r) != 2 || r["host"] == nil {
+			t.Errorf("%s: %v", all, r)
+		}
+	}
+	if r := get("?all&target=app", http.StatusBadRequest); !strings.Contains(fmt.Sprint(r), "write one of them") {
+		t.Errorf("both: %v", r)
+	}
+	f.state.Modes = map[string]string{"app": "dry_run", "host": "dry_run"} // two
+	if r := get("", http.StatusOK); r["targets"] == nil {
+		t.Errorf("two targets: %v", r)
+	}
+	f.state.Modes = nil
+	if r := get("", http.StatusOK); r["targets"] == nil {
+		t.Errorf("without configured targets: %v", r)
+	}
+}
+
+// TestHealthWhileAnAlertFires: nothing is normal meanwhile, here and on the page.
+func TestHealthWhileAnAlertFires(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sample(f.now, .452, series.LevelNormal)
+	const normal = "System operating normally"
+	says := func(path string, isNormal bool, want ...string) {
+		t.Helper()
+		got := f.do("GET", path, nil, "").Body.String()
+		if strings.Contains(got, normal) != isNormal {
+			t.Errorf("%s: normal %v, want %v: %s", path, !isNormal, isNormal, got)
+		}
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s does not say %q: %s", path, w, got)
+			}
+		}
+	}
+	says("/health/memory", true)
+	firing := func(target string) Alert {
+		return Alert{Name: "SpillwayProbeFailing", State: "firing", Labels: map[string]string{"target": target, "severity": "critical"}, Annotations: map[string]string{"summary": "It is down"}, ActiveAt: f.now}
+	}
+	pending := firing("app")
+	pending.State = "pending"
+	f.state.Alerts = []Alert{pending}
+	says("/health/memory", true)
+	f.state.Alerts = []Alert{firing("app")}
+	for _, path := range []string{"/health/memory", "/health/memory?target=app", "/health/memory?all", "/", "/target/app"} {
+		says(path, false, "SpillwayProbeFailing fires: It is down")
+	}
+	f.state.Alerts = []Alert{firing("host")} // the answer without a name is about all
+	says("/health/memory", false, "SpillwayProbeFailing fires: It is down")
+	says("/health/memory?target=app", true)
+	own := firing("")
+	delete(own.Labels, "target") // of the exporter itself
+	f.state.Alerts = []Alert{own}
+	says("/health/memory", false, "SpillwayProbeFailing fires: It is down")
+}
+
+// TestPageHeapOfOneOfTwo: the page says that a heap is not that of all processes.
+func TestPageHeapOfOneOfTwo(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sample(f.now, .452, series.LevelNormal)
+	var b series.Batch
+	b.Reset(f.now)
+	b.Set(metric.HeapUsed, 1<<20, "app", "node")
+	b.Set(metric.HeapRead, 1, "app", "node")
+	b.Set(metric.HeapProcesses, 2, "app", "node")
+	f.store.Commit(&b)
+	if page := f.do("GET", "/", nil, "").Body.String(); !strings.Contains(page, `Heap <span class="quiet">node of 1 of 2 processes</span>`) {
+		t.Errorf("%s", page)
+	}
+}
+
+// TestPageFreedOfDryRuns: a list of dry runs says what they would free, and one of both says so in its cells.
+func TestPageFreedOfDryRuns(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sample(f.now, .452, series.LevelNormal)
+	says := func(heading string, cells bool, modes ...string) {
+		t.Helper()
+		f.records = nil
+		for _, m := range modes {
+			f.records = append(f.records, journal.Record{Target: "app", Playbook: "p", Mode: m, FreedBytes: 1 << 20, Outcome: "done", Time: f.now})
+		}
+		page := f.do("GET", "/", nil, "").Body.String()
+		if !strings.Contains(page, `<th scope="col">`+heading+`</th>`) || strings.Contains(page, `<span class="quiet">would free</span> 1MiB`) != cells {
+			t.Errorf("%v: %s", modes, page)
+		}
+	}
+	says("Would free", false, "dry_run", "dry_run")
+	says("Freed", false, "enforce")
+	says("Freed", true, "enforce", "dry_run")
+}
+
 // TestPageStates renders every state and escapes what comes from outside.
 func TestPageStates(t *testing.T) {
 	const hostile = `<script>alert("x")</script>`
@@ -268,7 +385,7 @@ func TestPageStates(t *testing.T) {
 		setup func(f *fixture)
 		want  []string
 	}{
-		{"normal", func(f *fixture) {}, []string{"l-normal", "45.2%", "463MB of 1GB", "dry run", "Nothing has been done yet"}},
+		{"normal", func(f *fixture) {}, []string{"l-normal", "45.2%", "463MiB of 1GiB", "dry run", "Nothing has been done yet"}},
 		{"warning", func(f *fixture) { f.sample(f.now, .75, series.LevelWarning) }, []string{"l-warning", "75.0%"}},
 		{"emergency", func(f *fixture) { f.sample(f.now, .97, series.LevelEmergency) }, []string{"l-emergency", "97.0%"}},
 		{"down", func(f *fixture) {

@@ -59,7 +59,7 @@ type relief struct {
 }
 
 func TestReactionLeak(t *testing.T) {
-	what(t, "a service that leaks 17 MB/s under `MemoryMax=400M` is relieved by the shipped unit before the kernel kills it")
+	what(t, "a service that leaks 17 MiB/s under `MemoryMax=400M` is relieved by the shipped unit before the kernel kills it")
 	address, leak := leaking(t, 17)
 	config := enforced(t, fmt.Sprintf(`
 targets:
@@ -114,7 +114,7 @@ targets:
 // TestReactionBenchmark is examples/bench/reaction in this machine, in as many rounds as the host
 // said.
 func TestReactionBenchmark(t *testing.T) {
-	what(t, "leaks under `MemoryMax=400M` are relieved with the shipped defaults, at 20 MB/s each one; earlyoom alongside")
+	what(t, "leaks under `MemoryMax=400M` are relieved with the shipped defaults, at 20 MiB/s each one; earlyoom alongside")
 	run(t, "systemctl", "stop", unit)
 	dir := t.TempDir()
 	sh(t, "chmod -R a+rx "+dir+" "+dir+"/..")

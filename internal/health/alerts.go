@@ -1,0 +1,52 @@
+package health
+
+import (
+	"fmt"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+)
+
+// normal is what is said where there is nothing to do.
+const normal = "System operating normally"
+
+// Alert is an alert that fires.
+type Alert struct{ Name, Severity, Summary string }
+
+// Warn adds alerts that fire to what is recommended. The rules are evaluated elsewhere, and a target for
+// which one fires is not well, whatever its own numbers say.
+func (t *Target) Warn(alerts []Alert) {
+	if len(alerts) == 0 {
+		return
+	}
+	var out []Recommendation
+	for _, r := range t.Recommendations {
+		if r.Action != normal {
+			out = append(out, r)
+		}
+	}
+	for _, a := range alerts {
+		priority, summary := low, a.Summary
+		switch a.Severity {
+		case "critical":
+			priority = high
+		case "warning":
+			priority = medium
+		}
+		if summary == "" {
+			summary = "see the alerts on the status page"
+		}
+		out = append(out, Recommendation{priority, a.Name + " fires: " + summary})
+	}
+	sortByPriority(out)
+	t.Recommendations = out
+}
+
+// source is one that cannot be read.
+type source struct{ kind, name string }
+
+func (s source) String() string {
+	if _, isFolder := policy.KindOf(s.kind); isFolder {
+		return fmt.Sprintf("The folder of %s %s cannot be read or does not exist: create it, or correct its dir; the status page says why", s.kind, s.name)
+	}
+	return fmt.Sprintf("The source %s cannot be read: the status page says why", s.kind)
+}
