@@ -20,6 +20,7 @@ type grafana struct {
 	prometheus            *server
 	job, instance, target string // values of the variables; .+ is All
 	span, step            time.Duration
+	at                    time.Time // the end of the range, where all queries are to have the same; else now
 }
 
 // line is one series of a panel.
@@ -67,7 +68,10 @@ func (g *grafana) ask(t *testing.T, q *dashboards.Query) []line {
 }
 
 func (g *grafana) query(expr string, instant bool) ([]line, error) {
-	now := time.Now()
+	now := g.at
+	if now.IsZero() {
+		now = time.Now()
+	}
 	args, path := url.Values{"query": {expr}, "time": {seconds(now)}}, "/api/v1/query"
 	if !instant {
 		args, path = url.Values{"query": {expr}, "step": {strconv.FormatFloat(g.step.Seconds(), 'f', -1, 64)}, "start": {seconds(now.Add(-g.span))}, "end": {seconds(now)}}, "/api/v1/query_range"
