@@ -232,7 +232,7 @@ func (r *longRun) checkSeries(t *testing.T) {
 		of := fmt.Sprintf(`{job="spillway",instance=%q}`, e.addr)
 		targets := r.number(t, "count(count by (target) (count_over_time(spillway_processes"+of+span+")))")
 		most := r.number(t, "max_over_time(count(spillway_processes"+of+")"+strings.Replace(span, "]", ":15s])", 1))
-		series := r.number(t, "count(count_over_time("+strings.Replace(of, "{", `{__name__=~".+",`, 1)+span+"))")
+		series := r.number(t, "count(last_over_time("+strings.Replace(of, "{", `{__name__=~".+",`, 1)+span+"))")
 		scraped := r.number(t, "max_over_time(scrape_samples_scraped"+of+span+")")
 		r.row("| targets of the %s host | %v at a time at most, %v in all; %v series at a time, %v in all |", name, most, targets, scraped, series)
 	}

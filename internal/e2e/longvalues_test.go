@@ -141,6 +141,9 @@ var others = []struct {
 	{"process-exporter: resident memory of node_exporter", `spillway_memory_resident_bytes{target="prometheus-node",%s`, `namedprocess_namegroup_memory_bytes{groupname="prometheus-node",memtype="resident"}`, 0.05},
 	{"process-exporter: address space of node_exporter", `spillway_memory_virtual_bytes{target="prometheus-node",%s`, `namedprocess_namegroup_memory_bytes{groupname="prometheus-node",memtype="virtual"}`, 0.01},
 	{"process-exporter: processor time of node_exporter", `sum(rate(spillway_process_cpu_seconds_total{target="prometheus-node",%s[10m]))`, `sum(rate(namedprocess_namegroup_cpu_seconds_total{groupname="prometheus-node"}[10m]))`, 0.1},
+	{"process-exporter: page faults of node_exporter", `rate(spillway_process_minor_page_faults_total{target="prometheus-node",%s[10m])`, `rate(namedprocess_namegroup_minor_page_faults_total{groupname="prometheus-node"}[10m])`, 0.1},
+	{"process-exporter: sleeping processes of steady", `spillway_process_states{target="steady",state="sleeping",%s`, `namedprocess_namegroup_states{groupname="steady",state="Sleeping"}`, 0},
+	{"process-exporter: fullest descriptor table of steady", `spillway_process_worst_fd_ratio{target="steady",%s`, `namedprocess_namegroup_worst_fd_ratio{groupname="steady"}`, 0},
 	{"process-exporter: threads of node_exporter", `spillway_process_threads{target="prometheus-node",%s`, `namedprocess_namegroup_num_threads{groupname="prometheus-node"}`, 0.1},
 	{"process-exporter: descriptors of node_exporter", `spillway_process_open_fds{target="prometheus-node",%s`, `namedprocess_namegroup_open_filedesc{groupname="prometheus-node"}`, 0.1},
 }
