@@ -60,7 +60,12 @@ func ages(n int, selector string) string {
 // fastest are the rates of the n counters that grew most.
 func fastest(n int, selector string) string { return only(n, rate(selector), grownIn(selector)) }
 
-// most is how much the n sums of a counter by labels grew within one step that grew most in the range.
+// grown is how much the n sums of a counter by labels that grew most in the range grew within one step.
+func grown(n int, labels, selector string) string {
+	return only(n, sumBy(labels, increase(selector)), sumBy(labels, grownIn(selector)))
+}
+
+// most is the same where they grew at all.
 func most(n int, labels, selector string) string {
 	return only(n, sumBy(labels, increase(selector))+" > 0", sumBy(labels, grownIn(selector)))
 }

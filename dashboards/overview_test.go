@@ -173,7 +173,7 @@ func (b *board) hosts() []*jsonPanel {
 		graph("Stalled", "Share of the time in which all tasks of the host that had work waited for the resource: the ten that waited longest.", "percentunit", 8,
 			q(fastest(lineCount, b.own("spillway_host_pressure_stalled_seconds_total")), "{{resource}} {{instance}}")),
 		bars("Killed for lack of memory", "Processes of a host killed by the kernel for lack of memory, of the ten hosts with most.", "none", 8,
-			q(only(lineCount, sumBy("instance", increase(b.own("spillway_host_oom_kills_total"))), sumBy("instance", grownIn(b.own("spillway_host_oom_kills_total")))), "{{instance}}")).runbook("SpillwayOOMKilled"),
+			q(grown(lineCount, "instance", b.own("spillway_host_oom_kills_total")), "{{instance}}")).runbook("SpillwayOOMKilled"),
 	}
 }
 

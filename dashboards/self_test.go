@@ -39,7 +39,7 @@ func (b *board) sampler() []*jsonPanel {
 			q("min("+ticks+")", "fewest"), q("quantile(0.5, "+ticks+")", "median of all"), q("max("+ticks+")", "most"),
 			q(sumBy("reason", rate(b.own("spillway_sampler_wakes_total")))+" > 0", "all: {{reason}}")).ofAll(),
 		bars("Sweeps left out", "Sweeps that were left out because the one before took longer than the interval, of the ten exporters with most.", "none", 6,
-			q(most(lineCount, "instance", missed), "{{instance}}")).noValue("none").runbook("SpillwaySamplerLate"),
+			q(grown(lineCount, "instance", missed), "{{instance}}")).runbook("SpillwaySamplerLate"),
 		b.slowest("Duration of a sweep", "Median and 95th percentile of the duration of a sweep over all exporters, and the 95th percentile of the slowest eight.", 6, "spillway_sampler_tick_duration_seconds_bucket").runbook("SpillwaySamplerLate"),
 		graph("Interval", "Longest present interval of each lane over all exporters, and the shortest: shorter while a target is under pressure, longer to keep a scan within its budget.", "s", 6,
 			q("max by (lane) ("+b.own("spillway_sampler_interval_seconds")+")", "{{lane}}"), q("min by (lane) ("+b.own("spillway_sampler_interval_seconds")+")", "shortest {{lane}}")).dashed("/^shortest /"),
@@ -55,9 +55,9 @@ func (b *board) sources() []*jsonPanel {
 		graph("Providers open", "Heap clients, watches and the evaluator open when they are needed and close when idle; and the kernel notifications that are registered, by reason. Of all exporters.", "none", 8,
 			q(only(lineCount, sumBy("provider", b.own("spillway_provider_open")), sumBy("provider", highestIn(b.own("spillway_provider_open")))), "{{provider}}"), q(sumBy("reason", b.own("spillway_wake_watches")), "kernel: {{reason}}")),
 		bars("Providers opened", "Openings that succeeded, the ten most frequent. Many of one kind mean that it is lost again and again.", "none", 8,
-			q(most(lineCount, "provider, instance", b.own("spillway_provider_opens_total")), "{{provider}} {{instance}}")).noValue("none"),
+			q(grown(lineCount, "provider, instance", b.own("spillway_provider_opens_total")), "{{provider}} {{instance}}")),
 		bars("Providers that failed", "Openings that failed, and open ones that broke, the ten most frequent.", "none", 8,
-			q(most(lineCount, "provider, instance", b.own("spillway_provider_failures_total")), "{{provider}} {{instance}}")).noValue("none").runbook("SpillwaySourceFailing"),
+			q(grown(lineCount, "provider, instance", b.own("spillway_provider_failures_total")), "{{provider}} {{instance}}")).runbook("SpillwaySourceFailing"),
 	}
 }
 
@@ -68,17 +68,17 @@ func (b *board) evaluator() []*jsonPanel {
 		graph("Evaluations", "Evaluations of the rules by an exporter itself per second: the fewest, the median and the most; those of single targets in between (a level changed or is above normal) by all exporters; and those left out because the one before took too long, of the eight exporters with most (bars).", "ops", 8,
 			q("min("+evaluations+")", "fewest"), q("quantile(0.5, "+evaluations+")", "median of all"), q("max("+evaluations+")", "most"),
 			q("sum("+rate(b.own("spillway_evaluator_target_evaluations_total"))+")", "targets"),
-			q(most(8, "instance", b.own("spillway_evaluator_evaluations_missed_total")), "left out {{instance}}")).ofAll().right("/^left out /", "none"),
+			q(grown(8, "instance", b.own("spillway_evaluator_evaluations_missed_total")), "left out {{instance}}")).ofAll().right("/^left out /", "none"),
 		spread("Duration of an evaluation", "Duration of the last evaluation, gathering included: the ten longest, and where all exporters stand.", "s", 8, b.own("spillway_evaluator_evaluation_duration_seconds"), "{{instance}}"),
 		bars("Rules that failed", "Evaluations of single rules that failed, of the eight exporters with most, and at how many exporters the last evaluation of a rule did.", "none", 8,
-			q(most(8, "instance", b.own("spillway_evaluator_rule_failures_total")), "evaluations {{instance}}"),
+			q(grown(8, "instance", b.own("spillway_evaluator_rule_failures_total")), "evaluations {{instance}}"),
 			q(only(8, rules, "count by (rule) ("+highestIn(b.own("spillway_evaluator_rule_failing"))+")"), "{{rule}}")).runbook("SpillwayRulesFailing"),
 		bars("Alerts handed over", "Alerts handed to the dispatchers, repeats included, and those that were refused and are sent again, of the eight exporters with most.", "none", 8,
 			q("sum("+increase(b.own("spillway_evaluator_notifications_total"))+")", "handed over"),
-			q(most(8, "instance", b.own("spillway_evaluator_notifications_refused_total")), "refused {{instance}}")),
+			q(grown(8, "instance", b.own("spillway_evaluator_notifications_refused_total")), "refused {{instance}}")),
 		graph("Series of the rules", "Series held for the rules by the eight exporters with most, where all stand, and samples dropped because their limit was reached (bars).", "none", 8,
 			append(among(b.own("spillway_evaluator_series")), q(highest(8, b.own("spillway_evaluator_series")), "{{instance}}"),
-				q(most(8, "instance", b.own("spillway_evaluator_series_dropped_total")), "dropped {{instance}}"))...).ofAll().right("/^dropped /", "none"),
+				q(grown(8, "instance", b.own("spillway_evaluator_series_dropped_total")), "dropped {{instance}}"))...).ofAll().right("/^dropped /", "none"),
 		bars("Watchers", "Changes of a level that watchers received, by outcome, and those that a newer change replaced. Of all exporters.", "none", 8,
 			q(sumBy("kind, outcome", increase(b.own("spillway_watcher_notifications_total"))), "{{kind}}: {{outcome}}"),
 			q("sum("+increase(b.own("spillway_watcher_superseded_total"))+")", "replaced")),
@@ -131,7 +131,7 @@ func (b *board) cost() []*jsonPanel {
 			q(b.most(8, "process_open_fds"), "descriptors {{instance}}"), q(b.most(8, "go_goroutines"), "goroutines {{instance}}")),
 		graph("Series", "Series that the exporters hold, samples that each scrape delivers, and values dropped because the limit of series was reached (bars), of the exporters with most.", "none", 8,
 			q(highest(6, b.own("spillway_series")), "held {{instance}}"), q(b.most(6, "scrape_samples_scraped"), "scraped {{instance}}"),
-			q(most(6, "instance", b.own("spillway_series_dropped_total")), "dropped {{instance}}")).right("/^dropped /", "none"),
+			q(grown(6, "instance", b.own("spillway_series_dropped_total")), "dropped {{instance}}")).right("/^dropped /", "none"),
 	}
 }
 
@@ -145,6 +145,6 @@ func (b *board) discovery() []*jsonPanel {
 			q(highest(8, b.own("spillway_discovery_processes")), "listed {{instance}}"), q(highest(8, b.own("spillway_discovery_unreadable_processes")), "unreadable {{instance}}")),
 		spread("Held descriptors", "Descriptors of /proc kept open so that memory is read with one system call each: the ten exporters with most, and where all stand.", "none", 6, b.own("spillway_discovery_held_descriptors"), "{{instance}}"),
 		bars("Lost events", "Times that the kernel dropped events of processes because they came too fast, on the ten hosts with most; with procevents.", "none", 6,
-			q(most(lineCount, "instance", b.own("spillway_process_events_lost_total")), "{{instance}}")).noValue("none"),
+			q(grown(lineCount, "instance", b.own("spillway_process_events_lost_total")), "{{instance}}")),
 	}
 }
