@@ -25,6 +25,9 @@ func TestShortLivedCommandsAreNoTargets(t *testing.T) {
 		if i == 5 && seen["young"] {
 			t.Error("a process of 55 s is a target")
 		}
+		if e, err := w.Explain(11); i == 5 && (err != nil || !strings.Contains(e.Reason, "has not lived for a minute")) {
+			t.Errorf("of a process of 55 s it is said: %q, %v", e.Reason, err)
+		}
 		if i == 6 && !seen["young"] {
 			t.Error("a process of a minute is not a target")
 		}
