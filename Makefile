@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e long-run vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -91,6 +91,10 @@ check-dashboards: install-tools ## the dashboards against the types that Grafana
 e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
+
+long-run: build install-tools ## the defaults on a busy and on a quiet host under the real Prometheus, alongside other exporters (as root; SPAN=20m)
+	@.ci/install e2e
+	SPILLWAY_LONG='$(or $(SPAN),20m)' $(GO) test -tags e2e -count=1 -timeout 24h -v -run '^TestLongRun$$' ./internal/e2e
 
 vm-prepare: install-tools ## the image and the kubelet of that machine, into its cache
 	@.ci/install vm

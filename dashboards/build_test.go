@@ -84,6 +84,7 @@ const (
 type board struct {
 	uid, title, description string
 	target                  string // matcher of the target: one, or any number of them
+	oneTarget               bool   // it is about one target, of instances that are chosen one by one
 	targetVariable          obj
 	annotateTarget          bool // the annotations are those of the chosen targets
 	rows                    []row
@@ -93,6 +94,12 @@ type row struct {
 	title     string
 	collapsed bool
 	panels    []*jsonPanel
+}
+
+// anyTarget selects what every target has, whatever is watched of it: one that is down has no memory, one
+// of folders alone no processes, and the host and discovered groups are in no configuration.
+func anyTarget(matchers ...string) string {
+	return fmt.Sprintf("{%s}", strings.Join(append([]string{`__name__=~"spillway_target_info|spillway_memory_used_ratio"`, `job=~"$job"`}, matchers...), ", "))
 }
 
 // of selects a metric of the chosen targets, with further matchers.
@@ -331,4 +338,6 @@ func values(texts ...string) obj {
 var (
 	levels = values("0", "normal", "green", "1", "warning", "yellow", "2", "critical", "orange", "3", "emergency", "red")
 	yesNo  = values("0", "no", "red", "1", "yes", "green")
+
+	levelsOrDown = values("0", "normal", "green", "1", "warning", "yellow", "2", "critical", "orange", "3", "emergency", "red", "4", "down", "purple")
 )

@@ -19,7 +19,7 @@ var FS embed.FS
 type Query struct {
 	Dashboard string // spillway-overview.json
 	Panel     string // the title of its panel; of an annotation or a variable, the name of that
-	Expr      string // PromQL with Grafana's variables replaced, so that it parses and selects everything
+	Expr      string // PromQL with Grafana's variables replaced, so that it parses and selects everything; each selector has a name
 	Raw       string // PromQL as it stands in the dashboard
 	Legend    string // of a panel, the template of a series' name
 	Instant   bool   // asked for one time, not for a range
@@ -46,6 +46,21 @@ var variables = strings.NewReplacer(
 )
 
 var labelValues = regexp.MustCompile(`^label_values\((.+), [a-z]+\)$`)
+
+var severalNames = regexp.MustCompile(`^\{__name__=~"([a-z_|]+)", (.+)\}$`)
+
+// named writes a selector of several metrics, as variables have it, as one of each.
+func named(expr string) string {
+	m := severalNames.FindStringSubmatch(expr)
+	if m == nil {
+		return expr
+	}
+	var each []string
+	for name := range strings.SplitSeq(m[1], "|") {
+		each = append(each, name+"{"+m[2]+"}")
+	}
+	return strings.Join(each, " or ")
+}
 
 type panel struct {
 	Title   string
@@ -84,7 +99,7 @@ func Queries() ([]Query, error) {
 		}
 		add := func(q Query) {
 			if q.Raw != "" {
-				q.Dashboard, q.Expr = name, variables.Replace(q.Raw)
+				q.Dashboard, q.Expr = name, named(variables.Replace(q.Raw))
 				out = append(out, q)
 			}
 		}

@@ -136,7 +136,11 @@ func checkLabels(t *testing.T, expr parser.Expr, legend string, has []string) {
 		}
 		return nil
 	})
-	if b, ok := expr.(*parser.BinaryExpr); ok && b.Op.IsComparisonOperator() {
+	for {
+		b, ok := expr.(*parser.BinaryExpr)
+		if !ok || !b.Op.IsComparisonOperator() && !b.Op.IsSetOperator() {
+			break
+		}
 		expr = b.LHS
 	}
 	if c, ok := expr.(*parser.Call); ok && c.Func.Name == "histogram_quantile" {
@@ -170,6 +174,41 @@ func TestEveryFamilyIsShown(t *testing.T) {
 	for name := range published(t) {
 		if !shown[name] {
 			t.Errorf("%s is on no dashboard: give it a panel in target_test.go, overview_test.go or self_test.go, and run go test ./dashboards -update", name)
+		}
+	}
+}
+
+// TestListsAreThoseOfTheCode: a description that lists values of a label lists all that there are.
+func TestListsAreThoseOfTheCode(t *testing.T) {
+	for _, list := range []struct{ file, constants, want string }{
+		{"../internal/dispatch/decide.go", `\bSkip\w+ += "(\w+)"`, skipReasons},
+		{"../internal/dispatch/decide.go", `\bOutcome\w+ += "(\w+)"`, runOutcomes},
+		{"../internal/action/action.go", `\w+ +Outcome += "(\w+)"`, runOutcomes},
+		{"../internal/alert/alert.go", `\t(?:Accepted|Duplicate|Cooldown|Waiting|NoPlaybook|NotOurs|Resolved|Refused) += "(\w+)"`, dispositions},
+	} {
+		raw, err := os.ReadFile(list.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(list.constants).FindAllStringSubmatch(string(raw), -1)
+		if len(found) < 5 {
+			t.Errorf("%s: %d values of %s: it is read wrongly", list.file, len(found), list.constants)
+		}
+		for _, m := range found {
+			if !slices.Contains(strings.Split(list.want, ", "), m[1]) {
+				t.Errorf("%s has %s, which the panels do not name: %s", list.file, m[1], list.want)
+			}
+		}
+	}
+}
+
+// TestOnlyExportersCount: what every scraped target has is joined with what only the exporters have, since
+// all jobs are chosen at first.
+func TestOnlyExportersCount(t *testing.T) {
+	foreign := regexp.MustCompile(`\b(up|scrape_\w+|process_\w+|go_\w+)\{`)
+	for _, q := range queries(t) {
+		if foreign.MatchString(q.Raw) && !strings.Contains(q.Raw, "spillway_exporter_build_info") {
+			t.Errorf("%s, panel %q counts other jobs: %s", q.Dashboard, q.Panel, q.Raw)
 		}
 	}
 }
@@ -335,7 +374,7 @@ func TestThresholdsComeFromTheMetric(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(strings.NewReplacer(`"rowHeight": 0.85`, "", `"rowHeight":0.85`, "").Replace(string(raw))) {
-			if typed.MatchString(line) && !strings.Contains(line, "histogram_quantile(0.95,") {
+			if typed.MatchString(line) && !strings.Contains(line, "quantile(0.95,") {
 				t.Errorf("%s has a threshold in it, join spillway_threshold_ratio: %s", name, line)
 			}
 		}

@@ -120,9 +120,16 @@ func link(title, url, tip, icon string, here bool) obj {
 }
 
 func (b *board) annotations() obj {
-	actions, alerts := b.own("spillway_action_last_run_timestamp_seconds"), b.own("ALERTS", `alertname=~"Spillway.+"`, `alertstate="firing"`)
+	pick := b.own
 	if b.annotateTarget {
-		actions, alerts = b.of("spillway_action_last_run_timestamp_seconds"), b.of("ALERTS", `alertname=~"Spillway.+"`, `alertstate="firing"`)
+		pick = b.of
+	}
+	last, alerts := pick("spillway_action_last_run_timestamp_seconds"), pick("ALERTS", `alertname=~"Spillway.+"`, `alertstate="firing"`)
+	by := func(expr string) string { return "max by (instance, target, action) (" + expr + ")" }
+	actions, where := by(last)+" * 1000", "{{target}} on {{instance}}"
+	if !b.oneTarget {
+		actions = "(" + only(mostLines, by(last), by(highestIn(last))) + ") * 1000"
+		alerts, where = "count by (alertname, severity) ("+alerts+")", "{{severity}}"
 	}
 	return obj{"list": []obj{
 		{
@@ -131,13 +138,13 @@ func (b *board) annotations() obj {
 		},
 		{
 			"name": "Actions", "datasource": prom, "enable": true, "hide": false, "iconColor": "blue",
-			"expr":            "max by (instance, target, action) (" + actions + ") * 1000",
+			"expr":            actions,
 			"useValueForTime": true, "titleFormat": "{{action}} of {{target}}",
 			"textFormat": "ended on {{instance}}; the journal has its before and after", "tagKeys": "target,action", "step": "10s",
 		},
 		{
 			"name": "Alerts", "datasource": prom, "enable": true, "hide": false, "iconColor": "red",
-			"expr": alerts, "titleFormat": "{{alertname}}", "textFormat": "{{target}} on {{instance}}", "tagKeys": "severity,target", "step": "30s",
+			"expr": alerts, "titleFormat": "{{alertname}}", "textFormat": where, "tagKeys": "severity,target", "step": "30s",
 		},
 	}}
 }
@@ -148,10 +155,14 @@ func (b *board) templating() obj {
 			"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "", "refresh": 1, "hide": 0,
 			"multi": false, "includeAll": false, "current": obj{}, "options": []obj{}, "skipUrlSync": false,
 		},
-		variable("job", "Job", "label_values(spillway_source_success, job)"),
-		variable("instance", "Instance", `label_values(spillway_source_success{job=~"$job"}, instance)`),
+		variable("job", "Job", "label_values(spillway_exporter_build_info, job)"),
 	}
-	return obj{"list": append(out, b.targetVariable)}
+	instances := variable("instance", "Instance", `label_values(spillway_exporter_build_info{job=~"$job"}, instance)`)
+	if b.oneTarget {
+		instances = variable("instance", "Instance", "label_values("+anyTarget(`target="$target"`)+", instance)")
+		instances["includeAll"], instances["current"] = false, obj{}
+	}
+	return obj{"list": append(out, instances, b.targetVariable)}
 }
 
 // variable is one of which any number of values can be chosen, all of them at first.

@@ -13,44 +13,44 @@ func overview() *board {
 	b := &board{
 		uid: "spillway-overview", title: "Spillway / Overview", target: `target=~"$target"`, annotateTarget: true,
 		description:    "Which target is nearest to its limits, what was done about it, and what that gave back: the worst first, over all hosts.",
-		targetVariable: variable("target", "Target", `label_values(spillway_memory_used_ratio{job=~"$job", instance=~"$instance"}, target)`),
+		targetVariable: variable("target", "Target", `label_values(`+anyTarget(`instance=~"$instance"`)+`, target)`),
 	}
 	b.row("Now", b.worstNow()...)
 	b.row("Nearest to their limits", worstTable(b), b.fullestCaches(), b.fullestFolders())
 	b.row("Fleet",
 		bars("Targets by level", "How many targets are at each level, with the exporters' own hysteresis.", "none", 12,
 			q(`count_values("level", `+b.of("spillway_memory_level")+")", "{{level}}")).byLevel(),
-		timeline("Levels", "The level of each target over time, with hysteresis: three samples up (one to emergency), five samples and five points down.", 12,
-			levels, q(b.of("spillway_memory_level"), "{{target}} {{instance}}")).linked(),
-		thresholded(b, "Memory against its limit", "Used memory as a share of the limit, with the thresholds that the exporter publishes. Where targets have thresholds of their own, the lowest are drawn.", "spillway_memory_used_ratio", "{{target}} {{instance}}").
-			runbook("SpillwayMemoryCritical"),
-		thresholded(b, "Heap against its limit", "The runtime's own heap as a share of the size at which it gives up, with the same thresholds. Empty where no heap provider is configured.", "spillway_heap_used_ratio", "{{target}} {{runtime}} {{instance}}").
-			runbook("SpillwayHeapCritical"),
-		graph("Resident memory", "RSS of each target's processes, and its peak between scrapes (dashed).", "bytes", 12,
-			q(b.of("spillway_memory_resident_bytes"), "{{target}} {{instance}}"),
-			q(b.of("spillway_memory_window_max_bytes"), "peak {{target}} {{instance}}")).dashed("/^peak /").linked(),
-		graph("Growth", "Robust trend of the used memory: what survives garbage collections. A lasting value above 0 is likely a leak.", "binBps", 12,
-			q(b.of("spillway_memory_growth_bytes_per_second"), "{{target}} {{instance}}")).linked().runbook("SpillwayMemoryLeakSuspected"),
+		timeline("Levels", "The levels of the ten targets that were worst in the time range, with hysteresis: three samples up (one to emergency), five samples and five points down.", 12,
+			levels, q(only(lineCount, b.of("spillway_memory_level"), highestIn(b.of("spillway_memory_level"))+" + "+highestIn(b.of("spillway_memory_used_ratio"))+" / 10"), "{{target}} {{instance}}")).linked(),
+		spread("Memory against its limit", "Used memory as a share of the limit: the ten targets that were nearest to it in the time range, the median and the 95th percentile of all, and the thresholds that the exporter publishes. Where targets have thresholds of their own, the lowest are drawn.", "percentunit", 12,
+			b.of("spillway_memory_used_ratio"), "{{target}} {{instance}}", b.thresholds("memory")).levelled().linked().runbook("SpillwayMemoryCritical"),
+		spread("Heap against its limit", "The runtime's own heap as a share of the size at which it gives up: the ten nearest to it, where all stand, and the thresholds. Empty where no heap provider is configured.", "percentunit", 12,
+			b.of("spillway_heap_used_ratio"), "{{target}} {{runtime}} {{instance}}", b.thresholds("heap")).levelled().linked().runbook("SpillwayHeapCritical"),
+		graph("Resident memory", "RSS of the processes of the largest targets, and its peak between scrapes (dashed).", "bytes", 12,
+			q(highest(lineCount-2, b.of("spillway_memory_resident_bytes")), "{{target}} {{instance}}"),
+			q(highest(lineCount-2, b.of("spillway_memory_window_max_bytes")), "peak {{target}} {{instance}}")).dashed("/^peak /").linked(),
+		graph("Growth", "Robust trend of the used memory of the ten targets that grew fastest: what survives garbage collections. A lasting value above 0 is likely a leak.", "binBps", 12,
+			q(highest(lineCount, b.of("spillway_memory_growth_bytes_per_second")), "{{target}} {{instance}}")).linked().runbook("SpillwayMemoryLeakSuspected"),
 	)
 	b.row("Actions",
-		bars("Playbook runs", "Runs that ended, by outcome: relieved, waiting, nothing_to_do, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
-			q(sumBy("target, playbook, outcome", increase(b.of("spillway_playbook_runs_total")))+" > 0", "{{target}} {{playbook}}: {{outcome}}")).
+		bars("Playbook runs", "Runs that ended, by outcome: "+runOutcomes+". The ten most frequent.", "none", 8,
+			q(most(lineCount, "target, playbook, outcome", b.of("spillway_playbook_runs_total")), "{{target}} {{playbook}}: {{outcome}}")).
 			runbook("SpillwayReliefIneffective"),
-		bars("Freed", "Space given back to the disk, by action. Only the last link of a file counts.", "bytes", 8,
-			q(sumBy("target, action", increase(b.of("spillway_action_freed_bytes_total")))+" > 0", "{{target}} {{action}}")),
-		bars("Files removed", "Files removed, by action.", "none", 8,
-			q(sumBy("target, action", increase(b.of("spillway_action_removed_files_total")))+" > 0", "{{target}} {{action}}")),
+		bars("Freed", "Space given back to the disk, by action: the ten largest sums. Only the last link of a file counts.", "bytes", 8,
+			q(most(lineCount, "target, action", b.of("spillway_action_freed_bytes_total")), "{{target}} {{action}}")),
+		bars("Files removed", "Files removed, by action: the ten largest numbers.", "none", 8,
+			q(most(lineCount, "target, action", b.of("spillway_action_removed_files_total")), "{{target}} {{action}}")),
 		bars("Actions by outcome", "Runs of single actions that ended, by outcome: done, partial, failed, dry_run, unknown. A dry run changed nothing.", "none", 8,
-			q(sumBy("action, outcome", increase(b.of("spillway_action_runs_total")))+" > 0", "{{action}}: {{outcome}}")).
+			q(most(lineCount, "action, outcome", b.of("spillway_action_runs_total")), "{{action}}: {{outcome}}")).
 			runbook("SpillwayActionFailing"),
 		bars("Files left in place", "Files that were due and were left, by reason: too_young, in_use, changed, hardlink and so on. Many in_use means that the service still holds them.", "none", 8,
-			q(sumBy("target, action, reason", increase(b.of("spillway_action_skipped_files_total")))+" > 0", "{{target}} {{action}}: {{reason}}")),
-		bars("Why an action did not run", "Alerts that led to no run, by reason: cooldown, duplicate, no_playbook, not_ours, queue_full, journal, draining.", "none", 8,
-			q(sumBy("target, action, reason", increase(b.of("spillway_action_skips_total")))+" > 0", "{{target}} {{action}}: {{reason}}")),
+			q(most(lineCount, "target, action, reason", b.of("spillway_action_skipped_files_total")), "{{target}} {{action}}: {{reason}}")),
+		bars("Why an action did not run", "Alerts that led to no run, by reason: "+skipReasons+". The ten most frequent.", "none", 8,
+			q(most(lineCount, "target, action, reason", b.of("spillway_action_skips_total")), "{{target}} {{action}}: {{reason}}")),
 	)
-	b.row("Alerts and exporters", firing(b, anyOrNone, 12), failing(b, anyOrNone, 12),
-		graph("Exporters", "Exporters that Prometheus reaches, and those that it does not: of a host without an exporter nothing above is known.", "none", 24,
-			q("count("+b.own("up")+" == 1)", "up"), q("count("+b.own("up")+" == 0)", "down")).high(6))
+	b.row("Alerts and exporters", firingCounts(b), failingCounts(b),
+		graph("Exporters", "Exporters that Prometheus reaches, and those that it does not: of a host without an exporter nothing above is known. Other jobs do not count. One that was never reached counts where all else that is up in its job is an exporter.", "none", 24,
+			q("count("+b.up()+")", "up"), q("count("+b.down()+")", "down")).high(6))
 	b.row("Success figures",
 		graph("Share of the figures met", "Share of the targets that keep each figure of success: memory, cache, temp_files, response, startup. Recorded by the shipped rules, so it needs them in this Prometheus.", "percentunit", 24,
 			q("avg by (slo) ("+b.of("target:spillway_slo:met")+")", "{{slo}}")).set("max", 1).high(6))
@@ -80,8 +80,12 @@ func (b *board) worstNow() []*jsonPanel {
 
 func worstTable(b *board) *jsonPanel {
 	by := func(expr string) string { return "max by (job, instance, target) (" + expr + ")" }
-	level, ratio := by(b.of("spillway_memory_level")), by(b.of("spillway_memory_used_ratio"))
-	p := table("Worst first", "One line per target, the highest level first and the fullest first within it. The name leads to the target's dashboard and to its page at the exporter.", 24, 8,
+	on := " and on (job, instance, target) "
+	down := "(" + b.of("spillway_processes") + " == 0" + on + b.of("spillway_target_info", `source="config"`) + ") + 4"
+	order := by(b.of("spillway_memory_level") + " + on (job, instance, target) " + b.of("spillway_memory_used_ratio") + " / 10 or " + down)
+	// Every column is of the same fifteen targets.
+	worst := func(expr string) query { return rowsOf(by(expr) + on + "topk(15, " + order + ")") }
+	p := table("Worst first", "One line per target, those that are down first, then the highest level and the fullest within it, at most fifteen. The name leads to the target's dashboard and to its page at the exporter.", 24, 8,
 		[]column{
 			{"target", "Target"},
 			{"instance", "Instance"},
@@ -96,18 +100,18 @@ func worstTable(b *board) *jsonPanel {
 			{"Value #H", "Freed"},
 			{"Value #I", "Order"},
 		},
-		rowsOf(level), rowsOf(ratio), rowsOf(by(b.of("spillway_memory_used_bytes"))), rowsOf(by(b.of("spillway_memory_limit_bytes"))),
-		rowsOf(by(b.of("spillway_memory_window_max_bytes"))), rowsOf(by(b.of("spillway_memory_growth_bytes_per_second"))),
-		rowsOf(by(b.of("spillway_memory_exhaustion_seconds")+" < +Inf")),
-		rowsOf(sumBy("job, instance, target", ranged(b.of("spillway_action_freed_bytes_total")))),
-		rowsOf(level+" + "+ratio+" / 10"))
+		worst(b.of("spillway_memory_level")+" or "+down), worst(b.of("spillway_memory_used_ratio")), worst(b.of("spillway_memory_used_bytes")), worst(b.of("spillway_memory_limit_bytes")),
+		worst(b.of("spillway_memory_window_max_bytes")), worst(b.of("spillway_memory_growth_bytes_per_second")),
+		worst(b.of("spillway_memory_exhaustion_seconds")+" < +Inf"),
+		worst(sumBy("job, instance, target", ranged(b.of("spillway_action_freed_bytes_total")))),
+		rowsOf("topk(15, "+order+")"))
 	p.Transformations = append([]obj{{"id": "merge", "options": obj{}}}, p.Transformations...)
 	// The order is a column until the lines are sorted by it. Hiding it instead has another key in
 	// each Grafana: custom.hidden up to 11, custom.hideFrom since.
 	p.Transformations = append(p.Transformations,
 		obj{"id": "sortBy", "options": obj{"sort": []obj{{"field": "Order", "desc": true}}}},
 		obj{"id": "organize", "options": obj{"excludeByName": obj{"Order": true}, "indexByName": obj{}, "renameByName": obj{}}})
-	p.override("byName", "Level", property("mappings", []obj{levels}), property("custom.cellOptions", obj{"type": "color-background", "mode": "basic"}))
+	p.override("byName", "Level", property("mappings", []obj{levelsOrDown}), property("custom.cellOptions", obj{"type": "color-background", "mode": "basic"}))
 	// The thresholds of each target are its own, so the bar is coloured by how full it is, and
 	// the column before it by the level that the exporter made of it.
 	p.override("byName", "Used", property("unit", "percentunit"), property("decimals", 1), property("min", 0), property("max", 1),
@@ -139,8 +143,12 @@ func thresholded(b *board, title, description, metric, legend string) *jsonPanel
 	if strings.Contains(metric, "heap") {
 		signal = "heap"
 	}
-	return graph(title, description, "percentunit", 12, q(b.of(metric), legend),
-		q("min by (level) ("+b.of("spillway_threshold_ratio", fmt.Sprintf("signal=%q", signal))+")", "{{level}}")).levelled().linked()
+	return graph(title, description, "percentunit", 12, q(b.of(metric), legend), b.thresholds(signal)).levelled().linked()
+}
+
+// thresholds are where the levels of a signal begin.
+func (b *board) thresholds(signal string) query {
+	return q("min by (level) ("+b.of("spillway_threshold_ratio", fmt.Sprintf("signal=%q", signal))+")", "{{level}}")
 }
 
 func (p *jsonPanel) byLevel() *jsonPanel {
@@ -151,38 +159,59 @@ func (p *jsonPanel) byLevel() *jsonPanel {
 }
 
 func (b *board) hosts() []*jsonPanel {
+	total, free := b.own("spillway_host_swap_total_bytes"), b.own("spillway_host_swap_free_bytes")
 	return []*jsonPanel{
-		graph("Memory of the hosts", "Share of each host's memory that is not available to new processes. What is set aside for huge pages is left out, and what the ZFS cache can give back is available.", "percentunit", 8,
-			q(b.own("spillway_memory_used_ratio", `target="host"`), "{{instance}}")).set("max", 1),
-		graph("Parts of the hosts' memory", "All memory of each host, what the kernel estimates to be available, what is set aside for huge pages, and what the ZFS cache can give back.", "bytes", 8,
-			q(b.own("spillway_host_memory_total_bytes"), "total {{instance}}"), q(b.own("spillway_host_memory_available_bytes"), "available {{instance}}"),
-			q(b.own("spillway_host_memory_hugetlb_bytes"), "huge pages {{instance}}"), q(b.own("spillway_host_memory_zfs_arc_reclaimable_bytes"), "ZFS cache {{instance}}")),
-		graph("Swap of the hosts", "Swap space in use.", "bytes", 8,
-			q(b.own("spillway_host_swap_total_bytes")+" - "+b.own("spillway_host_swap_free_bytes"), "{{instance}}")),
-		graph("Waiting", "Share of the time in which at least one task of the host waited for the resource.", "percentunit", 8,
-			q(rate(b.own("spillway_host_pressure_waiting_seconds_total")), "{{resource}} {{instance}}")),
-		graph("Stalled", "Share of the time in which all tasks of the host that had work waited for the resource.", "percentunit", 8,
-			q(rate(b.own("spillway_host_pressure_stalled_seconds_total")), "{{resource}} {{instance}}")),
-		bars("Killed for lack of memory", "Processes of the host killed by the kernel for lack of memory.", "none", 8,
-			q(sumBy("instance", increase(b.own("spillway_host_oom_kills_total"))), "{{instance}}")).runbook("SpillwayOOMKilled"),
+		spread("Memory of the hosts", "Share of a host's memory that is not available to new processes, of the ten fullest, and where all stand. What is set aside for huge pages is left out, and what the ZFS cache can give back is available.", "percentunit", 8,
+			b.own("spillway_memory_used_ratio", `target="host"`), "{{instance}}").set("max", 1),
+		graph("Parts of the memory of all hosts", "All memory of the hosts together, what the kernel estimates to be available, what is set aside for huge pages, and what the ZFS cache can give back.", "bytes", 8,
+			q("sum("+b.own("spillway_host_memory_total_bytes")+")", "total"), q("sum("+b.own("spillway_host_memory_available_bytes")+")", "available"),
+			q("sum("+b.own("spillway_host_memory_hugetlb_bytes")+")", "huge pages"), q("sum("+b.own("spillway_host_memory_zfs_arc_reclaimable_bytes")+")", "ZFS cache")),
+		graph("Swap of the hosts", "Swap space in use, of the ten hosts that used most.", "bytes", 8,
+			q(only(lineCount, total+" - "+free, highestIn(total)+" - "+whole("min_over_time", free)), "{{instance}}")),
+		graph("Waiting", "Share of the time in which at least one task of the host waited for the resource: the ten that waited longest.", "percentunit", 8,
+			q(fastest(lineCount, b.own("spillway_host_pressure_waiting_seconds_total")), "{{resource}} {{instance}}")),
+		graph("Stalled", "Share of the time in which all tasks of the host that had work waited for the resource: the ten that waited longest.", "percentunit", 8,
+			q(fastest(lineCount, b.own("spillway_host_pressure_stalled_seconds_total")), "{{resource}} {{instance}}")),
+		bars("Killed for lack of memory", "Processes of a host killed by the kernel for lack of memory, of the ten hosts with most.", "none", 8,
+			q(grown(lineCount, "instance", b.own("spillway_host_oom_kills_total")), "{{instance}}")).runbook("SpillwayOOMKilled"),
 	}
 }
 
 func (b *board) allFiles() []*jsonPanel {
 	name := "{{target}}/{{dir}} {{instance}}"
 	return []*jsonPanel{
-		graph("Caches against their limits", "The fullest of each cache's limits (bytes, entries, space left).", "percentunit", 8,
-			q(b.of("spillway_cache_used_ratio"), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit"),
-		graph("Cache size", "Sum of the sizes of each cache's files.", "bytes", 8,
-			q(b.of("spillway_cache_size_bytes"), "{{target}}/{{cache}} {{instance}}")),
-		graph("Cache hit ratio", "Share of look-ups that found their entry, over the window. Empty where a cache has no source of hits, and while nothing is asked.", "percentunit", 8,
-			q(b.of("spillway_cache_hit_ratio"), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheHitRatioLow"),
-		graph("Temporary files", "Temporary files in each folder.", "none", 8, q(b.of("spillway_temp_files"), name)).runbook("SpillwayTempFilesPiledUp"),
-		graph("Due temporary files", "Temporary files that a cleanup would remove now because they are too old or empty.", "none", 8,
-			q(b.of("spillway_temp_expired_files"), name)).runbook("SpillwayTempFilesExpired"),
-		graph("Uploads and logs", "Size of the uploads and of the logs in each folder.", "bytes", 8,
-			q(b.of("spillway_upload_size_bytes"), "uploads "+name), q(b.of("spillway_log_size_bytes"), "logs "+name)).runbook("SpillwayLogsOverLimit"),
+		graph("Caches against their limits", "The fullest of a cache's limits (bytes, entries, space left), of the ten fullest caches.", "percentunit", 8,
+			q(highest(lineCount, b.of("spillway_cache_used_ratio")), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit"),
+		graph("Cache size", "Sum of the sizes of a cache's files, of the ten largest caches.", "bytes", 8,
+			q(highest(lineCount, b.of("spillway_cache_size_bytes")), "{{target}}/{{cache}} {{instance}}")),
+		graph("Cache hit ratio", "Share of look-ups that found their entry, over the window, of the ten caches with the lowest. Empty where a cache has no source of hits, and while nothing is asked.", "percentunit", 8,
+			q(lowest(lineCount, b.of("spillway_cache_hit_ratio")), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheHitRatioLow"),
+		graph("Temporary files", "Temporary files, in the ten folders with most.", "none", 8, q(highest(lineCount, b.of("spillway_temp_files")), name)).runbook("SpillwayTempFilesPiledUp"),
+		graph("Due temporary files", "Temporary files that a cleanup would remove now because they are too old or empty, in the ten folders with most.", "none", 8,
+			q(highest(lineCount, b.of("spillway_temp_expired_files")), name)).runbook("SpillwayTempFilesExpired"),
+		graph("Uploads and logs", "Size of the uploads and of the logs, in the largest folders.", "bytes", 8,
+			q(highest(lineCount-2, b.of("spillway_upload_size_bytes")), "uploads "+name), q(highest(lineCount-2, b.of("spillway_log_size_bytes")), "logs "+name)).runbook("SpillwayLogsOverLimit"),
 	}
+}
+
+// firingCounts counts the alerts of a fleet by their name, each with its runbook.
+func firingCounts(b *board) *jsonPanel {
+	return table("Alerts that fire", "Alerts of the shipped rules that fire in this Prometheus, by how many targets or exporters; the name leads to the runbook. A target's own alerts are on its dashboard.", 12, 7,
+		[]column{{"alertname", "Alert"}, {"severity", "Severity"}, {"Value", "Firing"}},
+		rowsOf("topk(15, count by (alertname, severity) ("+b.own("ALERTS", anyOrNone, `alertname=~"Spillway.+"`, `alertstate="firing"`)+"))")).
+		noValue("nothing fires").runbooks()
+}
+
+func (p *jsonPanel) runbooks() *jsonPanel {
+	return p.override("byName", "Alert", property("links", []obj{{"title": "Runbook", "url": runbooks + "${__data.fields.Alert}.md", "targetBlank": true}}))
+}
+
+// failingCounts counts the readings of a fleet whose series are absent.
+func failingCounts(b *board) *jsonPanel {
+	return table("Readings that fail", "Sources whose last sample failed: what they read is absent from every panel. The dashboard of the exporters has the longest failing ones, the exporter's page the reason.", 12, 7,
+		[]column{{"source", "Source"}, {"Value", "Failing"}},
+		rowsOf("topk(15, count by (source) ("+b.own("spillway_source_success", anyOrNone)+" == 0))")).
+		noValue("every reading works").runbook("SpillwaySourceFailing")
 }
 
 // firing lists the alerts, each with its runbook.
@@ -190,14 +219,16 @@ func firing(b *board, scope string, w int) *jsonPanel {
 	return table("Alerts that fire", "Alerts of the shipped rules that fire in this Prometheus; the name leads to the runbook.", w, 7,
 		[]column{{"alertname", "Alert"}, {"severity", "Severity"}, {"target", "Target"}, {"instance", "Instance"}},
 		rowsOf("max by (alertname, severity, target, instance) ("+b.own("ALERTS", scope, `alertname=~"Spillway.+"`, `alertstate="firing"`)+")")).
-		exclude("Value").noValue("nothing fires").
-		override("byName", "Alert", property("links", []obj{{"title": "Runbook", "url": runbooks + "${__data.fields.Alert}.md", "targetBlank": true}}))
+		exclude("Value").noValue("nothing fires").runbooks()
 }
 
-// failing lists the readings whose series are absent.
+// failing lists the readings whose series are absent, those that fail for the longest first.
 func failing(b *board, scope string, w int) *jsonPanel {
-	return table("Readings that fail", "Sources whose last sample failed: what they read is absent from every panel. The exporter's page has the reason.", w, 7,
-		[]column{{"source", "Source"}, {"target", "Target"}, {"name", "Name"}, {"instance", "Instance"}},
-		rowsOf("max by (source, target, name, instance) ("+b.own("spillway_source_success", scope)+") == 0")).
-		exclude("Value").noValue("every reading works").runbook("SpillwaySourceFailing")
+	failed := b.own("spillway_source_success", scope) + " == 0"
+	since := "time() - " + b.own("spillway_source_last_success_timestamp_seconds", scope) + " and on (job, instance, source, target, name) " + failed
+	return table("Readings that fail", "Sources whose last sample failed, at most fifteen: what they read is absent from every panel. The exporter's page has the reason.", w, 7,
+		[]column{{"source", "Source"}, {"target", "Target"}, {"name", "Name"}, {"instance", "Instance"}, {"Value", "Read"}},
+		rowsOf("topk(15, max by (source, target, name, instance) ("+since+" or "+failed+"))")).
+		noValue("every reading works").runbook("SpillwaySourceFailing").
+		override("byName", "Read", property("unit", "s"), property("mappings", []obj{values("0", "never", "red")}))
 }

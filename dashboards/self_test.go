@@ -9,7 +9,7 @@ func self() *board {
 		description: "Whether the exporters themselves are well: sampler, sources, rules, webhook, journal, and what they cost.",
 	}
 	b.row("Now",
-		worst("Exporters down", "Exporters that Prometheus does not reach: of those hosts nothing is known.", "count("+b.own("up")+" == 0) or vector(0)"),
+		worst("Exporters down", "Exporters that Prometheus does not reach: of those hosts nothing is known. Other jobs do not count.", "count("+b.down()+") or vector(0)"),
 		stat("Journal writable", "No on any exporter means that no action runs there.", "none", "min("+b.own("spillway_journal_writable")+")").mapped(yesNo).runbook("SpillwayJournalUnwritable"),
 		stat("Journal durable", "No on any exporter means that its journal is in memory and only dry runs are allowed.", "none", "min("+b.own("spillway_journal_durable")+")").mapped(yesNo),
 		stat("Configuration loaded", "No on any exporter means that its last reload failed and the configuration before it still runs.", "none",
@@ -33,104 +33,118 @@ func worst(title, description, expr string) *jsonPanel {
 }
 
 func (b *board) sampler() []*jsonPanel {
-	bucket := b.own("spillway_sampler_tick_duration_seconds_bucket")
+	ticks, missed := rate(b.own("spillway_sampler_ticks_total")), b.own("spillway_sampler_ticks_missed_total")
 	return []*jsonPanel{
-		graph("Sweeps", "Sweeps of the sampler per second, over all its lanes (processes, folders, heap ...), and the readings between two sweeps, by reason.", "ops", 6,
-			q(rate(b.own("spillway_sampler_ticks_total")), "{{instance}}"), q(rate(b.own("spillway_sampler_wakes_total"))+" > 0", "{{reason}} {{instance}}")),
-		bars("Sweeps left out", "Sweeps that were left out because the one before took longer than the interval.", "none", 6,
-			q(sumBy("instance", increase(b.own("spillway_sampler_ticks_missed_total"))), "{{instance}}")).runbook("SpillwaySamplerLate"),
-		graph("Duration of a sweep", "Median and 95th percentile of the duration of a sweep.", "s", 6,
-			q(quantile("0.5", "instance", bucket), "median {{instance}}"), q(quantile("0.95", "instance", bucket), "p95 {{instance}}")).runbook("SpillwaySamplerLate"),
-		graph("Interval", "Present interval of each lane: shorter while a target is under pressure, longer to keep a scan within its budget.", "s", 6,
-			q(b.own("spillway_sampler_interval_seconds"), "{{lane}} {{instance}}")),
+		graph("Sweeps", "Sweeps of an exporter's sampler per second, over all its lanes (processes, folders, heap ...): the fewest, the median and the most; and the readings between two sweeps of all exporters, by reason.", "ops", 6,
+			q("min("+ticks+")", "fewest"), q("quantile(0.5, "+ticks+")", "median of all"), q("max("+ticks+")", "most"),
+			q(sumBy("reason", rate(b.own("spillway_sampler_wakes_total")))+" > 0", "all: {{reason}}")).ofAll(),
+		bars("Sweeps left out", "Sweeps that were left out because the one before took longer than the interval, of the ten exporters with most.", "none", 6,
+			q(grown(lineCount, "instance", missed), "{{instance}}")).runbook("SpillwaySamplerLate"),
+		b.slowest("Duration of a sweep", "Median and 95th percentile of the duration of a sweep over all exporters, and the 95th percentile of the slowest eight.", 6, "spillway_sampler_tick_duration_seconds_bucket").runbook("SpillwaySamplerLate"),
+		graph("Interval", "Longest present interval of each lane over all exporters, and the shortest: shorter while a target is under pressure, longer to keep a scan within its budget.", "s", 6,
+			q("max by (lane) ("+b.own("spillway_sampler_interval_seconds")+")", "{{lane}}"), q("min by (lane) ("+b.own("spillway_sampler_interval_seconds")+")", "shortest {{lane}}")).dashed("/^shortest /"),
 	}
 }
 
 func (b *board) sources() []*jsonPanel {
 	return []*jsonPanel{
 		failing(b, b.target, 8).high(8),
-		graph("Slowest sources", "The ten sources whose last sample took longest.", "s", 8, q("topk(10, "+b.of("spillway_source_duration_seconds")+")", "{{source}} {{target}} {{name}} {{instance}}")),
+		graph("Slowest sources", "The ten sources whose samples took longest in the time range.", "s", 8, q(highest(lineCount, b.of("spillway_source_duration_seconds")), "{{source}} {{target}} {{name}} {{instance}}")),
 		graph("Age of the last success", "The ten sources whose last successful sample is longest ago.", "s", 8,
-			q("topk(10, time() - "+b.of("spillway_source_last_success_timestamp_seconds")+")", "{{source}} {{target}} {{name}} {{instance}}")).runbook("SpillwaySourceFailing"),
-		graph("Providers open", "Heap clients, watches and the evaluator open when they are needed and close when idle; and the kernel notifications that are registered, by reason.", "none", 8,
-			q(b.own("spillway_provider_open"), "{{provider}} {{instance}}"), q(b.own("spillway_wake_watches"), "kernel: {{reason}} {{instance}}")),
-		bars("Providers opened", "Openings that succeeded. Many of one kind mean that it is lost again and again.", "none", 8,
-			q(sumBy("provider, instance", increase(b.own("spillway_provider_opens_total"))), "{{provider}} {{instance}}")),
-		bars("Providers that failed", "Openings that failed, and open ones that broke.", "none", 8,
-			q(sumBy("provider, instance", increase(b.own("spillway_provider_failures_total"))), "{{provider}} {{instance}}")).runbook("SpillwaySourceFailing"),
+			q(ages(lineCount, b.of("spillway_source_last_success_timestamp_seconds")), "{{source}} {{target}} {{name}} {{instance}}")).runbook("SpillwaySourceFailing"),
+		graph("Providers open", "Heap clients, watches and the evaluator open when they are needed and close when idle; and the kernel notifications that are registered, by reason. Of all exporters.", "none", 8,
+			q(only(lineCount, sumBy("provider", b.own("spillway_provider_open")), sumBy("provider", highestIn(b.own("spillway_provider_open")))), "{{provider}}"), q(sumBy("reason", b.own("spillway_wake_watches")), "kernel: {{reason}}")),
+		bars("Providers opened", "Openings that succeeded, the ten most frequent. Many of one kind mean that it is lost again and again.", "none", 8,
+			q(grown(lineCount, "provider, instance", b.own("spillway_provider_opens_total")), "{{provider}} {{instance}}")),
+		bars("Providers that failed", "Openings that failed, and open ones that broke, the ten most frequent.", "none", 8,
+			q(grown(lineCount, "provider, instance", b.own("spillway_provider_failures_total")), "{{provider}} {{instance}}")).runbook("SpillwaySourceFailing"),
 	}
 }
 
 func (b *board) evaluator() []*jsonPanel {
+	evaluations := rate(b.own("spillway_evaluator_evaluations_total"))
+	rules := "count by (rule) (" + b.own("spillway_evaluator_rule_failing") + ")"
 	return []*jsonPanel{
-		graph("Evaluations", "Evaluations of the rules by the exporter itself per second, those of single targets in between (a level changed or is above normal), and those left out because the one before took too long (bars).", "ops", 8,
-			q(rate(b.own("spillway_evaluator_evaluations_total")), "{{instance}}"), q(rate(b.own("spillway_evaluator_target_evaluations_total")), "targets {{instance}}"), q(increase(b.own("spillway_evaluator_evaluations_missed_total")), "left out {{instance}}")).right("/^left out /", "none"),
-		graph("Duration of an evaluation", "Duration of the last evaluation, gathering included.", "s", 8, q(b.own("spillway_evaluator_evaluation_duration_seconds"), "{{instance}}")),
-		bars("Rules that failed", "Evaluations of single rules that failed, and the rules whose last evaluation did.", "none", 8,
-			q(sumBy("instance", increase(b.own("spillway_evaluator_rule_failures_total"))), "evaluations {{instance}}"),
-			q(b.own("spillway_evaluator_rule_failing"), "{{rule}} {{instance}}")).runbook("SpillwayRulesFailing"),
-		bars("Alerts told", "Alerts handed to the dispatcher, repeats included, and those that it did not take and that are told again.", "none", 8,
-			q(sumBy("instance", increase(b.own("spillway_evaluator_notifications_total"))), "told {{instance}}"),
-			q(sumBy("instance", increase(b.own("spillway_evaluator_notifications_refused_total"))), "not taken {{instance}}")),
-		graph("Series of the rules", "Series held for the rules, and samples dropped because their limit was reached (bars).", "none", 8,
-			q(b.own("spillway_evaluator_series"), "{{instance}}"), q(increase(b.own("spillway_evaluator_series_dropped_total")), "dropped {{instance}}")).right("/^dropped /", "none"),
-		bars("Watchers", "Changes of a level that watchers were told, by how that ended, and those that a newer change replaced.", "none", 8,
+		graph("Evaluations", "Evaluations of the rules by an exporter itself per second: the fewest, the median and the most; those of single targets in between (a level changed or is above normal) by all exporters; and those left out because the one before took too long, of the eight exporters with most (bars).", "ops", 8,
+			q("min("+evaluations+")", "fewest"), q("quantile(0.5, "+evaluations+")", "median of all"), q("max("+evaluations+")", "most"),
+			q("sum("+rate(b.own("spillway_evaluator_target_evaluations_total"))+")", "targets"),
+			q(grown(8, "instance", b.own("spillway_evaluator_evaluations_missed_total")), "left out {{instance}}")).ofAll().right("/^left out /", "none"),
+		spread("Duration of an evaluation", "Duration of the last evaluation, gathering included: the ten longest, and where all exporters stand.", "s", 8, b.own("spillway_evaluator_evaluation_duration_seconds"), "{{instance}}"),
+		bars("Rules that failed", "Evaluations of single rules that failed, of the eight exporters with most, and at how many exporters the last evaluation of a rule did.", "none", 8,
+			q(grown(8, "instance", b.own("spillway_evaluator_rule_failures_total")), "evaluations {{instance}}"),
+			q(only(8, rules, "count by (rule) ("+highestIn(b.own("spillway_evaluator_rule_failing"))+")"), "{{rule}}")).runbook("SpillwayRulesFailing"),
+		bars("Alerts handed over", "Alerts handed to the dispatchers, repeats included, and those that were refused and are sent again, of the eight exporters with most.", "none", 8,
+			q("sum("+increase(b.own("spillway_evaluator_notifications_total"))+")", "handed over"),
+			q(grown(8, "instance", b.own("spillway_evaluator_notifications_refused_total")), "refused {{instance}}")),
+		graph("Series of the rules", "Series held for the rules by the eight exporters with most, where all stand, and samples dropped because their limit was reached (bars).", "none", 8,
+			append(among(b.own("spillway_evaluator_series")), q(highest(8, b.own("spillway_evaluator_series")), "{{instance}}"),
+				q(grown(8, "instance", b.own("spillway_evaluator_series_dropped_total")), "dropped {{instance}}"))...).ofAll().right("/^dropped /", "none"),
+		bars("Watchers", "Changes of a level that watchers received, by outcome, and those that a newer change replaced. Of all exporters.", "none", 8,
 			q(sumBy("kind, outcome", increase(b.own("spillway_watcher_notifications_total"))), "{{kind}}: {{outcome}}"),
-			q(sumBy("instance", increase(b.own("spillway_watcher_superseded_total"))), "replaced {{instance}}")),
+			q("sum("+increase(b.own("spillway_watcher_superseded_total"))+")", "replaced")),
 	}
 }
 
 func (b *board) dispatch() []*jsonPanel {
 	return []*jsonPanel{
-		graph("Webhook requests", "Answers of the webhook by code. 503 means that the Alertmanager will come again; 400, 401 and 413 need a person.", "reqps", 8,
+		graph("Webhook requests", "Answers of the webhook by code, of all exporters. After 503 the Alertmanager retries; 400, 401 and 413 need a person.", "reqps", 8,
 			q(sumBy("code", rate(b.own("spillway_webhook_requests_total"))), "{{code}}")),
-		bars("Alerts by disposition", "Alerts that came through the webhook, by what was decided: accepted, duplicate, cooldown, no_playbook, not_ours, resolved, refused.", "none", 8,
+		bars("Alerts by disposition", "Alerts that came through the webhook, by what was decided: "+dispositions+". Of all exporters.", "none", 8,
 			q(sumBy("disposition", increase(b.own("spillway_webhook_alerts_total"))), "{{disposition}}")),
-		graph("Runs waiting", "Runs that are recorded and have not begun, and runs that wait until what they have to remove is old enough or no longer in use.", "none", 8, q(b.own("spillway_dispatch_queue_length"), "{{instance}}: queued"), q(b.own("spillway_dispatch_waiting_runs"), "{{instance}}: not due yet")),
-		graph("Time of a journal write", "Median and 95th percentile of one synced write, which may hold many records.", "s", 6,
-			q(quantile("0.5", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "median {{instance}}"),
-			q(quantile("0.95", "instance", b.own("spillway_journal_commit_duration_seconds_bucket")), "p95 {{instance}}")),
-		graph("Journal", "Bytes of the journal that hold records, as last counted.", "bytes", 6, q(b.own("spillway_journal_size_bytes"), "{{instance}}")).runbook("SpillwayJournalUnwritable"),
+		graph("Runs waiting", "Runs that are recorded and have not begun, and runs that wait until what they have to remove is old enough or no longer in use, of the exporters with most.", "none", 8,
+			q(highest(8, b.own("spillway_dispatch_queue_length")), "{{instance}}: queued"), q(highest(8, b.own("spillway_dispatch_waiting_runs")), "{{instance}}: not due yet")),
+		b.slowest("Time of a journal write", "Median and 95th percentile of one synced write over all exporters, and the 95th percentile of the slowest eight. A write may hold many records.", 6, "spillway_journal_commit_duration_seconds_bucket"),
+		spread("Journal", "Bytes of the journal that hold records, as last counted: the ten largest, and where all stand.", "bytes", 6, b.own("spillway_journal_size_bytes"), "{{instance}}").runbook("SpillwayJournalUnwritable"),
 		graph("Time of an action", "95th percentile of the time that a run took, by action.", "s", 6,
 			q(quantile("0.95", "action", b.own("spillway_action_duration_seconds_bucket")), "{{action}}")),
 		graph("Reaction", "Median and 95th percentile of the time from the reading that crossed a threshold to the first effect, by level. A critical alert waits 10 s, a warning a minute.", "s", 6,
 			q(quantile("0.5", "level", b.own("spillway_reaction_seconds_bucket")), "median {{level}}"),
 			q(quantile("0.95", "level", b.own("spillway_reaction_seconds_bucket")), "p95 {{level}}")).runbook("SpillwayMemoryRunningOut"),
-		graph("Alertmanagers that are polled or sent to", "Whether each answered at the last poll (1), where alertmanager.pull is configured, and took what was last sent to it, with alertmanager.push.", "none", 8,
-			q(b.own("spillway_alertmanager_up"), "pull {{address}} {{instance}}"), q(b.own("spillway_alertmanager_push_up"), "push {{address}} {{instance}}")).runbook("SpillwayAlertmanagersUnreachable"),
-		bars("Alerts sent to Alertmanagers", "Alerts of the rules that the exporter evaluates itself, repeats included, by outcome: sent, failed (they are sent again), dropped.", "none", 8,
-			q(sumBy("address, outcome", increase(b.own("spillway_alertmanager_pushed_alerts_total")))+" > 0", "{{outcome}} {{address}}")).runbook("SpillwayAlertmanagersUnreachable"),
-		graph("Polled alerts", "Alerts for the exporter that fired at the last poll, and the polls by outcome (bars).", "none", 8,
-			q(b.own("spillway_alertmanager_alerts"), "alerts {{instance}}"), q(increase(b.own("spillway_alertmanager_requests_total")), "polls: {{outcome}} {{instance}}")).right("/^polls: /", "none"),
-		graph("Age of the last poll", "Time since any Alertmanager answered.", "s", 8, q("time() - "+b.own("spillway_alertmanager_last_success_timestamp_seconds"), "{{instance}}")),
+		graph("Alertmanagers that are polled or sent to", "Share of the exporters that each answered at their last poll, where alertmanager.pull is configured, and that it took what was last sent from, with alertmanager.push. Of each kind the eight that fewest reached.", "percentunit", 8,
+			q(reachedBy(b.own("spillway_alertmanager_up")), "pull {{address}}"), q(reachedBy(b.own("spillway_alertmanager_push_up")), "push {{address}}")).set("max", 1).runbook("SpillwayAlertmanagersUnreachable"),
+		bars("Alerts sent to Alertmanagers", "Alerts of the rules that the exporters evaluate themselves, repeats included, by outcome: sent, failed (they are sent again), dropped. The ten most frequent.", "none", 8,
+			q(most(lineCount, "address, outcome", b.own("spillway_alertmanager_pushed_alerts_total")), "{{outcome}} {{address}}")).runbook("SpillwayAlertmanagersUnreachable"),
+		graph("Polled alerts", "Alerts for the exporters that fired at the last poll, and the polls by outcome (bars). Of all exporters.", "none", 8,
+			q("sum("+b.own("spillway_alertmanager_alerts")+")", "alerts"), q(sumBy("outcome", increase(b.own("spillway_alertmanager_requests_total"))), "polls: {{outcome}}")).right("/^polls: /", "none"),
+		graph("Age of the last poll", "Time since any Alertmanager answered, of the ten exporters with the longest.", "s", 8, q(ages(lineCount, b.own("spillway_alertmanager_last_success_timestamp_seconds")), "{{instance}}")),
 	}
 }
 
+// reachedBy is the share of the exporters that reach an Alertmanager, of those that fewest reached.
+func reachedBy(selector string) string {
+	return "avg by (address) (" + selector + ") and bottomk(8, avg by (address) (" + whole("avg_over_time", selector) + "))"
+}
+
 func (b *board) cost() []*jsonPanel {
+	memory, cpu := b.own("process_resident_memory_bytes"), b.own("process_cpu_seconds_total")
+	scrape := b.own("scrape_duration_seconds")
+	busiest := only(lineCount, b.ours(rate(cpu)), grownIn(cpu)+onInstance+b.seen())
 	return []*jsonPanel{
-		graph("Memory", "Resident memory of the exporters. It is flat, however many processes come and go.", "bytes", 8, q(b.own("process_resident_memory_bytes"), "{{instance}}")),
-		graph("Processor", "Share of one core that the exporters use.", "percentunit", 8, q(rate(b.own("process_cpu_seconds_total")), "{{instance}}")),
-		graph("Duration of a scrape", "Time that Prometheus needs for a scrape. The exporter reads nothing for it but its own memory.", "s", 8, q(b.own("scrape_duration_seconds"), "{{instance}}")),
-		graph("Go heap", "Heap of the exporters in use, and what the runtime has asked of the system (dashed).", "bytes", 8,
-			q(b.own("go_memstats_heap_inuse_bytes"), "in use {{instance}}"), q(b.own("go_memstats_sys_bytes"), "system {{instance}}")).dashed("/^system /"),
-		graph("Descriptors and goroutines", "Open file descriptors of the exporters, those of /proc that are held open included, and goroutines.", "none", 8,
-			q(b.own("process_open_fds"), "descriptors {{instance}}"), q(b.own("go_goroutines"), "goroutines {{instance}}")),
-		graph("Series", "Series that the exporters hold, samples that each scrape delivers, and values dropped because the limit of series was reached (bars).", "none", 8,
-			q(b.own("spillway_series"), "held {{instance}}"), q(b.own("scrape_samples_scraped"), "scraped {{instance}}"),
-			q(increase(b.own("spillway_series_dropped_total")), "dropped {{instance}}")).right("/^dropped /", "none"),
+		graph("Memory", "Resident memory of the exporters: the ten largest, and where all stand. It is flat, however many processes come and go.", "bytes", 8,
+			append(among(b.ours(memory)), q(b.most(lineCount, "process_resident_memory_bytes"), "{{instance}}"))...).ofAll(),
+		graph("Processor", "Share of one core that an exporter uses: the ten busiest, and where all stand.", "percentunit", 8, append(among(b.ours(rate(cpu))), q(busiest, "{{instance}}"))...).ofAll(),
+		graph("Duration of a scrape", "Time that Prometheus needs for a scrape: the ten longest, and where all stand. The exporter reads nothing for it but its own memory.", "s", 8,
+			append(among(b.ours(scrape)), q(b.most(lineCount, "scrape_duration_seconds"), "{{instance}}"))...).ofAll(),
+		graph("Go heap", "Heap of the exporters in use, and what the runtime has requested from the system (dashed), of those with most.", "bytes", 8,
+			q(b.most(8, "go_memstats_heap_inuse_bytes"), "in use {{instance}}"), q(b.most(8, "go_memstats_sys_bytes"), "system {{instance}}")).dashed("/^system /"),
+		graph("Descriptors and goroutines", "Open file descriptors of the exporters, those of /proc that are held open included, and goroutines, of those with most.", "none", 8,
+			q(b.most(8, "process_open_fds"), "descriptors {{instance}}"), q(b.most(8, "go_goroutines"), "goroutines {{instance}}")),
+		graph("Series", "Series that the exporters hold, samples that each scrape delivers, and values dropped because the limit of series was reached (bars), of the exporters with most.", "none", 8,
+			q(highest(6, b.own("spillway_series")), "held {{instance}}"), q(b.most(6, "scrape_samples_scraped"), "scraped {{instance}}"),
+			q(grown(6, "instance", b.own("spillway_series_dropped_total")), "dropped {{instance}}")).right("/^dropped /", "none"),
 	}
 }
 
 func (b *board) discovery() []*jsonPanel {
 	return []*jsonPanel{
-		graph("Age of the configuration", "Time since the configuration was last loaded.", "s", 6, q("time() - "+b.own("spillway_config_last_reload_success_timestamp_seconds"), "{{instance}}")).runbook("SpillwayConfigReloadFailed"),
-		table("Links of the alerts", "Where alerts link to: dashboard_url of each exporter's configuration, or its status page.", 24, 5,
+		graph("Age of the configuration", "Time since the configuration was last loaded, of the ten exporters with the oldest.", "s", 6, q(ages(lineCount, b.own("spillway_config_last_reload_success_timestamp_seconds")), "{{instance}}")).runbook("SpillwayConfigReloadFailed"),
+		table("Links of the alerts", "Where alerts link to: dashboard_url of each exporter's configuration, or its status page. At most fifteen exporters: choose others by their instance.", 24, 5,
 			[]column{{"instance", "Instance"}, {"url", "Link"}, {"target_url", "Link of a target"}},
-			rowsOf("max by (url, target_url, instance) ("+b.own("spillway_dashboard_info")+")")).exclude("Value"),
-		graph("Processes of the host", "Processes in the last listing, and those of which this user may not read enough to decide which target they belong to.", "none", 6,
-			q(b.own("spillway_discovery_processes"), "listed {{instance}}"), q(b.own("spillway_discovery_unreadable_processes"), "unreadable {{instance}}")),
-		graph("Held descriptors", "Descriptors of /proc kept open so that memory is read with one system call each.", "none", 6, q(b.own("spillway_discovery_held_descriptors"), "{{instance}}")),
-		bars("Lost events", "Times that the kernel dropped events of processes because they came too fast; with procevents.", "none", 6,
-			q(sumBy("instance", increase(b.own("spillway_process_events_lost_total"))), "{{instance}}")),
+			rowsOf("topk(15, max by (url, target_url, instance) ("+b.own("spillway_dashboard_info")+"))")).exclude("Value"),
+		graph("Processes of the host", "Processes in the last listing, and those of which the exporter's user may not read enough to decide which target they belong to, of the hosts with most.", "none", 6,
+			q(highest(8, b.own("spillway_discovery_processes")), "listed {{instance}}"), q(highest(8, b.own("spillway_discovery_unreadable_processes")), "unreadable {{instance}}")),
+		spread("Held descriptors", "Descriptors of /proc kept open so that memory is read with one system call each: the ten exporters with most, and where all stand.", "none", 6, b.own("spillway_discovery_held_descriptors"), "{{instance}}"),
+		bars("Lost events", "Times that the kernel dropped events of processes because they came too fast, on the ten hosts with most; with procevents.", "none", 6,
+			q(grown(lineCount, "instance", b.own("spillway_process_events_lost_total")), "{{instance}}")),
 	}
 }

@@ -4,8 +4,8 @@ package dashboards_test
 func oneTarget() *board {
 	b := &board{
 		uid: "spillway-target", title: "Spillway / Target", target: `target="$target"`, annotateTarget: true,
-		description:    "Everything that is known about one target: memory in its parts against limit and thresholds, heap, caches, files, probe, and what was done.",
-		targetVariable: single("target", "Target", `label_values(spillway_memory_used_ratio{job=~"$job", instance=~"$instance"}, target)`),
+		description: "Everything that is known about one target: memory in its parts against limit and thresholds, heap, caches, files, probe, and what was done.",
+		oneTarget:   true, targetVariable: single("target", "Target", "label_values("+anyTarget()+", target)"),
 	}
 	b.row("Now", b.targetNow()...)
 	b.row("Success figures",
@@ -76,9 +76,9 @@ func (b *board) actions() []*jsonPanel {
 	return []*jsonPanel{
 		bars("Runs of actions", "Runs that ended, by action and outcome: done, partial, failed, dry_run, unknown. A dry run changed nothing.", "none", 8,
 			q(sumBy("action, outcome", increase(b.of("spillway_action_runs_total")))+" > 0", "{{action}}: {{outcome}}")).runbook("SpillwayActionFailing"),
-		bars("Playbook runs", "Whole runs that ended, by what asked for them and their outcome: relieved, waiting, nothing_to_do, ineffective, done, partial, failed, dry_run, unknown.", "none", 8,
+		bars("Playbook runs", "Whole runs that ended, by what asked for them and their outcome: "+runOutcomes+".", "none", 8,
 			q(sumBy("playbook, trigger, outcome", increase(b.of("spillway_playbook_runs_total")))+" > 0", "{{playbook}} ({{trigger}}): {{outcome}}")).runbook("SpillwayReliefIneffective"),
-		bars("Why an action did not run", "Alerts that led to no run, by reason: cooldown, duplicate, no_playbook, not_ours, queue_full, journal, draining.", "none", 8,
+		bars("Why an action did not run", "Alerts that led to no run, by reason: "+skipReasons+".", "none", 8,
 			q(sumBy("action, reason", increase(b.of("spillway_action_skips_total")))+" > 0", "{{action}}: {{reason}}")),
 		bars("Freed", "Space given back to the disk, by action. Only the last link of a file counts.", "bytes", 8,
 			q(sumBy("action", increase(b.of("spillway_action_freed_bytes_total")))+" > 0", "{{action}}")),

@@ -117,6 +117,7 @@ func TestContainerRestarts(t *testing.T) {
 	n.pod("shop", replica+"7qkfd", podB, "web", idC, "shop/web:2") // a rolling update: the new one comes first
 	f.put(fakeProcess{pid: 30, comm: "node", cgroup: scopeOf(podB, idC), resident: 10, start: 380000})
 	w.tick(5 * time.Second)
+	w.tick(time.Minute) // it lasts
 	if got := discoveredNames(t, w); got != "shop/orchestrator/web shop/orchestrator/web_2" {
 		t.Errorf("while both run: %q", got)
 	}
@@ -177,6 +178,7 @@ func TestContainerNamedLater(t *testing.T) {
 	f := newFake(t)
 	f.put(fakeProcess{pid: 10, comm: "node", cgroup: scopeOf(podA, idA), resident: 10, start: 360000})
 	w := watch(t, Options{Root: f.dir, RootFS: n.dir, Discover: &Discover{By: ByContainer, Top: 10}})
+	f.write("meminfo", "MemTotal: 1024 kB\n") // of which it uses more than 1 %
 	w.tick(0)
 	if got := discoveredNames(t, w); got != "unnamed-containerd" {
 		t.Errorf("without a name: %q", got)

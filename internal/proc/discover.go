@@ -56,6 +56,8 @@ func (t *Tracker) groupOf(key groupKey, base string) *group {
 		return g
 	}
 	g := &group{key: key.key, base: base, name: unusedName(t.names, base), discovered: true, children: t.opts.Discover.Children}
+	g.since = t.facts.env.now.UnixMilli()
+	g.present = g.since
 	t.names[g.name] = true
 	t.groups[g.key] = g
 	return g
@@ -122,18 +124,27 @@ func isService(unit string) bool {
 }
 
 // rank decides which groups are shown. A group stays shown, even while its processes are being
-// restarted, until it has been outside the top for keepShown refreshes.
+// restarted, until it has been outside the top for keepShown refreshes. One that is not lasting yet has
+// no place in the top.
 func (t *Tracker) rank(ms int64) {
+	t.readTotal(ms)
 	t.ranking = t.ranking[:0]
 	for key, g := range t.groups {
-		if g.members == 0 && !g.visible {
+		if t.forgotten(g, ms) {
 			delete(t.groups, key)
 			delete(t.names, g.name)
 			continue
 		}
+		g.lasting = g.visible || t.lasts(g, ms)
 		t.ranking = append(t.ranking, g)
 	}
 	slices.SortFunc(t.ranking, func(a, b *group) int {
+		if a.lasting != b.lasting {
+			if a.lasting {
+				return -1
+			}
+			return 1
+		}
 		if c := cmp.Compare(b.sum.resident, a.sum.resident); c != 0 {
 			return c
 		}
@@ -166,7 +177,7 @@ func (t *Tracker) hideOutranked() (shown int) {
 // showLargest shows the largest groups that are not shown yet, at most so many.
 func (t *Tracker) showLargest(most int, ms int64) {
 	for i := 0; i < len(t.ranking) && i < t.opts.Discover.Top && most > 0; i++ {
-		if g := t.ranking[i]; !g.visible && g.members > 0 {
+		if g := t.ranking[i]; g.lasting && !g.visible && g.members > 0 {
 			g.visible = true
 			most--
 			t.overflow.population++

@@ -257,6 +257,16 @@ func (s *selector) whyNotPidfile(f *facts) string {
 	return fmt.Sprintf("the pidfile %s is older than this process: its number was given out again", s.pidfile)
 }
 
+// shown is how many groups discovery shows. It is called with mu held.
+func (t *Tracker) shown() (n int) {
+	for i := range t.usages {
+		if u := &t.usages[i]; u.Discovered && u.Target != Overflow {
+			n++
+		}
+	}
+	return n
+}
+
 // explainRest adds what only a Tracker that has refreshed, or discovery, can say.
 func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
 	if e.Target != "" || a.kernel || a.state == 'Z' || a.state == 'X' {
@@ -274,6 +284,9 @@ func (t *Tracker) explainRest(e *Explanation, f *facts, a ancestor) {
 			e.Reason = "it became a member as a child of one that has ended since"
 		case e.Target == Overflow:
 			e.Reason = fmt.Sprintf("no target matches it, and its group is not among the %d largest", t.opts.Discover.Top)
+			if t.shown() < t.opts.Discover.Top {
+				e.Reason = "no target matches it, and its group has not lived for a minute, nor does it use 1 % of the host's memory"
+			}
 		default:
 			e.Reason = "no target matches it; its group is among the largest of discover"
 		}

@@ -29,7 +29,10 @@ type group struct {
 	shares        bool           // PSS and USS are wanted
 	threads       bool           // threads by name are wanted
 
+	since, present int64 // of a discovered group: milliseconds, when it was first seen and when it had a member last
+
 	visible bool // of a discovered group: it is a target at present
+	lasting bool // it may become one
 	out     int  // refreshes in a row outside the top
 	usage   int  // index of what is published of it, that of the overflow where it is not shown
 

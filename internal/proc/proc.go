@@ -169,6 +169,8 @@ type Tracker struct {
 	boot         time.Time
 	bootAt       int64
 	bootErr      error // why boot is not known
+	total        int64 // memory of the host; 0 while it is not known
+	totalAt      int64
 	pss          pssBudget
 	page         int64
 

@@ -118,7 +118,7 @@ func ownCgroup(t *testing.T, pid int) string {
 func wantInfo(t *testing.T, target string, labels ...string) {
 	t.Helper()
 	labels = append(labels, fmt.Sprintf("target=%q", target))
-	within(t, time.Minute, func() error {
+	within(t, 2*time.Minute, func() error { // a group has to live for a minute
 		text, err := get("/metrics")
 		if err != nil {
 			return err

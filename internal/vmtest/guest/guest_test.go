@@ -209,7 +209,7 @@ func metric(series string) (float64, error) {
 // expect waits until a series has a value.
 func expect(t *testing.T, series string, want float64) {
 	t.Helper()
-	within(t, 60*time.Second, func() error {
+	within(t, 2*time.Minute, func() error { // what discovery finds has to live for a minute
 		got, err := metric(series)
 		if err == nil && got != want {
 			err = fmt.Errorf("%s is %v, want %v", series, got, want)
@@ -221,7 +221,7 @@ func expect(t *testing.T, series string, want float64) {
 // atLeast waits until a series has at least a value.
 func atLeast(t *testing.T, series string, want float64) {
 	t.Helper()
-	within(t, 60*time.Second, func() error {
+	within(t, 2*time.Minute, func() error {
 		got, err := metric(series)
 		if err == nil && got < want {
 			err = fmt.Errorf("%s is %v, want at least %v", series, got, want)
