@@ -103,6 +103,7 @@ func (m logMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) fu
 		kind, _ := m.names.KindOf(name)
 		return kind == policy.LogLive || kind == policy.LogRotated
 	}
+	o.Except = m.names.ExceptLog()
 	o.Visit = func(e *dirscan.Entry) error {
 		files++
 		size += m.Size(e)

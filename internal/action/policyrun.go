@@ -297,7 +297,7 @@ func refusals(skipped map[string]int64) []string {
 func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) {
 	r.kept = 0
 	return r.remover.Scan(r.ctx, dirscan.Options{
-		Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
+		Recursive: r.common.IsRecursive(), Select: r.selects, Except: r.counted(r.names.Except()), Skip: r.names.SkipFolder,
 		Visit: func(e *dirscan.Entry) error {
 			if err := r.ctx.Err(); err != nil {
 				return err
@@ -318,6 +318,20 @@ func (r *dirRun) selects(name []byte) bool {
 		r.kept++
 	}
 	return false
+}
+
+// counted is what counts as kept the files that except takes out.
+func (r *dirRun) counted(except func(in *dirscan.Folder, name []byte) bool) func(in *dirscan.Folder, name []byte) bool {
+	if except == nil {
+		return nil
+	}
+	return func(in *dirscan.Folder, name []byte) bool {
+		if !except(in, name) {
+			return false
+		}
+		r.kept++
+		return true
+	}
 }
 
 // remove removes an entry that is due and counts what came of it.

@@ -273,7 +273,7 @@ func (l *logRun) compress(f safefs.Found) {
 func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation)) (dirscan.Result, error) {
 	l.kept = 0
 	return l.remover.Scan(l.ctx, dirscan.Options{
-		Recursive: l.common.IsRecursive(), Skip: policy.SkipFolder,
+		Recursive: l.common.IsRecursive(), Except: l.counted(l.names.ExceptLog()), Skip: l.names.SkipFolder,
 		Select: func(name []byte) bool {
 			l.opts.heart.beat()
 			kind, _ := l.names.KindOf(name)

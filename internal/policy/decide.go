@@ -35,25 +35,6 @@ const (
 	maxMinAge      = 365 * 24 * time.Hour
 )
 
-// Names are the compiled include and keep globs of a policy.
-type Names struct{ include, keep Globs }
-
-// Compile compiles the globs; Validate has refused what would fail here.
-func (c *Common) Compile() (*Names, error) {
-	include, err := CompileGlobs(c.Include)
-	if err != nil {
-		return nil, err
-	}
-	keep, err := CompileGlobs(c.Keep)
-	return &Names{include, keep}, err
-}
-
-// Select reports whether a name is included and not kept.
-func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.keep.Match(name) }
-
-// Kept reports whether a name would be included if it were not kept.
-func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
-
 // IsRecursive reports whether sub-folders belong to the policy.
 func (c *Common) IsRecursive() bool { return c.Recursive == nil || *c.Recursive }
 
@@ -248,8 +229,9 @@ func (c *Common) validate(report report.Func) {
 	if len(c.Include) == 0 {
 		report("include", "is missing: write globs on the file names that may be removed, such as ['*.tmp'], or ['*'] for all")
 	}
-	checkGlobs(report, "include", c.Include)
-	checkGlobs(report, "keep", c.Keep)
+	c.checkGlobs(report, "include", c.Include)
+	c.checkGlobs(report, "keep", c.Keep)
+	c.checkExclude(report)
 	c.checkOwners(report)
 	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime)
 	choose(report, "size_by", c.SizeBy, SizeAllocated, SizeApparent)
