@@ -254,7 +254,7 @@ func TestValidate(t *testing.T) {
 		{"unclean", &Temp{Common: with(func(c *Common) { c.Dir = "/srv/../tmp/" }), MaxFiles: 1}, []string{`dir: "/srv/../tmp/" is not clean: write "/tmp"`}},
 		{"globs", &Temp{Common: with(func(c *Common) { c.Include, c.Keep = []string{"*.a", "", "x/*.b"}, []string{"["} }), MaxFiles: 1}, []string{
 			"include[1]: is empty: write a glob on a file name, such as *.tmp",
-			`include[2]: "x/*.b" holds a slash, and globs match file names only: write "*.b"`,
+			`include[2]: "x/*.b" holds a slash, and globs of include match file names only: write dir: /srv/cache/x, include: ['*.b'] and recursive: false, or exclude the other folders`,
 			`keep[0]: "[" is not a glob: close the bracket, or put \ before a character that is meant literally`,
 		}},
 		{"globs of other programs", &Temp{Common: with(func(c *Common) {

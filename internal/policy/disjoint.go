@@ -43,12 +43,11 @@ func tokens(p string) []token {
 
 // tokenOf asks path.Match what one ? or class matches.
 func tokenOf(class string) token {
-	t := token{more: true}
-	for b := range utf8.RuneSelf {
-		t.bytes[b], _ = path.Match(class, string(rune(b)))
-	}
-	for b := utf8.RuneSelf; b < len(t.bytes); b++ {
-		t.bytes[b] = true
+	t := token{more: class == "?" || class[1] == '^' || strings.ContainsFunc(class, func(r rune) bool { return r >= utf8.RuneSelf })}
+	for b := range t.bytes {
+		if t.bytes[b] = t.more; b < utf8.RuneSelf {
+			t.bytes[b], _ = path.Match(class, string(rune(b)))
+		}
 	}
 	return t
 }
@@ -162,7 +161,7 @@ func search(all [][]token, dotted bool) (name string, ok bool) {
 		first.states[i] = start(t)
 	}
 	letters := alphabet()
-	seen := map[string]bool{key(first.states): true}
+	seen := make(map[string]bool) // by names that are not empty
 	for queue := []node{first}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		if len(at.name) > 0 && at.states[0].accepts(all[0]) && at.states[1].accepts(all[1]) && !keptIn(at.states, all) {

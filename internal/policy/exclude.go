@@ -51,7 +51,7 @@ func compilePath(p string) (g pathGlob, err error) {
 		rest, folders = strings.TrimSuffix(rest, "/**"), true
 	}
 	g.folders = folders
-	if !strings.Contains(rest, "/") {
+	if !strings.Contains(strings.TrimSuffix(p, "/"), "/") {
 		rest = "**/" + rest
 	}
 	for name := range strings.SplitSeq(rest, "/") {

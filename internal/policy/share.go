@@ -57,6 +57,9 @@ func (c *Common) excludes(dir string) bool {
 	return err == nil && e.within(belowDir(c.Dir, dir))
 }
 
+// rotatedForms are what RotatedName adds to the name of a log, as globs.
+var rotatedForms = []string{".[0-9]*Z", ".[0-9]*Z.gz", ".[0-9]*Z-[0-9]*", ".[0-9]*Z-[0-9]*.gz"}
+
 // takes returns globs for all names that a policy may change, next to another one.
 func takes(p, other Policy) []string {
 	l, isLog := p.(*Log)
@@ -65,7 +68,10 @@ func takes(p, other Policy) []string {
 	}
 	var out []string
 	for _, glob := range l.Include {
-		out = append(out, glob, glob+".*") // what has been rotated
+		out = append(out, glob)
+		for _, form := range rotatedForms {
+			out = append(out, glob+form)
+		}
 	}
 	if _, both := other.(*Log); !both { // which leaves those that are open
 		out = append(out, rotationPrefix+"*"+rotationSuffix)
