@@ -363,7 +363,7 @@ func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 }
 
 // sharedFormat reports two policies that could take the same file.
-const sharedFormat = "%q overlaps %q of %s, and %s: write include so that no name matches both, name the inner folder in exclude of the outer one, or write separate directories"
+const sharedFormat = "%q overlaps %q of %s, and %s"
 
 // checkQuarantines refuses folders into which files cannot be moved, or which a policy would clean.
 func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {

@@ -129,14 +129,14 @@ func alphabet() []byte {
 const mostStates = 20_000
 
 // common returns a name that both globs match and none of keep does. ok is false when there is none; the
-// name may be one that they nearly match. Only globs of keep that are a literal, or have one *, at an end, count.
+// name may be one that they nearly match. Globs of keep count that are read exactly here: those of characters and *.
 func common(p, q string, keep []string) (name string, ok bool) {
 	if isDotted(p) != isDotted(q) {
 		return "", false
 	}
 	all := [][]token{tokens(p), tokens(q)}
 	for _, k := range keep {
-		if g := compileGlob(k); g.kind != globFull {
+		if !strings.ContainsAny(k, "?[") {
 			all = append(all, tokens(k))
 		}
 	}

@@ -78,31 +78,33 @@ func (e *exclude) folder(in *dirscan.Folder, name []byte) bool { return e.match(
 func (e *exclude) file(in *dirscan.Folder, name []byte) bool { return e.files && e.match(in, name, false) }
 
 func (e *exclude) match(in *dirscan.Folder, name []byte, folder bool) bool {
-	var room [512]byte
-	var full []byte
+	names, deep := in.Depth()+1, false
 	for i := range e.paths {
-		g := &e.paths[i]
-		if g.folders && !folder {
-			continue
+		switch g := &e.paths[i]; {
+		case g.folders && !folder, names < g.atLeast, names > g.atLeast && !g.deeper:
+		case !g.anywhere():
+			deep = true
+		case g.steps[1].glob.match(name):
+			return true
 		}
-		if len(g.steps) == 2 && g.deeper && g.steps[0].any { // at any depth
-			if g.steps[1].glob.match(name) {
-				return true
-			}
-			continue
-		}
-		if names := in.Depth() + 1; names < g.atLeast || names > g.atLeast && !g.deeper {
-			continue
-		}
-		if full == nil {
-			full = append(in.AppendPath(room[:0]), name...)
-		}
-		if matchSteps(g.steps, full) {
+	}
+	return deep && e.matchFull(in, name, folder)
+}
+
+// matchFull is match by the whole path.
+func (e *exclude) matchFull(in *dirscan.Folder, name []byte, folder bool) bool {
+	var room [256]byte
+	full := append(in.AppendPath(room[:0]), name...)
+	for i := range e.paths {
+		if g := &e.paths[i]; (folder || !g.folders) && !g.anywhere() && matchSteps(g.steps, full) {
 			return true
 		}
 	}
 	return false
 }
+
+// anywhere reports whether a glob is one on a name at any depth.
+func (g *pathGlob) anywhere() bool { return len(g.steps) == 2 && g.steps[0].any }
 
 // within reports whether a folder, by its path relative to the root, or one above it is excluded.
 func (e *exclude) within(folder string) bool {

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
-// Conflict says why two policies may not have their folders at the same time: they could both take the same
+// Conflict says why two policies may not have their folders at the same time, and what to write: they could both take the same
 // file, or would disturb each other. It is "" where that is ruled out, whatever the files are called: by
 // the folders, by recursive and exclude of the outer one, or by the globs on names.
 func Conflict(a, b Policy) (why string) {
@@ -18,13 +19,13 @@ func Conflict(a, b Policy) (why string) {
 	case !same && (!outer.IsRecursive() || outer.excludes(inner.Dir)):
 		return ""
 	case x.Strict || y.Strict:
-		return "strict: true needs a folder of its own"
+		return "strict: true needs a folder of its own: write separate directories, or remove strict"
 	}
 	keep := slices.Concat(keeps(a), keeps(b))
 	for _, p := range takes(a, b) {
 		for _, q := range takes(b, a) {
 			if name, ok := common(p, q, keep); ok {
-				return fmt.Sprintf("a file %q in it could belong to both", name)
+				return fmt.Sprintf("a file %q in it could belong to both: write include so that no name matches both, name the inner folder in exclude of the outer policy, or write separate directories", name)
 			}
 		}
 	}
@@ -57,8 +58,17 @@ func (c *Common) excludes(dir string) bool {
 	return err == nil && e.within(belowDir(c.Dir, dir))
 }
 
-// rotatedForms are what RotatedName adds to the name of a log, as globs.
-var rotatedForms = []string{".[0-9]*Z", ".[0-9]*Z.gz", ".[0-9]*Z-[0-9]*", ".[0-9]*Z-[0-9]*.gz"}
+// rotatedForms returns what RotatedName adds to the name of a log, as globs.
+func rotatedForms() []string {
+	const digit, mostDigits = "[0-9]", 6 // of rotations in one second
+	stamp := "." + strings.Repeat(digit, 8) + "T" + strings.Repeat(digit, 6) + "Z"
+	out := []string{stamp, stamp + gzipSuffix}
+	for n := 1; n <= mostDigits; n++ {
+		serial := stamp + "-" + strings.Repeat(digit, n)
+		out = append(out, serial, serial+gzipSuffix)
+	}
+	return out
+}
 
 // takes returns globs for all names that a policy may change, next to another one.
 func takes(p, other Policy) []string {
@@ -69,7 +79,7 @@ func takes(p, other Policy) []string {
 	var out []string
 	for _, glob := range l.Include {
 		out = append(out, glob)
-		for _, form := range rotatedForms {
+		for _, form := range rotatedForms() {
 			out = append(out, glob+form)
 		}
 	}

@@ -22,7 +22,7 @@ func TestConflict(t *testing.T) {
 	with := func(p *Temp, change func(*Common)) *Temp { change(&p.Common); return p }
 	log := func(dir string, include ...string) *Log { return &Log{Common: Common{Dir: dir, Include: include}} }
 	flat := func(c *Common) { c.Recursive = new(false) }
-	both := func(name string) string { return `a file "` + name + `" in it could belong to both` }
+	both := func(name string) string { return `a file "` + name + `" in it could belong to both: write include so that no name matches both, name the inner folder in exclude of the outer policy, or write separate directories` }
 
 	f(temp("/a", "*"), temp("/b", "*"), "")
 	f(temp("/a", "*"), temp("/ab", "*"), "")
@@ -48,12 +48,12 @@ func TestConflict(t *testing.T) {
 	f(with(temp("/a", "*"), func(c *Common) { c.Exclude = []string{"c"} }), temp("/a/b", "*"), both("a"))
 
 	strict := func(c *Common) { c.Strict = true }
-	f(with(temp("/a", "*.wav"), strict), temp("/a", "*.mp3"), "strict: true needs a folder of its own")
+	f(with(temp("/a", "*.wav"), strict), temp("/a", "*.mp3"), "strict: true needs a folder of its own: write separate directories, or remove strict")
 	f(with(temp("/a", "*"), flat), with(temp("/a/b", "*"), strict), "")
 
 	f(log("/a", "*.log"), temp("/a", "*.tmp"), "")
 	f(log("/a", "app.log"), log("/a", "error.log"), "")
-	f(log("/a", "app.log"), temp("/a", "*.gz"), both("app.log.0Z.gz"))
+	f(log("/a", "app.log"), temp("/a", "*.gz"), both("app.log.00000000T000000Z.gz"))
 	f(log("/a", "app.log"), temp("/a", ".*"), both(".spillway-rotate-.tmp"))
 
 	volume := func(name string, include ...string) *Temp { return &Temp{Common: Common{Volume: name, Include: include}} }
