@@ -314,10 +314,28 @@ func (r *dirRun) selects(name []byte) bool {
 	if r.names.Select(name) {
 		return true
 	}
-	if r.names.Kept(name) {
-		r.kept++
-	}
+	r.keeps(name)
 	return false
+}
+
+// maxKeptNames bounds PolicyResult.KeptNames.
+const maxKeptNames = 5
+
+// keeps counts a name that is kept, and notes one that only its looks keep.
+func (r *dirRun) keeps(name []byte) {
+	if !r.names.Kept(name) {
+		return
+	}
+	r.kept++
+	if r.names.Reserved(name) {
+		r.noteKept(name)
+	}
+}
+
+func (r *dirRun) noteKept(name []byte) {
+	if list := r.res.KeptNames; len(list) < maxKeptNames && !slices.Contains(list, string(name)) {
+		r.res.KeptNames = append(list, string(name))
+	}
 }
 
 // counted is what counts as kept the files that except takes out.
@@ -329,7 +347,10 @@ func (r *dirRun) counted(except func(in *dirscan.Folder, name []byte) bool) func
 		if !except(in, name) {
 			return false
 		}
-		r.kept++
+		r.kept++ // an index, which is in the root, or excluded
+		if in.Depth() == 0 && r.names.IsIndex(name) {
+			r.noteKept(name)
+		}
 		return true
 	}
 }

@@ -277,8 +277,8 @@ func (l *logRun) walk(visit func(*dirscan.Entry, policy.LogKind, policy.Rotation
 		Select: func(name []byte) bool {
 			l.opts.heart.beat()
 			kind, _ := l.names.KindOf(name)
-			if kind == policy.LogOther && l.names.Kept(name) {
-				l.kept++
+			if kind == policy.LogOther {
+				l.keeps(name)
 			}
 			return kind != policy.LogOther
 		},

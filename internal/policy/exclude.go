@@ -75,7 +75,9 @@ func compilePath(p string) (g pathGlob, err error) {
 func (e *exclude) folder(in *dirscan.Folder, name []byte) bool { return e.match(in, name, true) }
 
 // file reports whether a file is excluded that lies in no excluded folder.
-func (e *exclude) file(in *dirscan.Folder, name []byte) bool { return e.files && e.match(in, name, false) }
+func (e *exclude) file(in *dirscan.Folder, name []byte) bool {
+	return e.files && e.match(in, name, false)
+}
 
 func (e *exclude) match(in *dirscan.Folder, name []byte, folder bool) bool {
 	names, deep := in.Depth()+1, false

@@ -87,6 +87,14 @@ func (n *Names) Kept(name []byte) bool {
 	return n.includes(name) && (n.keep.Match(name) || n.reserves(name))
 }
 
+// Reserved reports whether a name is kept because of its looks, and not by keep.
+func (n *Names) Reserved(name []byte) bool { return n.Kept(name) && !n.keep.Match(name) }
+
+// IsIndex reports whether a selected name stays in the root, as that of a cache's own index.
+func (n *Names) IsIndex(name []byte) bool {
+	return n.mayIndex && bytes.HasSuffix(name, []byte(indexSuffix)) && !n.index.Match(name)
+}
+
 // Except returns what reports whether a selected file stays all the same: excluded by its path, or the
 // index of a cache in its root. It is nil where that can be no file.
 func (n *Names) Except() func(in *dirscan.Folder, name []byte) bool {
@@ -94,7 +102,7 @@ func (n *Names) Except() func(in *dirscan.Folder, name []byte) bool {
 		return nil
 	}
 	return func(in *dirscan.Folder, name []byte) bool {
-		return n.mayIndex && in.Depth() == 0 && bytes.HasSuffix(name, []byte(indexSuffix)) && !n.index.Match(name) || n.exclude.file(in, name)
+		return in.Depth() == 0 && n.IsIndex(name) || n.exclude.file(in, name)
 	}
 }
 

@@ -22,7 +22,9 @@ func TestConflict(t *testing.T) {
 	with := func(p *Temp, change func(*Common)) *Temp { change(&p.Common); return p }
 	log := func(dir string, include ...string) *Log { return &Log{Common: Common{Dir: dir, Include: include}} }
 	flat := func(c *Common) { c.Recursive = new(false) }
-	both := func(name string) string { return `a file "` + name + `" in it could belong to both: write include so that no name matches both, name the inner folder in exclude of the outer policy, or write separate directories` }
+	both := func(name string) string {
+		return `a file "` + name + `" in it could belong to both: write include so that no name matches both, name the inner folder in exclude of the outer policy, or write separate directories`
+	}
 
 	f(temp("/a", "*"), temp("/b", "*"), "")
 	f(temp("/a", "*"), temp("/ab", "*"), "")
@@ -56,7 +58,9 @@ func TestConflict(t *testing.T) {
 	f(log("/a", "app.log"), temp("/a", "*.gz"), both("app.log.00000000T000000Z.gz"))
 	f(log("/a", "app.log"), temp("/a", ".*"), both(".spillway-rotate-.tmp"))
 
-	volume := func(name string, include ...string) *Temp { return &Temp{Common: Common{Volume: name, Include: include}} }
+	volume := func(name string, include ...string) *Temp {
+		return &Temp{Common: Common{Volume: name, Include: include}}
+	}
 	f(volume("data", "*"), volume("data", "*"), both("a"))
 	f(volume("data", "*.a"), volume("data", "*.b"), "")
 	f(volume("data", "*"), volume("other", "*"), "")
