@@ -17,6 +17,7 @@ const (
 	AgeNewest = "newest" // the newer of mtime and ctime
 	AgeMtime  = "mtime"
 	AgeAtime  = "atime"
+	AgeAll    = "all" // the newest of atime, mtime and ctime
 
 	SizeAllocated = "allocated"
 	SizeApparent  = "apparent"
@@ -53,6 +54,8 @@ func (c *Common) AgeNs(e *dirscan.Entry) int64 {
 		return e.MtimeNs
 	case AgeAtime:
 		return max(e.AtimeNs, e.MtimeNs)
+	case AgeAll:
+		return max(e.AtimeNs, e.NewestNs())
 	}
 	return e.NewestNs()
 }
@@ -233,7 +236,7 @@ func (c *Common) validate(report report.Func) {
 	c.checkGlobs(report, "keep", c.Keep)
 	c.checkExclude(report)
 	c.checkOwners(report)
-	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime)
+	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime, AgeAll)
 	choose(report, "size_by", c.SizeBy, SizeAllocated, SizeApparent)
 	choose(report, "links", c.Links, LinksSkip, LinksRemove)
 	if c.MinAge != nil && c.MinAge.Std() > maxMinAge {

@@ -122,6 +122,8 @@ func TestAgeAndUse(t *testing.T) {
 	f("mtime", (&Common{AgeBy: AgeMtime}).AgeNs(e), 10)
 	f("atime", (&Common{AgeBy: AgeAtime}).AgeNs(e), 30)
 	f("atime of a file that was never read", (&Common{AgeBy: AgeAtime}).AgeNs(read), 25)
+	f("all, lately read", (&Common{AgeBy: AgeAll}).AgeNs(e), 30)
+	f("all, lately moved", (&Common{AgeBy: AgeAll}).AgeNs(read), 25)
 	f("used", (&Cache{}).UsedNs(e), 30)
 	f("used, by atime", (&Cache{LRUBy: AgeAtime}).UsedNs(read), 25)
 	f("used, by mtime", (&Cache{LRUBy: AgeMtime}).UsedNs(e), 10)
@@ -268,7 +270,7 @@ func TestValidate(t *testing.T) {
 			`include[5]: "^a.*$" is a regular expression and not a glob: write * for any characters, such as *.tmp`,
 		}},
 		{"choices", &Cache{Common: with(func(c *Common) { c.AgeBy, c.SizeBy, c.Links = "ctime", "blocks", "all" }), MaxEntries: 1, LRUBy: "ctime"}, []string{
-			`age_by: "ctime" is not known: write newest or mtime or atime`,
+			`age_by: "ctime" is not known: write newest or mtime or atime or all`,
 			`size_by: "blocks" is not known: write allocated or apparent`,
 			`links: "all" is not known: write skip or remove`,
 			`lru_by: "ctime" is not known: write atime or mtime`,

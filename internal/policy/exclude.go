@@ -11,8 +11,8 @@ import (
 )
 
 // exclude is a compiled list of globs on paths relative to the root. A glob without a slash is one on a name
-// at any depth, a slash at its end makes it one for folders, and ** stands for any number of folders, as in
-// .gitignore. What lies in an excluded folder is excluded, and is not walked.
+// at any depth (./ before it makes it one on a name in the root), a slash at its end makes it one for folders,
+// and ** stands for any number of folders, as in .gitignore. What lies in an excluded folder is excluded, and is not walked.
 type exclude struct {
 	paths []pathGlob
 	files bool // one of them may match a file
@@ -46,12 +46,13 @@ func compileExclude(patterns []string) (exclude, error) {
 }
 
 func compilePath(p string) (g pathGlob, err error) {
+	p, here := strings.CutPrefix(p, "./")
 	rest, folders := strings.CutSuffix(p, "/")
 	for strings.HasSuffix(rest, "/**") { // all that is in a folder
 		rest, folders = strings.TrimSuffix(rest, "/**"), true
 	}
 	g.folders = folders
-	if !strings.Contains(strings.TrimSuffix(p, "/"), "/") {
+	if !here && !strings.Contains(strings.TrimSuffix(p, "/"), "/") {
 		rest = "**/" + rest
 	}
 	for name := range strings.SplitSeq(rest, "/") {
@@ -161,7 +162,7 @@ func nameEnd(full []byte, pos int) int {
 func (c *Common) checkExclude(report report.Func) {
 	for i, p := range c.Exclude {
 		key := fmt.Sprintf("exclude[%d]", i)
-		names := strings.Split(strings.TrimSuffix(p, "/"), "/")
+		names := strings.Split(strings.TrimSuffix(strings.TrimPrefix(p, "./"), "/"), "/")
 		switch {
 		case p == "":
 			report(key, "is empty: write a folder or a path below dir, such as 'models/' or '**/*.lock'")
@@ -169,7 +170,7 @@ func (c *Common) checkExclude(report report.Func) {
 			report(key, "%q would take something back from exclude, which cannot be done: write only what is excluded, or \\! for a name that begins so", p)
 		case strings.HasPrefix(p, "/"):
 			report(key, "%q is absolute: write it as it is below dir, %q", p, belowDir(c.Dir, p))
-		case strings.Trim(p, "*/") == "" && p != "*/":
+		case strings.Trim(strings.TrimPrefix(p, "./"), "*/") == "" && !strings.HasSuffix(p, "*/"):
 			report(key, "%q excludes everything: remove the policy in place of this", p)
 		case containsAny(names, "", ".", ".."):
 			report(key, "%q is not clean: write %q", p, strings.TrimLeft(path.Clean("/"+p), "/"))

@@ -35,6 +35,7 @@ func TestExclude(t *testing.T) {
 	f([]string{"**/a.wav", "**/deep", "a/**/d"}, "models/m.bin", "x/models/m.bin", "x/y/b.tmp")
 	f([]string{"a.wav/", "*.bin", "a/b/c/d"}, "a.wav", "x/y/a.wav", "x/y/b.tmp", "x/z/a.wav")
 	f([]string{"x", "a", "models"}, "a.wav")
+	f([]string{"./models", "./a.wav", "./a/"}, "x/models/m.bin", "x/y/a.wav", "x/y/b.tmp", "x/z/a.wav")
 }
 
 // TestExcludedFolderIsNotEntered: what is unreadable there is no error, and costs nothing.
@@ -149,7 +150,7 @@ func TestGlobsThatWouldMislead(t *testing.T) {
 	f(Common{Include: []string{"../x/*"}}, `include[0]: "../x/*"`+slash+`write a policy for each folder that is meant, with its path as dir, or exclude what is not`)
 	f(Common{Keep: []string{"models/*.bin"}}, `keep[0]: "models/*.bin" names a folder, and keep is for file names: write it under exclude, as "models/*.bin"`)
 	f(Common{Keep: []string{"/srv/app/models/"}}, `keep[0]: "/srv/app/models/" names a folder, and keep is for file names: write it under exclude, as "models/"`)
-	f(Common{Exclude: []string{"a/", "b/**/c", `\!x`, "*/"}}, "")
+	f(Common{Exclude: []string{"a/", "b/**/c", `\!x`, "*/", "./b", "./c/d/"}}, "")
 	f(Common{Exclude: []string{"!a"}}, `exclude[0]: "!a" would take something back from exclude, which cannot be done: write only what is excluded, or \! for a name that begins so`)
 	f(Common{Exclude: []string{"/srv/app/a"}}, `exclude[0]: "/srv/app/a" is absolute: write it as it is below dir, "a"`)
 	f(Common{Exclude: []string{"*"}}, `exclude[0]: "*" excludes everything: remove the policy in place of this`)
