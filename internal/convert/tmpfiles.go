@@ -178,7 +178,7 @@ func readTmpfiles(raw []byte) []tmpLine {
 func readTmpLine(number int, text string) tmpLine {
 	fields, ok := splitQuoted(text)
 	l := tmpLine{number: number, text: text}
-	if !ok || len(fields) < 2 {
+	if !ok || len(fields) < 2 || fields[0] == "" {
 		l.unknown = "is not a line of tmpfiles.d: type, path, mode, user, group, age, argument"
 		return l
 	}
