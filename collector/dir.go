@@ -66,7 +66,7 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 	}
 	s.meter.limits(set)
 	scan := dirscan.Options{
-		Dir: s.common.Where(), Open: s.open, Recursive: s.common.IsRecursive(), Select: s.names.Select, Skip: policy.SkipFolder, Age: s.common.AgeNs,
+		Dir: s.common.Where(), Open: s.open, Recursive: s.common.IsRecursive(), Select: s.names.Select, Except: s.names.Except(), Skip: s.names.SkipFolder, Age: s.common.AgeNs,
 	}
 	end := s.meter.begin(ctx, b.Time, &scan)
 	res, err := s.scan(ctx, scan)

@@ -76,6 +76,10 @@ type PolicyResult struct {
 	Outcome     Outcome          `json:"outcome"`
 	Error       string           `json:"error,omitempty"`
 
+	// KeptNames are the first few names that are kept although include matches them and keep does not:
+	// they begin with a dot, or programs keep their books in files that are called so.
+	KeptNames []string `json:"kept_names,omitempty"`
+
 	// DueAt is the earliest time at which enough of what had to stay is older than min_age; zero when
 	// age holds nothing back. InUse says that what had to stay may be free again at any time.
 	DueAt time.Time `json:"due_at,omitzero"`

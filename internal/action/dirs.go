@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
@@ -37,6 +38,9 @@ func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
 		results = append(results, res)
 		msg, args := kind.said(&res, req.DryRun)
 		args = append([]any{"target", a.opts.Target}, args...)
+		if len(res.KeptNames) > 0 {
+			args = append(args, "kept_names", strings.Join(res.KeptNames, " "))
+		}
 		a.opts.Logger.Info(msg, append(args, "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)...) //nolint:sloglint // a constant of the table
 	}
 	res := combine(ctx, req, results)

@@ -39,6 +39,7 @@ func TestNameOfTheHoldingFolder(t *testing.T) {
 			o := dirOptions()
 			o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Minute)}
+			p.Include = []string{"*", ".*"}
 			for _, dry := range []bool{true, false} {
 				res, err := newCleanTemp(o, []policy.Temp{p}).Run(t.Context(), Request{DryRun: dry})
 				if err != nil || res.Files != tt.files {

@@ -297,7 +297,7 @@ func refusals(skipped map[string]int64) []string {
 func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) {
 	r.kept = 0
 	return r.remover.Scan(r.ctx, dirscan.Options{
-		Recursive: r.common.IsRecursive(), Select: r.selects, Skip: policy.SkipFolder,
+		Recursive: r.common.IsRecursive(), Select: r.selects, Except: r.counted(r.names.Except()), Skip: r.names.SkipFolder,
 		Visit: func(e *dirscan.Entry) error {
 			if err := r.ctx.Err(); err != nil {
 				return err
@@ -306,18 +306,6 @@ func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) 
 			return visit(e)
 		},
 	})
-}
-
-// selects reports whether a name is the policy's, and counts those that it keeps.
-func (r *dirRun) selects(name []byte) bool {
-	r.opts.heart.beat()
-	if r.names.Select(name) {
-		return true
-	}
-	if r.names.Kept(name) {
-		r.kept++
-	}
-	return false
 }
 
 // remove removes an entry that is due and counts what came of it.

@@ -333,8 +333,8 @@ func (l *logRun) walk(visit func(e *dirscan.Entry, kind policy.LogKind, r policy
 		Select: func(name []byte) bool {
 			l.opts.heart.beat()
 			kind, _ := l.known.KindOf(name)
-			if kind == policy.LogOther && l.names.Kept(name) {
-				l.kept++
+			if kind == policy.LogOther {
+				l.keeps(name)
 			}
 			return kind != policy.LogOther
 		},
@@ -348,5 +348,6 @@ func (l *logRun) walk(visit func(e *dirscan.Entry, kind policy.LogKind, r policy
 		},
 	}
 	l.known.Scan(&o)
+	o.Except = l.counted(o.Except)
 	return l.remover.Scan(l.ctx, o)
 }

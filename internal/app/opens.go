@@ -24,7 +24,7 @@ func (g *graph) watchOpens(t *config.Target, o *Options, p *parts) error {
 		if err != nil {
 			return err
 		}
-		key := []string{strings.Join(c.Include, "\x00"), strings.Join(c.Keep, "\x00")}
+		key := []string{strings.Join(c.Include, "\x00"), strings.Join(c.Keep, "\x00"), strings.Join(c.Exclude, "\x00")}
 		if c.IsRecursive() {
 			key = append(key, "recursive")
 		}

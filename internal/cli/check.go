@@ -161,9 +161,11 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
 		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
 		opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
-		if err := tp.plan(ctx, setup.DirActions(t, e.host, opts)); err != nil {
+		warnings, err := tp.plan(ctx, setup.DirActions(t, e.host, opts))
+		if err != nil {
 			return err
 		}
+		p.Warnings = append(p.Warnings, warnings...)
 		p.Targets = append(p.Targets, tp)
 		cleanup[t.Name] = tp.Cleanup
 	}
@@ -205,16 +207,18 @@ func (tp *targetPlan) matching(tracker *proc.Tracker, overlaps []proc.Overlap) {
 	tp.Advice = tracker.Advice(tp.Name)
 }
 
-// plan runs the directory policies of a target without any effect.
-func (tp *targetPlan) plan(ctx context.Context, actions []setup.DirAction) error {
+// plan runs the directory policies of a target without any effect, and warns of what should not go.
+func (tp *targetPlan) plan(ctx context.Context, actions []setup.DirAction) (warnings []string, err error) {
 	for _, a := range actions {
-		res, err := a.Action.Run(ctx, action.Request{Target: tp.Name, DryRun: true})
+		looks := newIndexWatch()
+		res, err := a.Action.Run(ctx, action.Request{Target: tp.Name, DryRun: true, OnFile: looks.file})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tp.Cleanup = append(tp.Cleanup, res.Policies...)
+		warnings = append(warnings, looks.warnings(tp.Name, res.Policies)...)
 	}
-	return nil
+	return warnings, nil
 }
 
 // playbooks lists what an alert can ask of a target, by name.

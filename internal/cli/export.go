@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/dashboards"
 	nodeagent "github.com/spillway-exporter/spillway_exporter/deploy/node-agent"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/convert"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
@@ -25,31 +28,75 @@ var exportCommand = command{
 		examples: [][2]string{
 			{"spillway_exporter export /etc/prometheus/spillway", "all bundled files"},
 			{"spillway_exporter export --from-process-exporter=/etc/process-exporter.yml >spillway.yml", "targets from what process-exporter watches"},
+			{"spillway_exporter export --from-tmpfiles=/etc/tmpfiles.d/app.conf", "policies for what systemd-tmpfiles cleans"},
+			{"spillway_exporter export --from-logrotate=/etc/logrotate.d/app", "policies for the logs that logrotate rotates"},
 		},
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
 		dir := c.Arg("dir", "The folder; it is made when it does not exist.").String()
-		from := c.Flag("from-process-exporter", "Print instead the configuration that watches what this configuration file of process-exporter does.").PlaceHolder("FILE").String()
+		from := make(map[string]*string)
+		for _, i := range imports {
+			from[i.flag] = c.Flag(i.flag, i.help).PlaceHolder("FILE").String()
+		}
 		return func(context.Context) error {
+			var chosen []imported
+			for _, i := range imports {
+				if *from[i.flag] != "" {
+					chosen = append(chosen, i)
+				}
+			}
 			switch {
-			case *from != "" && *dir != "":
-				return withCode(ExitConfig, fmt.Errorf("--from-process-exporter prints to standard output: leave out %s, and redirect it into a file", *dir))
-			case *from != "":
-				return printImported(e.Stdout, *from)
+			case len(chosen) > 1:
+				return withCode(ExitConfig, fmt.Errorf("--%s and --%s are two files: write one, and the other in a second command", chosen[0].flag, chosen[1].flag))
+			case len(chosen) == 1 && *dir != "":
+				return withCode(ExitConfig, fmt.Errorf("--%s prints to standard output: leave out %s, and redirect it into a file", chosen[0].flag, *dir))
+			case len(chosen) == 1:
+				return printImported(e.Stdout, *from[chosen[0].flag], chosen[0].convert)
 			}
 			return export(e.Stdout, *dir)
 		}
 	},
 }
 
-// printImported prints the configuration that watches what one of process-exporter does.
-func printImported(w io.Writer, file string) error {
-	text, err := importProcessExporter(file)
-	if err != nil {
-		return withCode(ExitConfig, err)
+// imported is a flag that prints a configuration made from the file of another program.
+type imported struct {
+	flag, help string
+	convert    func(file string) ([]byte, error)
+}
+
+var imports = []imported{
+	{"from-process-exporter", "Print instead the configuration that watches what this configuration file of process-exporter does.", importProcessExporter},
+	{"from-tmpfiles", "Print instead policies for what systemd-tmpfiles cleans by this file of tmpfiles.d, and a comment for each line that has no counterpart.", importPolicies(convert.Tmpfiles)},
+	{"from-logrotate", "Print instead policies for the logs that logrotate rotates by this file and what it includes, and a comment for what has no counterpart.", importPolicies(convert.Logrotate)},
+}
+
+// importPolicies reads the file of another program and returns our configuration, which has been checked.
+// What comes with an error is to be shown all the same.
+func importPolicies(from func(file string, raw []byte) ([]byte, error)) func(file string) ([]byte, error) {
+	return func(file string) ([]byte, error) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		text, err := from(file, raw)
+		if err != nil {
+			return text, fmt.Errorf("%s: %w", file, err)
+		}
+		if _, err := config.Parse("the result", text); err != nil {
+			return text, fmt.Errorf("%s cannot be converted as it is: fix these and try again:\n%w", file, err)
+		}
+		return text, nil
 	}
-	_, err = w.Write(text)
-	return err
+}
+
+// printImported prints the configuration that is made from the file of another program.
+func printImported(w io.Writer, file string, from func(file string) ([]byte, error)) error {
+	text, err := from(file)
+	if err != nil {
+		err = withCode(ExitConfig, err)
+	}
+	_, writeErr := w.Write(text)
+	return cmp.Or(err, writeErr)
 }
 
 // export writes the bundled files to a folder. A file that is there and differs is an error and

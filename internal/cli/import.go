@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/convert"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -190,9 +191,9 @@ func (w *importer) possible(comms []string, index int) []string {
 	for _, comm := range comms {
 		switch {
 		case len(comm) > mostComm:
-			w.note("process_names[%d]: comm %s never matches, in process-exporter neither: the kernel keeps %d bytes, %s", index, quote(comm), mostComm, quote(comm[:mostComm]))
+			w.note("process_names[%d]: comm %s never matches, in process-exporter neither: the kernel keeps %d bytes, %s", index, convert.Quote(comm), mostComm, convert.Quote(comm[:mostComm]))
 		case !proc.IsComm(comm):
-			w.note("process_names[%d]: comm %s never matches, in process-exporter neither: a name is compared as it is", index, quote(comm))
+			w.note("process_names[%d]: comm %s never matches, in process-exporter neither: a name is compared as it is", index, convert.Quote(comm))
 		case comm != "" && !slices.Contains(out, comm):
 			out = append(out, comm)
 		}

@@ -3,10 +3,10 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/convert"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -22,7 +22,7 @@ func (w *importer) write(file string) []byte {
 		out.WriteString("targets:\n")
 	}
 	for _, t := range w.targets {
-		fmt.Fprintf(&out, "  - {name: %s, processes: {match: %s, children: true, required: false}}\n", quote(t.name), flow(anyOf(t.matches)))
+		fmt.Fprintf(&out, "  - {name: %s, processes: {match: %s, children: true, required: false}}\n", convert.Quote(t.name), flow(anyOf(t.matches)))
 	}
 	if len(w.groups) == 0 {
 		return out.Bytes()
@@ -36,7 +36,7 @@ func (w *importer) write(file string) []byte {
 	}
 	out.WriteString("  groups:\n")
 	for _, g := range w.groups {
-		fmt.Fprintf(&out, "    - {name: %s, match: %s}\n", quote(g.name), flow(g.match))
+		fmt.Fprintf(&out, "    - {name: %s, match: %s}\n", convert.Quote(g.name), flow(g.match))
 	}
 	return out.Bytes()
 }
@@ -60,12 +60,12 @@ func flow(m proc.Match) string {
 	var parts []string
 	add := func(key, value string) { parts = append(parts, key+": "+value) }
 	if m.Comm != "" {
-		add("comm", quote(m.Comm))
+		add("comm", convert.Quote(m.Comm))
 	}
 	if m.Argv0 != "" {
-		add("argv0", quote(m.Argv0))
+		add("argv0", convert.Quote(m.Argv0))
 	}
-	switch quoted := each(m.Cmdline, quote); {
+	switch quoted := each(m.Cmdline, convert.Quote); {
 	case len(quoted) == 1:
 		add("cmdline", quoted[0])
 	case len(quoted) > 1:
@@ -83,20 +83,6 @@ func each[T any](list []T, text func(T) string) []string {
 		out[i] = text(list[i])
 	}
 	return out
-}
-
-// plain is what YAML reads as the same text without quotes.
-var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./+-]*$`)
-
-// quote writes a YAML string.
-func quote(s string) string {
-	switch {
-	case plain.MatchString(s) && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}, strings.ToLower(s)):
-		return s
-	case strings.ContainsFunc(s, func(r rune) bool { return printable(r) != r || r == '\uFEFF' }):
-		return fmt.Sprintf("%q", s) // the escapes of Go are those of YAML
-	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
 // oneLine returns a text that stays in its line.

@@ -110,6 +110,9 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 	if s := skippedText(r.Skipped); s != "" {
 		fmt.Fprintf(w, "; left alone: %s", s)
 	}
+	if len(r.KeptNames) > 0 {
+		fmt.Fprintf(w, "; kept unless include names them: %s", strings.Join(each(r.KeptNames, quoteName), " "))
+	}
 	if r.Error != "" {
 		fmt.Fprintf(w, "; %s", strings.Map(printable, r.Error))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/convert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/rules"
@@ -156,8 +157,8 @@ func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"node": "node", "/usr/bin/node": "/usr/bin/node", "it's": "'it''s'", "": "''", "8080": "'8080'", "No": "'No'", "null": "'null'", "a b": "'a b'", "a: b": "'a: b'", "#x": "'#x'", "-x": "'-x'", "true": "'true'", "trues": "trues",
 	} {
-		if got := quote(in); got != want {
-			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		if got := convert.Quote(in); got != want {
+			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // they are, is known only while its processes run.
 func (t *Target) checkForeign(key string, report report.Func) {
 	type folder struct {
-		common *policy.Common
+		policy policy.Policy
 		key    string
 	}
 	var seen []folder
@@ -33,12 +33,12 @@ func (t *Target) checkForeign(key string, report report.Func) {
 				}
 			}
 			for _, o := range seen {
-				if c.Shares(o.common) {
-					report(at, "%s overlaps %s of %s: two policies must not share files; write separate directories", c.Where(), o.common.Where(), o.key)
+				if why := policy.Conflict(o.policy, p); why != "" {
+					report(at, sharedFormat, c.Where(), o.policy.CommonKeys().Where(), o.key, why)
 					break
 				}
 			}
-			seen = append(seen, folder{c, k})
+			seen = append(seen, folder{p, k})
 		}
 	}
 }

@@ -308,7 +308,10 @@ func (t *Target) Has(name string) bool {
 
 // dirKey is a folder that a policy names, and where it stands in the file. root is the policy's root
 // where the folder is another one.
-type dirKey struct{ dir, key, root string }
+type dirKey struct {
+	dir, key, root string
+	policy         policy.Policy
+}
 
 // dirs returns the roots of all policies that have a path on this host, and the other folders that they
 // name.
@@ -324,9 +327,9 @@ func (c *Config) dirs() (roots, others []dirKey) {
 					switch {
 					case !filepath.IsAbs(dir) || filepath.Clean(dir) != dir: // the policy has said so itself
 					case place.Key == policy.KeyDir:
-						roots = append(roots, dirKey{dir: dir, key: key})
+						roots = append(roots, dirKey{dir: dir, key: key, policy: p})
 					default:
-						others = append(others, dirKey{dir, key, p.CommonKeys().Dir})
+						others = append(others, dirKey{dir, key, p.CommonKeys().Dir, p})
 					}
 				}
 			}
@@ -355,12 +358,17 @@ func (c *Config) checkDirs(report, warn report.Func, checks *Checks) {
 		case found != nil:
 			report(d.key, "%v", found)
 		}
-		j := slices.IndexFunc(dirs[:i], func(o dirKey) bool { return policy.Overlap(o.dir, d.dir) })
-		if j >= 0 {
-			report(d.key, "%q overlaps %q of %s: two policies must not share files; write separate directories", d.dir, dirs[j].dir, dirs[j].key)
+		for _, o := range dirs[:i] {
+			if why := policy.Conflict(o.policy, d.policy); why != "" {
+				report(d.key, sharedFormat, d.dir, o.dir, o.key, why)
+				break
+			}
 		}
 	}
 }
+
+// sharedFormat reports two policies that could take the same file.
+const sharedFormat = "%q overlaps %q of %s, and %s"
 
 // checkQuarantines refuses folders into which files cannot be moved, or which a policy would clean.
 func (c *Config) checkQuarantines(report, warn report.Func, checks *Checks) {

@@ -24,6 +24,9 @@ type Options struct {
 	Foreign   bool                   // the root may be of another mount namespace, whose mounts this process cannot list; set with Open
 	Recursive bool                   // sub-folders too
 	Select    func(name []byte) bool // which regular files count; nil = all. name is valid during the call only
+	// Except says which selected files do not count after all, because of the folder that they lie in; nil = none.
+	// It is asked after Select, and neither for links nor for what is no file.
+	Except func(in *Folder, name []byte) bool
 	// Skip says which sub-folders of a folder, by name, are not entered; nil = none.
 	Skip      func(in *Folder, name []byte) bool
 	MaxDepth  int                // levels below the root; default 32768. Deeper ones are counted in Skipped
@@ -40,7 +43,7 @@ type Options struct {
 	Enter func(*Folder)
 	// Workers walk sub-folders beside each other; default 1, on the goroutine of Scan. Two take
 	// about half the time for a tree of 100,000 files and more, and the same processor time. With
-	// several, Select, Skip and Age are called on all of them, also at the same time.
+	// several, Select, Except, Skip and Age are called on all of them, also at the same time.
 	Workers int
 }
 

@@ -120,6 +120,8 @@ func (w *portableWalker) look(dir *os.Root, f *Folder, e fs.DirEntry) error {
 	case !kind.IsRegular():
 		w.res.Skipped[SkipNotRegular]++
 		return nil
+	case w.o.Except != nil && w.o.Except(f, name):
+		return nil
 	case w.o.CountOnly:
 		w.res.Files++
 		return nil

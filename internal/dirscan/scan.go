@@ -326,7 +326,7 @@ func (w *walker) look(f *frame, d dirent) error {
 		return nil
 	}
 	if d.kind == unix.DT_REG {
-		if !w.selected(d.name) {
+		if !w.counts(f, d.name) {
 			return nil
 		}
 		if w.o.CountOnly {
@@ -351,6 +351,7 @@ func (w *walker) look(f *frame, d dirent) error {
 		w.res.Skipped[SkipSymlink]++
 	case kind != unix.S_IFREG:
 		w.res.Skipped[SkipNotRegular]++
+	case d.kind == unix.DT_UNKNOWN && w.o.Except != nil && w.o.Except(&f.Folder, d.name):
 	case w.mounted(f, d.name):
 		w.res.Skipped[SkipMount]++
 	case w.o.CountOnly:
@@ -370,6 +371,11 @@ func (w *walker) stat(dirfd int, name []byte) unix.Errno {
 }
 
 func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
+
+// counts reports whether a file is selected, by its name and its folder.
+func (w *walker) counts(f *frame, name []byte) bool {
+	return w.selected(name) && (w.o.Except == nil || !w.o.Except(&f.Folder, name))
+}
 
 func (w *walker) folder(f *frame, name []byte) {
 	if !w.o.Recursive || w.o.Skip != nil && w.o.Skip(&f.Folder, name) {

@@ -17,6 +17,7 @@ const (
 	AgeNewest = "newest" // the newer of mtime and ctime
 	AgeMtime  = "mtime"
 	AgeAtime  = "atime"
+	AgeAll    = "all" // the newest of atime, mtime and ctime
 
 	SizeAllocated = "allocated"
 	SizeApparent  = "apparent"
@@ -34,25 +35,6 @@ const (
 	defaultEvictTo = units.Ratio(0.7)
 	maxMinAge      = 365 * 24 * time.Hour
 )
-
-// Names are the compiled include and keep globs of a policy.
-type Names struct{ include, keep Globs }
-
-// Compile compiles the globs; Validate has refused what would fail here.
-func (c *Common) Compile() (*Names, error) {
-	include, err := CompileGlobs(c.Include)
-	if err != nil {
-		return nil, err
-	}
-	keep, err := CompileGlobs(c.Keep)
-	return &Names{include, keep}, err
-}
-
-// Select reports whether a name is included and not kept.
-func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.keep.Match(name) }
-
-// Kept reports whether a name would be included if it were not kept.
-func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
 
 // IsRecursive reports whether sub-folders belong to the policy.
 func (c *Common) IsRecursive() bool { return c.Recursive == nil || *c.Recursive }
@@ -72,6 +54,8 @@ func (c *Common) AgeNs(e *dirscan.Entry) int64 {
 		return e.MtimeNs
 	case AgeAtime:
 		return max(e.AtimeNs, e.MtimeNs)
+	case AgeAll:
+		return max(e.AtimeNs, e.NewestNs())
 	}
 	return e.NewestNs()
 }
@@ -248,10 +232,11 @@ func (c *Common) validate(report report.Func) {
 	if len(c.Include) == 0 {
 		report("include", "is missing: write globs on the file names that may be removed, such as ['*.tmp'], or ['*'] for all")
 	}
-	checkGlobs(report, "include", c.Include)
-	checkGlobs(report, "keep", c.Keep)
+	c.checkGlobs(report, "include", c.Include)
+	c.checkGlobs(report, "keep", c.Keep)
+	c.checkExclude(report)
 	c.checkOwners(report)
-	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime)
+	choose(report, "age_by", c.AgeBy, AgeNewest, AgeMtime, AgeAtime, AgeAll)
 	choose(report, "size_by", c.SizeBy, SizeAllocated, SizeApparent)
 	choose(report, "links", c.Links, LinksSkip, LinksRemove)
 	if c.MinAge != nil && c.MinAge.Std() > maxMinAge {

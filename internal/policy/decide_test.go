@@ -122,6 +122,8 @@ func TestAgeAndUse(t *testing.T) {
 	f("mtime", (&Common{AgeBy: AgeMtime}).AgeNs(e), 10)
 	f("atime", (&Common{AgeBy: AgeAtime}).AgeNs(e), 30)
 	f("atime of a file that was never read", (&Common{AgeBy: AgeAtime}).AgeNs(read), 25)
+	f("all, lately read", (&Common{AgeBy: AgeAll}).AgeNs(e), 30)
+	f("all, lately moved", (&Common{AgeBy: AgeAll}).AgeNs(read), 25)
 	f("used", (&Cache{}).UsedNs(e), 30)
 	f("used, by atime", (&Cache{LRUBy: AgeAtime}).UsedNs(read), 25)
 	f("used, by mtime", (&Cache{LRUBy: AgeMtime}).UsedNs(e), 10)
@@ -254,7 +256,7 @@ func TestValidate(t *testing.T) {
 		{"unclean", &Temp{Common: with(func(c *Common) { c.Dir = "/srv/../tmp/" }), MaxFiles: 1}, []string{`dir: "/srv/../tmp/" is not clean: write "/tmp"`}},
 		{"globs", &Temp{Common: with(func(c *Common) { c.Include, c.Keep = []string{"*.a", "", "x/*.b"}, []string{"["} }), MaxFiles: 1}, []string{
 			"include[1]: is empty: write a glob on a file name, such as *.tmp",
-			`include[2]: "x/*.b" holds a slash, and globs match file names only: write "*.b"`,
+			`include[2]: "x/*.b" holds a slash, and globs of include match file names only: write dir: /srv/cache/x, include: ['*.b'] and recursive: false, or exclude the other folders`,
 			`keep[0]: "[" is not a glob: close the bracket, or put \ before a character that is meant literally`,
 		}},
 		{"globs of other programs", &Temp{Common: with(func(c *Common) {
@@ -268,7 +270,7 @@ func TestValidate(t *testing.T) {
 			`include[5]: "^a.*$" is a regular expression and not a glob: write * for any characters, such as *.tmp`,
 		}},
 		{"choices", &Cache{Common: with(func(c *Common) { c.AgeBy, c.SizeBy, c.Links = "ctime", "blocks", "all" }), MaxEntries: 1, LRUBy: "ctime"}, []string{
-			`age_by: "ctime" is not known: write newest or mtime or atime`,
+			`age_by: "ctime" is not known: write newest or mtime or atime or all`,
 			`size_by: "blocks" is not known: write allocated or apparent`,
 			`links: "all" is not known: write skip or remove`,
 			`lru_by: "ctime" is not known: write atime or mtime`,

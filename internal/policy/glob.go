@@ -63,23 +63,24 @@ func compileGlob(p string) glob {
 // Match reports whether any of the globs matches a file's name.
 func (g *Globs) Match(name []byte) bool {
 	for i := range g.globs {
-		p := &g.globs[i]
-		ok := false
-		switch p.kind {
-		case globAny:
-			ok = true
-		case globLiteral:
-			ok = bytes.Equal(p.text, name)
-		case globSuffix:
-			ok = bytes.HasSuffix(name, p.text)
-		case globPrefix:
-			ok = bytes.HasPrefix(name, p.text)
-		case globFull:
-			ok, _ = path.Match(p.full, unsafe.String(unsafe.SliceData(name), len(name))) // keeps nothing of it
-		}
-		if ok {
+		if g.globs[i].match(name) {
 			return true
 		}
 	}
 	return false
+}
+
+func (p *glob) match(name []byte) bool {
+	switch p.kind {
+	case globAny:
+		return true
+	case globLiteral:
+		return bytes.Equal(p.text, name)
+	case globSuffix:
+		return bytes.HasSuffix(name, p.text)
+	case globPrefix:
+		return bytes.HasPrefix(name, p.text)
+	}
+	ok, _ := path.Match(p.full, unsafe.String(unsafe.SliceData(name), len(name))) // keeps nothing of it
+	return ok
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -9,17 +10,50 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
-func checkGlobs(report report.Func, key string, globs []string) {
+// checkGlobs reports globs on names that would not do what they seem to.
+func (c *Common) checkGlobs(report report.Func, key string, globs []string) {
 	for i, g := range globs {
 		k := fmt.Sprintf("%s[%d]", key, i)
 		switch {
 		case g == "":
 			report(k, "is empty: write a glob on a file name, such as *.tmp")
+		case strings.Contains(g, "/") && key == "keep":
+			report(k, "%q names a folder, and keep is for file names: write it under exclude, as %q", g, belowDir(c.Dir, g))
 		case strings.Contains(g, "/"):
-			report(k, "%q holds a slash, and globs match file names only: write %q", g, path.Base(g))
+			report(k, "%q holds a slash, and globs of include match file names only: %s", g, c.insteadOf(g))
 		default:
 			checkGlob(report, k, g)
 		}
+	}
+}
+
+// insteadOf says how to write what a glob with a slash takes, and never anything that takes more.
+func (c *Common) insteadOf(g string) string {
+	const wild = `*?[\`
+	below := strings.TrimPrefix(belowDir(c.Dir, g), "./")
+	folder, name := path.Split(below)
+	name = cmp.Or(name, "*")
+	anyDepth := false
+	if name == "**" {
+		name, anyDepth = "*", true
+	}
+	for strings.HasSuffix(folder, "**/") {
+		folder, anyDepth = strings.TrimSuffix(folder, "**/"), true
+	}
+	if strings.ContainsAny(folder, wild) || strings.Contains(folder, "..") || c.Dir == "" {
+		return "write a policy for each folder that is meant, with its path as dir, or exclude what is not"
+	}
+	switch full := path.Join(c.Dir, folder); {
+	case strings.HasPrefix(g, "/") && !inside(c.Dir, g):
+		return fmt.Sprintf("write dir: %s and include: ['%s'], in a policy of its own", path.Clean(path.Dir(g)), name)
+	case folder == "" && anyDepth:
+		return fmt.Sprintf("write '%s', which holds in sub-folders too", name)
+	case folder == "":
+		return fmt.Sprintf("write '%s', and recursive: false", name)
+	case anyDepth:
+		return fmt.Sprintf("write dir: %s and include: ['%s'], or exclude the other folders", full, name)
+	default:
+		return fmt.Sprintf("write dir: %s, include: ['%s'] and recursive: false, or exclude the other folders", full, name)
 	}
 }
 

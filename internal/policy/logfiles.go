@@ -72,14 +72,30 @@ func (f *LogFiles) Look(e *dirscan.Entry) (k LogKind, r Rotation, folder []byte)
 	return k, r, folder
 }
 
-// Scan completes the options of a walk: it enters the olddirs, also where nothing else is entered.
+// Scan completes the options of a walk: it enters the olddirs, also where nothing else is entered, and
+// leaves out what the policy excludes.
 func (f *LogFiles) Scan(o *dirscan.Options) {
 	o.Recursive = f.policy.IsRecursive() || f.old != nil
-	o.Skip = SkipFolder
+	o.Except, o.Skip = f.except(), f.names.SkipFolder
 	if f.policy.IsRecursive() || f.old == nil {
 		return
 	}
 	o.Skip = func(in *dirscan.Folder, name []byte) bool {
-		return in.Depth() > 0 || string(name) != f.policy.OldDir || SkipFolder(in, name)
+		return in.Depth() > 0 || string(name) != f.policy.OldDir || f.names.SkipFolder(in, name)
+	}
+}
+
+// except returns what says which files do not count because of their path: a rotated log stays where its
+// log does.
+func (f *LogFiles) except() func(in *dirscan.Folder, name []byte) bool {
+	except := f.names.Except()
+	if except == nil {
+		return nil
+	}
+	return func(in *dirscan.Folder, name []byte) bool {
+		if kind, r := f.KindOf(name); kind == LogRotated && !r.Own {
+			name = r.Log
+		}
+		return except(in, name)
 	}
 }

@@ -18,14 +18,16 @@ type Common struct {
 	TargetRoot bool `yaml:"target_root"`
 	// The name of a volume of the target's pod, in place of `dir`.
 	Volume string `yaml:"volume"`
-	// Globs on the file name, such as `['*.wav', '*.mp3']`; of uploads `['*']` when it is not written.
+	// Globs on the file name, such as `['*.wav', '*.mp3']`; of uploads every name when it is not written. A dot at the beginning of a name has to be written: `.*`.
 	Include []string `yaml:"include"`
 	// Globs of names that are never touched and never counted.
 	Keep []string `yaml:"keep"`
+	// Globs on paths below the folder, such as `['models/', 'streams/**/*.mp4']`: never touched, never counted, and an excluded folder is not walked. As in .gitignore, `**` is any number of folders, and a glob without a slash holds at any depth (`./x`: in the folder itself).
+	Exclude []string `yaml:"exclude"`
 	// Sub-folders too; never another mount, never a link.
 	Recursive *bool `yaml:"recursive"`
 
-	// What an age is measured from; newest is the newer of mtime and ctime, so that a file just moved in is young.
+	// What an age is measured from; newest is the newer of mtime and ctime, so that a file just moved in is young, and all the newest of the three times.
 	AgeBy string `yaml:"age_by"`
 	// Files younger than this are never removed.
 	MinAge *units.Duration `yaml:"min_age"`

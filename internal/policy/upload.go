@@ -2,6 +2,7 @@ package policy
 
 import (
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
@@ -55,11 +56,15 @@ func (u *Upload) Judge(e *dirscan.Entry, now time.Time) Verdict {
 	return v
 }
 
+// everyName are globs that match every name, and name those of bookkeeping which a user could choose to
+// have a file of his stay. What is kept all the same lies there because of the web server or of git.
+var everyName = []string{"*", ".*", "*.lock", ".*.lock", "lock", "LOCK", "index", "stats", "*.m3u8", ".*.m3u8", "*.mpd", ".*.mpd", "*index.json", ".*index.json", ".nfs*"}
+
 // Validate applies the defaults and reports every mistake of an upload policy, with its key and
 // what to write instead.
 func (u *Upload) Validate(report report.Func) {
-	if u.Include == nil {
-		u.Include = []string{"*"} // users name the files
+	if u.Include == nil || slices.Equal(u.Include, []string{"*"}) { // users name the files: no name may stay because of how it looks
+		u.Include = slices.Clone(everyName)
 	}
 	u.validate(report)
 	if u.MaxFileBytes == 0 && u.MaxBytes == 0 && u.MaxAge == 0 {

@@ -50,7 +50,12 @@ func TestUploadValidate(t *testing.T) {
 	f(Upload{Common: strict, MaxAge: 1, Quarantine: "/srv/q"}, "strict: is what quarantine does anyway: remove one of the two keys")
 	u := Upload{Common: good, MaxAge: 1}
 	mistakes(u.Validate)
-	if diff := cmp.Diff([]string{"*"}, u.Include); diff != "" {
-		t.Errorf("include of all is not the default:\n%s", diff)
+	all := Upload{Common: good, MaxAge: 1}
+	all.Include = []string{"*"}
+	mistakes(all.Validate)
+	for _, u := range []Upload{u, all} {
+		if diff := cmp.Diff(everyName, u.Include); diff != "" {
+			t.Errorf("include of all is not the default:\n%s", diff)
+		}
 	}
 }

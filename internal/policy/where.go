@@ -70,15 +70,3 @@ func (c *Common) needsPath(report report.Func, key string, set bool, instead str
 		report(key, "needs the path that the folder has on this host, and %s gives none: %s", c.ForeignKey(), instead)
 	}
 }
-
-// Shares reports whether two policies of one target have files in common, as far as the configuration
-// tells.
-func (c *Common) Shares(o *Common) bool {
-	switch {
-	case c.Volume != "" || o.Volume != "":
-		return c.Volume == o.Volume
-	case c.Foreign() != o.Foreign():
-		return false // a folder that is the host's after all is found out when it is opened
-	}
-	return Overlap(c.Dir, o.Dir)
-}

@@ -1,0 +1,257 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// Logrotate returns policies of logs for a configuration of logrotate and what it includes. With ErrNothing the text
+// is comments alone.
+func Logrotate(file string, raw []byte) ([]byte, error) {
+	if !utf8.Valid(raw) {
+		return nil, errors.New("is not UTF-8, as a configuration has to be")
+	}
+	r, err := readLogrotate(file, raw)
+	if err != nil {
+		return nil, err
+	}
+	c := lrConverter{used: make(names), byProcesses: make(map[string]int)}
+	for i := range r.sections {
+		c.section(&r.sections[i])
+	}
+	return write(append(lrHeader(file), r.notes...), c.targets)
+}
+
+func lrHeader(file string) []string {
+	return []string{
+		"From " + filepath.Base(file) + " of logrotate. A log is rotated when it is over its size, at the daily run or on an alert. What has been rotated is",
+		"called app.log.20260102T150405Z, and .gz at once with compress. What logrotate has rotated before is not known here, and stays.",
+	}
+}
+
+// lrConverter makes the targets.
+type lrConverter struct {
+	targets     []target
+	used        names
+	byProcesses map[string]int // targets by whom they signal, "" for no one
+	before      []entry        // all policies so far
+}
+
+// section adds the policies of a section: one for each folder.
+func (c *lrConverter) section(s *section) {
+	where := fmt.Sprintf("%s:%d: %s", filepath.Base(s.file), s.line, strings.Join(s.paths, " "))
+	var dirs []string
+	include := make(map[string][]string)
+	for _, p := range s.paths {
+		dir, name := path.Split(p)
+		dir = path.Clean(dir)
+		g, ok := glob(name)
+		switch {
+		case !strings.HasPrefix(p, "/"):
+			c.add("", entry{comments: []string{where + ": " + p + " is not absolute"}})
+		case isGlob(dir):
+			c.add("", entry{comments: []string{where + ": " + p + ": the folder has wildcards, and dir is one folder: write a policy for each"}})
+		case !ok || name == "":
+			c.add("", entry{comments: []string{where + ": " + p + ": the name cannot be said as a glob of include"}})
+		default:
+			if !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+			include[dir] = append(include[dir], g)
+		}
+	}
+	for _, dir := range dirs {
+		c.policy(s, where, dir, include[dir])
+	}
+}
+
+// add adds a policy to the target of the processes that are signalled.
+func (c *lrConverter) add(processes string, e entry) {
+	i, ok := c.byProcesses[processes]
+	if !ok {
+		i = len(c.targets)
+		c.byProcesses[processes] = i
+		name := "logrotate"
+		if processes != "" {
+			name = c.used.next("logrotate-" + lastWord(processes))
+		}
+		c.targets = append(c.targets, target{name: name, processes: processes})
+	}
+	c.targets[i].logs = append(c.targets[i].logs, e)
+	c.before = append(c.before, e)
+}
+
+func lastWord(processes string) string {
+	return strings.TrimSuffix(path.Base(strings.TrimRight(processes[strings.LastIndexByte(processes, ' ')+1:], "}'")), ".pid")
+}
+
+// policy adds the policy of one folder of a section.
+func (c *lrConverter) policy(s *section, where, dir string, include []string) {
+	e := entry{comments: []string{where}}
+	note := func(format string, args ...any) { e.comments = append(e.comments, fmt.Sprintf(format, args...)) }
+	l := &policy.Log{Common: policy.Common{Dir: dir, Include: include, Recursive: new(false), SizeBy: policy.SizeApparent}, Compress: s.set.compress, Every: units.Duration(24 * time.Hour)}
+	size, off := s.set.bytes(note)
+	var err error
+	if l.MaxBytes, err = units.ParseBytes(size); err != nil {
+		e.comments[0] += ": " + err.Error()
+		c.add("", e)
+		return
+	}
+	keep := s.set.keeps(note)
+	l.KeepFiles = &keep
+	if s.set.maxAge > 0 {
+		l.MaxAge = units.Duration(time.Duration(s.set.maxAge) * 24 * time.Hour)
+	}
+	if s.set.every == "hourly" {
+		l.Every = units.Duration(time.Hour)
+	}
+	processes := s.set.reopening(l, note)
+	s.set.others(l, note)
+	why := checkDir(dir)
+	if why == "" {
+		l.Name = c.used.next(dir)
+		why = mistakes(l)
+	}
+	if why == "" && !off {
+		why = conflicts(l, c.before)
+	}
+	if why != "" {
+		e.comments[0] += ": " + why
+		c.add("", entry{comments: e.comments[:1]})
+		return
+	}
+	e.policy, e.off, e.keys = l, off, lrKeys(l)
+	if off {
+		processes = ""
+	}
+	c.add(processes, e)
+}
+
+func lrKeys(l *policy.Log) []string {
+	keys := []string{
+		"name: " + l.Name, "dir: " + Quote(l.Dir), "include: " + quoteAll(l.Include), "recursive: false", "size_by: apparent", "max_bytes: " + size(l.MaxBytes),
+		"keep_files: " + strconv.FormatInt(*l.KeepFiles, 10),
+	}
+	add := func(is bool, key string) {
+		if is {
+			keys = append(keys, key)
+		}
+	}
+	add(l.MaxAge > 0, "max_age: "+l.MaxAge.String())
+	add(l.Compress, "compress: true")
+	add(len(l.Owner) > 0, "owner: "+quoteAll(l.Owner))
+	keys = append(keys, "rotate: "+l.Rotate)
+	add(l.Signal != "", "signal: "+l.Signal)
+	return append(keys, "every: "+l.Every.String())
+}
+
+func size(b units.Bytes) string {
+	text, err := b.MarshalText()
+	if err != nil {
+		return strconv.FormatInt(int64(b), 10)
+	}
+	return string(text)
+}
+
+// defaultBytes is proposed where logrotate goes by time alone.
+const defaultBytes = "100M"
+
+// bytes returns the size above which a log is rotated; logrotate asks for minsize only where it goes by time. off says that logrotate goes by time alone.
+func (s *settings) bytes(note func(string, ...any)) (text string, off bool) {
+	switch {
+	case s.max != "" && s.every != "":
+		note("%s besides maxsize has no counterpart: a log goes by its size alone", s.every)
+		return s.max, false
+	case s.minSize != "" && s.every != "":
+		note("%s with minsize: here a log goes as soon as it is larger, not only when the time has come", s.every)
+		return s.minSize, false
+	case s.every != "":
+		note("rotates %s, whatever the size, which has no counterpart: write the size that is too large in place of %s, and take the # away", s.every, defaultBytes)
+		return defaultBytes, true
+	case s.max != "" && less(s.max, s.size):
+		return s.max, false
+	}
+	return s.size, false
+}
+
+func less(a, b string) bool {
+	x, errX := units.ParseBytes(a)
+	y, errY := units.ParseBytes(b)
+	return errX == nil && errY == nil && x < y
+}
+
+const mostKept = 1000
+
+func (s *settings) keeps(note func(string, ...any)) int64 {
+	if s.rotate < 0 || s.rotate > mostKept {
+		note("rotate %d: at most %d are kept", s.rotate, mostKept)
+		return mostKept
+	}
+	return int64(s.rotate)
+}
+
+// reopening decides how the writer goes on, and returns who is signalled.
+func (s *settings) reopening(l *policy.Log, note func(string, ...any)) (processes string) {
+	l.Rotate = policy.RotateCopyTruncate
+	if s.copies {
+		if s.after != "" {
+			note("postrotate is not said here: %s", s.after)
+		}
+		return ""
+	}
+	signal, processes, ok := readScript(s.after)
+	switch {
+	case ok:
+		l.Rotate, l.Signal = policy.RotateRename, signal
+		return processes
+	case s.after != "":
+		note("postrotate is no signal that is understood here, and is not said: %s", s.after)
+	}
+	note("the log is copied and cut, since no one is signalled here; write rotate: rename with signal, and processes, where the program opens its log anew")
+	return ""
+}
+
+// others names what else has no counterpart.
+func (s *settings) others(l *policy.Log, note func(string, ...any)) {
+	for _, d := range s.said {
+		note("no counterpart: %s", d)
+	}
+	for _, name := range s.scripts {
+		note("the script %s is not said here", name)
+	}
+	user := s.user()
+	if user == "" || user == "root" {
+		return
+	}
+	if _, err := hostfs.UserID(user); err != nil {
+		note("owner is not written: %v", err)
+		return
+	}
+	l.Owner = []string{user}
+}
+
+// user returns whose the logs are, as far as su and create say it.
+func (s *settings) user() string {
+	if fields := strings.Fields(s.su); len(fields) > 0 {
+		return fields[0]
+	}
+	fields := strings.Fields(s.create)
+	if len(fields) > 0 && strings.Trim(fields[0], "01234567") == "" {
+		fields = fields[1:] // the mode
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
+}
