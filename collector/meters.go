@@ -109,7 +109,7 @@ func (m logMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) fu
 		switch kind, r := m.names.KindOf(e.Name); {
 		case kind == policy.LogRotated:
 			folder = e.Parent.AppendPath(folder[:0])
-			tally.Add(folder, r)
+			tally.Add(folder, r, e.SizeBytes == 0)
 		case m.Oversize(e.SizeBytes, e.AllocatedBytes):
 			oversize++
 		}

@@ -79,6 +79,12 @@ type PolicyResult struct {
 	DueAt time.Time `json:"due_at,omitzero"`
 	InUse bool      `json:"-"`
 
+	// How much more would have to go to reach the mark that a limit asks for; Over says that what is left
+	// exceeds the limit itself.
+	MissingEntries int64 `json:"missing_entries,omitempty"`
+	MissingBytes   int64 `json:"missing_bytes,omitempty"`
+	Over           bool  `json:"-"`
+
 	// InUseIncomplete says that a dry run, which opens nothing, could not see the open files of all processes.
 	InUseIncomplete bool `json:"in_use_incomplete,omitempty"`
 }
@@ -93,6 +99,7 @@ type Result struct {
 	Policies   []PolicyResult // one per directory policy, empty for other actions
 	DueAt      time.Time      // the earliest of the policies'; zero when none has one
 	InUse      bool           // of some policy
+	Over       bool           // some policy is over its limit in the end
 	Before     string         // what was read before, for people: "heap 211.4MiB of 256MiB"
 	After      string         // what was read after; "" when it could not be read
 	Detail     string         // one sentence for the journal

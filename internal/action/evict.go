@@ -36,6 +36,7 @@ type oldestFirst struct {
 	ages   *dirscan.Histogram // of the last counting pass; made for the first file, since it is large
 	start  position           // everything before it has been dealt with in an earlier round
 	named  amount             // what earlier rounds of a dry run would have removed
+	gone   amount             // what all rounds have removed, or would have
 	path   []byte
 }
 
@@ -317,6 +318,7 @@ func (o *oldestFirst) round(need amount, why string) (missing amount, err error)
 		err = o.removeEdge(&edge, need, &gone, why)
 	}
 	o.start = edge.to
+	o.gone.files, o.gone.bytes = o.gone.files+gone.files, o.gone.bytes+gone.bytes
 	if o.req.DryRun {
 		o.named.files += gone.files
 		o.named.bytes += gone.bytes

@@ -13,25 +13,27 @@ import (
 type judged struct {
 	*dirRun
 	judge func(*dirscan.Entry, time.Time) policy.Verdict
-	size  func(*dirscan.Entry) int64
-	limit amount
-	ranks func(key, size func(*dirscan.Entry) int64, due func(*dirscan.Entry) bool) *ranks
+	limit policy.Limited
 }
 
-func (j *judged) target(amount, int64) (amount, error) { return j.limit, nil }
+func (j *judged) target(sum amount, soon int64) (goal, error) {
+	return j.goalOf(j.limit, j.limit.Low(), false, sum, soon)
+}
 
-func (j *judged) limited() bool { return j.limit != amount{unlimited, unlimited} }
+func (j *judged) limited() bool {
+	return j.limit.Limits(0, 0, policy.Free{}) != policy.Limits{Entries: policy.Unlimited, Bytes: policy.Unlimited}
+}
 
 // order returns the order of the files that only the limit may take. What the judgement takes is dealt
 // with before; in a dry run it is still there afterwards.
 func (j *judged) order() *ranks {
-	return j.ranks(j.common.AgeNs, j.size, func(e *dirscan.Entry) bool { return j.judge(e, j.now) != policy.NotDue })
+	return j.emptyFirst(j.common.AgeNs, j.common.Size, func(e *dirscan.Entry) bool { return j.judge(e, j.now) != policy.NotDue })
 }
 
-// enforce removes what is due, and what is beyond the limit. missing is what is there beyond it in the end.
-func (j *judged) enforce() (missing amount, err error) {
+// enforce removes what is due, and then what is beyond the limit.
+func (j *judged) enforce() error {
 	if err := j.checkShare(); err != nil {
-		return missing, err
+		return err
 	}
 	k, limited := j.order(), j.limited()
 	res, err := j.scan(func(e *dirscan.Entry) error {
@@ -44,17 +46,23 @@ func (j *judged) enforce() (missing amount, err error) {
 			k.goesLater(e)
 		case !v.Due():
 			j.res.Skipped[v.Reason()]++
-			k.stays(e)
-		case j.remove(e, v.Reason()) != safefs.Removed:
-			k.stays(e)
+			k.stays(e, safefs.Future)
+		default:
+			if why := j.remove(e, v.Reason()); why != safefs.Removed {
+				k.stays(e, why)
+			}
 		}
 		return nil
 	})
 	j.mergeScan(&res)
 	if err != nil || !limited {
-		return missing, err
+		return err
 	}
-	return k.evict(j.target)
+	short, err := k.evict(j.target)
+	if err == nil {
+		j.fallsShort(short)
+	}
+	return err
 }
 
 // checkShare counts what would go before the first file does.
@@ -74,7 +82,7 @@ func (j *judged) checkShare() error {
 		case v == policy.TooYoung:
 			k.goesLater(e)
 		case v != policy.NotDue:
-			k.stays(e)
+			k.stays(e, safefs.Future)
 		}
 		return nil
 	})

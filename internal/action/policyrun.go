@@ -409,7 +409,7 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 		case Unknown:
 			unknown++
 		}
-		out.InUse = out.InUse || p.InUse
+		out.InUse, out.Over = out.InUse || p.InUse, out.Over || p.Over
 		if !p.DueAt.IsZero() && (out.DueAt.IsZero() || p.DueAt.Before(out.DueAt)) {
 			out.DueAt = p.DueAt
 		}

@@ -213,7 +213,7 @@ func (l *logRun) trim() error {
 			return
 		}
 		l.path = e.Parent.AppendPath(l.path[:0])
-		if _, ok := tally.Add(l.path, r); ok {
+		if _, ok := tally.Add(l.path, r, e.SizeBytes == 0); ok {
 			list = append(list, rotated{found: l.remover.Find(e), compressed: r.Compressed, dueNs: l.dueNs(e)})
 		}
 	})
@@ -221,7 +221,7 @@ func (l *logRun) trim() error {
 		return err
 	}
 	for _, log := range l.planned { // a run would have made these by now
-		if _, ok := tally.Add(nil, policy.Rotation{Log: []byte(log), At: l.now, Serial: 1}); ok {
+		if _, ok := tally.Add(nil, policy.Rotation{Log: []byte(log), At: l.now, Serial: 1}, false); ok {
 			list = append(list, rotated{gone: true})
 		}
 	}
