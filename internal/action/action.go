@@ -20,6 +20,13 @@ const (
 	Unknown Outcome = "unknown" // the end was not seen: it may or may not have happened
 )
 
+// Why a file is named in Request.OnFile that is not removed, or was never the service's.
+const (
+	whyRotated    = "rotated"
+	whyCompressed = "compressed"
+	whyLeftOver   = "left_over"
+)
+
 // Request says what is asked of an action. The zero value runs for real at level normal.
 type Request struct {
 	RunID   string
@@ -45,6 +52,8 @@ type Request struct {
 	Playbook string
 	Alert    *alert.Alert
 	Settings Settings // nil for an action that takes none
+	// Removed is what earlier steps of the run have removed, for the actions that pass it on.
+	Removed *Removed
 
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.

@@ -97,7 +97,7 @@ func (l *logRun) rotate() error {
 	res, err := l.walk(func(e *dirscan.Entry, kind policy.LogKind, _ policy.Rotation) {
 		switch {
 		case kind == policy.LogTemp:
-			l.remove(e, "left_over")
+			l.remove(e, whyLeftOver)
 		case kind != policy.LogLive || !l.p.Oversize(e.SizeBytes, e.AllocatedBytes):
 		case !l.p.Renames():
 			resume := l.opts.heart.pause() // a large log takes long to copy
@@ -137,7 +137,7 @@ func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason
 	l.private(did)
 	l.path = e.AppendPath(l.path[:0])
 	if l.req.OnFile != nil {
-		l.req.OnFile(l.res, l.path, "rotated")
+		l.req.OnFile(l.res, l.path, whyRotated)
 	}
 	if l.req.DryRun {
 		l.planned = append(l.planned, string(l.path))
@@ -261,7 +261,7 @@ func (l *logRun) compress(f safefs.Found) {
 		l.res.FreedBytes += did.FreedBytes
 		l.private(did)
 		if l.req.OnFile != nil {
-			l.req.OnFile(l.res, []byte(f.Path), "compressed")
+			l.req.OnFile(l.res, []byte(f.Path), whyCompressed)
 		}
 	case safefs.TooYoung: // its turn comes
 	default:
