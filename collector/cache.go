@@ -50,29 +50,10 @@ func (m *cacheMeter) begin(ctx context.Context, now time.Time, o *dirscan.Option
 		if m.MaxAge > 0 {
 			set(metric.CacheExpired, float64(expired))
 		}
-		free, err := m.setFree(set)
-		if err == nil {
-			if ratio, ok := m.Limits(res.Files, counted, free).UsedRatio(res.Files, counted); ok {
-				set(metric.CacheUsedRatio, ratio)
-			}
-		}
+		err := setUsed(m.Cache, m.Dir, usedDescs{metric.CacheFreeBytes, metric.CacheFreeInodes, metric.CacheUsedRatio}, set, res.Files, counted)
 		if res.Files > 0 {
 			set(metric.CacheOldest, seconds(res.OldestNs))
 		}
 		return errors.Join(watch(set), err)
 	}
-}
-
-// setFree publishes what is free beside the cache, where its policy asks for it.
-func (m *cacheMeter) setFree(set setFunc) (policy.Free, error) {
-	if !m.NeedsFree() {
-		return policy.Free{}, nil
-	}
-	free, err := policy.FreeOf(m.Dir)
-	if err != nil {
-		return free, err
-	}
-	set(metric.CacheFreeBytes, float64(free.Bytes))
-	set(metric.CacheFreeInodes, float64(free.Inodes))
-	return free, nil
 }

@@ -199,7 +199,8 @@ func TestDirSourcesWithoutLimits(t *testing.T) {
 	f(cache(policy.Cache{MaxAge: units.Duration(time.Hour)}), "cache_expired_entries 1, cache_max_age_seconds 3600")
 	f(cache(policy.Cache{MaxEntries: 2}), "cache_max_entries 2, cache_used_ratio 0.5")
 	f(cache(policy.Cache{MaxBytes: 20}), "cache_max_size_bytes 20, cache_used_ratio 0.25")
-	f(temp(policy.Temp{MaxFiles: 3}), "temp_max_files 3")
+	f(temp(policy.Temp{MaxFiles: 3}), "temp_max_files 3, temp_used_ratio 0.3333333333333333")
+	f(temp(policy.Temp{MaxBytes: 20}), "temp_max_size_bytes 20, temp_used_ratio 0.25")
 	f(temp(policy.Temp{MaxAge: units.Duration(time.Hour)}), "temp_expired_files 1")
 	f(temp(policy.Temp{EmptyMaxAge: units.Duration(time.Hour)}), "temp_expired_files 0")
 	f(temp(policy.Temp{}), "")
@@ -241,6 +242,9 @@ spillway_temp_oldest_file_timestamp_seconds{dir="media",target="svc"} 1.7999964e
 # HELP spillway_temp_size_bytes Total apparent size of the temporary files.
 # TYPE spillway_temp_size_bytes gauge
 spillway_temp_size_bytes{dir="media",target="svc"} 301
+# HELP spillway_temp_used_ratio Highest usage among the folder's limits, as a ratio; absent where it has none.
+# TYPE spillway_temp_used_ratio gauge
+spillway_temp_used_ratio{dir="media",target="svc"} 0.05
 `)
 }
 
@@ -288,7 +292,7 @@ func TestDirSourcesAbsent(t *testing.T) {
 func TestDirSourcesEmpty(t *testing.T) {
 	for name, want := range map[string]string{
 		"cache": "cache_disk_bytes 0, cache_entries 0, cache_expired_entries 0, cache_max_age_seconds 3600, cache_max_entries 4, cache_max_size_bytes 8192, cache_size_bytes 0, cache_used_ratio 0",
-		"temp":  "temp_empty_files 0, temp_expired_files 0, temp_files 0, temp_max_files 7, temp_size_bytes 0",
+		"temp":  "temp_empty_files 0, temp_expired_files 0, temp_files 0, temp_max_files 7, temp_size_bytes 0, temp_used_ratio 0",
 	} {
 		b := newDirBench(t)
 		if err := os.Mkdir(b.dir, 0o755); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // dirMeters make the meters of the kinds by their names in policy.Kinds.
@@ -28,11 +29,15 @@ func (m tempMeter) limits(set setFunc) {
 	if m.MaxFiles > 0 {
 		set(metric.TempMaxFiles, float64(m.MaxFiles))
 	}
+	if m.MaxBytes > 0 {
+		set(metric.TempMaxSize, float64(m.MaxBytes))
+	}
 }
 
 func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
-	var expired int64
+	var expired, counted int64
 	o.Visit = func(e *dirscan.Entry) error {
+		counted += m.Size(e)
 		if m.Judge(e, now).Due() {
 			expired++
 		}
@@ -48,8 +53,29 @@ func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) f
 		if res.Files > 0 {
 			set(metric.TempOldest, seconds(res.OldestNs))
 		}
-		return nil
+		return setUsed(m.Temp, m.Dir, usedDescs{metric.TempFreeBytes, metric.TempFreeInodes, metric.TempUsedRatio}, set, res.Files, counted)
 	}
+}
+
+// usedDescs are the series of how much of its limits a folder uses.
+type usedDescs struct{ freeBytes, freeInodes, ratio *series.Desc }
+
+// setUsed publishes what is free alongside a folder, where its policy asks for it, and the fullest of its
+// limits.
+func setUsed(p policy.Limited, dir string, d usedDescs, set setFunc, files, bytes int64) error {
+	var free policy.Free
+	if p.NeedsFree() {
+		var err error
+		if free, err = policy.FreeOf(dir); err != nil {
+			return err
+		}
+		set(d.freeBytes, float64(free.Bytes))
+		set(d.freeInodes, float64(free.Inodes))
+	}
+	if ratio, ok := p.Limits(files, bytes, free).UsedRatio(files, bytes); ok {
+		set(d.ratio, ratio)
+	}
+	return nil
 }
 
 // uploadMeter measures a folder of uploaded files.

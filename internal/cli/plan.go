@@ -110,6 +110,9 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 	if s := skippedText(r.Skipped); s != "" {
 		fmt.Fprintf(w, "; left alone: %s", s)
 	}
+	if r.MissingEntries > 0 || r.MissingBytes > 0 {
+		fmt.Fprintf(w, "; %s", missingText(r))
+	}
 	if r.Error != "" {
 		fmt.Fprintf(w, "; %s", strings.Map(printable, r.Error))
 	}
