@@ -140,17 +140,6 @@ func (t *Temp) Low() float64 {
 	return float64(*t.CleanTo)
 }
 
-// NeedsFree implements Limited.
-func (u *Upload) NeedsFree() bool { return false }
-
-// Limits implements Limited.
-func (u *Upload) Limits(entries, bytes int64, free Free) Limits {
-	return bounds{bytes: u.MaxBytes}.limits(entries, bytes, free)
-}
-
-// Low implements Limited.
-func (u *Upload) Low() float64 { return 1 }
-
 // UsedRatio returns the fullest of the limits; ok is false when there is none. A folder that has to
 // give way altogether is infinitely full.
 func (l Limits) UsedRatio(entries, bytes int64) (ratio float64, ok bool) {

@@ -55,6 +55,17 @@ func (u *Upload) Judge(e *dirscan.Entry, now time.Time) Verdict {
 	return v
 }
 
+// NeedsFree implements Limited.
+func (u *Upload) NeedsFree() bool { return false }
+
+// Limits implements Limited.
+func (u *Upload) Limits(entries, bytes int64, free Free) Limits {
+	return bounds{bytes: u.MaxBytes}.limits(entries, bytes, free)
+}
+
+// Low implements Limited.
+func (u *Upload) Low() float64 { return 1 }
+
 // Validate applies the defaults and reports every mistake of an upload policy, with its key and
 // what to write instead.
 func (u *Upload) Validate(report report.Func) {
