@@ -35,8 +35,14 @@ func (m *cacheMeter) limits(set setFunc) {
 
 func (m *cacheMeter) begin(ctx context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
 	var expired, counted int64
+	var inodes policy.Inodes
+	var again struct{ size, allocated int64 } // of names that are not the first of their file
 	o.Visit = func(e *dirscan.Entry) error {
-		counted += m.Size(e)
+		if inodes.First(e) {
+			counted += m.Size(e)
+		} else {
+			again.size, again.allocated = again.size+e.SizeBytes, again.allocated+e.AllocatedBytes
+		}
 		if m.Judge(e, now).Due() {
 			expired++
 		}
@@ -45,8 +51,8 @@ func (m *cacheMeter) begin(ctx context.Context, now time.Time, o *dirscan.Option
 	watch := m.watchOpens(ctx, o)
 	return func(set setFunc, res *dirscan.Result) error {
 		set(metric.CacheEntries, float64(res.Files))
-		set(metric.CacheSize, float64(res.SizeBytes))
-		set(metric.CacheDisk, float64(res.AllocatedBytes))
+		set(metric.CacheSize, float64(res.SizeBytes-again.size))
+		set(metric.CacheDisk, float64(res.AllocatedBytes-again.allocated))
 		if m.MaxAge > 0 {
 			set(metric.CacheExpired, float64(expired))
 		}

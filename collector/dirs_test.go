@@ -364,3 +364,39 @@ func TestCacheGivesWay(t *testing.T) {
 		t.Errorf("ratio %v %v, free %v %v", ratio, ok, free, known)
 	}
 }
+
+// TestLinksCountOnce: a file with several names counts once towards a size, and each name as a file.
+func TestLinksCountOnce(t *testing.T) {
+	b := newDirBench(t)
+	b.file("a.json", 8192, time.Hour)
+	b.file("b.json", 8192, time.Hour)
+	for i, name := range []string{"a2.json", "sub/a3.json"} {
+		if err := os.MkdirAll(filepath.Join(b.dir, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Link(filepath.Join(b.dir, "a.json"), filepath.Join(b.dir, name)); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	cache, err := newCache("svc", policy.Cache{Common: b.common(), MaxBytes: 32 << 10}, nil, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp, err := newTemp("svc", policy.Temp{Common: b.common(), MaxBytes: 32 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for src, want := range map[Source][]string{
+		cache: {"cache_entries 4", "cache_size_bytes 16384", "cache_disk_bytes 16384", "cache_used_ratio 0.5"},
+		temp:  {"temp_files 4", "temp_size_bytes 16384", "temp_used_ratio 0.5"},
+	} {
+		if err := b.sample(t.Context(), src); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range want {
+			if !slices.Contains(strings.Split(b.published(), ", "), line) {
+				t.Errorf("no %q in %s", line, b.published())
+			}
+		}
+	}
+}

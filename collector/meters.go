@@ -35,9 +35,14 @@ func (m tempMeter) limits(set setFunc) {
 }
 
 func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
-	var expired, counted int64
+	var expired, counted, again int64
+	var inodes policy.Inodes
 	o.Visit = func(e *dirscan.Entry) error {
-		counted += m.Size(e)
+		if inodes.First(e) {
+			counted += m.Size(e)
+		} else {
+			again += e.SizeBytes
+		}
 		if m.Judge(e, now).Due() {
 			expired++
 		}
@@ -46,7 +51,7 @@ func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) f
 	return func(set setFunc, res *dirscan.Result) error {
 		set(metric.TempFiles, float64(res.Files))
 		set(metric.TempEmpty, float64(res.EmptyFiles))
-		set(metric.TempSize, float64(res.SizeBytes))
+		set(metric.TempSize, float64(res.SizeBytes-again))
 		if m.MaxAge > 0 || m.EmptyMaxAge > 0 {
 			set(metric.TempExpired, float64(expired))
 		}
@@ -89,8 +94,11 @@ func (m uploadMeter) limits(set setFunc) {
 
 func (m uploadMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
 	var size, oversize, expired int64
+	var inodes policy.Inodes
 	o.Visit = func(e *dirscan.Entry) error {
-		size += m.Size(e)
+		if inodes.First(e) {
+			size += m.Size(e)
+		}
 		switch {
 		case m.Oversize(e):
 			oversize++

@@ -37,25 +37,24 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	// counted too where the whole has to be known before the first file goes.
 	guarded := p.MaxRemoveFraction != nil && !r.req.Force
 	expired := int64(0)
-	removeExpired := func(e *dirscan.Entry) {
+	removeExpired := func(e *dirscan.Entry, n int64) {
 		if why := r.remove(e, policy.Expired.Reason()); why != safefs.Removed {
-			k.stays(e, why)
+			k.stays(e, n, why)
 		}
 	}
-	res, err := r.scan(func(e *dirscan.Entry) error {
+	res, err := r.survey(func(e *dirscan.Entry, n int64) {
 		switch v := verdict(e); {
 		case v == policy.TooYoung: // it goes with a later run
-			r.res.Skipped[v.Reason()]++
-			k.goesLater(e)
+			r.res.Skipped[v.Reason()] += n
+			k.goesLater(e, n)
 		case !v.Due():
-			k.weigh(e)
+			k.weigh(e, n)
 		case guarded:
-			expired++
+			expired += n
 		default:
-			removeExpired(e)
+			removeExpired(e, n)
 		}
-		return nil
-	})
+	}, used)
 	r.mergeScan(&res)
 	if err != nil {
 		return err
@@ -71,8 +70,8 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	}
 	if expired > 0 {
 		if _, err := r.scan(func(e *dirscan.Entry) error {
-			if verdict(e).Due() {
-				removeExpired(e)
+			if n := r.standsFor(e); n > 0 && verdict(e).Due() {
+				removeExpired(e, n)
 			}
 			return nil
 		}); err != nil {

@@ -36,24 +36,23 @@ func (j *judged) enforce() error {
 		return err
 	}
 	k, limited := j.order(), j.limited()
-	res, err := j.scan(func(e *dirscan.Entry) error {
+	res, err := j.survey(func(e *dirscan.Entry, n int64) {
 		switch v := j.judge(e, j.now); {
 		case v == policy.NotDue && limited:
-			k.weigh(e)
+			k.weigh(e, n)
 		case v == policy.NotDue:
 		case v == policy.TooYoung: // it goes with a later run
-			j.res.Skipped[v.Reason()]++
-			k.goesLater(e)
+			j.res.Skipped[v.Reason()] += n
+			k.goesLater(e, n)
 		case !v.Due():
-			j.res.Skipped[v.Reason()]++
-			k.stays(e, safefs.Future)
+			j.res.Skipped[v.Reason()] += n
+			k.stays(e, n, safefs.Future)
 		default:
 			if why := j.remove(e, v.Reason()); why != safefs.Removed {
-				k.stays(e, why)
+				k.stays(e, n, why)
 			}
 		}
-		return nil
-	})
+	}, j.common.AgeNs)
 	j.mergeScan(&res)
 	if err != nil || !limited {
 		return err
@@ -65,6 +64,28 @@ func (j *judged) enforce() error {
 	return err
 }
 
+// survey is the first scan of a run: it looks at each file, one with several names once all of them are known.
+// n is how many names the entry stands for.
+func (r *dirRun) survey(look func(e *dirscan.Entry, n int64), key func(*dirscan.Entry) int64) (dirscan.Result, error) {
+	r.links = links{}
+	res, err := r.scan(func(e *dirscan.Entry) error {
+		if !r.links.take(e, key) {
+			look(e, 1)
+		}
+		return nil
+	})
+	if err != nil {
+		return res, err
+	}
+	for _, g := range r.links.found() {
+		if err := r.ctx.Err(); err != nil {
+			return res, err
+		}
+		look(&g.entry, g.names())
+	}
+	return res, nil
+}
+
 // checkShare counts what would go before the first file does.
 func (j *judged) checkShare() error {
 	if j.common.MaxRemoveFraction == nil || j.req.Force {
@@ -72,20 +93,19 @@ func (j *judged) checkShare() error {
 	}
 	k, limited := j.order(), j.limited()
 	var due, total int64
-	_, err := j.scan(func(e *dirscan.Entry) error {
-		total++
+	_, err := j.survey(func(e *dirscan.Entry, n int64) {
+		total += n
 		switch v := j.judge(e, j.now); {
 		case v == policy.NotDue && limited:
-			k.weigh(e)
+			k.weigh(e, n)
 		case v.Due():
-			due++
+			due += n
 		case v == policy.TooYoung:
-			k.goesLater(e)
+			k.goesLater(e, n)
 		case v != policy.NotDue:
-			k.stays(e, safefs.Future)
+			k.stays(e, n, safefs.Future)
 		}
-		return nil
-	})
+	}, j.common.AgeNs)
 	if err != nil {
 		return err
 	}

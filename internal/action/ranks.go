@@ -22,7 +22,7 @@ type ranks struct {
 // with; in a dry run they are still there afterwards.
 func (r *dirRun) emptyFirst(key, size func(*dirscan.Entry) int64, due func(*dirscan.Entry) bool) *ranks {
 	order := func(skip func(*dirscan.Entry) bool) *oldestFirst {
-		return &oldestFirst{dirRun: r, key: key, size: size, start: first, target: amount{unlimited, unlimited}, skip: skip}
+		return &oldestFirst{dirRun: r, key: r.keyed(key), size: size, start: first, target: amount{unlimited, unlimited}, skip: skip}
 	}
 	return &ranks{
 		empty: order(func(e *dirscan.Entry) bool { return e.SizeBytes > 0 || due(e) }),
@@ -37,34 +37,34 @@ func (k *ranks) of(e *dirscan.Entry) *oldestFirst {
 	return k.full
 }
 
-// weigh counts an entry that only a limit may take.
-func (k *ranks) weigh(e *dirscan.Entry) {
+// weigh counts an entry, which stands for n names, that only a limit may take. The same holds for those below.
+func (k *ranks) weigh(e *dirscan.Entry, n int64) {
 	o := k.of(e)
-	o.weigh(e)
-	if o == k.empty && o.remover.Allowed(e) == safefs.TooYoung {
-		k.soon++
+	o.weigh(e, n)
+	if o == k.empty && o.allowed(e) == safefs.TooYoung {
+		k.soon += n
 	}
 }
 
 // stays counts an entry that was due for itself and could not be removed. One that is in use goes as soon as
 // it is not, so that it pushes nothing out.
-func (k *ranks) stays(e *dirscan.Entry, why safefs.Reason) {
+func (k *ranks) stays(e *dirscan.Entry, n int64, why safefs.Reason) {
 	o := k.of(e)
 	size := o.size(e)
 	if why == safefs.InUse {
 		o, k.later = k.empty, k.later+size
 	}
-	o.fixed.add(size)
+	o.fixed.addNames(n, size)
 }
 
 // goesLater counts an entry that goes by itself as soon as it is old enough: it pushes nothing out.
-func (k *ranks) goesLater(e *dirscan.Entry) {
+func (k *ranks) goesLater(e *dirscan.Entry, n int64) {
 	o := k.empty
 	size := o.size(e)
-	o.fixed.add(size)
+	o.fixed.addNames(n, size)
 	k.later += size
-	k.soon++
-	o.waits(e, size)
+	k.soon += n
+	o.waits(e, n, size)
 	o.owes(safefs.TooYoung, o.dueNs(e))
 }
 

@@ -35,7 +35,7 @@ type Common struct {
 	// Users, by name or number, whose files may go as well as those of the folder's owner. Without the key, where this
 	// exporter has root's rights, files of anybody else stay; else the kernel decides.
 	Owner []string `yaml:"owner"`
-	// What is done with files that have several hard links; one that is removed counts nothing freed.
+	// What is done with a file that has a name elsewhere, as a hard link: it stays, or its names here are removed, which frees nothing. One whose names are all the policy's counts once, and they go together.
 	Links string `yaml:"links"`
 	// Move a file into a private folder and look again before removing it.
 	Strict bool `yaml:"strict"`
