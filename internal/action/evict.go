@@ -346,7 +346,7 @@ func (o *oldestFirst) removeEdge(edge *edge, need amount, gone *amount, why stri
 			return err
 		}
 		c := &edge.list[i]
-		did := safefs.Removed
+		var did safefs.Reason
 		if c.linked != nil {
 			did = o.removeLinked(c.linked, why)
 		} else {

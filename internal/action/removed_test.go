@@ -57,7 +57,7 @@ func TestRemovedCountsTheRest(t *testing.T) {
 	}
 }
 
-// TestRotatedIsNotRemoved: what stays under another name is not told as removed, and nothing is told of nothing.
+// TestRotatedIsNotRemoved: what stays under another name is not reported as removed, and nothing is reported of nothing.
 func TestRotatedIsNotRemoved(t *testing.T) {
 	r := new(Removed)
 	for _, why := range []string{whyRotated, whyCompressed, whyLeftOver} {

@@ -44,7 +44,7 @@ func removing(n int) func(context.Context, action.Request) (action.Result, error
 
 // TestRunKey: which steps run, by what the steps before them have reached and removed.
 func TestRunKey(t *testing.T) {
-	tell := func(run string) Step { return Step{Do: action.NameHTTP, Run: run} }
+	notify := func(run string) Step { return Step{Do: action.NameHTTP, Run: run} }
 	for _, tt := range []struct {
 		name    string
 		mode    string
@@ -54,22 +54,22 @@ func TestRunKey(t *testing.T) {
 		want    []string
 		outcome string
 	}{
-		{"removed and relieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell(RunIfRemoved)}, 3, true, []string{"1 evict_cache done", "2 http done"}, OutcomeRelieved},
-		{"removed and not relieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell(RunIfRemoved)}, 3, false, []string{"1 evict_cache done", "2 http done"}, OutcomeIneffective},
-		{"nothing removed", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell(RunIfRemoved)}, 0, false, []string{"1 evict_cache done"}, OutcomeIneffective},
-		{"the steps between do not run", ModeEnforce, []Step{{Do: action.NameEvictCache}, {Do: action.NameCollectGarbage}, tell(RunIfRemoved)}, 3, true, []string{"1 evict_cache done", "3 http done"}, OutcomeRelieved},
-		{"as without the key", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell("")}, 3, true, []string{"1 evict_cache done"}, OutcomeRelieved},
-		{"if unrelieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell(RunIfUnrelieved)}, 3, false, []string{"1 evict_cache done", "2 http done"}, OutcomeIneffective},
-		{"always, relieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell(RunAlways)}, 3, true, []string{"1 evict_cache done", "2 http done"}, OutcomeRelieved},
-		{"always, nothing removed", ModeEnforce, []Step{{Do: action.NameEvictCache}, tell(RunAlways)}, 0, false, []string{"1 evict_cache done", "2 http done"}, OutcomeIneffective},
-		{"a dry run", ModeDryRun, []Step{{Do: action.NameEvictCache}, tell(RunIfRemoved)}, 3, false, []string{"1 evict_cache dry_run", "2 http dry_run"}, string(action.DryRun)},
-		{"a dry run that would remove nothing", ModeDryRun, []Step{{Do: action.NameEvictCache}, tell(RunIfRemoved)}, 0, false, []string{"1 evict_cache dry_run"}, string(action.DryRun)},
+		{"removed and relieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify(RunIfRemoved)}, 3, true, []string{"1 evict_cache done", "2 http done"}, OutcomeRelieved},
+		{"removed and not relieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify(RunIfRemoved)}, 3, false, []string{"1 evict_cache done", "2 http done"}, OutcomeIneffective},
+		{"nothing removed", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify(RunIfRemoved)}, 0, false, []string{"1 evict_cache done"}, OutcomeIneffective},
+		{"the steps between do not run", ModeEnforce, []Step{{Do: action.NameEvictCache}, {Do: action.NameCollectGarbage}, notify(RunIfRemoved)}, 3, true, []string{"1 evict_cache done", "3 http done"}, OutcomeRelieved},
+		{"as without the key", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify("")}, 3, true, []string{"1 evict_cache done"}, OutcomeRelieved},
+		{"if unrelieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify(RunIfUnrelieved)}, 3, false, []string{"1 evict_cache done", "2 http done"}, OutcomeIneffective},
+		{"always, relieved", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify(RunAlways)}, 3, true, []string{"1 evict_cache done", "2 http done"}, OutcomeRelieved},
+		{"always, nothing removed", ModeEnforce, []Step{{Do: action.NameEvictCache}, notify(RunAlways)}, 0, false, []string{"1 evict_cache done", "2 http done"}, OutcomeIneffective},
+		{"a dry run", ModeDryRun, []Step{{Do: action.NameEvictCache}, notify(RunIfRemoved)}, 3, false, []string{"1 evict_cache dry_run", "2 http dry_run"}, string(action.DryRun)},
+		{"a dry run that would remove nothing", ModeDryRun, []Step{{Do: action.NameEvictCache}, notify(RunIfRemoved)}, 0, false, []string{"1 evict_cache dry_run"}, string(action.DryRun)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, Options{}, func(t *testing.T, w *world) {
-				told := &fakeAction{}
+				service := &fakeAction{}
 				var files []int64
-				told.do = func(_ context.Context, req action.Request) (action.Result, error) {
+				service.do = func(_ context.Context, req action.Request) (action.Result, error) {
 					files = append(files, req.Removed.Files())
 					out := action.Result{Outcome: action.Done}
 					if req.DryRun {
@@ -83,7 +83,7 @@ func TestRunKey(t *testing.T) {
 					}
 					return removing(tt.removed)(ctx, req)
 				}
-				w.targets["svc"] = w.withHTTP(tt.mode, told, Playbooks{"relieve_memory": tt.steps})
+				w.targets["svc"] = w.withHTTP(tt.mode, service, Playbooks{"relieve_memory": tt.steps})
 				w.d.Apply(w.targets)
 				for range 2 { // the second knows nothing of what the first has removed
 					w.observer.set("svc", subject.Memory, .90)
@@ -108,20 +108,20 @@ func TestRunKey(t *testing.T) {
 }
 
 // withHTTP is target with an action http.
-func (w *world) withHTTP(mode string, told action.Action, p Playbooks) Target {
+func (w *world) withHTTP(mode string, service action.Action, p Playbooks) Target {
 	out := w.target("svc", mode, nil)
-	out.Actions[action.NameHTTP] = told
+	out.Actions[action.NameHTTP] = service
 	out.Playbooks = p.Build(func(a string) bool { return out.Actions[a] != nil }, nil)
 	return out
 }
 
-// TestToldBeforeItIsSeen: the service is told at once, and not when it has been seen whether the step helped.
-func TestToldBeforeItIsSeen(t *testing.T) {
+// TestNotifiedAtOnce: the service is notified at once, and not when it has been seen whether the step helped.
+func TestNotifiedAtOnce(t *testing.T) {
 	bubble(t, Options{VerifyTimeout: time.Minute}, func(t *testing.T, w *world) {
-		told := &fakeAction{}
+		service := &fakeAction{}
 		var after time.Duration
 		var began time.Time
-		told.do = func(context.Context, action.Request) (action.Result, error) {
+		service.do = func(context.Context, action.Request) (action.Result, error) {
 			after = time.Since(began)
 			return action.Result{Outcome: action.Done}, nil
 		}
@@ -130,22 +130,22 @@ func TestToldBeforeItIsSeen(t *testing.T) {
 			return removing(1)(ctx, req)
 		}
 		w.observer.refresh = func(*fakeObserver, string, Subject) {} // no sample comes
-		w.targets["svc"] = w.withHTTP(ModeEnforce, told, Playbooks{"relieve_memory": {{Do: action.NameEvictCache}, {Do: action.NameHTTP, Run: RunIfRemoved}}})
+		w.targets["svc"] = w.withHTTP(ModeEnforce, service, Playbooks{"relieve_memory": {{Do: action.NameEvictCache}, {Do: action.NameHTTP, Run: RunIfRemoved}}})
 		w.d.Apply(w.targets)
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
-		if r := w.run(d.RunID); r.Outcome != string(action.Unknown) || len(told.calls()) != 1 || after > time.Second {
-			t.Errorf("%s, told %d times, %s after the removal", r.Outcome, len(told.calls()), after)
+		if r := w.run(d.RunID); r.Outcome != string(action.Unknown) || len(service.calls()) != 1 || after > time.Second {
+			t.Errorf("%s, notified %d times, %s after the removal", r.Outcome, len(service.calls()), after)
 		}
 	})
 }
 
-// TestFallingIsToldAll: a value that falls by itself ends the relief, and not what passes on what was done.
-func TestFallingIsToldAll(t *testing.T) {
+// TestFallingIsPassedOn: a value that falls by itself ends the relief, and not what passes on what was done.
+func TestFallingIsPassedOn(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
-		told := &fakeAction{}
+		service := &fakeAction{}
 		w.cache.do = removing(2)
-		w.targets["svc"] = w.withHTTP(ModeEnforce, told, Playbooks{"relieve_memory": {
+		w.targets["svc"] = w.withHTTP(ModeEnforce, service, Playbooks{"relieve_memory": {
 			{Do: action.NameEvictCache}, {Do: action.NameCollectGarbage}, {Do: action.NameHTTP, Run: RunIfRemoved},
 		}})
 		w.d.Apply(w.targets)

@@ -15,7 +15,7 @@ func InodeOf(e *dirscan.Entry) Inode { return Inode{e.DevMajor, e.DevMinor, e.In
 // each of its names.
 const maxInodes = 1 << 15
 
-// Inodes tells the first name of a file from its others, so that a file counts once towards a size. The zero
+// Inodes recognises the first name of a file among all of them, so that a file counts once towards a size. The zero
 // value has seen nothing.
 type Inodes struct{ left map[Inode]uint32 }
 
