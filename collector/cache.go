@@ -35,8 +35,14 @@ func (m *cacheMeter) limits(set setFunc) {
 
 func (m *cacheMeter) begin(ctx context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
 	var expired, counted int64
+	var inodes policy.Inodes
+	var again struct{ size, allocated int64 } // of names that are not the first of their file
 	o.Visit = func(e *dirscan.Entry) error {
-		counted += m.Size(e)
+		if inodes.First(e) {
+			counted += m.Size(e)
+		} else {
+			again.size, again.allocated = again.size+e.SizeBytes, again.allocated+e.AllocatedBytes
+		}
 		if m.Judge(e, now).Due() {
 			expired++
 		}
@@ -45,34 +51,15 @@ func (m *cacheMeter) begin(ctx context.Context, now time.Time, o *dirscan.Option
 	watch := m.watchOpens(ctx, o)
 	return func(set setFunc, res *dirscan.Result) error {
 		set(metric.CacheEntries, float64(res.Files))
-		set(metric.CacheSize, float64(res.SizeBytes))
-		set(metric.CacheDisk, float64(res.AllocatedBytes))
+		set(metric.CacheSize, float64(res.SizeBytes-again.size))
+		set(metric.CacheDisk, float64(res.AllocatedBytes-again.allocated))
 		if m.MaxAge > 0 {
 			set(metric.CacheExpired, float64(expired))
 		}
-		free, err := m.setFree(set)
-		if err == nil {
-			if ratio, ok := m.Limits(res.Files, counted, free).UsedRatio(res.Files, counted); ok {
-				set(metric.CacheUsedRatio, ratio)
-			}
-		}
+		err := setUsed(m.Cache, m.Dir, usedDescs{metric.CacheFreeBytes, metric.CacheFreeInodes, metric.CacheUsedRatio}, set, res.Files, counted)
 		if res.Files > 0 {
 			set(metric.CacheOldest, seconds(res.OldestNs))
 		}
 		return errors.Join(watch(set), err)
 	}
-}
-
-// setFree publishes what is free beside the cache, where its policy asks for it.
-func (m *cacheMeter) setFree(set setFunc) (policy.Free, error) {
-	if !m.NeedsFree() {
-		return policy.Free{}, nil
-	}
-	free, err := policy.FreeOf(m.Dir)
-	if err != nil {
-		return free, err
-	}
-	set(metric.CacheFreeBytes, float64(free.Bytes))
-	set(metric.CacheFreeInodes, float64(free.Inodes))
-	return free, nil
 }

@@ -199,7 +199,8 @@ func TestDirSourcesWithoutLimits(t *testing.T) {
 	f(cache(policy.Cache{MaxAge: units.Duration(time.Hour)}), "cache_expired_entries 1, cache_max_age_seconds 3600")
 	f(cache(policy.Cache{MaxEntries: 2}), "cache_max_entries 2, cache_used_ratio 0.5")
 	f(cache(policy.Cache{MaxBytes: 20}), "cache_max_size_bytes 20, cache_used_ratio 0.25")
-	f(temp(policy.Temp{MaxFiles: 3}), "temp_max_files 3")
+	f(temp(policy.Temp{MaxFiles: 3}), "temp_max_files 3, temp_used_ratio 0.3333333333333333")
+	f(temp(policy.Temp{MaxBytes: 20}), "temp_max_size_bytes 20, temp_used_ratio 0.25")
 	f(temp(policy.Temp{MaxAge: units.Duration(time.Hour)}), "temp_expired_files 1")
 	f(temp(policy.Temp{EmptyMaxAge: units.Duration(time.Hour)}), "temp_expired_files 0")
 	f(temp(policy.Temp{}), "")
@@ -241,6 +242,9 @@ spillway_temp_oldest_file_timestamp_seconds{dir="media",target="svc"} 1.7999964e
 # HELP spillway_temp_size_bytes Total apparent size of the temporary files.
 # TYPE spillway_temp_size_bytes gauge
 spillway_temp_size_bytes{dir="media",target="svc"} 301
+# HELP spillway_temp_used_ratio Highest usage among the folder's limits, as a ratio; absent where it has none.
+# TYPE spillway_temp_used_ratio gauge
+spillway_temp_used_ratio{dir="media",target="svc"} 0.05
 `)
 }
 
@@ -289,7 +293,7 @@ func TestDirSourcesAbsent(t *testing.T) {
 func TestDirSourcesEmpty(t *testing.T) {
 	for name, want := range map[string]string{
 		"cache": "cache_disk_bytes 0, cache_entries 0, cache_expired_entries 0, cache_max_age_seconds 3600, cache_max_entries 4, cache_max_size_bytes 8192, cache_size_bytes 0, cache_used_ratio 0",
-		"temp":  "temp_empty_files 0, temp_expired_files 0, temp_files 0, temp_max_files 7, temp_size_bytes 0",
+		"temp":  "temp_empty_files 0, temp_expired_files 0, temp_files 0, temp_max_files 7, temp_size_bytes 0, temp_used_ratio 0",
 	} {
 		b := newDirBench(t)
 		if err := os.Mkdir(b.dir, 0o755); err != nil {
@@ -359,5 +363,41 @@ func TestCacheGivesWay(t *testing.T) {
 	free, _, known := b.store.Value(metric.CacheFreeBytes, "svc", "media")
 	if !ok || !math.IsInf(ratio, 1) || !known || free <= 0 {
 		t.Errorf("ratio %v %v, free %v %v", ratio, ok, free, known)
+	}
+}
+
+// TestLinksCountOnce: a file with several names counts once towards a size, and each name as a file.
+func TestLinksCountOnce(t *testing.T) {
+	b := newDirBench(t)
+	b.file("a.json", 8192, time.Hour)
+	b.file("b.json", 8192, time.Hour)
+	for i, name := range []string{"a2.json", "sub/a3.json"} {
+		if err := os.MkdirAll(filepath.Join(b.dir, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Link(filepath.Join(b.dir, "a.json"), filepath.Join(b.dir, name)); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	cache, err := newCache("svc", policy.Cache{Common: b.common(), MaxBytes: 32 << 10}, nil, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp, err := newTemp("svc", policy.Temp{Common: b.common(), MaxBytes: 32 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for src, want := range map[Source][]string{
+		cache: {"cache_entries 4", "cache_size_bytes 16384", "cache_disk_bytes 16384", "cache_used_ratio 0.5"},
+		temp:  {"temp_files 4", "temp_size_bytes 16384", "temp_used_ratio 0.5"},
+	} {
+		if err := b.sample(t.Context(), src); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range want {
+			if !slices.Contains(strings.Split(b.published(), ", "), line) {
+				t.Errorf("no %q in %s", line, b.published())
+			}
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // dirMeters make the meters of the kinds by their names in policy.Kinds.
@@ -28,11 +29,20 @@ func (m tempMeter) limits(set setFunc) {
 	if m.MaxFiles > 0 {
 		set(metric.TempMaxFiles, float64(m.MaxFiles))
 	}
+	if m.MaxBytes > 0 {
+		set(metric.TempMaxSize, float64(m.MaxBytes))
+	}
 }
 
 func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
-	var expired int64
+	var expired, counted, again int64
+	var inodes policy.Inodes
 	o.Visit = func(e *dirscan.Entry) error {
+		if inodes.First(e) {
+			counted += m.Size(e)
+		} else {
+			again += e.SizeBytes
+		}
 		if m.Judge(e, now).Due() {
 			expired++
 		}
@@ -41,15 +51,36 @@ func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) f
 	return func(set setFunc, res *dirscan.Result) error {
 		set(metric.TempFiles, float64(res.Files))
 		set(metric.TempEmpty, float64(res.EmptyFiles))
-		set(metric.TempSize, float64(res.SizeBytes))
+		set(metric.TempSize, float64(res.SizeBytes-again))
 		if m.MaxAge > 0 || m.EmptyMaxAge > 0 {
 			set(metric.TempExpired, float64(expired))
 		}
 		if res.Files > 0 {
 			set(metric.TempOldest, seconds(res.OldestNs))
 		}
-		return nil
+		return setUsed(m.Temp, m.Dir, usedDescs{metric.TempFreeBytes, metric.TempFreeInodes, metric.TempUsedRatio}, set, res.Files, counted)
 	}
+}
+
+// usedDescs are the series of how much of its limits a folder uses.
+type usedDescs struct{ freeBytes, freeInodes, ratio *series.Desc }
+
+// setUsed publishes what is free alongside a folder, where its policy asks for it, and the fullest of its
+// limits.
+func setUsed(p policy.Limited, dir string, d usedDescs, set setFunc, files, bytes int64) error {
+	var free policy.Free
+	if p.NeedsFree() {
+		var err error
+		if free, err = policy.FreeOf(dir); err != nil {
+			return err
+		}
+		set(d.freeBytes, float64(free.Bytes))
+		set(d.freeInodes, float64(free.Inodes))
+	}
+	if ratio, ok := p.Limits(files, bytes, free).UsedRatio(files, bytes); ok {
+		set(d.ratio, ratio)
+	}
+	return nil
 }
 
 // uploadMeter measures a folder of uploaded files.
@@ -63,8 +94,11 @@ func (m uploadMeter) limits(set setFunc) {
 
 func (m uploadMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) func(setFunc, *dirscan.Result) error {
 	var size, oversize, expired int64
+	var inodes policy.Inodes
 	o.Visit = func(e *dirscan.Entry) error {
-		size += m.Size(e)
+		if inodes.First(e) {
+			size += m.Size(e)
+		}
 		switch {
 		case m.Oversize(e):
 			oversize++
@@ -110,7 +144,7 @@ func (m logMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) fu
 		case kind == policy.LogOther:
 			return nil
 		case kind == policy.LogRotated:
-			tally.Add(folder, r)
+			tally.Add(folder, r, e.SizeBytes == 0)
 		case m.Oversize(e.SizeBytes, e.AllocatedBytes):
 			oversize++
 		}

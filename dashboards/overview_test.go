@@ -133,8 +133,8 @@ func (b *board) fullestCaches() *jsonPanel {
 }
 
 func (b *board) fullestFolders() *jsonPanel {
-	return gauges("Fullest temporary folders", "The ten folders with the most temporary files for their max_files. Above 100 % the oldest are removed.", 12,
-		q("topk(10, "+b.of("spillway_temp_files")+" / "+b.of("spillway_temp_max_files")+")", "{{target}}/{{dir}} {{instance}}")).runbook("SpillwayTempFilesPiledUp")
+	return gauges("Fullest temporary folders", "The ten temporary folders that are fullest for their limits. Above 100 % the oldest files are removed.", 12,
+		q("topk(10, "+b.of("spillway_temp_used_ratio")+")", "{{target}}/{{dir}} {{instance}}")).runbook("SpillwayTempFilesPiledUp")
 }
 
 // thresholded is a ratio with the thresholds that the exporter publishes.

@@ -126,7 +126,10 @@ func (b *board) temps() []*jsonPanel {
 		graph("Files", "Files in each folder, the empty ones, those that a clean-up would remove now, and max_files (dashed).", "none", 12,
 			q(b.of("spillway_temp_files"), "files"+name), q(b.of("spillway_temp_empty_files"), "empty"+name),
 			q(b.of("spillway_temp_expired_files"), "due"+name), q(b.of("spillway_temp_max_files"), "limit"+name)).dashed("/^limit /").runbook("SpillwayTempFilesPiledUp"),
-		graph("Size", "Sum of the sizes of the files in each folder.", "bytes", 6, q(b.of("spillway_temp_size_bytes"), "{{dir}} {{instance}}")),
+		graph("Size", "Sum of the sizes of the files in each folder, and max_bytes (dashed).", "bytes", 6, q(b.of("spillway_temp_size_bytes"), "size"+name),
+			q(b.of("spillway_temp_max_size_bytes"), "limit"+name)).dashed("/^limit /").runbook("SpillwayTempOverLimit"),
+		graph("Space left on the disk", "Space left on the folder's file system, where min_free_bytes or min_free_inodes is configured.", "bytes", 6, q(b.of("spillway_temp_free_bytes"), "{{dir}} {{instance}}")),
+		graph("Inodes left on the disk", "Inodes left on the folder's file system, where min_free_bytes or min_free_inodes is configured.", "short", 6, q(b.of("spillway_temp_free_inodes"), "{{dir}} {{instance}}")),
 		graph("Age of the oldest file", "Age of the oldest temporary file, as the policy's age_by counts it.", "s", 6,
 			q("time() - "+b.of("spillway_temp_oldest_file_timestamp_seconds"), "{{dir}} {{instance}}")).runbook("SpillwayTempFilesExpired"),
 	}

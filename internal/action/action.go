@@ -20,6 +20,13 @@ const (
 	Unknown Outcome = "unknown" // the end was not seen: it may or may not have happened
 )
 
+// Why a file is named in Request.OnFile that is not removed, or was never the service's.
+const (
+	whyRotated    = "rotated"
+	whyCompressed = "compressed"
+	whyLeftOver   = "left_over"
+)
+
 // Request says what is asked of an action. The zero value runs for real at level normal.
 type Request struct {
 	RunID   string
@@ -45,6 +52,8 @@ type Request struct {
 	Playbook string
 	Alert    *alert.Alert
 	Settings Settings // nil for an action that takes none
+	// Removed is what earlier steps of the run have removed, for the actions that pass it on.
+	Removed *Removed
 
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.
@@ -85,6 +94,12 @@ type PolicyResult struct {
 	DueAt time.Time `json:"due_at,omitzero"`
 	InUse bool      `json:"-"`
 
+	// How much more would have to go to reach the mark that a limit asks for; Over says that what is left
+	// exceeds the limit itself.
+	MissingEntries int64 `json:"missing_entries,omitempty"`
+	MissingBytes   int64 `json:"missing_bytes,omitempty"`
+	Over           bool  `json:"-"`
+
 	// InUseIncomplete says that a dry run, which opens nothing, could not see the open files of all processes.
 	InUseIncomplete bool `json:"in_use_incomplete,omitempty"`
 }
@@ -100,6 +115,7 @@ type Result struct {
 	Policies   []PolicyResult // one per directory policy, empty for other actions
 	DueAt      time.Time      // the earliest of the policies'; zero when none has one
 	InUse      bool           // of some policy
+	Over       bool           // some policy is over its limit in the end
 	Before     string         // what was read before, for people: "heap 211.4MiB of 256MiB"
 	After      string         // what was read after; "" when it could not be read
 	Detail     string         // one sentence for the journal

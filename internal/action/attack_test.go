@@ -93,7 +93,7 @@ func TestEvictWhileFilling(t *testing.T) {
 		default:
 		}
 		res, err := newEvictCache(dirOptions(), []policy.Cache{p}).Run(t.Context(), Request{})
-		if err != nil || res.Outcome != Done {
+		if err != nil || res.Outcome != Done && res.Outcome != Partial { // over the limit by what is too young
 			t.Error(res, err)
 		}
 		files += res.Files

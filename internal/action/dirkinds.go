@@ -1,7 +1,6 @@
 package action
 
 import (
-	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -29,22 +28,10 @@ func on[P policy.Policy](work func(*dirRun, P) error) func(*dirRun, policy.Polic
 	return func(r *dirRun, p policy.Policy) error { return work(r, p.(P)) }
 }
 
-// cleanTemp removes temporary files that are expired or empty for too long, and then, of those that
-// exceed max_files, the empty ones and the oldest.
+// cleanTemp removes temporary files that are expired or empty for too long, and then, where a limit is
+// exceeded, the empty ones and the oldest.
 func cleanTemp(r *dirRun, p *policy.Temp) error {
-	j := &judged{
-		dirRun: r, judge: p.Judge, size: func(*dirscan.Entry) int64 { return 0 },
-		limit: amount{unlimited, unlimited}, ranks: r.emptyFirst,
-	}
-	if p.MaxFiles > 0 {
-		j.limit.files = p.MaxFiles
-	}
-	missing, err := j.enforce()
-	if err == nil && missing != (amount{}) {
-		r.opts.Logger.Warn("there are more temporary files than max_files: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "dir", p.Name, "missing_files", missing.files, "skipped", skippedText(r.res.Skipped))
-	}
-	return err
+	return (&judged{dirRun: r, judge: p.Judge, limit: p}).enforce()
 }
 
 func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
@@ -55,16 +42,7 @@ func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
 // those that have expired, and then the oldest until the rest is within its limit. A file that is
 // still being written is open, and stays.
 func enforceUploads(r *dirRun, p *policy.Upload) error {
-	j := &judged{dirRun: r, judge: p.Judge, size: p.Size, limit: amount{unlimited, unlimited}, ranks: r.oldestFirst}
-	if p.MaxBytes > 0 {
-		j.limit.bytes = int64(p.MaxBytes)
-	}
-	missing, err := j.enforce()
-	if err == nil && missing != (amount{}) {
-		r.opts.Logger.Warn("the uploads are not down to max_bytes: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "dir", p.Name, "missing", units.Bytes(missing.bytes).String())
-	}
-	return err
+	return (&judged{dirRun: r, judge: p.Judge, limit: p}).enforce()
 }
 
 func saidUploads(res *PolicyResult, dry bool) (msg string, args []any) {

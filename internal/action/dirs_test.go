@@ -245,11 +245,11 @@ func TestEvictSurvivorsEqualOracle(t *testing.T) {
 			}
 		}
 		mark := func(sum amount) amount {
-			target, err := evictTarget(&dirRun{opts: &DirOptions{}}, &p, sum, 0)
+			target, err := cacheGoal(&dirRun{opts: &DirOptions{}}, &p, sum, 0)
 			if err != nil {
 				rt.Fatal(err)
 			}
-			return target.over(sum)
+			return target.mark.over(sum)
 		}
 		need, needFull := mark(sum), mark(full)
 		var gone amount

@@ -23,14 +23,14 @@ func (r *dirRun) dueNs(e *dirscan.Entry) int64 { return r.common.AgeNs(e) + int6
 
 func (r *dirRun) partNs() int64 { return max(int64(r.common.Floor())/dueParts, 1) }
 
-// add counts a file that is due, apart from its age, at a time.
-func (y *young) add(r *dirRun, e *dirscan.Entry, size int64) {
+// add counts a file with n names that is due, apart from its age, at a time.
+func (y *young) add(r *dirRun, e *dirscan.Entry, n, size int64) {
 	i := (r.dueNs(e) - r.now.UnixNano()) / r.partNs()
 	if i >= dueParts {
-		y.last.add(size)
+		y.last.addNames(n, size)
 		return
 	}
-	y.parts[max(i, 0)].add(size)
+	y.parts[max(i, 0)].addNames(n, size)
 }
 
 // when returns the earliest time at which enough of the files are old enough, and whether they are

@@ -58,8 +58,8 @@ func TestEnforceUploads(t *testing.T) {
 			r := res.Policies[0]
 			wantResult := PolicyResult{
 				Target: "svc", Policy: "p", Kind: policy.KindUpload, Dir: dir, Quarantine: p.Quarantine, Files: 3, Bytes: 2*(64<<10) + 4096, Scanned: 8,
-				FreedBytes: r.FreedBytes, Skipped: map[string]int64{"too_young": 1}, Outcome: Done,
-				DueAt: r.DueAt,
+				FreedBytes: r.FreedBytes, Skipped: map[string]int64{"too_young": 1}, Outcome: Partial,
+				DueAt: r.DueAt, MissingBytes: 64 << 10, Over: true, Error: "64KiB over the limit could not be removed (too_young=1)",
 			}
 			if r.DueAt.IsZero() {
 				t.Error("huge-now is due later, and the result does not say when")
@@ -89,7 +89,8 @@ func TestEnforceUploads(t *testing.T) {
 	}
 }
 
-// An upload that is open is passed over, and the next oldest goes in its place.
+// An upload that is open is passed over. The next oldest goes in its place where only a limit takes it, and
+// none where it goes by itself as soon as it is closed.
 func TestEnforceUploadsWhileWritten(t *testing.T) {
 	dir, p := uploads(t)
 	for _, name := range []string{"/huge", "/first"} {
@@ -99,13 +100,13 @@ func TestEnforceUploadsWhileWritten(t *testing.T) {
 		}
 		defer f.Close()
 	}
-	p.MaxBytes = 77 << 10 // huge is open and 64, and now and first are 4 each: one of 4 may stay
+	p.MaxBytes = 15 << 10 // huge is open and goes later; the others are 4 each, so that one of four has to go
 	names, res := named(t, false, Request{}, func(o DirOptions) Action { return newEnforceUploads(o, []policy.Upload{p}) })
 	if diff := gocmp.Diff([]string{"expired old", "over_limit second", "oversized sub/huge"}, names); diff != "" {
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
-	if res.Skipped["in_use"] != 2 || res.Outcome != Done {
-		t.Errorf("%s, skipped %v", res.Outcome, res.Skipped)
+	if res.Skipped["in_use"] != 2 || res.Outcome != Partial || res.Policies[0].MissingBytes != 125<<10 {
+		t.Errorf("%+v", res.Policies[0])
 	}
 }
 

@@ -36,6 +36,7 @@ type oldestFirst struct {
 	ages   *dirscan.Histogram // of the last counting pass; made for the first file, since it is large
 	start  position           // everything before it has been dealt with in an earlier round
 	named  amount             // what earlier rounds of a dry run would have removed
+	gone   amount             // what all rounds have removed, or would have
 	path   []byte
 }
 
@@ -45,7 +46,10 @@ type amount struct{ files, bytes int64 }
 // unlimited is the part of a target that is not limited.
 const unlimited = math.MaxInt64
 
-func (a *amount) add(size int64) { a.files++; a.bytes += size }
+func (a *amount) add(size int64) { a.addNames(1, size) }
+
+// addNames adds a file with so many names.
+func (a *amount) addNames(n, size int64) { a.files += n; a.bytes += size }
 
 // enough reports whether a covers need: both parts.
 func (a amount) enough(need amount) bool { return a.files >= need.files && a.bytes >= need.bytes }
@@ -143,29 +147,33 @@ func (o *oldestFirst) before(e *dirscan.Entry, p position) bool {
 	return k < p.key || k == p.key && p.tie > 0 && o.tie(e) < p.tie
 }
 
-// weigh counts an entry: all towards what is there, and those that may go by age.
-func (o *oldestFirst) weigh(e *dirscan.Entry) {
+// weigh counts an entry that stands for n names: all towards what is there, and those that may go by age.
+func (o *oldestFirst) weigh(e *dirscan.Entry, n int64) {
 	size := o.size(e)
-	o.sum.add(size)
+	o.sum.addNames(n, size)
 	if o.ages == nil {
 		o.ages = new(dirscan.Histogram)
 	}
-	switch o.remover.Allowed(e) {
+	switch o.allowed(e) {
 	case safefs.Removed:
 		if !o.before(e, o.start) {
-			o.ages.Add(o.now.UnixNano()-o.key(e), size, e.AllocatedBytes)
+			age := o.now.UnixNano() - o.key(e)
+			o.ages.Add(age, size, e.AllocatedBytes)
+			for range n - 1 {
+				o.ages.Add(age, 0, 0)
+			}
 		}
 	case safefs.TooYoung:
-		o.waits(e, size)
+		o.waits(e, n, size)
 	}
 }
 
 // waits counts an entry that is only too young.
-func (o *oldestFirst) waits(e *dirscan.Entry, size int64) {
+func (o *oldestFirst) waits(e *dirscan.Entry, n, size int64) {
 	if o.young == nil {
 		o.young = new(young)
 	}
-	o.young.add(o.dirRun, e, size)
+	o.young.add(o.dirRun, e, n, size)
 }
 
 // need returns what has to go when sum is what is there.
@@ -197,8 +205,8 @@ func (o *oldestFirst) evict(why string) (missing amount, err error) {
 func (o *oldestFirst) recount() error {
 	o.sum, *o.ages, o.young = amount{}, dirscan.Histogram{}, nil
 	_, err := o.scan(func(e *dirscan.Entry) error {
-		if !o.skip(e) {
-			o.weigh(e)
+		if n := o.standsFor(e); n > 0 && !o.skip(e) {
+			o.weigh(e, n)
 		}
 		return nil
 	})
@@ -256,7 +264,8 @@ func (o *oldestFirst) refine(at reach, older, need amount) (reach, error) {
 		var sums [parts]amount
 		inside := 0
 		_, err := o.scan(func(e *dirscan.Entry) error {
-			if o.skip(e) || o.before(e, o.start) || o.before(e, at.from) || !o.before(e, at.to) || o.remover.Allowed(e) != safefs.Removed {
+			n := o.standsFor(e)
+			if n == 0 || o.skip(e) || o.before(e, o.start) || o.before(e, at.from) || !o.before(e, at.to) || o.allowed(e) != safefs.Removed {
 				return nil
 			}
 			p := position{key: o.key(e)}
@@ -264,7 +273,7 @@ func (o *oldestFirst) refine(at reach, older, need amount) (reach, error) {
 				p.tie = o.tie(e)
 			}
 			inside++
-			sums[at.part(p, width)].add(o.size(e))
+			sums[at.part(p, width)].addNames(n, o.size(e))
 			return nil
 		})
 		if err != nil || inside <= maxEdge || width == 1 && at.instant() {
@@ -296,18 +305,19 @@ func (o *oldestFirst) round(need amount, why string) (missing amount, err error)
 	edge := edge{list: make([]candidate, 0, min(inside, maxEdge)+1), to: at.to}
 	var seen, gone amount
 	_, err = o.scan(func(e *dirscan.Entry) error {
-		if o.skip(e) {
+		n := o.standsFor(e)
+		if n == 0 || o.skip(e) {
 			return nil
 		}
-		seen.add(o.size(e))
+		seen.addNames(n, o.size(e))
 		switch {
 		case o.before(e, o.start):
 		case o.before(e, at.from):
 			if o.remove(e, why) == safefs.Removed {
-				gone.add(o.size(e))
+				gone.addNames(n, o.size(e))
 			}
 		case o.before(e, edge.to):
-			edge.add(candidate{position{o.key(e), o.tie(e)}, o.size(e), o.remover.Find(e)})
+			edge.add(candidate{position{o.key(e), o.tie(e)}, n, o.size(e), o.remover.Find(e), o.links.of(e)})
 		}
 		return nil
 	})
@@ -317,6 +327,7 @@ func (o *oldestFirst) round(need amount, why string) (missing amount, err error)
 		err = o.removeEdge(&edge, need, &gone, why)
 	}
 	o.start = edge.to
+	o.gone.files, o.gone.bytes = o.gone.files+gone.files, o.gone.bytes+gone.bytes
 	if o.req.DryRun {
 		o.named.files += gone.files
 		o.named.bytes += gone.bytes
@@ -335,8 +346,14 @@ func (o *oldestFirst) removeEdge(edge *edge, need amount, gone *amount, why stri
 			return err
 		}
 		c := &edge.list[i]
-		if o.removeFound(c.found, why) == safefs.Removed {
-			gone.add(c.size)
+		var did safefs.Reason
+		if c.linked != nil {
+			did = o.removeLinked(c.linked, why)
+		} else {
+			did = o.removeFound(c.found, why)
+		}
+		if did == safefs.Removed {
+			gone.addNames(c.names, c.size)
 		}
 	}
 	return nil
@@ -345,8 +362,10 @@ func (o *oldestFirst) removeEdge(edge *edge, need amount, gone *amount, why stri
 // candidate is a file of the reach in which an eviction ends.
 type candidate struct {
 	position
-	size  int64 // as the limits count it
-	found safefs.Found
+	names  int64
+	size   int64 // as the limits count it
+	found  safefs.Found
+	linked *linked // the file, where it has several names
 }
 
 // edge holds the candidates, the oldest maxEdge at most.
@@ -368,7 +387,7 @@ func (g *edge) add(c candidate) {
 	if len(g.list) <= maxEdge {
 		return
 	}
-	g.list = slices.DeleteFunc(g.list, func(c candidate) bool { return c.found.Why() != safefs.Removed })
+	g.list = slices.DeleteFunc(g.list, func(c candidate) bool { return c.linked == nil && c.found.Why() != safefs.Removed })
 	if len(g.list) <= maxEdge/2 {
 		return
 	}

@@ -30,29 +30,31 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 			}
 		}
 	}
-	due := func(e *dirscan.Entry) bool { return p.Judge(e, r.now).Due() }
-	target := func(sum amount, soon int64) (amount, error) { return evictTarget(r, p, sum, soon) }
-	k := r.emptyFirst(used, p.Size, due)
+	verdict := func(e *dirscan.Entry) policy.Verdict { return p.Judge(e, r.now) }
+	target := func(sum amount, soon int64) (goal, error) { return cacheGoal(r, p, sum, soon) }
+	k := r.emptyFirst(used, p.Size, func(e *dirscan.Entry) bool { v := verdict(e); return v.Due() || v == policy.TooYoung })
 	// One pass counts by last use what is not over age. What is over age goes at once, or is
 	// counted too where the whole has to be known before the first file goes.
 	guarded := p.MaxRemoveFraction != nil && !r.req.Force
 	expired := int64(0)
-	removeExpired := func(e *dirscan.Entry) {
-		if r.remove(e, policy.Expired.Reason()) != safefs.Removed {
-			k.stays(e)
+	removeExpired := func(e *dirscan.Entry, n int64) {
+		if why := r.remove(e, policy.Expired.Reason()); why != safefs.Removed {
+			k.stays(e, n, why)
 		}
 	}
-	res, err := r.scan(func(e *dirscan.Entry) error {
-		switch {
-		case !due(e):
-			k.weigh(e)
+	res, err := r.survey(func(e *dirscan.Entry, n int64) {
+		switch v := verdict(e); {
+		case v == policy.TooYoung: // it goes with a later run
+			r.res.Skipped[v.Reason()] += n
+			k.goesLater(e, n)
+		case !v.Due():
+			k.weigh(e, n)
 		case guarded:
-			expired++
+			expired += n
 		default:
-			removeExpired(e)
+			removeExpired(e, n)
 		}
-		return nil
-	})
+	}, used)
 	r.mergeScan(&res)
 	if err != nil {
 		return err
@@ -68,18 +70,17 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	}
 	if expired > 0 {
 		if _, err := r.scan(func(e *dirscan.Entry) error {
-			if due(e) {
-				removeExpired(e)
+			if n := r.standsFor(e); n > 0 && verdict(e).Due() {
+				removeExpired(e, n)
 			}
 			return nil
 		}); err != nil {
 			return err
 		}
 	}
-	missing, err := k.evict(target)
-	if err == nil && missing != (amount{}) {
-		r.opts.Logger.Warn("the cache is not down to its mark: the rest is in use, too young or was touched meanwhile",
-			"target", r.opts.Target, "cache", p.Name, "missing_entries", missing.files, "missing", units.Bytes(missing.bytes).String(), "skipped", skippedText(r.res.Skipped))
+	short, err := k.evict(target)
+	if err == nil {
+		r.fallsShort(short)
 	}
 	return err
 }
@@ -88,52 +89,13 @@ func saidCache(res *PolicyResult, dry bool) (msg string, args []any) {
 	return said(dry, "cache evicted", "would evict from the cache"), []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).String()}
 }
 
-// evictTarget returns what may stay of sum: the share of the limits that the request, or else the
-// policy, asks for, and everything where nothing is to be done. soon is how many files beside sum
-// go anyway.
-func evictTarget(r *dirRun, p *policy.Cache, sum amount, soon int64) (amount, error) {
-	target := amount{unlimited, unlimited}
-	free, err := r.free(p, soon)
-	if err != nil {
-		return target, err
+// cacheGoal returns the goal of a cache: the share of the limits that the request, or else the policy, asks
+// for. Under pressure a cache above that share is trimmed to it although it is below its limits.
+func cacheGoal(r *dirRun, p *policy.Cache, sum amount, soon int64) (goal, error) {
+	if to := r.req.EvictTo; to > 0 {
+		return r.goalOf(p, to, true, sum, soon)
 	}
-	low := p.Low()
-	limits := p.Limits(sum.files, sum.bytes, free)
-	ratio, limited := limits.UsedRatio(sum.files, sum.bytes)
-	switch {
-	case !limited:
-		return target, nil
-	case r.req.EvictTo > 0:
-		low = r.req.EvictTo
-	case r.req.Relief: // above the low mark is enough
-	case ratio <= 1:
-		return target, nil
-	}
-	if limits.Entries != policy.Unlimited {
-		target.files = int64(low * float64(limits.Entries))
-	}
-	if limits.Bytes != policy.Unlimited {
-		target.bytes = int64(low * float64(limits.Bytes))
-	}
-	return target, nil
-}
-
-// free returns what is free beside the cache, with what a dry run would have freed by now.
-func (r *dirRun) free(p *policy.Cache, soon int64) (policy.Free, error) {
-	if !p.NeedsFree() {
-		return policy.Free{}, nil
-	}
-	look := r.opts.Free
-	if look == nil {
-		look = policy.FreeOf
-	}
-	free, err := look(p.Dir)
-	if err == nil && r.req.DryRun {
-		free.Bytes += r.res.FreedBytes
-		free.Inodes += r.res.Files
-	}
-	free.Inodes += soon
-	return free, err
+	return r.goalOf(p, p.Low(), r.req.Relief, sum, soon)
 }
 
 // skippedText writes counts by reason in a stable order: "in_use=1 too_young=20".

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ type HTTPSettings struct {
 	URL       string   `yaml:"url"`        // where to POST, on loopback or a host of hosts
 	URLFile   string   `yaml:"url_file"`   // a file with that URL instead, where it holds a secret; read for each request
 	Hosts     []string `yaml:"hosts"`      // hosts other than loopback that the URL may name
-	Body      string   `yaml:"body"`       // the body; else the alert and the run as JSON
+	Body      string   `yaml:"body"`       // the body; else the alert, the run and the names of what it has removed, as JSON
 	TokenFile string   `yaml:"token_file"` // a file with a bearer token
 }
 
@@ -146,7 +147,15 @@ func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
 		return Result{Outcome: Failed}, fmt.Errorf("http: nothing was sent: %w", err)
 	}
 	if req.DryRun {
-		return Result{Outcome: DryRun, Detail: "would POST to " + strings.TrimPrefix(s.where(), "to ")}, nil
+		body, _, err := s.content(&req)
+		if err != nil {
+			return Result{Outcome: Failed}, err
+		}
+		detail := "would POST to " + strings.TrimPrefix(s.where(), "to ")
+		if s.Body == "" {
+			detail += req.Removed.text()
+		}
+		return Result{Outcome: DryRun, Detail: detail, Output: shown(body)}, nil
 	}
 	to, err := s.address()
 	if err != nil {
@@ -172,19 +181,27 @@ func (a *HTTP) Run(ctx context.Context, req Request) (Result, error) {
 	return res, err
 }
 
-func newPost(ctx context.Context, req *Request, s *HTTPSettings, to *url.URL) (*http.Request, error) {
-	body, kind := s.Body, "text/plain; charset=utf-8"
-	if body == "" || json.Valid([]byte(body)) {
-		kind = "application/json"
-	}
-	if body == "" {
-		raw, err := json.Marshal(newMessage(req))
-		if err != nil {
-			return nil, fmt.Errorf("http: write the alert as JSON: %w", err)
+// content returns the body of the request and its type.
+func (s *HTTPSettings) content(req *Request) (body []byte, kind string, err error) {
+	switch {
+	case s.Body == "":
+		if body, err = json.Marshal(newMessage(req)); err != nil {
+			return nil, "", fmt.Errorf("http: write the alert as JSON: %w", err)
 		}
-		body = string(raw)
+	case !json.Valid([]byte(s.Body)):
+		return []byte(s.Body), "text/plain; charset=utf-8", nil
+	default:
+		body = []byte(s.Body)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(body))
+	return body, "application/json", nil
+}
+
+func newPost(ctx context.Context, req *Request, s *HTTPSettings, to *url.URL) (*http.Request, error) {
+	body, kind, err := s.content(req)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", fetch.PublicError(err))
 	}

@@ -13,48 +13,77 @@ import (
 type judged struct {
 	*dirRun
 	judge func(*dirscan.Entry, time.Time) policy.Verdict
-	size  func(*dirscan.Entry) int64
-	limit amount
-	ranks func(key, size func(*dirscan.Entry) int64, due func(*dirscan.Entry) bool) *ranks
+	limit policy.Limited
 }
 
-func (j *judged) target(amount, int64) (amount, error) { return j.limit, nil }
+func (j *judged) target(sum amount, soon int64) (goal, error) {
+	return j.goalOf(j.limit, j.limit.Low(), false, sum, soon)
+}
 
-func (j *judged) limited() bool { return j.limit != amount{unlimited, unlimited} }
+func (j *judged) limited() bool {
+	return j.limit.Limits(0, 0, policy.Free{}) != policy.Limits{Entries: policy.Unlimited, Bytes: policy.Unlimited}
+}
 
 // order returns the order of the files that only the limit may take. What the judgement takes is dealt
 // with before; in a dry run it is still there afterwards.
 func (j *judged) order() *ranks {
-	return j.ranks(j.common.AgeNs, j.size, func(e *dirscan.Entry) bool { return j.judge(e, j.now) != policy.NotDue })
+	return j.emptyFirst(j.common.AgeNs, j.common.Size, func(e *dirscan.Entry) bool { return j.judge(e, j.now) != policy.NotDue })
 }
 
-// enforce removes what is due, and what is beyond the limit. missing is what is there beyond it in the end.
-func (j *judged) enforce() (missing amount, err error) {
+// enforce removes what is due, and then what is beyond the limit.
+func (j *judged) enforce() error {
 	if err := j.checkShare(); err != nil {
-		return missing, err
+		return err
 	}
 	k, limited := j.order(), j.limited()
-	res, err := j.scan(func(e *dirscan.Entry) error {
+	res, err := j.survey(func(e *dirscan.Entry, n int64) {
 		switch v := j.judge(e, j.now); {
 		case v == policy.NotDue && limited:
-			k.weigh(e)
+			k.weigh(e, n)
 		case v == policy.NotDue:
 		case v == policy.TooYoung: // it goes with a later run
-			j.res.Skipped[v.Reason()]++
-			k.goesLater(e)
+			j.res.Skipped[v.Reason()] += n
+			k.goesLater(e, n)
 		case !v.Due():
-			j.res.Skipped[v.Reason()]++
-			k.stays(e)
-		case j.remove(e, v.Reason()) != safefs.Removed:
-			k.stays(e)
+			j.res.Skipped[v.Reason()] += n
+			k.stays(e, n, safefs.Future)
+		default:
+			if why := j.remove(e, v.Reason()); why != safefs.Removed {
+				k.stays(e, n, why)
+			}
+		}
+	}, j.common.AgeNs)
+	j.mergeScan(&res)
+	if err != nil || !limited {
+		return err
+	}
+	short, err := k.evict(j.target)
+	if err == nil {
+		j.fallsShort(short)
+	}
+	return err
+}
+
+// survey is the first scan of a run: it looks at each file, one with several names once all of them are known.
+// n is how many names the entry stands for.
+func (r *dirRun) survey(look func(e *dirscan.Entry, n int64), key func(*dirscan.Entry) int64) (dirscan.Result, error) {
+	r.links = links{}
+	res, err := r.scan(func(e *dirscan.Entry) error {
+		if !r.links.take(e, key) {
+			look(e, 1)
 		}
 		return nil
 	})
-	j.mergeScan(&res)
-	if err != nil || !limited {
-		return missing, err
+	if err != nil {
+		return res, err
 	}
-	return k.evict(j.target)
+	for _, g := range r.links.found() {
+		if err := r.ctx.Err(); err != nil {
+			return res, err
+		}
+		look(&g.entry, g.names())
+	}
+	return res, nil
 }
 
 // checkShare counts what would go before the first file does.
@@ -64,20 +93,19 @@ func (j *judged) checkShare() error {
 	}
 	k, limited := j.order(), j.limited()
 	var due, total int64
-	_, err := j.scan(func(e *dirscan.Entry) error {
-		total++
+	_, err := j.survey(func(e *dirscan.Entry, n int64) {
+		total += n
 		switch v := j.judge(e, j.now); {
 		case v == policy.NotDue && limited:
-			k.weigh(e)
+			k.weigh(e, n)
 		case v.Due():
-			due++
+			due += n
 		case v == policy.TooYoung:
-			k.goesLater(e)
+			k.goesLater(e, n)
 		case v != policy.NotDue:
-			k.stays(e)
+			k.stays(e, n, safefs.Future)
 		}
-		return nil
-	})
+	}, j.common.AgeNs)
 	if err != nil {
 		return err
 	}

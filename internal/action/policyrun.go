@@ -95,6 +95,7 @@ type dirRun struct {
 	faults   []string // what makes the outcome partial although nothing failed
 	others   []uint32 // users whose files stay because of their owner, the first few
 	kept     int64    // names that the last scan passed over because of keep
+	links    links    // files with several names that the first scan has found
 }
 
 // newPolicyResult returns the result of a run that has done nothing yet.
@@ -308,8 +309,11 @@ func (r *dirRun) scan(visit func(*dirscan.Entry) error) (dirscan.Result, error) 
 	})
 }
 
-// remove removes an entry that is due and counts what came of it.
+// remove removes an entry that is due, with its other names, and counts what came of it.
 func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
+	if g := r.links.of(e); g != nil {
+		return r.removeLinked(g, why)
+	}
 	freed, skipped := r.remover.Remove(e)
 	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.path = e.AppendPath(r.path[:0])
@@ -398,7 +402,7 @@ func combine(ctx context.Context, req Request, policies []PolicyResult) Result {
 		case Unknown:
 			unknown++
 		}
-		out.InUse = out.InUse || p.InUse
+		out.InUse, out.Over = out.InUse || p.InUse, out.Over || p.Over
 		if !p.DueAt.IsZero() && (out.DueAt.IsZero() || p.DueAt.Before(out.DueAt)) {
 			out.DueAt = p.DueAt
 		}

@@ -145,7 +145,7 @@ func (l *logRun) rotate() error {
 	res, err := l.walk(func(e *dirscan.Entry, kind policy.LogKind, _ policy.Rotation, folder []byte) {
 		switch {
 		case kind == policy.LogTemp:
-			l.remove(e, "left_over")
+			l.remove(e, whyLeftOver)
 		case kind != policy.LogLive || !l.isDue(e, folder):
 		case !l.p.Renames():
 			resume := l.opts.heart.pause() // a large log takes long to copy
@@ -190,7 +190,7 @@ func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason
 	l.private(did)
 	l.path = e.AppendPath(l.path[:0])
 	if l.req.OnFile != nil {
-		l.req.OnFile(l.res, l.path, "rotated")
+		l.req.OnFile(l.res, l.path, whyRotated)
 	}
 	if l.req.DryRun {
 		l.planned = append(l.planned, string(l.path))
@@ -269,7 +269,7 @@ func (l *logRun) trim() error {
 		if kind != policy.LogRotated {
 			return
 		}
-		if index, ok := tally.Add(folder, r); ok {
+		if index, ok := tally.Add(folder, r, e.SizeBytes == 0); ok {
 			list = append(list, rotated{found: l.remover.Find(e), compressed: r.Compressed, index: index, dueNs: l.dueNs(e)})
 		}
 	})
@@ -277,7 +277,7 @@ func (l *logRun) trim() error {
 		return err
 	}
 	for _, log := range l.planned { // a run would have made these by now
-		if _, ok := tally.Add(nil, policy.Rotation{Log: []byte(log), At: l.now, Serial: 1}); ok {
+		if _, ok := tally.Add(nil, policy.Rotation{Log: []byte(log), At: l.now, Serial: 1}, false); ok {
 			list = append(list, rotated{gone: true})
 		}
 	}
@@ -317,7 +317,7 @@ func (l *logRun) compress(f safefs.Found) {
 		l.res.FreedBytes += did.FreedBytes
 		l.private(did)
 		if l.req.OnFile != nil {
-			l.req.OnFile(l.res, []byte(f.Path), "compressed")
+			l.req.OnFile(l.res, []byte(f.Path), whyCompressed)
 		}
 	case safefs.TooYoung: // its turn comes
 	default:

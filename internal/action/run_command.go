@@ -144,11 +144,13 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 		if err := settings.CheckOwners(); err != nil { // as execute does
 			return Result{Outcome: Failed}, fmt.Errorf("command %q could not be started: %w", argv[0], err)
 		}
-		return Result{Outcome: DryRun, Detail: "would run " + shownArgv(argv)}, nil
 	}
 	stdin, err := json.Marshal(newMessage(&req))
 	if err != nil {
 		return Result{Outcome: Failed}, fmt.Errorf("command: write the alert as JSON: %w", err)
+	}
+	if req.DryRun {
+		return Result{Outcome: DryRun, Detail: "would run " + shownArgv(argv) + req.Removed.text(), Output: shown(stdin)}, nil
 	}
 	out := &capped{}
 	start := time.Now()

@@ -39,10 +39,11 @@ func Misplaced(key string) string {
 }
 
 // message is what a command finds on its standard input and an http step sends: the alert as
-// Alertmanager's webhook writes it, when one asked, and the run.
+// Alertmanager's webhook writes it, when one asked, the run, and what the run has removed so far.
 type message struct {
 	*alert.Alert
-	Run messageRun `json:"run"`
+	Run     messageRun      `json:"run"`
+	Removed *removedMessage `json:"removed,omitempty"`
 }
 
 type messageRun struct {
@@ -54,7 +55,7 @@ type messageRun struct {
 }
 
 func newMessage(req *Request) message {
-	return message{Alert: req.Alert, Run: messageRun{
+	return message{Alert: req.Alert, Removed: req.Removed.message(), Run: messageRun{
 		ID: req.RunID, Target: req.Target, Playbook: req.Playbook, Trigger: req.Trigger, Level: req.Level.String(),
 	}}
 }

@@ -173,6 +173,9 @@ func tempReading(d *health.Temp, left int64) dispatch.Reading {
 	if d.MaxFiles != nil && *d.MaxFiles > 0 {
 		r.Ratio = *d.Files / *d.MaxFiles
 	}
+	if d.UsedRatio != nil {
+		r.Ratio = *d.UsedRatio
+	}
 	if d.Expired != nil {
 		r.Text += fmt.Sprintf(", %.0f due", *d.Expired)
 	}

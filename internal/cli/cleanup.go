@@ -338,10 +338,25 @@ func outcomeText(r *action.PolicyResult) string {
 	if r.Quarantine != "" && r.Files > 0 {
 		text += ", moved to the quarantine"
 	}
+	if r.MissingEntries > 0 || r.MissingBytes > 0 {
+		text += ", " + missingText(r)
+	}
 	if r.Waits != "" {
 		text += ", " + r.Waits
 	}
 	return text
+}
+
+// missingText says how far a folder stays from the mark that its limits ask for.
+func missingText(r *action.PolicyResult) string {
+	var parts []string
+	if r.MissingBytes > 0 {
+		parts = append(parts, units.Bytes(r.MissingBytes).String())
+	}
+	if r.MissingEntries > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s", r.MissingEntries, plural(int(r.MissingEntries), "file", "files")))
+	}
+	return strings.Join(parts, " and ") + " more would have to go"
 }
 
 func printPolicies(w io.Writer, results []action.PolicyResult) {

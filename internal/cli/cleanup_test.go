@@ -135,3 +135,32 @@ func TestCleanupRemembers(t *testing.T) {
 	have(t, dir+"/t/others.tmp", true)
 	have(t, dir+"/t0/mine.tmp", true)
 }
+
+// TestCleanupOverTheLimit: a clean-up that leaves a folder over its limit ends with 3 and says what is missing.
+func TestCleanupOverTheLimit(t *testing.T) {
+	dir := realDir(t)
+	for i := range 20 {
+		path := fmt.Sprintf("%s/t/f%02d.tmp", dir, i)
+		oldFile(t, path)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	for kind, policy := range map[string]string{
+		"cache": "caches: [{name: t, dir: " + dir + "/t, include: ['*.tmp'], max_entries: 10, evict_to: 50%, min_age: 1s, age_by: mtime}]",
+		"temp":  "temp_dirs: [{name: t, dir: " + dir + "/t, include: ['*.tmp'], max_files: 10, clean_to: 50%, min_age: 1s, age_by: mtime}]",
+	} {
+		file := configFlag(t, "targets:\n  - name: app\n    "+policy+"\n")
+		r := runLine(t, "cleanup", "--enforce", "--json", file)
+		var p action.PolicyResult
+		if err := json.Unmarshal([]byte(r.out), &p); err != nil || r.code != ExitPartial || p.Outcome != action.Partial || p.MissingEntries != 15 ||
+			!strings.Contains(r.errs, "app/t: partial: 10 files over the limit could not be removed (in_use=20)") {
+			t.Errorf("%s: %+v, %v; want exit code 3 and 15 missing", kind, r, err)
+		}
+		if r := runLine(t, "cleanup", "--dry-run", file); r.code != ExitOK || !strings.Contains(r.out, "dry_run, 15 files more would have to go") {
+			t.Errorf("%s: the dry run says %+v", kind, r)
+		}
+	}
+}

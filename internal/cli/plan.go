@@ -113,6 +113,9 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 	if len(r.KeptNames) > 0 {
 		fmt.Fprintf(w, "; kept unless include names them: %s", strings.Join(each(r.KeptNames, quoteName), " "))
 	}
+	if r.MissingEntries > 0 || r.MissingBytes > 0 {
+		fmt.Fprintf(w, "; %s", missingText(r))
+	}
 	if r.Error != "" {
 		fmt.Fprintf(w, "; %s", strings.Map(printable, r.Error))
 	}

@@ -48,7 +48,7 @@ targets:
     temp_dirs: [{name: b, dir: /srv/spillway-b, include: ['*'], max_age: 1h}]
     uploads: [{name: c, dir: /srv/spillway-c, max_age: 1d}]
     logs: [{name: d, dir: /srv/spillway-d, include: ['*.log'], max_bytes: 100MiB}]
-    playbooks: {mine: [{do: evict_cache, verify: {}}]}
+    playbooks: {mine: [{do: evict_cache, verify: {}}], other: [clean_temp, mine]}
 `
 
 // baseCache is the name of the base's only cache.
@@ -77,6 +77,7 @@ var alternatives = [][]with{
 	{{"watchers[].post", nil}},
 	{{"targets[].app.url", nil}},
 	{{"targets[].probe.url", nil}},
+	{{"targets[].temp_dirs[].max_files", 100}},
 	{{"discover.groups", []any{map[string]any{"name": "{{.Comm}}", "match": map[string]any{"comm": "node"}}}}},
 }
 

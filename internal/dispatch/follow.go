@@ -35,18 +35,20 @@ func (d *Dispatcher) followers(r *run) []*Follower {
 	return r.progress.followers
 }
 
-// onFile returns what names the files of a step to those that want to know them, nil when none does.
-func (d *Dispatcher) onFile(r *run) func(action.PolicyResult, []byte, string) {
+// onFile returns what names the files of a step to those that want to know them, nil when none does. into is nil
+// when no later step does.
+func (d *Dispatcher) onFile(r *run, into *action.Removed) func(action.PolicyResult, []byte, string) {
 	var want []func(action.PolicyResult, []byte, string)
 	for _, f := range d.followers(r) {
 		if f.File != nil {
 			want = append(want, f.File)
 		}
 	}
-	if len(want) == 0 {
+	if len(want) == 0 && into == nil {
 		return nil
 	}
 	return func(p action.PolicyResult, path []byte, why string) {
+		into.Note(&p, path, why)
 		for _, name := range want {
 			name(p, path, why)
 		}

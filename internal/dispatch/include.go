@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -109,6 +110,27 @@ func (p Playbooks) checkIncludes(report report.Func) {
 	}
 }
 
+// checkRuns reports the steps that run if something was removed where nothing before them removes anything. A
+// playbook that others name may rely on their steps.
+func (p Playbooks) checkRuns(report report.Func) {
+	named := make(map[string]bool)
+	for _, steps := range p {
+		for i := range steps {
+			named[steps[i].Do] = true
+		}
+	}
+	removes := func(s Step) bool { spec, _ := action.SpecOf(s.Do); return spec.Removes }
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		removed := named[name]
+		for i, s := range p[name] {
+			if s.Run == RunIfRemoved && !removed {
+				report(fmt.Sprintf("%s[%d].run", name, i), "no step before it removes files: write it after one such as %s or %s, or remove the key", action.NameCleanTemp, action.NameEvictCache)
+			}
+			removed = removed || removes(s) || s.names() && slices.ContainsFunc(p.expand(s.Do), removes)
+		}
+	}
+}
+
 // checkName reports a step that names neither an action nor a playbook, or says more than a name.
 func (s *Step) checkName(known []string, report report.Func) {
 	if !slices.Contains(known, s.Do) {
@@ -116,7 +138,7 @@ func (s *Step) checkName(known []string, report report.Func) {
 			s.Do, strings.Join(action.Names(), ", "), strings.Join(known, ", "))
 		return
 	}
-	if s.To != nil || len(s.When) > 0 || s.Cooldown != 0 || s.Timeout != 0 || s.Verify.Written {
+	if s.To != nil || len(s.When) > 0 || s.Cooldown != 0 || s.Timeout != 0 || s.Run != "" || s.Verify.Written {
 		report("", "is the playbook %q with keys of a step: write its name alone, and the keys in its own steps", s.Do)
 	}
 }

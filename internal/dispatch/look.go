@@ -35,7 +35,7 @@ func (d *Dispatcher) worthwhile(r *run) bool {
 		d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("stopped before it looked: %w", err)})
 		return false
 	case err == nil && out.Outcome == action.DryRun && !removed(&out):
-		d.finish(r, result{outcome: OutcomeNothing})
+		d.finish(r, result{outcome: emptyOutcome(&out)})
 		return false
 	}
 	d.mu.Lock()
@@ -51,6 +51,18 @@ func (d *Dispatcher) worthwhile(r *run) bool {
 	defer d.mu.Unlock()
 	r.id = id
 	return !r.progress.ended
+}
+
+// emptyOutcome is how a run of a schedule ends that would remove nothing: a folder that is over its limit all
+// the same waits for what is too young or in use, or for a person.
+func emptyOutcome(out *action.Result) string {
+	switch {
+	case !out.Over:
+		return OutcomeNothing
+	case out.InUse || !out.DueAt.IsZero():
+		return OutcomeWaiting
+	}
+	return string(action.Partial)
 }
 
 // lookAgain looks at the folders of a run that removed all that it had to and did not get below the

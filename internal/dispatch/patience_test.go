@@ -298,3 +298,37 @@ func TestScheduledRunThatRemovesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A scheduled run that can remove nothing although the folder is over its limit says so: it waits where that
+// changes by itself, and is partial where it does not.
+func TestScheduledRunOverTheLimit(t *testing.T) {
+	for outcome, links := range map[string]bool{OutcomeWaiting: false, string(action.Partial): true} {
+		bubble(t, Options{}, func(t *testing.T, w *world) {
+			f := newFolder(t)
+			p := policy.Temp{Common: f.common(), MaxFiles: 1}
+			p.MinAge = new(units.Duration(time.Minute))
+			clean := action.NewDirs(w.dirOptions(), policy.KindTemp, &policy.Folders{TempDirs: []policy.Temp{p}})
+			w.temp.do = clean.Run
+			if !links {
+				f.put(3, 10, 0)
+			} else {
+				f.put(3, 10, time.Hour)
+				away := t.TempDir()
+				for i := range 3 {
+					name := fmt.Sprintf("%04d.tmp", i+1)
+					if err := os.Link(filepath.Join(f.dir, name), filepath.Join(away, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			req := ManualRequest{Target: "svc", Action: action.NameCleanTemp, Only: "p", Trigger: alert.TriggerSchedule}
+			if _, err := w.d.RunNow(t.Context(), req); err != nil {
+				t.Fatal(err)
+			}
+			w.finished()
+			if got := w.counter("spillway_playbook_runs_total", map[string]string{"trigger": "schedule", "outcome": outcome}); got != 1 {
+				t.Errorf("%v runs are %s, want one", got, outcome)
+			}
+		})
+	}
+}

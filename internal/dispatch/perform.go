@@ -17,10 +17,11 @@ func (d *Dispatcher) perform(r *run) result {
 	}
 	level := d.raise(r, res.before)
 	d.logBegin(r, res.before, level)
-	for i := range r.steps {
-		if !d.advance(r, i, &res) {
-			break
-		}
+	if passesOn(r.steps) {
+		res.removed = new(action.Removed)
+	}
+	for i, goOn := 0, true; goOn && i < len(r.steps); {
+		i, goOn = d.advance(r, i, &res)
 	}
 	res.after = d.opts.Observer.Observe(r.target, r.subject)
 	if res.outcome == "" {
@@ -33,50 +34,92 @@ func (d *Dispatcher) perform(r *run) result {
 	return res
 }
 
-// advance does one step, unless it is skipped, and reports whether the next one follows.
-func (d *Dispatcher) advance(r *run, i int, res *result) bool {
+// advance does one step, unless it is skipped, and those directly after it that run if something was removed:
+// they need not wait until it is seen whether it has helped. It returns the number of the next step, and
+// whether the run goes on.
+func (d *Dispatcher) advance(r *run, i int, res *result) (next int, goOn bool) {
 	step := r.steps[i]
+	did, goOn := d.do(r, i, res)
+	next = i + 1
+	if !goOn || did == effectNone {
+		return next, goOn
+	}
+	for ; next < len(r.steps) && r.steps[next].Run == RunIfRemoved; next++ {
+		if _, goOn := d.do(r, next, res); !goOn {
+			return next, false
+		}
+	}
+	switch {
+	case did == effectDry, res.settled, !r.wantsVerification(step, res.before), did == effectEmpty && next < len(r.steps):
+		return next, true
+	case step.Run == RunIfRemoved && !step.Verify.Written: // it passes on what was done
+		return next, true
+	}
+	if did == effectEmpty {
+		step.Verify.Settle = nil // nothing was done that takes its time
+	}
+	res.verified = d.verify(r, step, res.before)
+	res.settled = res.verified == verifiedRelieved || res.verified == verifiedLost
+	return next, true
+}
+
+// do does one step, unless it is skipped: then its effect is none. goOn is false when no other step may
+// follow.
+func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
+	step := r.steps[i]
+	if !res.wants(&step) {
+		return effectNone, true
+	}
 	if d.isStopping() {
 		res.outcome, res.err = journal.OutcomeInterrupted, fmt.Errorf("stopped before step %d: %w", i+1, ErrDraining)
-		return false
+		return effectNone, false
 	}
 	now := d.opts.Observer.Observe(r.target, r.subject)
-	if r.guarded && falling(r.subject, now) {
-		res.outcome = OutcomeFalling
+	if r.guarded && !res.settled && step.isRelief() && falling(r.subject, now) {
+		res.outcome, res.settled = OutcomeFalling, true
 		res.notes = append(res.notes, fmt.Sprintf("stopped before step %d: %s is below 85%% of its recent peak of %s and falling by itself", i+1, percent(now.Ratio), percent(now.Peak)))
 		d.skipRest(r, i, SkipFalling)
-		return false
+		return effectNone, true
 	}
 	if r.guarded && d.skips(r, step, now, res) {
-		return true
+		return effectNone, true
 	}
-	did, err := d.performStep(r, i, step, now, res)
+	out, err := d.performStep(r, i, step, now, res)
 	if errors.Is(err, errStray) { // the steps after it need not wait
 		res.err = err
 		res.steps = append(res.steps, action.Failed)
 		d.metrics.skips.WithLabelValues(r.target, step.Do, SkipStuck).Inc()
-		return true
+		return effectNone, true
 	}
 	if err != nil {
 		res.cutShort(err)
-		return false
+		return effectNone, false
 	}
-	res.effect = max(res.effect, did.effect)
-	res.steps = append(res.steps, did.outcome)
-	switch {
-	case did.effect == effectDry:
-		return true
-	case d.runCtx.Err() != nil:
+	res.effect = max(res.effect, out.effect)
+	res.steps = append(res.steps, out.outcome)
+	if out.effect != effectDry && d.runCtx.Err() != nil {
 		res.outcome, res.err = string(action.Unknown), errors.New("cancelled while the exporter was shutting down")
-		return false
-	case !r.wantsVerification(step, res.before) || did.effect == effectEmpty && i < len(r.steps)-1:
+		return out.effect, false
+	}
+	return out.effect, true
+}
+
+// isRelief reports whether the step is there to relieve, and not to pass on what was done.
+func (s *Step) isRelief() bool { return s.Run != RunIfRemoved && s.Run != RunAlways }
+
+// wants reports whether a step is to run after what has been reached. It notes why one does not that waits
+// for a removal.
+func (res *result) wants(step *Step) bool {
+	switch {
+	case step.Run == RunAlways:
+		return true
+	case step.Run != RunIfRemoved:
+		return !res.settled
+	case res.removed.Files() > 0:
 		return true
 	}
-	if did.effect == effectEmpty {
-		step.Verify.Settle = nil // nothing was done that takes its time
-	}
-	res.verified = d.verify(r, step, res.before)
-	return res.verified != verifiedRelieved && res.verified != verifiedLost
+	res.notes = append(res.notes, fmt.Sprintf("%s was skipped, since nothing was removed", step.Do))
+	return false
 }
 
 // skips reports whether a step does not run, and notes why.
@@ -157,6 +200,9 @@ func (d *Dispatcher) raise(r *run, now Reading) series.Level {
 
 func (d *Dispatcher) skipRest(r *run, from int, reason string) {
 	for _, s := range r.steps[from:] {
+		if !s.isRelief() {
+			continue
+		}
 		d.metrics.skips.WithLabelValues(r.target, s.Do, reason).Inc()
 	}
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -39,8 +40,19 @@ type Step struct {
 	Timeout  units.Duration `yaml:"timeout"`  // the longest that the step may take
 	Verify   Verify         `yaml:"verify"`   // what is waited for after the step
 
+	// When the step runs: as long as nothing before it has relieved the pressure, or, whatever was reached, if a
+	// step before it has removed something, or always.
+	Run string `yaml:"run"`
+
 	With action.Settings `yaml:"-"` // the settings of the action; nil for one that takes nothing
 }
+
+// The values of Step.Run.
+const (
+	RunIfUnrelieved = "if_unrelieved" // unless a step before it has relieved
+	RunIfRemoved    = "if_removed"    // if a step before it has removed something
+	RunAlways       = "always"
+)
 
 // Verify says how it is seen that a step has helped.
 type Verify struct {
@@ -82,6 +94,7 @@ func (p Playbooks) Validate(report report.Func) {
 		}
 	}
 	p.checkIncludes(report)
+	p.checkRuns(report)
 }
 
 func (s *Step) validate(known []string, report report.Func) {
@@ -92,6 +105,9 @@ func (s *Step) validate(known []string, report report.Func) {
 		report("do", "is missing: write an action, one of %s", strings.Join(action.Names(), ", "))
 	}
 	s.applyDefaults()
+	if !slices.Contains([]string{RunIfUnrelieved, RunIfRemoved, RunAlways}, s.Run) {
+		report("run", "%q is not known: write %s or %s or %s", s.Run, RunIfUnrelieved, RunIfRemoved, RunAlways)
+	}
 	if s.With != nil {
 		s.With.Validate(report)
 	}
@@ -113,6 +129,7 @@ func (s *Step) validate(known []string, report report.Func) {
 }
 
 func (s *Step) applyDefaults() {
+	s.Run = cmp.Or(s.Run, RunIfUnrelieved)
 	if s.Timeout == 0 {
 		s.Timeout = units.Duration(defaultStepTimeout)
 	}
@@ -211,13 +228,17 @@ func cooldownOf(steps []Step) time.Duration {
 
 // String returns the step for the journal: "evict_cache to 50%".
 func (s Step) String() string {
-	if s.To != nil {
-		return s.Do + " to " + s.To.String()
+	text := s.Do
+	switch {
+	case s.To != nil:
+		text += " to " + s.To.String()
+	case s.With != nil:
+		text = s.With.String()
 	}
-	if s.With != nil {
-		return s.With.String()
+	if s.Run != "" && s.Run != RunIfUnrelieved {
+		text += " (run: " + s.Run + ")"
 	}
-	return s.Do
+	return text
 }
 
 // rest is the key under which a step's own cooldown is stored. Two steps that run different commands

@@ -48,7 +48,7 @@ func TestPlaybooksYAML(t *testing.T) {
 	p := readPlaybooks(t, `
 relieve_memory:
   - clean_temp
-  - {do: evict_cache, to: 50%, when: [critical, emergency], cooldown: 7m, timeout: 2m, verify: {after: 3, below: critical, settle: 4s}}
+  - {do: evict_cache, to: 50%, when: [critical, emergency], cooldown: 7m, timeout: 2m, verify: {after: 3, below: critical, settle: 4s}, run: always}
 trim_cache: []
 mine: [{do: collect_garbage, verify: {below: emergency}}]
 `)
@@ -61,14 +61,14 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 	long := units.Duration(5 * time.Minute)
 	want := Playbooks{
 		"relieve_memory": {
-			{Do: "clean_temp", Timeout: long, Verify: usual},
+			{Do: "clean_temp", Timeout: long, Verify: usual, Run: RunIfUnrelieved},
 			{
 				Do: "evict_cache", To: &half, When: []series.Level{series.LevelCritical, series.LevelEmergency}, Cooldown: units.Duration(7 * time.Minute),
-				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical, Settle: settle(4 * time.Second), Written: true},
+				Timeout: units.Duration(2 * time.Minute), Verify: Verify{After: 3, Below: series.LevelCritical, Settle: settle(4 * time.Second), Written: true}, Run: RunAlways,
 			},
 		},
 		"trim_cache": {},
-		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency, Settle: settle(15 * time.Second), Written: true}}},
+		"mine":       {{Do: "collect_garbage", Timeout: long, Verify: Verify{After: 2, Below: series.LevelEmergency, Settle: settle(15 * time.Second), Written: true}, Run: RunIfUnrelieved}},
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("read (-want +got):\n%s", diff)
@@ -89,7 +89,7 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 	}
 	const m = time.Minute
 	wantShapes := map[string]shape{
-		"relieve_memory":  {"clean_temp, evict_cache to 50%", subject.Memory, 5 * m},
+		"relieve_memory":  {"clean_temp, evict_cache to 50% (run: always)", subject.Memory, 5 * m},
 		"relieve_heap":    {"collect_garbage", subject.Heap, 5 * m},
 		"clean_temp":      {"clean_temp", subject.Temp, 5 * m},
 		"enforce_uploads": {"enforce_uploads", Subject(policy.KindUpload), 5 * m},
@@ -212,8 +212,8 @@ func TestStepYAMLMistakes(t *testing.T) {
 	f("[clean_temp]", ": is a list: write keys and values, such as {do: ...}")
 	f("7", ": is a single value: write keys and values, such as {do: ...}")
 	f("{do: clean_temp, colldown: 5m, do: x}", `.colldown: unknown key: did you mean "cooldown"?`, ".do: stands twice, first in line 2: remove one")
-	f("{do: clean_temp, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify")
-	f("{do: command, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, argv, env")
+	f("{do: clean_temp, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, run")
+	f("{do: command, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, run, argv, env")
 	f("{do: [a], to: half, cooldown: , timeout: soon}",
 		".do: is a list: write a single value",
 		`.to: "half" is not a ratio: write 70% or 0.7`,

@@ -103,6 +103,8 @@ type result struct {
 	effect   effect
 	steps    []action.Outcome // of those that ran
 	verified verification     // after the last that was verified
+	settled  bool             // nothing more is to be done to relieve: it has, or nothing can be seen of it
+	removed  *action.Removed  // by its steps; nil when none passes that on
 	notes    []string
 	dueAt    time.Time // when enough of what is left is old enough; zero when age holds nothing back
 	inUse    bool      // what is left may be free again at any time

@@ -19,6 +19,8 @@ type attempt struct {
 	action action.Action
 	mode   mode
 	level  series.Level
+
+	removed *action.Removed // by the steps before it, which this one adds to; nil when none passes that on
 }
 
 // stepResult is what a step that ran came to.
@@ -35,6 +37,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	if err != nil {
 		return stepResult{}, err
 	}
+	a.removed = res.removed
 	id, err := d.recordStep(r, &a, now)
 	if err != nil {
 		return stepResult{}, err
@@ -235,8 +238,8 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: a.mode == dryRun, Level: a.level,
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
-		OnFile:   d.onFile(r),
-		Playbook: r.playbook, Alert: r.first, Settings: step.With,
+		OnFile:   d.onFile(r, a.removed),
+		Playbook: r.playbook, Alert: r.first, Settings: step.With, Removed: a.removed,
 	}
 	if step.To != nil {
 		req.EvictTo = float64(*step.To)

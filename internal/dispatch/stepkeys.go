@@ -65,3 +65,8 @@ func passesAlertOn(steps []Step) bool {
 		return spec.PassesAlert
 	})
 }
+
+// passesOn reports whether some step passes on what others have removed, or runs only if they have.
+func passesOn(steps []Step) bool {
+	return passesAlertOn(steps) || slices.ContainsFunc(steps, func(s Step) bool { return s.Run == RunIfRemoved })
+}

@@ -68,6 +68,7 @@ type Cache struct {
 type Temp struct {
 	Name                                       string
 	Files, Empty, Expired, SizeBytes, MaxFiles *float64
+	MaxBytes, UsedRatio                        *float64
 }
 
 // Targets groups a snapshot by target, in the order of their names; the fullest come first with

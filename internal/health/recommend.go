@@ -135,6 +135,9 @@ func recommendTemp(d *Temp, add func(priority, format string, args ...any)) {
 	case expired > 0:
 		add(medium, "Remove %.0f expired files in %s: frees %.0f inodes and up to %s%s", expired, d.Name, expired, sizeText(d.SizeBytes), enough)
 	}
+	if ratio, ok := known(d.UsedRatio); ok && ratio > 1 && !over {
+		add(medium, "Remove the oldest files in %s: it is at %s of its limits", d.Name, units.Ratio(ratio))
+	}
 	if over && enough == "" { // what goes by its age goes first, and is not counted twice
 		other := ""
 		if expired > 0 {

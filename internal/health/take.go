@@ -38,11 +38,13 @@ var fields = map[*series.Desc]func(t *Target, s *series.Sample) **float64{
 	metric.CacheUsedRatio:  func(t *Target, s *series.Sample) **float64 { return &t.cache(s).UsedRatio },
 	metric.CacheExpired:    func(t *Target, s *series.Sample) **float64 { return &t.cache(s).Expired },
 
-	metric.TempFiles:    func(t *Target, s *series.Sample) **float64 { return &t.temp(s).Files },
-	metric.TempEmpty:    func(t *Target, s *series.Sample) **float64 { return &t.temp(s).Empty },
-	metric.TempExpired:  func(t *Target, s *series.Sample) **float64 { return &t.temp(s).Expired },
-	metric.TempSize:     func(t *Target, s *series.Sample) **float64 { return &t.temp(s).SizeBytes },
-	metric.TempMaxFiles: func(t *Target, s *series.Sample) **float64 { return &t.temp(s).MaxFiles },
+	metric.TempFiles:     func(t *Target, s *series.Sample) **float64 { return &t.temp(s).Files },
+	metric.TempEmpty:     func(t *Target, s *series.Sample) **float64 { return &t.temp(s).Empty },
+	metric.TempExpired:   func(t *Target, s *series.Sample) **float64 { return &t.temp(s).Expired },
+	metric.TempSize:      func(t *Target, s *series.Sample) **float64 { return &t.temp(s).SizeBytes },
+	metric.TempMaxFiles:  func(t *Target, s *series.Sample) **float64 { return &t.temp(s).MaxFiles },
+	metric.TempMaxSize:   func(t *Target, s *series.Sample) **float64 { return &t.temp(s).MaxBytes },
+	metric.TempUsedRatio: func(t *Target, s *series.Sample) **float64 { return &t.temp(s).UsedRatio },
 
 	metric.UploadFiles:    func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).Files },
 	metric.UploadSize:     func(t *Target, s *series.Sample) **float64 { return &t.folder(policy.KindUpload, s).SizeBytes },

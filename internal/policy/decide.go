@@ -148,14 +148,6 @@ func (c *Cache) UsedNs(e *dirscan.Entry) int64 {
 	return max(e.AtimeNs, e.MtimeNs)
 }
 
-// Low returns the share of the limits that an eviction goes down to.
-func (c *Cache) Low() float64 {
-	if c.EvictTo == nil {
-		return float64(defaultEvictTo)
-	}
-	return float64(*c.EvictTo)
-}
-
 // Overlap reports whether two directories share files: one is the other or contains it.
 func Overlap(a, b string) bool {
 	a, b = filepath.Clean(a), filepath.Clean(b)
@@ -202,11 +194,25 @@ func (c *Cache) Validate(report report.Func) {
 // write instead.
 func (t *Temp) Validate(report report.Func) {
 	t.validate(report)
-	if t.MaxAge == 0 && t.EmptyMaxAge == 0 && t.MaxFiles == 0 {
-		report("max_age", "no limit is set: write at least one of max_age, empty_max_age and max_files")
+	limited := t.bounds() != bounds{}
+	if t.MaxAge == 0 && t.EmptyMaxAge == 0 && !limited {
+		report("max_age", "no limit is set: write at least one of max_age, empty_max_age, max_files, max_bytes, min_free_bytes and min_free_inodes")
 	}
 	if t.MaxFiles < 0 {
 		report("max_files", "%d is negative: write a number of files, such as 100", t.MaxFiles)
+	}
+	if t.MinFreeInodes < 0 {
+		report("min_free_inodes", "%d is negative: write a number of files, such as 10000", t.MinFreeInodes)
+	}
+	t.needsPath(report, "min_free_bytes", t.MinFreeBytes > 0, "write max_bytes")
+	t.needsPath(report, "min_free_inodes", t.MinFreeInodes != 0, "write max_files")
+	switch {
+	case t.CleanTo == nil:
+		t.CleanTo = new(units.Ratio(t.Low()))
+	case *t.CleanTo <= 0 || *t.CleanTo > 1:
+		report("clean_to", "%s would empty the folder or remove nothing: write a share between 1%% and 100%%, such as 80%%", *t.CleanTo)
+	case !limited:
+		report("clean_to", "there is no limit that it could be a share of: write max_files, max_bytes, min_free_bytes or min_free_inodes too, or remove the key")
 	}
 }
 

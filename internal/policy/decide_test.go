@@ -251,7 +251,7 @@ func TestValidate(t *testing.T) {
 			"include: is missing: write globs on the file names that may be removed, such as ['*.tmp'], or ['*'] for all",
 			"max_bytes: no limit is set: write at least one of max_bytes, max_entries, max_age, min_free_bytes and min_free_inodes",
 		}},
-		{"no limit", &Temp{Common: good}, []string{"max_age: no limit is set: write at least one of max_age, empty_max_age and max_files"}},
+		{"no limit", &Temp{Common: good}, []string{"max_age: no limit is set: write at least one of max_age, empty_max_age, max_files, max_bytes, min_free_bytes and min_free_inodes"}},
 		{"relative", &Temp{Common: with(func(c *Common) { c.Dir = "tmp" }), MaxFiles: 1}, []string{`dir: "tmp" is not absolute: write the whole path from /`}},
 		{"unclean", &Temp{Common: with(func(c *Common) { c.Dir = "/srv/../tmp/" }), MaxFiles: 1}, []string{`dir: "/srv/../tmp/" is not clean: write "/tmp"`}},
 		{"globs", &Temp{Common: with(func(c *Common) { c.Include, c.Keep = []string{"*.a", "", "x/*.b"}, []string{"["} }), MaxFiles: 1}, []string{

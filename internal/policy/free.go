@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // Free is what is left on a file system for those who are not root.
@@ -53,35 +55,92 @@ func left(what string, free, total, size uint64) (int64, error) {
 	return int64(free * size), nil
 }
 
-// NeedsFree reports whether the policy asks for free space.
-func (c *Cache) NeedsFree() bool { return c.MinFreeBytes > 0 || c.MinFreeInodes > 0 }
-
-// Limits are how much a cache may hold; Unlimited where it does not matter.
+// Limits are how much a folder may hold; Unlimited where it does not matter.
 type Limits struct{ Entries, Bytes int64 }
 
-// Unlimited is a limit that no cache reaches.
+// Unlimited is a limit that no folder reaches.
 const Unlimited = math.MaxInt64
 
-// Limits returns the tighter of what the policy allows and of what leaves enough free beside a
-// cache of so many entries and bytes.
-func (c *Cache) Limits(entries, bytes int64, free Free) Limits {
+// Limited is a policy that bounds how many files a folder holds, how large they are, or what is free
+// alongside them.
+type Limited interface {
+	// NeedsFree reports whether the policy asks for free space.
+	NeedsFree() bool
+	// Limits returns the tighter of what the policy allows and of what leaves enough free alongside so many
+	// entries and bytes.
+	Limits(entries, bytes int64, free Free) Limits
+	// Low returns the share of the limits that a clean-up goes down to.
+	Low() float64
+}
+
+// bounds are the limits of a policy; 0 where there is none.
+type bounds struct {
+	entries    int64
+	bytes      units.Bytes
+	freeBytes  units.Bytes
+	freeInodes int64
+}
+
+func (b bounds) needsFree() bool { return b.freeBytes > 0 || b.freeInodes > 0 }
+
+func (b bounds) limits(entries, bytes int64, free Free) Limits {
 	l := Limits{Unlimited, Unlimited}
-	if c.MaxEntries > 0 {
-		l.Entries = c.MaxEntries
+	if b.entries > 0 {
+		l.Entries = b.entries
 	}
-	if c.MaxBytes > 0 {
-		l.Bytes = int64(c.MaxBytes)
+	if b.bytes > 0 {
+		l.Bytes = int64(b.bytes)
 	}
-	if c.MinFreeBytes > 0 {
-		l.Bytes = min(l.Bytes, max(bytes+free.Bytes-int64(c.MinFreeBytes), 0))
+	if b.freeBytes > 0 {
+		l.Bytes = min(l.Bytes, max(bytes+free.Bytes-int64(b.freeBytes), 0))
 	}
-	if c.MinFreeInodes > 0 {
-		l.Entries = min(l.Entries, max(entries+free.Inodes-c.MinFreeInodes, 0))
+	if b.freeInodes > 0 {
+		l.Entries = min(l.Entries, max(entries+free.Inodes-b.freeInodes, 0))
 	}
 	return l
 }
 
-// UsedRatio returns the fullest of the limits; ok is false when there is none. A cache that has to
+func (c *Cache) bounds() bounds {
+	return bounds{c.MaxEntries, c.MaxBytes, c.MinFreeBytes, c.MinFreeInodes}
+}
+
+// NeedsFree implements Limited.
+func (c *Cache) NeedsFree() bool { return c.bounds().needsFree() }
+
+// Limits implements Limited.
+func (c *Cache) Limits(entries, bytes int64, free Free) Limits {
+	return c.bounds().limits(entries, bytes, free)
+}
+
+// Low implements Limited.
+func (c *Cache) Low() float64 {
+	if c.EvictTo == nil {
+		return float64(defaultEvictTo)
+	}
+	return float64(*c.EvictTo)
+}
+
+func (t *Temp) bounds() bounds {
+	return bounds{t.MaxFiles, t.MaxBytes, t.MinFreeBytes, t.MinFreeInodes}
+}
+
+// NeedsFree implements Limited.
+func (t *Temp) NeedsFree() bool { return t.bounds().needsFree() }
+
+// Limits implements Limited.
+func (t *Temp) Limits(entries, bytes int64, free Free) Limits {
+	return t.bounds().limits(entries, bytes, free)
+}
+
+// Low implements Limited.
+func (t *Temp) Low() float64 {
+	if t.CleanTo == nil {
+		return 1
+	}
+	return float64(*t.CleanTo)
+}
+
+// UsedRatio returns the fullest of the limits; ok is false when there is none. A folder that has to
 // give way altogether is infinitely full.
 func (l Limits) UsedRatio(entries, bytes int64) (ratio float64, ok bool) {
 	for _, pair := range [][2]int64{{entries, l.Entries}, {bytes, l.Bytes}} {

@@ -93,7 +93,7 @@ func TestTally(t *testing.T) {
 	tally := NewTally(l)
 	add := func(folder, log string, age time.Duration, serial int) {
 		t.Helper()
-		if _, ok := tally.Add([]byte(folder), Rotation{Log: []byte(log), At: now.Add(-age), Serial: serial}); !ok {
+		if _, ok := tally.Add([]byte(folder), Rotation{Log: []byte(log), At: now.Add(-age), Serial: serial}, false); !ok {
 			t.Fatal("no room")
 		}
 	}
@@ -118,7 +118,7 @@ func TestFullTally(t *testing.T) {
 	l := &Log{}
 	tally := NewTally(l)
 	for i := range maxTally + 100 {
-		if _, ok := tally.Add(nil, Rotation{Log: []byte("a"), At: now.Add(time.Duration(i%977) * time.Hour), Serial: i + 1}); ok != (i < maxTally) {
+		if _, ok := tally.Add(nil, Rotation{Log: []byte("a"), At: now.Add(time.Duration(i%977) * time.Hour), Serial: i + 1}, false); ok != (i < maxTally) {
 			t.Fatalf("number %d: %v", i, ok)
 		}
 	}

@@ -96,7 +96,7 @@ func TestTallyOfSelfDatedFiles(t *testing.T) {
 		{Log: []byte("b"), At: day(91)},
 	} {
 		r.Day, r.Own = true, true
-		if n, ok := tally.Add(nil, r); n != i || !ok {
+		if n, ok := tally.Add(nil, r, false); n != i || !ok {
 			t.Fatal(n, ok)
 		}
 	}

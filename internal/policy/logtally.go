@@ -23,20 +23,21 @@ type tallied struct {
 	known  time.Time // from when on its age is measured
 	own    bool
 	serial int
+	empty  bool
 	index  int
 }
 
 // NewTally returns an empty tally.
 func NewTally(l *Log) *Tally { return &Tally{policy: l} }
 
-// Add adds a rotated log. folder is the path of its folder. It returns a number from 0 up, and
-// false when there is no more room.
-func (t *Tally) Add(folder []byte, r Rotation) (index int, ok bool) {
+// Add adds a rotated log. folder is the path of its folder; empty says that it has no content. It returns a
+// number from 0 up, and false when there is no more room.
+func (t *Tally) Add(folder []byte, r Rotation, empty bool) (index int, ok bool) {
 	if len(t.list) >= maxTally {
 		return 0, false
 	}
 	index = len(t.list)
-	t.list = append(t.list, tallied{string(folder) + string(r.Log), r.At, r.Known(), r.Own, r.Serial, index})
+	t.list = append(t.list, tallied{string(folder) + string(r.Log), r.At, r.Known(), r.Own, r.Serial, empty, index})
 	return index, true
 }
 
@@ -46,35 +47,68 @@ type DueLog struct {
 	Why   Verdict // Expired or Surplus
 }
 
-// Due returns the rotated logs that are to go: those over max_age, and of each log the oldest
-// beyond keep_files. Their age is measured from when they were rotated, which their name says; of one
-// that names a day only from its end. The newest self-dated file, and any whose day has not ended, is
-// what its program writes to: it is neither counted nor due.
+// Due returns the rotated logs that are to go: those over max_age, and of each log those without content
+// and then the oldest beyond keep_files. Their age is measured from when they were rotated, which their
+// name says; of one that names a day only from its end. The newest self-dated file, and any whose day has
+// not ended, is what its program writes to: it is neither counted nor due.
 func (t *Tally) Due(now time.Time) []DueLog {
 	slices.SortFunc(t.list, func(a, b tallied) int { // of each log the newest first
 		return cmp.Or(cmp.Compare(a.log, b.log), b.at.Compare(a.at), cmp.Compare(b.serial, a.serial))
 	})
 	var out []DueLog
 	t.current = make(map[int]bool)
-	kept := 0
-	for i := range t.list {
-		f := &t.list[i]
-		first := i == 0 || t.list[i-1].log != f.log
-		if first {
-			kept = 0
+	for rest := t.list; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].log == rest[0].log {
+			n++
 		}
-		switch maxAge := t.policy.MaxAge.Std(); {
-		case f.own && (first || f.known.After(now)):
+		out = t.policy.dueOf(out, t.past(rest[:n], now), now)
+		rest = rest[n:]
+	}
+	return out
+}
+
+// past returns which files of one log, the newest first, are not written to any more, and notes the others.
+func (t *Tally) past(list []tallied, now time.Time) []tallied {
+	out := make([]tallied, 0, len(list))
+	for i := range list {
+		if f := &list[i]; f.own && (i == 0 || f.known.After(now)) {
 			t.current[f.index] = true
-		case kept >= t.policy.Keeps():
+			continue
+		}
+		out = append(out, list[i])
+	}
+	return out
+}
+
+// dueOf appends those of one log that are to go. list is the newest first.
+func (l *Log) dueOf(out []DueLog, list []tallied, now time.Time) []DueLog {
+	room := l.Keeps()
+	for i := range list { // what has content comes before what has none
+		if !list[i].empty && room > 0 && !l.expired(&list[i], now) {
+			room--
+		}
+	}
+	kept := 0
+	for i := range list {
+		f := &list[i]
+		switch {
+		case kept >= l.Keeps() || f.empty && room <= 0:
 			out = append(out, DueLog{f.index, Surplus})
-		case maxAge > 0 && now.Sub(f.known) >= maxAge:
+		case l.expired(f, now):
 			out = append(out, DueLog{f.index, Expired})
 		default:
 			kept++
+			if f.empty {
+				room--
+			}
 		}
 	}
 	return out
+}
+
+func (l *Log) expired(f *tallied, now time.Time) bool {
+	return l.MaxAge > 0 && now.Sub(f.known) >= l.MaxAge.Std()
 }
 
 // Current reports whether a file is one that its program may be writing to, after Due.

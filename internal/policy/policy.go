@@ -37,7 +37,7 @@ type Common struct {
 	// Users, by name or number, whose files may go as well as those of the folder's owner. Without the key, where this
 	// exporter has root's rights, files of anybody else stay; else the kernel decides.
 	Owner []string `yaml:"owner"`
-	// What is done with files that have several hard links; one that is removed counts nothing freed.
+	// What is done with a file that has a name elsewhere, as a hard link: it stays, or its names here are removed, which frees nothing. One whose names are all the policy's counts once, and they go together.
 	Links string `yaml:"links"`
 	// Move a file into a private folder and look again before removing it.
 	Strict bool `yaml:"strict"`
@@ -83,7 +83,17 @@ type Temp struct {
 	MaxAge      units.Duration `yaml:"max_age"`       // files older than this go
 	EmptyMaxAge units.Duration `yaml:"empty_max_age"` // empty files older than this go; else as max_age
 	MaxFiles    int64          `yaml:"max_files"`     // beyond this number empty files go first, and then the oldest
-	Every       units.Duration `yaml:"every"`         // also clean on this schedule, without an alert
+	MaxBytes    units.Bytes    `yaml:"max_bytes"`     // beyond this size the oldest files go
+
+	// What must stay free on the folder's file system; below it the oldest files go, whatever the other limits are.
+	MinFreeBytes units.Bytes `yaml:"min_free_bytes"`
+	// How many files more must fit on the folder's file system; below it empty files go first, and then the oldest.
+	MinFreeInodes int64 `yaml:"min_free_inodes"`
+
+	// The share of the limits that a clean-up goes down to once one of them is exceeded.
+	CleanTo *units.Ratio `yaml:"clean_to"`
+
+	Every units.Duration `yaml:"every"` // also clean on this schedule, without an alert
 }
 
 // Schedule returns how often the folder is cleaned without an alert.

@@ -56,6 +56,17 @@ func (u *Upload) Judge(e *dirscan.Entry, now time.Time) Verdict {
 	return v
 }
 
+// NeedsFree implements Limited.
+func (u *Upload) NeedsFree() bool { return false }
+
+// Limits implements Limited.
+func (u *Upload) Limits(entries, bytes int64, free Free) Limits {
+	return bounds{bytes: u.MaxBytes}.limits(entries, bytes, free)
+}
+
+// Low implements Limited.
+func (u *Upload) Low() float64 { return 1 }
+
 // everyName are globs that match every name, and name those of bookkeeping which a user could choose to
 // have a file of his stay. What is kept all the same lies there because of the web server or of git.
 var everyName = []string{"*", ".*", "*.lock", ".*.lock", "lock", "LOCK", "index", "stats", "*.m3u8", ".*.m3u8", "*.mpd", ".*.mpd", "*index.json", ".*index.json", ".nfs*"}

@@ -105,6 +105,9 @@ func (r *Remover) moveOut(dirfd int, id Identity) Reason {
 func (r *Remover) quarantineName(id Identity) string {
 	name := string(r.name[:len(r.name)-1])
 	prefix := r.opts.Now.UTC().Format("20060102T150405Z") + "-" + strconv.FormatUint(id.Ino, 10) + "-"
+	if r.nth > 0 { // a further name of the same file, which may be the same in another folder
+		prefix += strconv.Itoa(r.nth+1) + "-"
+	}
 	return prefix + name[max(0, len(prefix)+len(name)-maxName):]
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -110,6 +109,9 @@ type Remover struct {
 	picks      bool   // by owner
 	careful    bool   // looks before it opens: see isRefusal
 	filesystem int64  // statfs's type of the root; 0 until it was asked
+	most       uint32 // names that the file at work may have; 1 but for RemoveLinked
+	nth        int    // which of them is at work
+	ctimeNs    int64  // of the file at work after it has lost a name
 	st         unix.Statx_t
 }
 
@@ -137,7 +139,7 @@ func NewRemover(o Options) *Remover {
 	if o.Open == nil {
 		o.Open = NewOpenFiles("")
 	}
-	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
+	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1, most: 1}
 	r.picks = o.Owners != nil || o.OpenRoot == nil && (unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER))
 	return r
 }
@@ -241,20 +243,7 @@ func (r *Remover) removeFound(f Found, how manner) (freed int64, why Reason) {
 	if f.why != Removed {
 		return 0, f.why
 	}
-	root, err := r.root()
-	if err != nil {
-		return 0, errorReason(err)
-	}
-	dir, name := root, f.Path
-	if i := strings.LastIndexByte(f.Path, '/'); i >= 0 {
-		name = f.Path[i+1:]
-		if dir, err = dirscan.OpenBeneath(root, f.Path[:i]); err != nil {
-			return 0, pathReason(err)
-		}
-		defer unix.Close(dir)
-	}
-	r.name = append(append(r.name[:0], name...), 0)
-	if why := r.remove(dir, f.Identity, how); why != Removed {
+	if why := r.removePath(f.Path, f.Identity, how); why != Removed {
 		return 0, why
 	}
 	if how.dry {
@@ -311,6 +300,7 @@ func (r *Remover) removeNow(dirfd int, id Identity, how manner) Reason {
 	if fd >= 0 && r.broken(fd) {
 		return InUse
 	}
+	defer r.after(fd) // before it is closed
 	if r.opts.Quarantine != "" {
 		return r.moveOut(dirfd, id)
 	}
@@ -362,7 +352,7 @@ func (r *Remover) compare(id Identity, ctime bool) Reason {
 	case st.Ino != id.Ino || st.Dev_major != id.DevMajor || st.Dev_minor != id.DevMinor || int64(st.Size) != id.SizeBytes ||
 		dirscan.Nanoseconds(&st.Mtime) != id.MtimeNs || ctime && dirscan.Nanoseconds(&st.Ctime) != id.CtimeNs:
 		return Changed
-	case st.Nlink > 1 && !r.opts.RemoveLinks:
+	case st.Nlink > r.most && !r.opts.RemoveLinks:
 		return Hardlink
 	case st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0: // what unlink would say, also in a dry run
 		return errorReason(unix.EPERM)

@@ -30,6 +30,9 @@ func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
 	}
 	r.serial++
 	as := fmt.Sprintf("%s%d-%d", id.holdingPrefix(), os.Getpid(), r.serial)
+	if r.isLinked() {
+		as += linkedSuffix
+	}
 	if why := r.moveAside(dirfd, r.holding, as, id); why != Removed {
 		return why
 	}
@@ -74,7 +77,11 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 		if seen++; seen > maxSwept {
 			return dirscan.ErrStop // the next run goes on
 		}
-		if !isHeld(e) || e.Nlink > 1 && !r.opts.RemoveLinks {
+		r.most = 1
+		if strings.HasSuffix(string(e.Name), linkedSuffix) {
+			r.most = e.Nlink // the run was to remove its other names too
+		}
+		if !isHeld(e) || e.Nlink > r.most && !r.opts.RemoveLinks {
 			return nil
 		}
 		r.name = append(append(r.name[:0], e.Name...), 0)
@@ -85,6 +92,7 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 		freed += r.freed(e.Nlink, e.AllocatedBytes)
 		return nil
 	}})
+	r.most = 1
 	return removed, freed, err
 }
 

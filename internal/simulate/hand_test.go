@@ -120,6 +120,7 @@ func (h *hand) remove(ctx context.Context, c *call, req *action.Request, how man
 		p.Outcome, out.Outcome = action.DryRun, action.DryRun
 		for _, i := range planned {
 			p.Files, p.FreedBytes = p.Files+1, p.FreedBytes+(*f)[i].size
+			c.name(req, &p)
 		}
 		planned = nil
 	}
@@ -159,6 +160,7 @@ func (h *hand) unlink(c *call, req *action.Request, p *action.PolicyResult) bool
 	p.Files, p.FreedBytes = p.Files+1, p.FreedBytes+(*f)[now[0]].size
 	*f = append((*f)[:now[0]:now[0]], (*f)[now[0]+1:]...)
 	w.mu.Unlock()
+	c.name(req, p)
 	if req.Progress != nil {
 		req.Progress(*p)
 	}
@@ -185,13 +187,23 @@ func (h *hand) collect(c *call, req *action.Request) (action.Result, error) {
 	return action.Result{Outcome: action.Done}, nil
 }
 
+// name names a file that was removed, or in a dry run would be.
+func (c *call) name(req *action.Request, p *action.PolicyResult) {
+	if req.OnFile != nil {
+		req.OnFile(*p, []byte("f"), "expired")
+	}
+}
+
 // other is an action that the model knows nothing of, such as a request to the service.
 func (h *hand) other(c *call, req *action.Request) (action.Result, error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if req.Playbook == relieveMemory && req.Removed.Files() == 0 { // its step runs if something was removed
+		h.w.breaks("the service %s is sent the names of nothing in run %s", h.target, req.RunID)
+	}
 	if req.DryRun {
 		return action.Result{Outcome: action.DryRun}, nil
 	}
-	h.w.mu.Lock()
-	defer h.w.mu.Unlock()
 	if !h.w.effect(c) {
 		return action.Result{Outcome: action.Unknown}, nil
 	}

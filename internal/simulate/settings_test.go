@@ -59,10 +59,11 @@ func (w *world) playbooks() dispatch.Playbooks {
 	timeout := units.Duration(pick(w, 30*time.Second, 2*time.Minute, 5*time.Minute))
 	if w.happens(60) {
 		half := units.Ratio(.5)
-		out["relieve_memory"] = []dispatch.Step{
+		out[relieveMemory] = []dispatch.Step{
 			{Do: action.NameCleanTemp, Cooldown: minutes(1, 5), Timeout: timeout},
 			{Do: action.NameEvictCache, To: &half, When: []series.Level{series.LevelCritical, series.LevelEmergency}, Cooldown: minutes(5, 30)},
 			{Do: action.NameCollectGarbage, Cooldown: minutes(10, 60), Timeout: timeout},
+			{Do: action.NameHTTP, Run: dispatch.RunIfRemoved},
 		}
 	}
 	if w.happens(30) {
@@ -77,7 +78,10 @@ func (w *world) playbooks() dispatch.Playbooks {
 	return out
 }
 
-const ownPlaybook = "tell_service"
+const (
+	relieveMemory = "relieve_memory"
+	ownPlaybook   = "tell_service"
+)
 
 // of returns the targets with the actions of a process.
 func (s *settings) of(p *process) map[string]dispatch.Target {
