@@ -19,11 +19,6 @@ func (t *Target) Warn(alerts []Alert) {
 		return
 	}
 	var out []Recommendation
-	for _, r := range t.Recommendations {
-		if r.Action != normal {
-			out = append(out, r)
-		}
-	}
 	for _, a := range alerts {
 		priority, summary := low, a.Summary
 		switch a.Severity {
@@ -37,8 +32,24 @@ func (t *Target) Warn(alerts []Alert) {
 		}
 		out = append(out, Recommendation{priority, a.Name + " fires: " + summary})
 	}
-	sortByPriority(out)
-	t.Recommendations = out
+	t.add(out)
+}
+
+// Outdated says that what is known of a target is old, or that nothing is.
+func (t *Target) Outdated() {
+	t.add([]Recommendation{{high, "Nothing new has been read of " + t.Name + ": the status page says why"}})
+}
+
+// add adds to what is recommended. Nothing is normal then.
+func (t *Target) add(more []Recommendation) {
+	var out []Recommendation
+	for _, r := range t.Recommendations {
+		if r.Action != normal {
+			out = append(out, r)
+		}
+	}
+	t.Recommendations = append(out, more...)
+	sortByPriority(t.Recommendations)
 }
 
 // source is one that cannot be read.

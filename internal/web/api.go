@@ -89,6 +89,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	targets := s.observed()
 	q := r.URL.Query()
 	name, all := q.Get("target"), q.Has("all")
+	fresh := s.fresh(targets) // without a name the answer is also a sign of life, whatever is known of one target
 	switch {
 	case name != "" && all:
 		fail(w, http.StatusBadRequest, "target and all exclude each other: write one of them")
@@ -99,10 +100,11 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 			fail(w, http.StatusNotFound, "there is no target %q: /api/v1/targets lists them", name)
 			return
 		}
+		fresh = s.fresh(targets)
 	case !all:
 		targets = s.primary(targets)
 	}
-	if !s.fresh(targets) {
+	if !fresh {
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "no sample is younger than %d intervals of %s", staleAfter, s.Interval())
 		return
@@ -118,10 +120,13 @@ func (s *server) primary(targets []health.Target) []health.Target {
 		return targets
 	}
 	for name := range st.Modes {
-		targets = only(targets, name)
-		for i := range targets {
-			targets[i].Warn(Firing(st.Alerts, func(target string) bool { return target != name }))
+		if targets = only(targets, name); len(targets) == 0 {
+			targets = []health.Target{{Name: name}}
 		}
+		if t := &targets[0]; !s.isFresh(t) {
+			t.Outdated()
+		}
+		targets[0].Warn(Firing(st.Alerts, func(target string) bool { return target != name }))
 	}
 	return targets
 }

@@ -278,7 +278,11 @@ func TestHealthOfOneTarget(t *testing.T) {
 	host.Reset(f.now)
 	host.Set(used, 1<<30, "host")
 	f.store.Commit(&host)
-	get("", http.StatusServiceUnavailable) // that of the host is not the target's
+	const nothing = "Nothing new has been read of app: the status page says why"
+	if r := get("", http.StatusOK); r["target"] != "app" || !strings.Contains(fmt.Sprint(r["recommendations"]), nothing) || strings.Contains(fmt.Sprint(r), "normally") {
+		t.Errorf("before the first value: %v", r) // a liveness probe is not for what the target does
+	}
+	get("?target=app", http.StatusNotFound)
 	f.sample(f.now, .452, series.LevelNormal)
 	if r := get("", http.StatusOK); r["target"] != "app" || r["targets"] != nil {
 		t.Errorf("one target and the host: %v", r)
@@ -291,6 +295,16 @@ func TestHealthOfOneTarget(t *testing.T) {
 			t.Errorf("%s: %v", all, r)
 		}
 	}
+	was := f.now
+	f.now = f.now.Add(time.Minute)
+	host.Reset(f.now)
+	host.Set(used, 1<<30, "host")
+	f.store.Commit(&host)
+	if r := get("", http.StatusOK); r["target"] != "app" || !strings.Contains(fmt.Sprint(r["recommendations"]), nothing) {
+		t.Errorf("when its values are old: %v", r)
+	}
+	get("?target=app", http.StatusServiceUnavailable)
+	f.now = was
 	if r := get("?all&target=app", http.StatusBadRequest); !strings.Contains(fmt.Sprint(r), "write one of them") {
 		t.Errorf("both: %v", r)
 	}
