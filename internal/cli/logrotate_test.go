@@ -27,7 +27,7 @@ func TestSameVictimsAsLogrotate(t *testing.T) {
 		{"the default size", "DIR/c/*.log {\n rotate 2\n copytruncate\n}", 1, "max_bytes: 1MiB"},
 		{"of the file and in one line", "size 1k\nrotate 2\ncopytruncate\nDIR/a/*.log DIR/b/*.log { }\n# DIR/c/*.log {}\nDIR/c/*.log { size=1M \n}", 3, "keep_files: 2"},
 		{"quotes and a brace of its own line", "\"DIR/b/name with blank.log\"\nDIR/b/x.log\n{\n size 5k\n rotate 1\n}", 1, "include: ['name with blank.log', x.log]"},
-		{"maxsize", "DIR/a/*.log {\n daily\n maxsize 2k\n rotate 7\n compress\n dateext\n}", 1, "# daily besides maxsize has no counterpart"},
+		{"maxsize", "DIR/a/*.log {\n daily\n maxsize 2k\n rotate 7\n compress\n dateext\n}", 1, "# daily in addition to maxsize has no counterpart"},
 		{"minsize", "DIR/a/*.log {\n size 100\n minsize 2k\n rotate 7\n notifempty\n create 0640 root root\n}", 1, "max_bytes: 100"},
 		{"classes and single names", "DIR/a/[!a-d]*.log {\n size 100\n}\nDIR/a/app.log {\n size 100k\n}", 2, "include: ['[^a-d]*.log']"},
 		{"a signal to the process of a file", "DIR/b/*.log {\n size 10k\n rotate 4\n maxage 30\n postrotate\n  [ -f /run/shop.pid ] && kill -USR1 `cat /run/shop.pid`\n endscript\n}", 1, "    processes: {match: {pidfile: /run/shop.pid}}\n"},

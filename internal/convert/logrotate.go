@@ -171,7 +171,7 @@ const defaultBytes = "100M"
 func (s *settings) bytes(note func(string, ...any)) (text string, off bool) {
 	switch {
 	case s.max != "" && s.every != "":
-		note("%s besides maxsize has no counterpart: a log goes by its size alone", s.every)
+		note("%s in addition to maxsize has no counterpart: a log goes by its size alone", s.every)
 		return s.max, false
 	case s.minSize != "" && s.every != "":
 		note("%s with minsize: here a log goes as soon as it is larger, not only when the time has come", s.every)

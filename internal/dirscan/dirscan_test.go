@@ -101,6 +101,15 @@ func TestScan(t *testing.T) {
 	if err != nil || count.Files != 5 {
 		t.Errorf("count only: %d, %v, want 5", count.Files, err)
 	}
+	deep := func(in *Folder, name []byte) bool { return in.Depth() == 2 || string(name) == "a.wav" }
+	got, res = paths(t, Options{Dir: dir, Recursive: true, Select: wav, Except: deep})
+	if diff := cmp.Diff(want[:1], got[:1]); diff != "" || len(got) != 3 || res.Files != 3 || res.SkippedByReason()["symlink"] != 1 {
+		t.Errorf("with exceptions: %q, %+v", got, res)
+	}
+	count, err = Scan(t.Context(), Options{Dir: dir, Recursive: true, Select: wav, Except: deep, CountOnly: true})
+	if err != nil || count.Files != 3 {
+		t.Errorf("count only, with exceptions: %d, %v, want 3", count.Files, err)
+	}
 }
 
 func TestScanRoot(t *testing.T) {

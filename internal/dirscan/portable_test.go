@@ -77,6 +77,11 @@ func TestPortable(t *testing.T) {
 	if res.Files != 3 || res.EmptyFiles != 1 || res.SizeBytes != 11 || res.Folders != 3 || res.OldestNs != old.UnixNano() || res.Skipped[SkipNotRegular] != 1 || res.Skipped[SkipSymlink] != 1 {
 		t.Errorf("%+v", res)
 	}
+	if res, seen := scan(func(o *Options) {
+		o.Except = func(in *Folder, n []byte) bool { return in.Depth() == 2 || string(n) == "a.bin" }
+	}); res.Files != 1 || len(seen) != 1 || seen[0] != "\xff\n-.bin" {
+		t.Errorf("with exceptions: %q, %+v", seen, res)
+	}
 	if res, seen := scan(func(o *Options) { o.Skip = nil; o.CountOnly = true }); res.Files != 4+3*listAtOnce || len(seen) != 0 {
 		t.Errorf("counted %d, want %d", res.Files, 4+3*listAtOnce)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
@@ -172,7 +173,7 @@ func (c *Common) checkExclude(report report.Func) {
 			report(key, "%q is absolute: write it as it is below dir, %q", p, belowDir(c.Dir, p))
 		case strings.Trim(strings.TrimPrefix(p, "./"), "*/") == "" && !strings.HasSuffix(p, "*/"):
 			report(key, "%q excludes everything: remove the policy in place of this", p)
-		case containsAny(names, "", ".", ".."):
+		case slices.ContainsFunc(names, func(name string) bool { return name == "" || name == "." || name == ".." }):
 			report(key, "%q is not clean: write %q", p, strings.TrimLeft(path.Clean("/"+p), "/"))
 		default:
 			for _, name := range names {
@@ -188,15 +189,4 @@ func belowDir(dir, full string) string {
 		full = strings.TrimPrefix(full, strings.TrimSuffix(dir, "/"))
 	}
 	return strings.TrimLeft(full, "/")
-}
-
-func containsAny(list []string, values ...string) bool {
-	for _, one := range list {
-		for _, v := range values {
-			if one == v {
-				return true
-			}
-		}
-	}
-	return false
 }
