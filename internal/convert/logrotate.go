@@ -103,7 +103,7 @@ func (c *lrConverter) policy(s *section, where, dir string, include []string) {
 	l := &policy.Log{Common: policy.Common{Dir: dir, Include: include, Recursive: new(false), SizeBy: policy.SizeApparent}, Compress: s.set.compress, Every: units.Duration(24 * time.Hour)}
 	size, off := s.set.bytes(note)
 	var err error
-	if l.MaxBytes, err = units.ParseBytes(size); err != nil {
+	if l.MaxBytes, err = parseSize(size); err != nil {
 		e.comments[0] += ": " + err.Error()
 		c.add("", e)
 		return
@@ -165,7 +165,7 @@ func size(b units.Bytes) string {
 }
 
 // defaultBytes is proposed where logrotate goes by time alone.
-const defaultBytes = "100M"
+const defaultBytes = "100MiB"
 
 // bytes returns the size above which a log is rotated; logrotate asks for minsize only where it goes by time. off says that logrotate goes by time alone.
 func (s *settings) bytes(note func(string, ...any)) (text string, off bool) {
@@ -185,9 +185,17 @@ func (s *settings) bytes(note func(string, ...any)) (text string, off bool) {
 	return s.size, false
 }
 
+// parseSize reads a size as logrotate has it: k, M and G are binary.
+func parseSize(text string) (units.Bytes, error) {
+	if n := len(text) - 1; n > 0 && strings.IndexByte("kMG", text[n]) >= 0 {
+		text = text[:n] + strings.ToUpper(text[n:]) + "iB"
+	}
+	return units.ParseBytes(text)
+}
+
 func less(a, b string) bool {
-	x, errX := units.ParseBytes(a)
-	y, errY := units.ParseBytes(b)
+	x, errX := parseSize(a)
+	y, errY := parseSize(b)
 	return errX == nil && errY == nil && x < y
 }
 
