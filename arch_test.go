@@ -45,6 +45,7 @@ var house = map[string][]string{
 	"internal/proc":           {"internal/cgroup", "internal/container"},
 	"internal/fetch":          {},
 	"internal/heap":           {"internal/dirscan", "internal/fetch", "internal/lazy", "internal/proc"},
+	"internal/evidence":       {"internal/dirscan", "internal/fetch", "internal/heap", "internal/proc"},
 	"internal/lazy":           {},
 	"internal/hitrate":        {"internal/lazy"},
 	"internal/dirscan":        {},
@@ -90,7 +91,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/evidence", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch"}
 )
 
