@@ -13,7 +13,7 @@ const (
 	defaultPerHour  = 4
 	defaultMaxPause = 500 * time.Millisecond
 	defaultHeadroom = units.Ratio(0.2)
-	fewestKept       = 6 // a culprit is named by five
+	fewestKept      = 6 // a culprit is named by five
 	mostKept        = 500
 	mostPerHour     = 60
 )

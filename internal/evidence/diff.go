@@ -30,15 +30,17 @@ const (
 
 // Growth is one row of a difference.
 type Growth struct {
-	Name   string  `json:"name"`
-	File   string  `json:"file,omitempty"`
-	Line   int     `json:"line,omitempty"`
-	Before int64   `json:"before"`
-	After  int64   `json:"after"`
-	Bytes  int64   `json:"bytes"`           // After less Before
-	Share  float64 `json:"share,omitempty"` // of all rows that have grown
-	Error  int64   `json:"error"`           // by which Bytes may be wrong, at the 4-sigma level
-	Sure   bool    `json:"sure"`            // Bytes is larger than Error
+	Name    string  `json:"name"`
+	File    string  `json:"file,omitempty"`
+	Line    int     `json:"line,omitempty"`
+	Before  int64   `json:"before"`
+	After   int64   `json:"after"`
+	Bytes   int64   `json:"bytes"`             // After less Before
+	Share   float64 `json:"share,omitempty"`   // of all rows that have grown
+	Error   int64   `json:"error"`             // by which Bytes may be wrong, at the 4-sigma level
+	Objects int64   `json:"objects,omitempty"` // by which their number grew, where it is known
+	Common  bool    `json:"common,omitempty"`  // see Row: what holds them is in another row
+	Sure    bool    `json:"sure"`              // Bytes is larger than Error
 }
 
 // Difference is what grew between two captures.
@@ -74,11 +76,13 @@ func Diff(a, b Profile, between ...Profile) (Difference, error) {
 	var grown int64
 	for i := range b.Rows {
 		r := &b.Rows[i]
-		g := Growth{Name: r.Name, File: r.File, Line: r.Line, After: r.Bytes}
+		g := Growth{Name: r.Name, File: r.File, Line: r.Line, After: r.Bytes, Common: r.Common}
 		if old, ok := before[r.key()]; ok {
-			g.Before = old
+			g.Before, g.Objects = old.Bytes, r.Objects-old.Objects
 		} else if g.Before = least; g.Before > g.After {
 			continue // it may have been as large: smaller rows were dropped
+		} else {
+			g.Objects = r.Objects
 		}
 		g.Bytes = g.After - g.Before
 		if g.Bytes <= 0 {
@@ -89,15 +93,38 @@ func Diff(a, b Profile, between ...Profile) (Difference, error) {
 		grown += g.Bytes
 		d.Rows = append(d.Rows, g)
 	}
-	slices.SortFunc(d.Rows, func(x, y Growth) int {
-		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Name, y.Name), cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line))
-	})
+	d.sort()
 	for i := range d.Rows {
 		d.Rows[i].Share = math.Round(float64(d.Rows[i].Bytes)/float64(grown)*1000) / 1000
 	}
 	d.judge(slices.Concat([]Profile{a}, between, []Profile{b}))
 	d.Rows = d.Rows[:min(len(d.Rows), mostOfDiff)]
 	return d, nil
+}
+
+// ownShare is of the largest growth in number: classes of the service that grew by so many hold what the JDK's classes grew by.
+const ownShare = 0.1
+
+// sort puts the rows with the largest growth first. Of classes, those of the service itself come before those of the JDK: an
+// object is small, and the strings and arrays that it refers to are what fills the heap.
+func (d *Difference) sort() {
+	most := int64(0)
+	for i := range d.Rows {
+		most = max(most, d.Rows[i].Objects)
+	}
+	holds := func(g *Growth) bool {
+		return g.Objects > 0 && !g.Common && g.Sure && float64(g.Objects) >= ownShare*float64(most)
+	}
+	slices.SortFunc(d.Rows, func(x, y Growth) int {
+		switch hx, hy := holds(&x), holds(&y); {
+		case d.Kind != KindClass || hx == hy:
+		case hx:
+			return -1
+		default:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Name, y.Name), cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line))
+	})
 }
 
 // SinceBegin compares a profile with nothing, where its objects are known to be younger than a moment.
@@ -133,10 +160,10 @@ func Comparable(all []Profile, b *Profile) []Profile {
 	return out
 }
 
-func index(p *Profile) map[key]int64 {
-	out := make(map[key]int64, len(p.Rows))
+func index(p *Profile) map[key]Row {
+	out := make(map[key]Row, len(p.Rows))
 	for i := range p.Rows {
-		out[p.Rows[i].key()] = p.Rows[i].Bytes
+		out[p.Rows[i].key()] = p.Rows[i]
 	}
 	return out
 }
@@ -170,7 +197,7 @@ func (d *Difference) judge(captures []Profile) {
 		g := &d.Rows[i]
 		switch {
 		case !g.Sure:
-		case g.Bytes < max(leastGrowth, int64(leastOfTotal*float64(d.After))) || g.Share < leastShare:
+		case !d.matters(g):
 			d.Why = cmp.Or(d.whyOf(i), "what grew is a small part of what lives")
 		case !rises(captures, key{g.Name, g.File, g.Line}):
 			d.Why = fmt.Sprintf("%s grew, and was smaller in between: it may come and go", g.Name)
@@ -180,6 +207,20 @@ func (d *Difference) judge(captures []Profile) {
 			return
 		}
 	}
+}
+
+// matters reports whether a row is a good part of all growth, and that a good part of what lives. An object of the service is
+// small: of classes all growth is weighed, and the number of objects.
+func (d *Difference) matters(g *Growth) bool {
+	least := max(leastGrowth, int64(leastOfTotal*float64(d.After)))
+	if d.Kind != KindClass || g.Objects == 0 {
+		return g.Bytes >= least && g.Share >= leastShare
+	}
+	var most, grown int64
+	for i := range d.Rows {
+		most, grown = max(most, d.Rows[i].Objects), grown+d.Rows[i].Bytes
+	}
+	return grown >= least && float64(g.Objects) >= ownShare*float64(most)
 }
 
 // whyOf keeps the reason of a larger row.

@@ -37,12 +37,32 @@ func decodeHistogram(data []byte, out *rows) error {
 			continue
 		}
 		found = true
-		out.add(className(string(fields[2])), "", 0, size, objects)
+		name := className(string(fields[2]))
+		out.addTo(Row{Name: name, Common: ofJDK(name)}, size, objects)
 	}
 	if !found {
 		return fmt.Errorf("%w: it has no line of a class", ErrInvalid)
 	}
 	return nil
+}
+
+// ofJDK reports whether a class is of the JDK itself, or of arrays of numbers.
+func ofJDK(name string) bool {
+	for _, prefix := range []string{"java.", "javax.", "jdk.", "sun.", "com.sun.", "<"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return !strings.Contains(strings.TrimSuffix(name, "[]"), ".") && strings.HasSuffix(name, "[]") && isElement(strings.TrimRight(name, "[]"))
+}
+
+func isElement(name string) bool {
+	for _, e := range elements {
+		if e == name {
+			return true
+		}
+	}
+	return false
 }
 
 // elements are the names of primitive types in the name of a class of arrays.

@@ -43,6 +43,7 @@ type Row struct {
 	Line    int    `json:"line,omitempty"`
 	Bytes   int64  `json:"bytes"`             // that live
 	Objects int64  `json:"objects,omitempty"` // that live; absent where the runtime does not count them
+	Common  bool   `json:"common,omitempty"`  // a class of the runtime itself, as of strings: what holds them is in another row
 }
 
 // key tells rows apart.
@@ -108,11 +109,15 @@ func newRows(redact *Redactor) *rows { return &rows{redact: redact, at: make(map
 
 // add counts bytes and objects for a name. Numbers that are not possible are left out.
 func (r *rows) add(name, file string, line int, bytes int64, objects int64) {
+	r.addTo(Row{Name: name, File: file, Line: line}, bytes, objects)
+}
+
+func (r *rows) addTo(row Row, bytes, objects int64) {
 	if bytes <= 0 || bytes > maxBytes || objects < 0 || objects > maxBytes || r.total > maxBytes-bytes {
 		return
 	}
 	r.total += bytes
-	row := Row{Name: r.redact.name(name), File: r.redact.file(file), Line: min(max(line, 0), 1<<30)}
+	row.Name, row.File, row.Line = r.redact.name(row.Name), r.redact.file(row.File), min(max(row.Line, 0), 1<<30)
 	i, known := r.at[row.key()]
 	if !known {
 		if len(r.all) >= mostNames {
