@@ -16,6 +16,8 @@ const (
 	SkipUnknown   = "headroom_unknown"
 	SkipTime      = "time"     // the limit may be reached before it ends
 	SkipBudget    = "per_hour" // there were as many in the last hour as allowed
+	SkipBusy      = "busy"     // another capture of the target runs
+	SkipNone      = "no_runtime"
 )
 
 // Room is what a target has left at present.

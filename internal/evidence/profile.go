@@ -80,7 +80,6 @@ type Process struct {
 	Members []proc.Member // its processes at present
 	Heap    heap.Profiler // nil: no heap is read, or its provider has no profile
 	ProcFS  string        // where procfs is mounted
-	Used    int64         // of its heap; 0: not known
 	Redact  *Redactor     // nil: the patterns that always hold
 }
 

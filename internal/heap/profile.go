@@ -204,6 +204,9 @@ func (g *pprofClient) profile(ctx context.Context, _ bool) (Snapshot, error) {
 	if refused, ok := errors.AsType[*statusError](err); ok {
 		return Snapshot{}, fmt.Errorf("%w: %w", ErrNoProfile, refused)
 	}
+	if errors.Is(err, ErrNoProfile) { // it has answered, with what cannot be used
+		return Snapshot{}, err
+	}
 	if err != nil {
 		return Snapshot{}, profileUnless(sent, err)
 	}
@@ -221,10 +224,13 @@ func unpackProfile(body io.Reader) ([]byte, error) {
 		return data, err
 	}
 	unzip, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("its profile: %w", err)
+	if err == nil {
+		data, err = readBounded(unzip)
 	}
-	return readBounded(unzip)
+	if err != nil && !errors.Is(err, ErrNoProfile) {
+		err = fmt.Errorf("%w: %w", ErrNoProfile, err)
+	}
+	return data, err
 }
 
 var errTooLong = fmt.Errorf("%w: it is longer than %d bytes", ErrNoProfile, maxProfileAnswer)
