@@ -65,6 +65,7 @@ type App struct {
 	manager    manager
 	control    *control.Server // nil without a journal on disk
 	wakes      *setup.Wakes
+	evidence   *setup.Evidence
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -137,6 +138,8 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 			Ports: func(m proc.Member) ([]netip.AddrPort, error) { return proc.Ports(o.ProcFS, m) },
 		}), opens: hitrate.NewPool(o.Now, providers),
 	}
+	a.evidence = setup.NewEvidence(setup.EvidenceOptions{Store: store, Journal: a.parts.journal, ProcFS: o.ProcFS, Logger: logger, Registerer: a.registry, Now: o.Now})
+	a.parts.evidence = a.evidence
 	a.parts.clock = setup.NewClock(o.Now, func() *journal.Journal { return a.journal })
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {
@@ -238,6 +241,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.serveControl()
 	a.schedule.Apply(schedule.Of(g.cfg))
 	a.tasks.Go(func() { a.schedule.Run(ctx) })
+	a.tasks.Go(func() { a.evidence.Run(ctx, a.evidenceGraph, a.dispatcher.RunNow) })
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })

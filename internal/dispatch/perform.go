@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
@@ -61,10 +62,13 @@ func (d *Dispatcher) advance(r *run, i int, res *result) bool {
 		res.cutShort(err)
 		return false
 	}
+	if did.observed && !r.onlyObserves() { // whatever it came to, the remedy follows
+		return true
+	}
 	res.effect = max(res.effect, did.effect)
 	res.steps = append(res.steps, did.outcome)
 	switch {
-	case did.effect == effectDry:
+	case did.effect == effectDry, did.observed:
 		return true
 	case d.runCtx.Err() != nil:
 		res.outcome, res.err = string(action.Unknown), errors.New("cancelled while the exporter was shutting down")
@@ -77,6 +81,19 @@ func (d *Dispatcher) advance(r *run, i int, res *result) bool {
 	}
 	res.verified = d.verify(r, step, res.before)
 	return res.verified != verifiedRelieved && res.verified != verifiedLost
+}
+
+// onlyObserves reports whether no step of a run relieves anything.
+func (r *run) onlyObserves() bool { return onlyObserve(r.steps) }
+
+func onlyObserve(steps []Step) bool {
+	return !slices.ContainsFunc(steps, func(s Step) bool { return !observes(&s) })
+}
+
+// observes reports whether a step only looks.
+func observes(s *Step) bool {
+	spec, _ := action.SpecOf(s.Do)
+	return spec.Observes
 }
 
 // skips reports whether a step does not run, and notes why.

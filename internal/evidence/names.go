@@ -42,7 +42,7 @@ func NewRedactor(patterns []string) (*Redactor, error) {
 			return nil, fmt.Errorf("%q is not a regular expression (%w): write one such as tenant_[a-z]+", p, err)
 		}
 		if re.MatchString("") {
-			return nil, fmt.Errorf("%q matches nothing at all too: write a pattern that needs at least one character", p)
+			return nil, fmt.Errorf("%q matches an empty text too: write a pattern that needs at least one character", p)
 		}
 		r.patterns = append(r.patterns, re)
 	}
