@@ -62,6 +62,9 @@ func (d *Dispatcher) advance(r *run, i int, res *result) bool {
 		res.cutShort(err)
 		return false
 	}
+	if did.observed && did.detail != "" {
+		res.notes = append(res.notes, did.detail)
+	}
 	if did.observed && !r.onlyObserves() { // whatever it came to, the remedy follows
 		return true
 	}

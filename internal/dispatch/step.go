@@ -26,6 +26,7 @@ type stepResult struct {
 	outcome  action.Outcome
 	effect   effect
 	observed bool // it relieves nothing
+	detail   string
 }
 
 // performStep records the intent of one step, runs its action and records the result. The error
@@ -69,7 +70,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	if runErr != nil {
 		d.log.Warn("action failed", "target", r.target, "action", step.Do, "run", r.id, "outcome", string(out.Outcome), "err", runErr)
 	}
-	return stepResult{outcome: out.Outcome, effect: effectOf(a.mode, &out), observed: observes(&step)}, nil
+	return stepResult{outcome: out.Outcome, effect: effectOf(a.mode, &out), observed: observes(&step), detail: out.Detail}, nil
 }
 
 // effectOf is what an action did that ran in a mode.

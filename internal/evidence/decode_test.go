@@ -193,7 +193,9 @@ func fuzzDecoder(f *testing.F, decoder string, seeds ...string) {
 	})
 }
 
-func FuzzDecodeV8(f *testing.F)        { fuzzDecoder(f, "v8", answers[heap.ProviderNode], `{"profile":{"head":null}}`) }
+func FuzzDecodeV8(f *testing.F) {
+	fuzzDecoder(f, "v8", answers[heap.ProviderNode], `{"profile":{"head":null}}`)
+}
 func FuzzDecodeAgent(f *testing.F)     { fuzzDecoder(f, "agent", answers[heap.ProviderAgent]) }
 func FuzzDecodeHistogram(f *testing.F) { fuzzDecoder(f, "histogram", answers[heap.ProviderJVM]) }
 func FuzzDecodeGo(f *testing.F)        { fuzzDecoder(f, "go", "\x0a\x04\x08\x01\x10\x02") }

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -18,6 +19,7 @@ const (
 	SkipBudget    = "per_hour" // there were as many in the last hour as allowed
 	SkipBusy      = "busy"     // another capture of the target runs
 	SkipNone      = "no_runtime"
+	SkipRest      = "rest" // the last one is only just over
 )
 
 // Room is what a target has left at present.
@@ -43,20 +45,24 @@ const (
 	leastPaused = time.Millisecond
 )
 
-// PriceOf returns what a rung may cost on a target: what it cost the last time, in proportion to what is in
-// use since, or the assumption of the table where it was not taken yet.
+// PriceOf returns what a rung may cost on a target: what it cost the last time, and for what is in use since then in
+// proportion, or as the table assumes where that is less. Where it was not taken yet, the table alone counts.
 func (r *Rung) PriceOf(used units.Bytes, last *Measured) Price {
 	if last == nil {
 		return r.Worst.At(used)
 	}
-	more := caution
-	if last.Used > 0 && used > last.Used {
-		more *= float64(used) / float64(last.Used)
+	more := Price{Pause: max(last.Pause, leastPaused), Bytes: max(last.Bytes, leastBytes)}
+	if grown := used - last.Used; grown > 0 {
+		by := r.Worst.At(grown)
+		byTable := Price{Pause: more.Pause + by.Pause - r.Worst.Pause, Bytes: more.Bytes + by.Bytes - r.Worst.Bytes}
+		ratio := math.Inf(1)
+		if last.Used > 0 {
+			ratio = float64(used) / float64(last.Used)
+		}
+		more.Pause = time.Duration(min(ratio*float64(more.Pause), float64(byTable.Pause)))
+		more.Bytes = units.Bytes(min(ratio*float64(more.Bytes), float64(byTable.Bytes)))
 	}
-	return Price{
-		Pause: time.Duration(more * float64(max(last.Pause, leastPaused))),
-		Bytes: units.Bytes(more * float64(max(last.Bytes, leastBytes))),
-	}
+	return Price{Pause: time.Duration(caution * float64(more.Pause)), Bytes: units.Bytes(caution * float64(more.Bytes))}
 }
 
 // Check returns why a rung must not be taken at a price, "" when it may.

@@ -105,6 +105,15 @@ func TestMeasuredPriceHolds(t *testing.T) {
 	if got := k.Capture(t.Context(), q); got.Outcome != Captured {
 		t.Fatalf("%+v", got)
 	}
+	if got := k.Capture(t.Context(), q); got.Skip != SkipRest || asked != 1 {
+		t.Errorf("at once: %+v, asked %d times, want that it is left alone", got, asked)
+	}
+	q.ByHand = true
+	if got := k.Capture(t.Context(), q); got.Skip != SkipRest || asked != 1 {
+		t.Errorf("at once, by hand: %+v, asked %d times, want that it is left alone", got, asked)
+	}
+	q.ByHand = false
+	now = now.Add(restBetween)
 	if got := k.Capture(t.Context(), q); got.Skip != SkipPause || asked != 1 || !strings.Contains(got.Detail, "600ms") {
 		t.Errorf("%+v, asked %d times, want that 1.5 times the 400ms of the last one are too much", got, asked)
 	}
@@ -118,12 +127,29 @@ func TestMeasuredPriceHolds(t *testing.T) {
 	if got := k.Capture(t.Context(), q); got.Outcome != Captured {
 		t.Errorf("a day later: %+v", got)
 	}
+	now = now.Add(restBetween)
 	grown := wide
 	grown.Used = 10 * wide.Used
 	q.Room = room(grown)
 	if got := k.Capture(t.Context(), q); got.Skip != SkipPause {
 		t.Errorf("a heap that is ten times as large: %+v, want a pause in proportion", got)
 	}
+}
+
+// TestPriceOfAGrownHeap: what was measured on a small heap says little of a large one, and the other way round.
+func TestPriceOfAGrownHeap(t *testing.T) {
+	r := Of(heap.ProviderNode)[0]
+	f := func(name string, last Measured, used units.Bytes, low, high time.Duration) {
+		t.Helper()
+		if p := r.PriceOf(used, &last); p.Pause < low || p.Pause > high || p.Bytes < leastBytes {
+			t.Errorf("%s: %+v, want %s to %s", name, p, low, high)
+		}
+	}
+	f("as it was", Measured{Pause: 100 * time.Millisecond, Used: 100 << 20}, 100<<20, 150*time.Millisecond, 150*time.Millisecond)
+	f("smaller", Measured{Pause: 100 * time.Millisecond, Used: 100 << 20}, 10<<20, 150*time.Millisecond, 150*time.Millisecond)
+	f("a small heap that has grown", Measured{Pause: 100 * time.Millisecond, Used: 5 << 20}, 205<<20, 550*time.Millisecond, 600*time.Millisecond)
+	f("a quick one that has doubled", Measured{Pause: 50 * time.Millisecond, Used: 400 << 20}, 800<<20, 150*time.Millisecond, 150*time.Millisecond)
+	f("unknown then", Measured{Pause: 100 * time.Millisecond}, 200<<20, 550*time.Millisecond, 600*time.Millisecond)
 }
 
 func TestBudgetOfAnHour(t *testing.T) {
@@ -140,6 +166,7 @@ func TestBudgetOfAnHour(t *testing.T) {
 	if got := k.Capture(t.Context(), q); got.Skip != SkipBudget || asked.Load() != 4 {
 		t.Errorf("the fifth: %+v", got)
 	}
+	now = now.Add(restBetween)
 	byHand := q
 	byHand.ByHand = true
 	if got := k.Capture(t.Context(), byHand); got.Outcome != Captured {
@@ -228,6 +255,7 @@ func TestUnknownIsReckonedWith(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	gone = false
+	now = now.Add(restBetween)
 	if got := k.Capture(t.Context(), q); got.Skip != SkipPause {
 		t.Errorf("right after it: %+v", got)
 	}

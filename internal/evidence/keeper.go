@@ -32,6 +32,11 @@ const (
 	lostFor     = time.Hour // of one whose end was not seen
 )
 
+// restBetween is how long a target is left alone after a capture, whoever requests the next. V8 ends a process whose heap is
+// nearly full after four collections in a row that took most of its time, and a capture is one of them: a person who captured a
+// full heap again and again ended it (internal/e2e saw that).
+const restBetween = 30 * time.Second
+
 // Request asks for one capture.
 type Request struct {
 	Process  Process
@@ -71,6 +76,7 @@ type Keeper struct {
 	busy map[string]bool
 	last map[rungOf]measured
 	took map[string][]time.Time // of captures within the budget of an hour
+	rest map[string]time.Time   // until which a target is left alone
 }
 
 type rungOf struct{ target, provider, rung string }
@@ -85,7 +91,7 @@ func NewKeeper(o KeeperOptions) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{opts: o, busy: make(map[string]bool), last: make(map[rungOf]measured), took: make(map[string][]time.Time)}
+	return &Keeper{opts: o, busy: make(map[string]bool), last: make(map[rungOf]measured), took: make(map[string][]time.Time), rest: make(map[string]time.Time)}
 }
 
 // Store returns where captures are kept.
@@ -107,6 +113,7 @@ func (k *Keeper) Capture(ctx context.Context, q Request) Taken {
 		return out
 	}
 	k.note(name, q.ByHand)
+	defer k.leave(name)
 	limit := min(max(timeoutFactor*price.Pause, leastTimeout), mostTimeout)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -143,6 +150,10 @@ func (k *Keeper) choose(q Request) (out Taken, chosen *Rung, price Price, used u
 	}
 	out = Taken{Outcome: Skipped, Runtime: rungs[0].Runtime}
 	room := q.Room()
+	if until := k.resting(q.Process.Target); !until.IsZero() {
+		out.Skip, out.Detail = SkipRest, fmt.Sprintf("the last capture is only just over, and several collections in a row can end a process whose heap is full: capture again in %s", until.Sub(k.opts.Now()).Round(time.Second))
+		return out, nil, Price{}, 0
+	}
 	if left := k.left(q); left <= 0 && !q.ByHand {
 		out.Skip, out.Detail = SkipBudget, fmt.Sprintf("there were %d captures within the last hour, and per_hour allows no more", q.Config.PerHour)
 		return out, nil, Price{}, 0
@@ -224,6 +235,23 @@ func (k *Keeper) end(target string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.busy, target)
+}
+
+// leave begins the time in which a target is left alone.
+func (k *Keeper) leave(target string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rest[target] = k.opts.Now().Add(restBetween)
+}
+
+// resting returns until when a target is left alone; zero when it is not.
+func (k *Keeper) resting(target string) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if until := k.rest[target]; k.opts.Now().Before(until) {
+		return until
+	}
+	return time.Time{}
 }
 
 // left returns how many captures the budget of the hour still has.

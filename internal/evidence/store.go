@@ -14,7 +14,8 @@ import (
 
 const (
 	statePrefix   = "evidence/"
-	maxStateBytes = 64 << 20 // of the captures of one target, unpacked
+	maxPacked     = 900 << 10 // of the captures of one target, as the journal takes them
+	maxStateBytes = 64 << 20  // unpacked
 	maxPerTarget  = mostKept
 )
 
@@ -28,6 +29,8 @@ type State interface {
 type Store struct {
 	state func() State // nil where there is none: then captures live as long as the process
 
+	turn sync.Mutex // of one Add, with its write
+
 	mu     sync.Mutex
 	loaded map[string][]Profile
 }
@@ -40,63 +43,63 @@ func NewStore(state func() State) *Store {
 // All returns the captures of a target, the oldest first. They must not be changed.
 func (s *Store) All(target string) ([]Profile, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all(target)
-}
-
-func (s *Store) all(target string) ([]Profile, error) {
-	if all, ok := s.loaded[target]; ok {
+	all, ok := s.loaded[target]
+	s.mu.Unlock()
+	state := s.state()
+	if ok || state == nil {
 		return slices.Clip(all), nil
 	}
-	state := s.state()
-	if state == nil {
-		return nil, nil
-	}
 	raw, err := state.State(statePrefix + target)
+	if err == nil {
+		all, err = unpack(raw)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("captures of %s: %w", target, err)
 	}
-	all, err := unpack(raw)
-	if err != nil {
-		return nil, fmt.Errorf("captures of %s: %w", target, err)
-	}
-	s.loaded[target] = all
-	return all, nil
-}
-
-// Add keeps a capture and gives it its ID. Above keep the oldest are removed, but for the first of the present start,
-// which later ones are compared with. The error says that it could not be written; it is kept in memory all the same.
-func (s *Store) Add(ctx context.Context, p *Profile, keep int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, readErr := s.all(p.Target) // what cannot be read is begun anew
+	if newer, ok := s.loaded[target]; ok { // one was added meanwhile
+		return slices.Clip(newer), nil
+	}
+	s.loaded[target] = all
+	return slices.Clip(all), nil
+}
+
+// Add keeps a capture and gives it its ID. Above keep, and above what the journal takes, the oldest are removed, but for the first
+// of the present start, which later ones are compared with. The error says that it could not be written; it is kept in
+// memory all the same.
+func (s *Store) Add(ctx context.Context, p *Profile, keep int) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	all, readErr := s.All(p.Target) // what cannot be read is begun anew
 	p.ID = newID(p.Time, all)
 	all = append(slices.Clone(all), *p)
-	base := slices.IndexFunc(all, func(o Profile) bool { return alike(&o, p) == nil })
 	for len(all) > min(max(keep, 2), maxPerTarget) {
-		oldest := 0
-		if base == 0 {
-			oldest = 1
-		}
-		all = slices.Delete(all, oldest, oldest+1)
-		base--
-		if oldest == 1 {
-			base = 0
-		}
-	}
-	s.loaded[p.Target] = all
-	state := s.state()
-	if state == nil {
-		return nil
+		all = withoutOldest(all)
 	}
 	raw, err := pack(all)
-	if err == nil {
+	for err == nil && len(raw) > maxPacked && len(all) > 2 {
+		all = withoutOldest(all)
+		raw, err = pack(all)
+	}
+	s.mu.Lock()
+	s.loaded[p.Target] = all
+	s.mu.Unlock()
+	if state := s.state(); err == nil && state != nil {
 		err = state.PutState(ctx, statePrefix+p.Target, raw)
 	}
 	if err != nil {
 		return fmt.Errorf("keep a capture of %s: %w", p.Target, err)
 	}
 	return readErr
+}
+
+// withoutOldest removes the oldest capture that is not the first of the start of the newest.
+func withoutOldest(all []Profile) []Profile {
+	if alike(&all[0], &all[len(all)-1]) == nil {
+		return slices.Delete(all, 1, 2)
+	}
+	return slices.Delete(all, 0, 1)
 }
 
 // newID names a capture by its time, and differs from those that are there.
