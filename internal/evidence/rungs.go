@@ -21,6 +21,7 @@ type Rung struct {
 	Runtime  string // label of the metrics
 	Name     string
 	Kind     Kind
+	Apart    bool // it takes nothing of the heap itself, which the runtime fills before it collects
 	Sampling bool // it reads what was sampled all along: it may be taken at emergency too
 	Worst    Rate // what it may cost where it was not measured yet
 	Capturer Capturer
@@ -42,12 +43,12 @@ var Rungs = []Rung{
 		Capturer: agentSampled{},
 	},
 	{
-		Provider: heap.ProviderJVM, Runtime: "jvm", Name: RungHistogram, Kind: KindClass,
+		Provider: heap.ProviderJVM, Runtime: "jvm", Name: RungHistogram, Kind: KindClass, Apart: true,
 		Worst:    Rate{Pause: 100 * time.Millisecond, PausePerGiB: 1500 * time.Millisecond, Bytes: 8 << 20, Share: 0.02},
 		Capturer: histogram{live: true},
 	},
 	{
-		Provider: heap.ProviderJVM, Runtime: "jvm", Name: RungHistogramAll, Kind: KindClass,
+		Provider: heap.ProviderJVM, Runtime: "jvm", Name: RungHistogramAll, Kind: KindClass, Apart: true,
 		Worst:    Rate{Pause: 50 * time.Millisecond, PausePerGiB: 800 * time.Millisecond, Bytes: 8 << 20, Share: 0.005},
 		Capturer: histogram{},
 	},
@@ -67,6 +68,12 @@ func Of(provider string) []Rung {
 		}
 	}
 	return out
+}
+
+// Apart reports whether captures of a provider take nothing of the heap itself: then only the memory limits them.
+func Apart(provider string) bool {
+	rungs := Of(provider)
+	return len(rungs) > 0 && rungs[0].Apart
 }
 
 // Rate says how a price depends on the size of the heap.

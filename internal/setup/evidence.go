@@ -139,7 +139,7 @@ func (e *Evidence) room(cfg *config.Config, t *config.Target) evidence.Room {
 		r.Used = units.Bytes(used)
 	}
 	if okUsed && okLimit && limit > 0 {
-		if t.Heap.Provider != heap.ProviderJVM {
+		if !evidence.Apart(t.Heap.Provider) {
 			within(used, limit)
 		}
 		if live, _, ok := store.Value(metric.HeapLive, t.Name, runtime); ok {
