@@ -46,7 +46,7 @@ type Row struct {
 	Common  bool   `json:"common,omitempty"`  // a class of the runtime itself, as of strings: what holds them is in another row
 }
 
-// key tells rows apart.
+// key distinguishes rows.
 type key struct {
 	name, file string
 	line       int

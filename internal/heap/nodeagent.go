@@ -55,7 +55,7 @@ type agent struct {
 	member proc.Member
 	conn   *net.UnixConn
 	lines  *bufio.Reader
-	owes   bool   // the answer to a request that nobody waits for any more
+	owes   bool   // the answer to a request that no one waits for any longer
 	asked  bool   // to sample, on this connection
 	part   []byte // of a line that is longer than the buffer
 	most   int    // bytes of the answer that is owed
