@@ -47,7 +47,9 @@ func TestDecodeHistogram(t *testing.T) {
 		"   1:         21234        1234567  [B (java.base@17.0.1)\n   2:          1000          24000  com.acme.Session\n   3:            10           2400  [[Lcom.acme.Tile;\n"+
 		"   4:             5             80  com.acme.App$$Lambda$14/0x0000000801003200\n   5:             1             16  com.acme.App$$Lambda$14/0x0000000801004400\nTotal         22250        1261063\n")
 	want := []Row{
-		{"byte[]", "", 0, 1234567, 21234, true}, {"com.acme.Session", "", 0, 24000, 1000, false}, {"com.acme.Tile[][]", "", 0, 2400, 10, false},
+		{"byte[]", "", 0, 1234567, 21234, true},
+		{"com.acme.Session", "", 0, 24000, 1000, false},
+		{"com.acme.Tile[][]", "", 0, 2400, 10, false},
 		{"com.acme.App$$Lambda$14", "", 0, 96, 6, false},
 	}
 	if fmt.Sprint(p.Rows) != fmt.Sprint(want) || p.Total != 1261063 {

@@ -59,7 +59,7 @@ func TestInspectorProfileOutcomes(t *testing.T) {
 			if !errors.Is(err, want) || asked.Load() != 1 {
 				t.Errorf("%v, asked %d times, want %v once", err, asked.Load(), want)
 			}
-			if _, err := readWithin(c, time.Second); want == ErrNoProfile && err != nil {
+			if _, err := readWithin(c, time.Second); errors.Is(want, ErrNoProfile) && err != nil {
 				t.Errorf("the next reading: %v", err)
 			}
 		})
