@@ -45,6 +45,7 @@ var house = map[string][]string{
 	"internal/proc":           {"internal/cgroup", "internal/container"},
 	"internal/fetch":          {},
 	"internal/heap":           {"internal/dirscan", "internal/fetch", "internal/lazy", "internal/proc"},
+	"internal/evidence":       {"internal/dirscan", "internal/fetch", "internal/heap", "internal/proc"},
 	"internal/lazy":           {},
 	"internal/hitrate":        {"internal/lazy"},
 	"internal/dirscan":        {},
@@ -52,15 +53,15 @@ var house = map[string][]string{
 	"internal/inside":         {"internal/dirscan", "internal/proc", "internal/safefs"},
 	"internal/refuse":         {},
 	"internal/eval":           {},
-	"internal/action":         {"internal/dirscan", "internal/fetch", "internal/heap", "internal/proc", "internal/safefs"},
+	"internal/action":         {"internal/dirscan", "internal/evidence", "internal/fetch", "internal/heap", "internal/proc", "internal/safefs"},
 	"internal/journal":        {},
 	"internal/health":         {},
-	"internal/web":            {"internal/fetch", "internal/health", "internal/journal", "internal/lazy"},
+	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy"},
 	"internal/dispatch":       {"internal/action", "internal/journal"},
 	"internal/watch":          {"internal/action"},
 	"internal/pull":           {"internal/fetch"},
 	"internal/sdnotify":       {},
-	"internal/config":         {"collector", "internal/action", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/heap", "internal/journal", "internal/proc", "internal/pull", "internal/safefs", "internal/watch"},
+	"internal/config":         {"collector", "internal/action", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/journal", "internal/proc", "internal/pull", "internal/safefs", "internal/watch"},
 	"internal/convert":        {"internal/safefs"},
 	"internal/listen":         {},
 	"internal/memlock":        {"internal/setup"},
@@ -68,10 +69,10 @@ var house = map[string][]string{
 	"internal/control":        {"internal/action", "internal/config", "internal/dispatch", "internal/safefs", "internal/setup"},
 	"internal/schedule":       {"internal/config", "internal/dispatch"},
 	"internal/hostfs":         {},
-	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/heap", "internal/inside", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/wake"},
+	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/inside", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/wake"},
 	"internal/hostcheck":      {"internal/action", "internal/cgroup", "internal/config", "internal/proc", "internal/safefs", "internal/setup"},
 	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
-	"internal/cli":            {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
+	"internal/cli":            {"dashboards", "deploy/node-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":            {},
 	"internal/attack":         {},
 	"internal/vmtest":         {},
@@ -91,7 +92,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/evidence", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch"}
 )
 

@@ -107,6 +107,10 @@ func (b *board) dispatch() []*jsonPanel {
 		graph("Polled alerts", "Alerts for the exporters that fired at the last poll, and the polls by outcome (bars). Of all exporters.", "none", 8,
 			q("sum("+b.own("spillway_alertmanager_alerts")+")", "alerts"), q(sumBy("outcome", increase(b.own("spillway_alertmanager_requests_total"))), "polls: {{outcome}}")).right("/^polls: /", "none"),
 		graph("Age of the last poll", "Time since any Alertmanager answered, of the ten exporters with the longest.", "s", 8, q(ages(lineCount, b.own("spillway_alertmanager_last_success_timestamp_seconds")), "{{instance}}")),
+		bars("Captures of evidence", "Captures of what holds the memory of targets, by outcome. One is skipped where it would cost more than evidence allows.", "none", 8,
+			q(most(lineCount, "runtime, outcome", b.own("spillway_evidence_captures_total")), "{{runtime}}: {{outcome}}")),
+		graph("Pause for evidence", "95th percentile of the time until a service had answered a capture, which is the longest that it can have paused for it.", "s", 8,
+			q(quantile("0.95", "runtime", b.own("spillway_evidence_pause_seconds_bucket")), "{{runtime}}")),
 	}
 }
 

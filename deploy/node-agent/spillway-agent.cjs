@@ -3,18 +3,67 @@
 //
 //   node --require /usr/share/spillway/spillway-agent.cjs server.js      (or in NODE_OPTIONS)
 //
-// It answers two requests on a unix socket that the service's own user, root and the exporter can reach,
-// "heap" and "gc", and nothing else. It keeps no process running, prints nothing, and never throws: a service that
-// cannot have the socket runs as it would without.
+// It answers four requests on a unix socket that the service's own user, root and the exporter can reach:
+// "heap", "gc", "sample" and "profile", and nothing else. It keeps no process running, prints nothing, and never throws: a
+// service that cannot have the socket runs as it would without. A profile has names of functions and files, no values.
 const { isMainThread } = require('node:worker_threads');
+
+let sampling; // V8's sampling of what is allocated: nothing before it was asked for
+
+function post(session, method, params) {
+  let error, result;
+  session.post(method, params, (err, res) => { error = err; result = res; });
+  if (error) throw new Error(error.message);
+  return result;
+}
+
+// sample begins to remember one allocation in 512 KiB, by the function that has made it, until it is collected.
+function sample() {
+  if (!sampling) {
+    const session = new (require('node:inspector').Session)();
+    session.connect();
+    post(session, 'HeapProfiler.startSampling', { samplingInterval: 512 * 1024 });
+    sampling = { session, since: Date.now() };
+  }
+  return { since: sampling.since };
+}
+
+// profile adds up what lives by the nearest function of the service itself: what Node.js allocates counts for its caller.
+// V8 collects the heap first.
+function profile() {
+  const { since } = sample();
+  const { head } = post(sampling.session, 'HeapProfiler.getSamplingProfile').profile;
+  const rows = new Map();
+  const todo = [[head, null]];
+  let total = 0;
+  while (todo.length > 0) {
+    const [{ callFrame: frame, selfSize: bytes, children }, above] = todo.pop();
+    const own = frame.url && !frame.url.startsWith('node:') ? frame : above;
+    if (bytes > 0) {
+      const { functionName, url, lineNumber } = own || frame;
+      const key = `${functionName} ${url} ${lineNumber}`;
+      const row = rows.get(key) || [functionName.slice(0, 300), url.slice(0, 300), lineNumber + 1, 0];
+      row[3] += bytes;
+      total += bytes;
+      rows.set(key, row);
+    }
+    for (const child of children) todo.push([child, own]);
+  }
+  const largest = [...rows.values()].sort((a, b) => b[3] - a[3]).slice(0, 200);
+  return { since, total, dropped: rows.size - largest.length, rows: largest };
+}
 
 function answer(request) {
   const v8 = require('node:v8');
   if (request === 'gc') {
     v8.setFlagsFromString('--expose-gc');
     try { require('node:vm').runInNewContext('gc')(); } finally { v8.setFlagsFromString('--no-expose-gc'); }
+  } else if (request === 'sample') {
+    return sample();
+  } else if (request === 'profile') {
+    return profile();
   } else if (request !== 'heap') {
-    return { error: 'write heap or gc' };
+    return { error: 'write heap, gc, sample or profile' };
   }
   const heap = v8.getHeapStatistics();
   return { used: heap.used_heap_size, committed: heap.total_heap_size, limit: heap.heap_size_limit };

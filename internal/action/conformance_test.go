@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
@@ -61,6 +62,17 @@ var contenders = map[string]func(t *testing.T) contender{
 		h := &fakeHeap{}
 		a := NewCollectGarbage(CollectGarbageOptions{Target: "svc", Collector: h, Logger: quiet})
 		return contender{action: a, effects: func() int { return h.collections }, twice: 2, remove: func() { h.readErr = os.ErrNotExist }, gone: Failed}
+	},
+	"capture_evidence": func(*testing.T) contender {
+		captures := 0
+		taken := evidence.Taken{Outcome: evidence.Captured}
+		a := NewCaptureEvidence(CaptureEvidenceOptions{Target: "svc", Logger: quiet, Capture: func(_ context.Context, _ string, dryRun bool) evidence.Taken {
+			if !dryRun {
+				captures++
+			}
+			return taken
+		}})
+		return contender{action: a, effects: func() int { return captures }, twice: 2, remove: func() { taken.Outcome = evidence.Failed }, gone: Failed}
 	},
 	"command": func(t *testing.T) contender {
 		log := filepath.Join(realDir(t), "log")

@@ -14,15 +14,16 @@ import (
 
 // The names of the actions, as a step has them.
 const (
-	NameCleanTemp      = "clean_temp"
-	NameEvictCache     = "evict_cache"
-	NameCollectGarbage = "collect_garbage"
-	NameEnforceUploads = "enforce_uploads"
-	NameRotateLogs     = "rotate_logs"
-	NameReclaim        = "reclaim_cgroup"
-	NameHTTP           = "http"
-	NameCommand        = "command"
-	NameSignal         = "signal"
+	NameCleanTemp       = "clean_temp"
+	NameEvictCache      = "evict_cache"
+	NameCollectGarbage  = "collect_garbage"
+	NameCaptureEvidence = "capture_evidence"
+	NameEnforceUploads  = "enforce_uploads"
+	NameRotateLogs      = "rotate_logs"
+	NameReclaim         = "reclaim_cgroup"
+	NameHTTP            = "http"
+	NameCommand         = "command"
+	NameSignal          = "signal"
 )
 
 // Spec is a row of the table of actions. A new action is a row here and a file of its own; one that
@@ -35,6 +36,7 @@ type Spec struct {
 	Host    needs.Name   // what it takes of the host; "" = nothing
 
 	Removes     bool // it frees files or space
+	Observes    bool // it only looks: it relieves nothing, and a playbook goes on whatever it came to
 	PassesAlert bool // it passes on the alert that began the run
 
 	Settings func() Settings     // what its step tells it; nil = nothing
@@ -50,6 +52,14 @@ var Table = append(dirSpecs(), []Spec{
 		has:   func(m *Means) bool { return m.Collects },
 		make: func(m *Means) Action {
 			return NewCollectGarbage(CollectGarbageOptions{Target: m.Target, Collector: m.Heap, MaxHeap: m.Collect.MaxHeap, Logger: m.Logger, Now: m.Now})
+		},
+	},
+	{
+		Name: NameCaptureEvidence, Observes: true,
+		Needs: "a heap of a runtime that has a profile, such as heap: {provider: node_agent}, and not evidence: off",
+		has:   func(m *Means) bool { return m.Captures },
+		make: func(m *Means) Action {
+			return NewCaptureEvidence(CaptureEvidenceOptions{Target: m.Target, Capture: m.Capture, Logger: m.Logger})
 		},
 	},
 	{
@@ -76,17 +86,19 @@ var Table = append(dirSpecs(), []Spec{
 	},
 }...)
 
-// Means are what a target gives its actions to work with. Has needs Folders, Collects and Processes
+// Means are what a target gives its actions to work with. Has needs Folders, Collects, Captures and Processes
 // alone.
 type Means struct {
 	Folders   *policy.Folders
 	Collects  bool // it has a heap that can be collected
+	Captures  bool // it has a heap whose evidence can be captured
 	Processes bool // it has processes
 
 	Target  string
 	Dirs    DirOptions
 	Heap    heap.Collector
 	Collect heap.Collect
+	Capture EvidenceFunc
 	Members func() []proc.Member   // its processes at present
 	Cgroup  func() (string, error) // as ReclaimOptions have it
 	SysFS   string

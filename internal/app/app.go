@@ -65,6 +65,7 @@ type App struct {
 	manager    manager
 	control    *control.Server // nil without a journal on disk
 	wakes      *setup.Wakes
+	evidence   *setup.Evidence
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -137,6 +138,8 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 			Ports: func(m proc.Member) ([]netip.AddrPort, error) { return proc.Ports(o.ProcFS, m) },
 		}), opens: hitrate.NewPool(o.Now, providers),
 	}
+	a.evidence = setup.NewEvidence(setup.EvidenceOptions{Store: store, Journal: a.parts.journal, ProcFS: o.ProcFS, Logger: logger, Registerer: a.registry, Now: o.Now})
+	a.parts.evidence = a.evidence
 	a.parts.clock = setup.NewClock(o.Now, func() *journal.Journal { return a.journal })
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {
@@ -178,7 +181,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
-		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state,
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
@@ -238,6 +241,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.serveControl()
 	a.schedule.Apply(schedule.Of(g.cfg))
 	a.tasks.Go(func() { a.schedule.Run(ctx) })
+	a.tasks.Go(func() { a.evidence.Run(ctx, a.evidenceGraph, a.dispatcher.RunNow) })
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })

@@ -69,23 +69,24 @@ type graph struct {
 
 // parts are what outlives a reload.
 type parts struct {
-	store   *series.Store
-	pool    *heap.Pool
-	opens   *hitrate.Pool
-	metrics *collector.SamplerMetrics
-	logger  *slog.Logger
-	now     func() time.Time
-	checks  *config.Checks
-	share   *collector.Share   // of the lanes that scan folders
-	blocked *collector.Blocked // what does not return
-	swept   func(whole bool)   // after each sweep of processes
-	crossed func(collector.Crossing)
-	left    *action.Left
-	clock   *action.Clock
-	exits   *exits
-	pulls   *pull.Metrics
-	submit  func(context.Context, alert.Batch) ([]alert.Disposition, error)
-	journal func() *journal.Journal // nil before it is open
+	store    *series.Store
+	pool     *heap.Pool
+	opens    *hitrate.Pool
+	metrics  *collector.SamplerMetrics
+	logger   *slog.Logger
+	now      func() time.Time
+	checks   *config.Checks
+	share    *collector.Share   // of the lanes that scan folders
+	blocked  *collector.Blocked // what does not return
+	swept    func(whole bool)   // after each sweep of processes
+	crossed  func(collector.Crossing)
+	left     *action.Left
+	clock    *action.Clock
+	evidence *setup.Evidence
+	exits    *exits
+	pulls    *pull.Metrics
+	submit   func(context.Context, alert.Batch) ([]alert.Disposition, error)
+	journal  func() *journal.Journal // nil before it is open
 }
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.
@@ -209,7 +210,7 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
 	name := t.Name
 	return heap.Target{
-		Name: name, Members: setup.HeapMembersOf(g.tracker, t), Activate: g.activator(t, p), Wake: waker(t),
+		Name: name, Members: setup.HeapMembersOf(g.tracker, t), Activate: g.activator(t, p), Wake: waker(t), Sample: t.Captures() && t.Mode == config.Enforce,
 		Anon: func() (units.Bytes, bool) {
 			u, err := g.tracker.Usage(name)
 			return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0
@@ -248,7 +249,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	means := t.Means()
 	means.Folders, means.Target, means.Dirs = setup.Rooted(t, o.Roots), t.Name, opts
 	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, g.cgroups.Sysfs(p.now()), opts.Members
-	means.Logger, means.Now = p.logger, p.now
+	means.Logger, means.Now, means.Capture = p.logger, p.now, p.evidence.Of(g.cfg, t, client, opts.Members)
 	means.Cgroup = func() (string, error) {
 		u, err := g.tracker.Usage(t.Name)
 		return u.CgroupV2, err

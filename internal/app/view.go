@@ -4,6 +4,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
@@ -12,6 +13,11 @@ func (a *App) URL() string { return listen.URL(a.listeners[0].Addr(), a.auth.TLS
 
 // Targets returns every target as it was last sampled.
 func (a *App) Targets() []health.Target { return health.Targets(a.parts.store.Snapshot(nil)) }
+
+func (a *App) evidenceGraph() setup.EvidenceGraph {
+	g := a.graph.Load()
+	return setup.EvidenceGraph{Config: g.cfg, Members: g.tracker.Members}
+}
 
 // Alerts returns the alerts of the rules that are evaluated here; none where Prometheus does.
 func (a *App) Alerts() []web.Alert { return a.state().Alerts }

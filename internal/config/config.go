@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
@@ -87,6 +88,7 @@ type Target struct {
 	Processes *proc.Config           `yaml:"processes"` // which processes belong to it
 	Memory    collector.MemoryConfig `yaml:"memory"`    // its limit, and how it is counted
 	Heap      heap.Config            `yaml:"heap"`      // where the runtime tells of its heap
+	Evidence  evidence.Config        `yaml:"evidence"`  // what holds its memory is captured within these bounds, before a remedy takes it away; off captures nothing
 	App       *collector.AppConfig   `yaml:"app"`       // counters that the service itself tells
 	Probe     *collector.ProbeConfig `yaml:"probe"`     // a URL that tells whether the service is well
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
+	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -228,6 +230,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	}
 	t.Memory.Validate(report.Under(key + ".memory"))
 	t.Heap.Validate(t.Processes != nil, report.Under(key+".heap"))
+	t.Evidence.Validate(report.Under(key + ".evidence"))
 	t.checkHTTP(key, report)
 	t.Playbooks.Validate(report.Under(key + ".playbooks"))
 	t.Playbooks.CheckActions(t.Has, report.Under(key+".playbooks"))
@@ -297,7 +300,12 @@ func checkEvery(key string, every time.Duration, report report.Func) {
 
 // Means returns what the target says that its actions can work with.
 func (t *Target) Means() action.Means {
-	return action.Means{Folders: &t.Folders, Collects: t.Heap.Collects(), Processes: t.Processes != nil}
+	return action.Means{Folders: &t.Folders, Collects: t.Heap.Collects(), Captures: t.Captures(), Processes: t.Processes != nil}
+}
+
+// Captures reports whether evidence of a target can be captured, and is to be.
+func (t *Target) Captures() bool {
+	return t.Evidence.Enabled() && t.Heap.Enabled() && len(evidence.Of(t.Heap.Provider)) > 0 && t.Heap.Session != heap.SessionPerSample
 }
 
 // Has reports whether a target has the means for an action.

@@ -24,10 +24,13 @@ type Cleaner struct {
 
 // Cleanup does for a command on this host what it asks for, one folder action after the other.
 func (c Cleaner) Cleanup(ctx context.Context, from Peer, req Cleanup, send func(Event) error) error {
-	if req.Enforce {
+	if req.Enforce || req.Capture {
 		if err := c.Trusted(); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
+	}
+	if req.Capture {
+		return c.capture(ctx, from, req, send)
 	}
 	targets, err := setup.CleanupTargets(c.Config(), req.Targets, req.Policy)
 	if err != nil {
@@ -46,6 +49,19 @@ func (c Cleaner) Cleanup(ctx context.Context, from Peer, req Cleanup, send func(
 			if err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// capture has evidence of the targets captured, whatever their mode is: a person on this host says so.
+func (c Cleaner) capture(ctx context.Context, from Peer, req Cleanup, send func(Event) error) error {
+	for _, name := range req.Targets {
+		err := c.cleanupOne(ctx, dispatch.ManualRequest{
+			Target: name, Action: action.NameCaptureEvidence, DryRun: new(false), Insist: true, By: "the command evidence (" + from.String() + ")",
+		}, false, send)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -76,6 +92,9 @@ func (c Cleaner) cleanupOne(ctx context.Context, req dispatch.ManualRequest, fil
 	case e := <-ended:
 		if len(e.Policies) == 0 && e.Err != nil {
 			return send(Event{Error: fmt.Sprintf("%s: %s: %s: %v", req.Target, req.Action, e.Outcome, e.Err)})
+		}
+		if len(e.Policies) == 0 && e.Detail != "" {
+			return send(Event{Detail: e.Detail})
 		}
 		return send(Event{Policies: e.Policies})
 	}

@@ -24,6 +24,7 @@ type Cleanup struct {
 	Enforce  bool     `json:"enforce,omitempty"` // whatever the mode of a target is
 	Force    bool     `json:"force,omitempty"`   // overrides max_remove_fraction
 	Files    bool     `json:"files,omitempty"`   // name each file
+	Capture  bool     `json:"capture,omitempty"` // capture evidence of the targets in place of cleaning up
 }
 
 // Event is one line of an answer. One of its fields is set.
@@ -31,7 +32,8 @@ type Event struct {
 	Progress *action.PolicyResult  `json:"progress,omitempty"`
 	File     *File                 `json:"file,omitempty"`
 	Policies []action.PolicyResult `json:"policies,omitempty"`
-	Error    string                `json:"error,omitempty"` // what failed as a whole; the rest goes on
+	Error    string                `json:"error,omitempty"`  // what failed as a whole; the rest goes on
+	Detail   string                `json:"detail,omitempty"` // how a capture ended
 	End      bool                  `json:"end,omitempty"`
 }
 

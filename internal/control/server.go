@@ -123,7 +123,7 @@ func (s *Server) cleanup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is here; it may take long
-	s.opts.Logger.Info("cleaning up at the request of a command", "from", from.String(), "targets", req.Targets, "policy", req.Policy, "enforce", req.Enforce, "force", req.Force)
+	s.opts.Logger.Info("doing what a command requests", "capture", req.Capture, "from", from.String(), "targets", req.Targets, "policy", req.Policy, "enforce", req.Enforce, "force", req.Force)
 	out := newAnswer(w)
 	err := s.opts.Cleanup(r.Context(), from, req, out.send)
 	switch {

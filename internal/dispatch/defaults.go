@@ -23,8 +23,8 @@ type defaultPlaybook struct {
 var defaultPlaybooks = func() []defaultPlaybook {
 	out := []defaultPlaybook{
 		{PlaybookOnExit, subject.Temp, []string{action.NameCleanTemp}},
-		{"relieve_heap", subject.Heap, []string{action.NameCollectGarbage}},
-		{"relieve_memory", subject.Memory, []string{action.NameCleanTemp, action.NameEvictCache, action.NameCollectGarbage}},
+		{"relieve_heap", subject.Heap, []string{action.NameCaptureEvidence, action.NameCollectGarbage}},
+		{"relieve_memory", subject.Memory, []string{action.NameCleanTemp, action.NameEvictCache, action.NameCaptureEvidence, action.NameCollectGarbage}},
 	}
 	for _, k := range policy.Kinds {
 		out = append(out, defaultPlaybook{k.Playbook, Subject(k.Name), []string{k.Action}})

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 )
@@ -20,6 +21,7 @@ type End struct {
 	Outcome  string                // as the journal has it
 	Policies []action.PolicyResult // of all its steps
 	Err      error                 // nil when nothing failed as a whole
+	Detail   string                // as the journal has it
 }
 
 // follow adds a follower. It is called with the lock held. The list is copied, since it is read without.
@@ -58,6 +60,6 @@ func (d *Dispatcher) onFile(r *run, into *action.Removed) func(action.PolicyResu
 // ended reports to the followers of a run how it ended.
 func (d *Dispatcher) ended(r *run, res *result) {
 	for _, f := range d.followers(r) {
-		f.Ended(End{Outcome: res.outcome, Policies: res.policies, Err: res.err})
+		f.Ended(End{Outcome: res.outcome, Policies: res.policies, Err: res.err, Detail: strings.Join(res.notes, "; ")})
 	}
 }

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
@@ -95,8 +96,17 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 		res.cutShort(err)
 		return effectNone, false
 	}
+	if out.observed && out.detail != "" {
+		res.notes = append(res.notes, out.detail)
+	}
+	if out.observed && !r.onlyObserves() { // whatever it came to, the remedy follows
+		return effectNone, true
+	}
 	res.effect = max(res.effect, out.effect)
 	res.steps = append(res.steps, out.outcome)
+	if out.observed { // there is nothing to verify
+		return effectNone, true
+	}
 	if out.effect != effectDry && d.runCtx.Err() != nil {
 		res.outcome, res.err = string(action.Unknown), errors.New("cancelled while the exporter was shutting down")
 		return out.effect, false
@@ -120,6 +130,19 @@ func (res *result) wants(step *Step) bool {
 	}
 	res.notes = append(res.notes, fmt.Sprintf("%s was skipped, since nothing was removed", step.Do))
 	return false
+}
+
+// onlyObserves reports whether no step of a run relieves anything.
+func (r *run) onlyObserves() bool { return onlyObserve(r.steps) }
+
+func onlyObserve(steps []Step) bool {
+	return !slices.ContainsFunc(steps, func(s Step) bool { return !observes(&s) })
+}
+
+// observes reports whether a step only looks.
+func observes(s *Step) bool {
+	spec, _ := action.SpecOf(s.Do)
+	return spec.Observes
 }
 
 // skips reports whether a step does not run, and notes why.

@@ -169,7 +169,7 @@ func (p Playbooks) Build(has func(action string) bool, prepare func(*Step)) map[
 	out := make(map[string]Playbook)
 	add := func(name string, steps []Step) {
 		steps = slices.DeleteFunc(steps, func(s Step) bool { return !has(s.Do) })
-		if len(steps) == 0 {
+		if len(steps) == 0 || p[name] == nil && onlyObserve(steps) { // a default that would relieve nothing
 			return
 		}
 		for i := range steps {

@@ -90,7 +90,7 @@ mine: [{do: collect_garbage, verify: {below: emergency}}]
 	const m = time.Minute
 	wantShapes := map[string]shape{
 		"relieve_memory":  {"clean_temp, evict_cache to 50% (run: always)", subject.Memory, 5 * m},
-		"relieve_heap":    {"collect_garbage", subject.Heap, 5 * m},
+		"relieve_heap":    {"capture_evidence, collect_garbage", subject.Heap, 5 * m},
 		"clean_temp":      {"clean_temp", subject.Temp, 5 * m},
 		"enforce_uploads": {"enforce_uploads", Subject(policy.KindUpload), 5 * m},
 		"rotate_logs":     {"rotate_logs", Subject(policy.KindLog), 5 * m},

@@ -25,8 +25,10 @@ type attempt struct {
 
 // stepResult is what a step that ran came to.
 type stepResult struct {
-	outcome action.Outcome
-	effect  effect
+	outcome  action.Outcome
+	effect   effect
+	observed bool // it relieves nothing
+	detail   string
 }
 
 // performStep records the intent of one step, runs its action and records the result. The error
@@ -59,7 +61,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	<-d.acting
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
-	if a.mode == enforce {
+	if a.mode == enforce && !observes(&step) {
 		d.reacted(r, &out, start)
 	}
 	res.add(&out)
@@ -71,7 +73,7 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	if runErr != nil {
 		d.log.Warn("action failed", "target", r.target, "action", step.Do, "run", r.id, "outcome", string(out.Outcome), "err", runErr)
 	}
-	return stepResult{outcome: out.Outcome, effect: effectOf(a.mode, &out)}, nil
+	return stepResult{outcome: out.Outcome, effect: effectOf(a.mode, &out), observed: observes(&step), detail: out.Detail}, nil
 }
 
 // effectOf is what an action did that ran in a mode.

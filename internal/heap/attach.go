@@ -19,8 +19,12 @@ import (
 // maxAttachAnswer bounds what is read of an answer: that to GC.run has some 40 bytes.
 const maxAttachAnswer = 64 << 10
 
-// attachCollect asks for a full collection: version, command, three arguments, each with a 0 after it.
-var attachCollect = []byte("1\x00jcmd\x00GC.run\x00\x00\x00")
+// The requests of the attach mechanism: version, command, three arguments, each with a 0 after it.
+var (
+	attachCollect      = []byte("1\x00jcmd\x00GC.run\x00\x00\x00")       // a full collection
+	attachHistogram    = []byte("1\x00inspectheap\x00-live\x00\x00\x00") // what lives, by class, after a full collection
+	attachHistogramAll = []byte("1\x00inspectheap\x00-all\x00\x00\x00")  // garbage too
+)
 
 // Sleeper is a virtual machine whose attach socket is not open.
 type Sleeper struct {
@@ -69,11 +73,22 @@ func (j *machines) sealed(m *machine) bool {
 	return m.sealed
 }
 
-// ask sends the request and waits for its answer. sent says whether the machine may have got it.
+// ask requests a collection and waits for its end. sent says whether the machine may have got it.
 func (j *jvm) ask(ctx context.Context, m *machine) (sent bool, err error) {
+	_, sent, err = j.request(ctx, m, "GC.run", attachCollect, maxAttachAnswer)
+	return sent, err
+}
+
+// askText sends a request and returns what it is answered with.
+func (j *jvm) askText(ctx context.Context, m *machine, request []byte) (text []byte, sent bool, err error) {
+	return j.request(ctx, m, "inspectheap", request, maxProfileAnswer)
+}
+
+// request sends a request and waits for its answer, of so many bytes at most.
+func (j *jvm) request(ctx context.Context, m *machine, what string, request []byte, most int64) (text []byte, sent bool, err error) {
 	root, err := openRoot(j.procfs, m.member.PID)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	defer unix.Close(root)
 	conn, err := m.dial(root)
@@ -83,46 +98,47 @@ func (j *jvm) ask(ctx context.Context, m *machine) (sent bool, err error) {
 		}
 	}
 	if err != nil {
-		return false, fmt.Errorf("process %d: attach: %w", m.member.PID, err)
+		return nil, false, fmt.Errorf("process %d: attach: %w", m.member.PID, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if n, err := conn.Write(attachCollect); err != nil {
-		return n > 0, j.late(ctx, m, err)
+	if n, err := conn.Write(request); err != nil {
+		return nil, n > 0, j.late(ctx, m, what, err)
 	}
-	answer, err := io.ReadAll(io.LimitReader(conn, maxAttachAnswer))
+	answer, err := io.ReadAll(io.LimitReader(conn, most))
 	if err != nil {
-		return true, j.late(ctx, m, err)
+		return nil, true, j.late(ctx, m, what, err)
 	}
-	return true, judgeAttach(answer)
+	text, err = judgeAttach(what, answer)
+	return text, true, err
 }
 
-func (j *jvm) late(ctx context.Context, m *machine, err error) error {
+func (j *jvm) late(ctx context.Context, m *machine, what string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("process %d: %w: no answer to GC.run in time", m.member.PID, ErrBusy)
+		return fmt.Errorf("process %d: %w: no answer to %s in time", m.member.PID, ErrBusy, what)
 	}
 	return fmt.Errorf("process %d: attach: %w", m.member.PID, err)
 }
 
 // judgeAttach reads "0\nCommand executed successfully\n". Nothing at all is an end without an
 // answer: the machine ended, or refused the peer.
-func judgeAttach(answer []byte) error {
+func judgeAttach(what string, answer []byte) ([]byte, error) {
 	line, text, ok := bytes.Cut(answer, []byte("\n"))
 	if !ok {
-		return errors.New("it closed the attach socket without an answer: it has ended, or does not let this user attach")
+		return nil, errors.New("it closed the attach socket without an answer: it has ended, or does not let this user attach")
 	}
 	status, err := strconv.Atoi(string(line))
 	if err != nil {
-		return fmt.Errorf("it answered %q, which is no status", clip(string(line)))
+		return nil, fmt.Errorf("it answered %q, which is no status", clip(string(line)))
 	}
 	if status != 0 {
-		return &answerError{fmt.Errorf("it refused GC.run with status %d: %s", status, clip(string(text)))}
+		return nil, &answerError{fmt.Errorf("it refused %s with status %d: %s", what, status, clip(string(text)))}
 	}
-	if bytes.Contains(text, []byte("no GC has been performed")) { // JDK 8 with -XX:+DisableExplicitGC
-		return &answerError{fmt.Errorf("%w: it says: %s", ErrCannotCollect, clip(string(text)))}
+	if bytes.Contains(text[:min(len(text), maxAttachAnswer)], []byte("no GC has been performed")) { // JDK 8 with -XX:+DisableExplicitGC
+		return nil, &answerError{fmt.Errorf("%w: it says: %s", ErrCannotCollect, clip(string(text)))}
 	}
-	return nil
+	return text, nil
 }
 
 func (j *jvm) wake(ctx context.Context, m *machine, root int) error {

@@ -17,11 +17,14 @@ import (
 // Source: https://chromedevtools.github.io/devtools-protocol/v8/Runtime/ and Node's own domain
 // NodeRuntime (src/inspector/node_protocol.pdl).
 const (
-	methodHeapUsage     = "Runtime.getHeapUsage"
-	methodEvaluate      = "Runtime.evaluate"
-	methodCollect       = "HeapProfiler.collectGarbage"
-	methodNotifyWaiting = "NodeRuntime.notifyWhenWaitingForDisconnect"
-	eventWaiting        = "NodeRuntime.waitingForDisconnect"
+	methodHeapUsage       = "Runtime.getHeapUsage"
+	methodEvaluate        = "Runtime.evaluate"
+	methodCollect         = "HeapProfiler.collectGarbage"
+	methodStartSampling   = "HeapProfiler.startSampling"
+	methodStopSampling    = "HeapProfiler.stopSampling"
+	methodSamplingProfile = "HeapProfiler.getSamplingProfile"
+	methodNotifyWaiting   = "NodeRuntime.notifyWhenWaitingForDisconnect"
+	eventWaiting          = "NodeRuntime.waitingForDisconnect"
 )
 
 // exprReady is 1 once the target begins its program. V8 makes the command line API of a session at the

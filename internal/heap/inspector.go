@@ -39,6 +39,7 @@ type inspector struct {
 	now      func() time.Time
 	logger   *slog.Logger
 	provider *lazy.Provider[*session]
+	target   *target
 
 	mu       sync.Mutex
 	attached debuggee  // the newest start of the target that was attached to
@@ -47,6 +48,7 @@ type inspector struct {
 	left     bool      // it waits to exit, so it is never attached to again
 	limit    Amount    // of attached
 	tries    int       // readings of the limit that failed, of attached
+	silent   string    // the start of the target that ended the session in place of a profile
 }
 
 func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
@@ -60,6 +62,7 @@ func newInspector(p *Pool, cfg Config, of *target) (backend, error) {
 		client:  newHTTPClient(newTransport(g)),
 		now:     p.opts.Now,
 		logger:  p.opts.Logger.With("provider", ProviderNode, "address", cfg.Address),
+		target:  of,
 	}
 	name := cfg.Address + whose(cfg, of)
 	if cfg.Address == "" {
@@ -239,6 +242,7 @@ func (n *inspector) unopened(ctx context.Context, err error) error {
 // Read implements Reader.
 func (n *inspector) Read(ctx context.Context) (u Usage, err error) {
 	err = n.with(ctx, func(s *session) error {
+		s.sample(n.held && n.target.samples(), n.now())
 		u, err = n.usage(ctx, s)
 		return err
 	})

@@ -624,7 +624,7 @@ func openDescriptors(t *testing.T) int {
 func TestJudgeAttach(t *testing.T) {
 	f := func(answer, want string, answered bool) {
 		t.Helper()
-		err := judgeAttach([]byte(answer))
+		_, err := judgeAttach("GC.run", []byte(answer))
 		if _, is := errors.AsType[*answerError](err); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || is != answered {
 			t.Errorf("%q: %v, want %q", answer, err, want)
 		}

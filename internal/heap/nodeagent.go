@@ -22,11 +22,15 @@ import (
 )
 
 const (
-	agentRead      = "heap\n"
-	agentCollect   = "gc\n"
-	maxAgentAnswer = 4 << 10
-	maxAgents      = 64              // processes of one target that are asked
-	agentTimeout   = 2 * time.Second // of a reading; a caller's deadline may be shorter
+	agentRead    = "heap\n"
+	agentCollect = "gc\n"
+
+	agentSampleRequest  = "sample\n"
+	agentProfileRequest = "profile\n"
+	maxAgentAnswer      = 4 << 10         // of a reading
+	maxAgentProfile     = 512 << 10       // of a profile: the script sends 200 rows
+	maxAgents           = 64              // processes of one target that are asked
+	agentTimeout        = 2 * time.Second // of a reading; a caller's deadline may be shorter
 )
 
 // nodeAgent reads Node.js through the socket of a preload script: no port is open, nothing is
@@ -51,7 +55,10 @@ type agent struct {
 	member proc.Member
 	conn   *net.UnixConn
 	lines  *bufio.Reader
-	owes   bool // the answer to a request that nobody waits for any more
+	owes   bool   // the answer to a request that no one waits for any longer
+	asked  bool   // to sample, on this connection
+	part   []byte // of a line that is longer than the buffer
+	most   int    // bytes of the answer that is owed
 	missed miss
 }
 
@@ -225,7 +232,7 @@ func (a *agent) drop() {
 	if a.conn != nil {
 		a.conn.Close()
 	}
-	a.conn, a.lines, a.owes = nil, nil, false
+	a.conn, a.lines, a.owes, a.asked, a.part = nil, nil, false, false, nil
 }
 
 // read asks a process, on the connection that is held or on a new one. A held one that the process
@@ -238,6 +245,9 @@ func (n *agents) read(ctx context.Context, a *agent) (Usage, error) {
 			}
 		}
 		u, _, err := a.ask(ctx, agentRead)
+		if err == nil {
+			a.sample(ctx, n.target.samples())
+		}
 		if err == nil || !again || !errors.Is(err, ErrUnreachable) {
 			return u, err
 		}
@@ -296,32 +306,11 @@ func checkAgentFolder(root int, name string, uid uint32) error {
 	return nil
 }
 
-// ask sends a request and reads its answer. One that does not come in time is owed: nothing more is
-// sent before it has come, and it is taken for nobody's. After any other error the connection is of
-// no more use.
+// ask sends a request and reads its answer, a usage.
 func (a *agent) ask(ctx context.Context, request string) (u Usage, sent bool, err error) {
-	if a.conn == nil {
-		return Usage{}, false, fmt.Errorf("process %d: %w: its script is not connected", a.member.PID, ErrUnreachable)
-	}
-	deadline, _ := ctx.Deadline()
-	if err := a.conn.SetDeadline(deadline); err != nil {
-		return Usage{}, false, err
-	}
-	conn := a.conn // which is dropped perhaps while the function below begins to run
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if a.owes {
-		if _, err := a.line(ctx); err != nil {
-			return Usage{}, false, err
-		}
-	}
-	if k, err := io.WriteString(a.conn, request); err != nil {
-		defer a.drop()
-		return Usage{}, k > 0, a.explain(ctx, err)
-	}
-	a.owes = true
-	line, err := a.line(ctx)
+	line, sent, err := a.exchange(ctx, request)
 	if err != nil {
-		return Usage{}, true, err
+		return Usage{}, sent, err
 	}
 	if u, err = decodeAgent(line); err != nil {
 		err = fmt.Errorf("process %d: %w", a.member.PID, err)
@@ -332,9 +321,39 @@ func (a *agent) ask(ctx context.Context, request string) (u Usage, sent bool, er
 	return u, true, err
 }
 
+// exchange sends a request and reads its answer, which is valid until the next. One that does not come in time is owed:
+// nothing more is sent before it has come, and it is taken for no one's. After any other error the connection is of
+// no more use.
+func (a *agent) exchange(ctx context.Context, request string) (line []byte, sent bool, err error) {
+	if a.conn == nil {
+		return nil, false, fmt.Errorf("process %d: %w: its script is not connected", a.member.PID, ErrUnreachable)
+	}
+	deadline, _ := ctx.Deadline()
+	if err := a.conn.SetDeadline(deadline); err != nil {
+		return nil, false, err
+	}
+	conn := a.conn // which is dropped perhaps while the function below begins to run
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if a.owes {
+		if _, err := a.line(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	if k, err := io.WriteString(a.conn, request); err != nil {
+		defer a.drop()
+		return nil, k > 0, a.explain(ctx, err)
+	}
+	a.owes, a.most = true, maxAgentAnswer
+	if request == agentProfileRequest {
+		a.most = maxAgentProfile
+	}
+	line, err = a.line(ctx)
+	return line, true, err
+}
+
 // line reads the answer that is owed.
 func (a *agent) line(ctx context.Context) ([]byte, error) {
-	line, err := a.lines.ReadSlice('\n')
+	line, err := a.readLine()
 	if err == nil {
 		a.owes = false
 		return line, nil
@@ -346,6 +365,28 @@ func (a *agent) line(ctx context.Context) ([]byte, error) {
 	return nil, err
 }
 
+// readLine reads one line: that of a reading fits into the buffer, that of a profile is put together. What was read of one
+// whose end does not come in time is kept for the next call.
+func (a *agent) readLine() ([]byte, error) {
+	for {
+		part, err := a.lines.ReadSlice('\n')
+		if err == nil && len(a.part) == 0 {
+			return part, nil
+		}
+		a.part = append(a.part, part...)
+		switch {
+		case len(a.part) > a.most:
+			return nil, bufio.ErrBufferFull
+		case err == nil:
+			line := a.part
+			a.part = nil
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
+	}
+}
+
 func (a *agent) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -353,7 +394,7 @@ func (a *agent) explain(ctx context.Context, err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), ctx.Err() != nil:
 		return fmt.Errorf("process %d: %w: its script has not answered in time", a.member.PID, ErrBusy)
 	case errors.Is(err, bufio.ErrBufferFull):
-		return fmt.Errorf("process %d: its answer is longer than %d bytes", a.member.PID, maxAgentAnswer)
+		return fmt.Errorf("process %d: its answer is longer than %d bytes", a.member.PID, a.most)
 	}
 	return fmt.Errorf("process %d: %w: %w", a.member.PID, ErrUnreachable, err)
 }

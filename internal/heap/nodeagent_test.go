@@ -500,8 +500,8 @@ func TestAgentScriptRefuses(t *testing.T) {
 			t.Errorf("%.20q: %q, %v, want %q", request, got, err, want)
 		}
 	}
-	f("process.exit()\n", "write heap or gc")
-	f("\n", "write heap or gc")
+	f("process.exit()\n", "write heap, gc, sample or profile")
+	f("\n", "write heap, gc, sample or profile")
 	f("heap\n", `"used":`)
 	f(strings.Repeat("x", 100), "")
 	f(strings.Repeat("heap\n", 10), "")

@@ -30,6 +30,9 @@ type Target struct {
 	// Activate makes one of them open its inspector, on the record; nil: nothing may be sent to
 	// the target. Its error is an ErrNotSent when nothing was sent and nothing was recorded.
 	Activate func(context.Context, proc.Member) error
+	// Sample says that what the target allocates is sampled, for a Profile. Node.js does so from then on; Go and the
+	// JVM need none.
+	Sample bool
 	// Wake makes a Java virtual machine open its attach socket. It is called for a collection
 	// only; nil: nothing may be sent to the target.
 	Wake func(context.Context, Sleeper) error

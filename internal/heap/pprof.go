@@ -20,6 +20,7 @@ import (
 const (
 	pprofRead    = "/debug/pprof/heap?debug=1"
 	pprofCollect = "/debug/pprof/heap?gc=1&debug=1"
+	pprofProfile = "/debug/pprof/heap?gc=1"
 	pprofIdle    = 15 * time.Minute
 	// maxProfileBytes bounds a profile that is read through: about 100,000 allocation sites.
 	maxProfileBytes = 64 << 20
@@ -32,12 +33,13 @@ type pprofClient struct {
 	limit    Amount
 	guard    *guard
 	fellows  *fellows
+	target   *target
 	provider *lazy.Provider[*http.Client]
 }
 
 func newPprof(p *Pool, cfg Config, of *target) (backend, error) {
 	guard := guarded(p, cfg, of)
-	g := &pprofClient{address: cfg.Address, guard: guard, fellows: newFellows(p.opts.ProcFS, of)}
+	g := &pprofClient{address: cfg.Address, target: of, guard: guard, fellows: newFellows(p.opts.ProcFS, of)}
 	if cfg.Limit > 0 {
 		g.limit = Some(cfg.Limit)
 	}
@@ -55,43 +57,61 @@ func newPprof(p *Pool, cfg Config, of *target) (backend, error) {
 
 // fetch reads one profile. sent says whether the target may have got the request.
 func (g *pprofClient) fetch(ctx context.Context, path string) (u Usage, sent bool, err error) {
+	sent, err = g.with(ctx, path, func(body io.Reader) (err error) {
+		u, err = decodeMemStats(body)
+		return err
+	})
+	if err != nil {
+		return Usage{}, sent, err
+	}
+	u.Limit = g.limit
+	read, known := g.guard.reader()
+	g.fellows.cover(&u, read, known)
+	return u, sent, nil
+}
+
+// fetchRaw reads one profile as it is.
+func (g *pprofClient) fetchRaw(ctx context.Context, path string) (data []byte, sent bool, err error) {
+	sent, err = g.with(ctx, path, func(body io.Reader) (err error) {
+		data, err = unpackProfile(body)
+		return err
+	})
+	return data, sent, err
+}
+
+// with reads the answer to one request.
+func (g *pprofClient) with(ctx context.Context, path string, read func(body io.Reader) error) (sent bool, err error) {
 	lease, err := g.provider.Get(ctx)
 	if errors.Is(err, lazy.ErrClosed) {
-		return Usage{}, false, ErrClosed
+		return false, ErrClosed
 	}
 	if err != nil {
-		return Usage{}, false, err
+		return false, err
 	}
 	var wrote atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	u, err = g.fetchWith(traced, lease.Value, path)
+	err = g.readWith(traced, lease.Value, path, read)
 	switch {
-	case err == nil:
-		u.Limit = g.limit
-		read, known := g.guard.reader()
-		g.fellows.cover(&u, read, known)
-		lease.Release()
-	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
+	case err == nil, errors.Is(err, ErrBusy), ctx.Err() != nil, errors.Is(err, errTooLong):
 		lease.Release()
 	default:
 		lease.Discard(err)
 	}
-	return u, wrote.Load(), err
+	return wrote.Load(), err
 }
 
-func (g *pprofClient) fetchWith(ctx context.Context, c *http.Client, path string) (Usage, error) {
+func (g *pprofClient) readWith(ctx context.Context, c *http.Client, path string, read func(body io.Reader) error) error {
 	body, err := get(ctx, c, g.address, path)
 	if err == nil {
 		defer body.Close()
-		var u Usage
-		if u, err = decodeMemStats(body); err == nil {
-			return u, nil
+		if err = read(body); err == nil {
+			return nil
 		}
 	}
 	if _, refused := errors.AsType[*statusError](err); refused || errors.Is(err, errNoMemStats) {
-		return Usage{}, fmt.Errorf("%s does not serve net/http/pprof: %w", g.address, err)
+		return fmt.Errorf("%s does not serve net/http/pprof: %w", g.address, err)
 	}
-	return Usage{}, classify(err, g.address, "serve net/http/pprof at "+g.address)
+	return classify(err, g.address, "serve net/http/pprof at "+g.address)
 }
 
 // Read implements Reader.

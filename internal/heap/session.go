@@ -40,6 +40,7 @@ type session struct {
 	pending  map[int64]chan message // nil channel: nobody waits for the answer any more
 	notifyID int64
 	err      error
+	sampled  time.Time // when this session began to sample; zero: it does not
 }
 
 // attach opens the websocket of a target and sends the request to be told when it waits to exit.

@@ -38,6 +38,9 @@ func Starts(cfg *config.Config, t *config.Target, playbooks map[string]dispatch.
 		}
 		out = append(out, dispatch.Start{Playbook: name, Triggers: append(slices.Clone(triggers), alert.TriggerManual)})
 	}
+	if t.Captures() {
+		out = append(out, dispatch.Start{Playbook: action.NameCaptureEvidence, Triggers: []alert.Trigger{alert.TriggerSchedule}})
+	}
 	for _, k := range policy.Kinds {
 		if slices.ContainsFunc(t.Of(k.Name), func(p policy.Policy) bool { return p.Schedule() > 0 }) {
 			out = append(out, dispatch.Start{Playbook: k.Action, Triggers: []alert.Trigger{alert.TriggerSchedule}})

@@ -140,6 +140,7 @@ type card struct {
 	TempRows  []tempRow
 	Folders   []folderRow
 	ProbeRow  *probeRow // nil without a probe
+	Grew      *grewView // nil where nothing was captured
 }
 
 type heapCard struct {
@@ -193,6 +194,9 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	for i := range targets {
 		if only == "" || targets[i].Name == only {
 			v.Cards = append(v.Cards, s.card(&targets[i], v, tier, find))
+			if only != "" {
+				v.Cards[0].Grew = s.grew(only)
+			}
 		}
 	}
 	if only != "" {

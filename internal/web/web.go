@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
@@ -96,6 +97,7 @@ type Options struct {
 	Submit        func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) // an error means: come again
 	RunNow        func(ctx context.Context, r RunRequest) (runID string, err error)
 	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
+	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
 	State         func() State
 	Reload        func() error
 	Ready         func() error
@@ -166,6 +168,7 @@ func New(o Options) *Handler {
 	mux.HandleFunc("GET /api/v1/series", s.series)
 	mux.HandleFunc("GET /api/v1/journal", s.journal)
 	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
+	mux.HandleFunc("GET /api/v1/evidence", s.evidence)
 	mux.HandleFunc("GET /api/v1/runs", s.runs)
 	mux.HandleFunc("GET "+watchPath, s.watch)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "Spillway is healthy.") })
@@ -205,7 +208,7 @@ func (s *server) unknown(mux *http.ServeMux) http.HandlerFunc {
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health") {
-		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /runs, /journal, /alerts, /watch, and /health/memory", r.URL.Path)
+		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /runs, /journal, /evidence, /alerts, /watch, and /health/memory", r.URL.Path)
 		return
 	}
 	text(w, http.StatusNotFound, "There is nothing here. The status page is at /, the metrics are at "+s.TelemetryPath+".")

@@ -9,6 +9,11 @@ const commands = {
   block: (ms) => { require('child_process').spawnSync('sleep', [String(ms / 1000)]); },
   garbage: (mib) => { const all = []; for (let i = 0; i < mib; i++) all.push(new Array(131072).fill(i)); },
   keep: (mib) => { for (let i = 0; i < mib; i++) kept.push(new Array(131072).fill(i)); },
+  // an endpoint that allocates some 100 KiB for each request
+  http: () => {
+    const handle = (req, res) => res.end(JSON.stringify(Array.from({ length: 500 }, (_, i) => ({ id: i, text: 'item ' + i }))));
+    const server = require('http').createServer(handle).listen(0, '127.0.0.1', () => console.log('listening', '127.0.0.1:' + server.address().port)).unref();
+  },
   // small objects, which a collection has to visit one by one
   objects: (mib) => { for (let i = 0; i < mib * 14000; i++) kept.push({ id: i, name: 'n' + i, next: kept[i >> 1] }); },
 };

@@ -1,0 +1,294 @@
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// The outcomes of a capture, as they stand in the metrics.
+const (
+	Captured = "captured"
+	Skipped  = "skipped" // by the guard: nothing was asked of the target
+	Failed   = "failed"  // there is no profile, and it is known why
+	Unknown  = "unknown" // the target was asked, and its answer was not seen
+)
+
+// Bounds of the time that a capture may take, so that relief goes on.
+const (
+	leastTimeout  = 2 * time.Second
+	mostTimeout   = 10 * time.Second
+	timeoutFactor = 5 // times the pause that is reckoned with
+)
+
+// How long what a capture has cost stands for what the next one may cost.
+const (
+	measuredFor = 24 * time.Hour
+	lostFor     = time.Hour // of one whose end was not seen
+)
+
+// restBetween is how long a target is left alone after a capture, whoever requests the next. V8 ends a process whose heap is
+// nearly full after four collections in a row that took most of its time, and a capture is one of them: a person who captured a
+// full heap again and again ended it (internal/e2e saw that).
+const restBetween = 30 * time.Second
+
+// Request asks for one capture.
+type Request struct {
+	Process  Process
+	Provider string  // of its heap
+	Config   *Config // validated
+	Room     func() Room
+	Reason   string // such as baseline
+	ByHand   bool   // by a person: the budget of an hour does not hold it back
+	DryRun   bool   // only say what would be done
+}
+
+// Taken is how a capture ended.
+type Taken struct {
+	Outcome string
+	Skip    string // the reason, where it was skipped
+	Detail  string // one sentence
+	Rung    string
+	Runtime string
+	Profile *Profile    // nil but where it was captured
+	Grew    *Difference // since the first capture of this start; nil where there is nothing to compare with
+}
+
+// KeeperOptions configure a Keeper. Store and Logger are required.
+type KeeperOptions struct {
+	Store   *Store
+	Logger  *slog.Logger
+	Metrics *Metrics         // nil = none
+	Now     func() time.Time // default time.Now
+}
+
+// Keeper captures evidence within its price and keeps it. It is safe for concurrent use; of one target there is
+// one capture at a time.
+type Keeper struct {
+	opts KeeperOptions
+
+	mu   sync.Mutex
+	busy map[string]bool
+	last map[rungOf]measured
+	took map[string][]time.Time // of captures within the budget of an hour
+	rest map[string]time.Time   // until which a target is left alone
+}
+
+type rungOf struct{ target, provider, rung string }
+
+type measured struct {
+	Measured
+	until time.Time
+}
+
+// NewKeeper returns a Keeper.
+func NewKeeper(o KeeperOptions) *Keeper {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Keeper{opts: o, busy: make(map[string]bool), last: make(map[rungOf]measured), took: make(map[string][]time.Time), rest: make(map[string]time.Time)}
+}
+
+// Store returns where captures are kept.
+func (k *Keeper) Store() *Store { return k.opts.Store }
+
+// Capture takes one profile by the first rung whose worst case fits, keeps it and compares it. It returns soon after ctx
+// is done, and after ten seconds at the latest.
+func (k *Keeper) Capture(ctx context.Context, q Request) Taken {
+	name := q.Process.Target
+	if !k.begin(name) {
+		return Taken{Outcome: Skipped, Skip: SkipBusy, Detail: "another capture of it runs"}
+	}
+	defer k.end(name)
+	out, rung, price, used := k.choose(q)
+	if rung == nil || q.DryRun {
+		if !q.DryRun {
+			k.opts.Metrics.ended(name, &out)
+		}
+		return out
+	}
+	k.note(name, q.ByHand)
+	defer k.leave(name)
+	limit := min(max(timeoutFactor*price.Pause, leastTimeout), mostTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	resident := watchResident(q.Process.ProcFS, q.Process.Members)
+	start := time.Now()
+	p, err := rung.Capturer.Capture(ctx, q.Process)
+	grown, known := resident()
+	if err != nil {
+		k.failed(&out, q, rung, measured{Measured: Measured{Pause: time.Since(start), Bytes: price.Bytes, Used: used}, until: k.opts.Now().Add(lostFor)}, err)
+		k.opts.Metrics.ended(name, &out)
+		return out
+	}
+	p.Target, p.Runtime, p.Rung, p.Kind, p.Time, p.Reason = name, rung.Runtime, rung.Name, rung.Kind, k.opts.Now(), q.Reason
+	cost := measured{Measured: Measured{Pause: p.Pause, Bytes: price.Bytes, Used: used}, until: k.opts.Now().Add(measuredFor)}
+	if known {
+		p.Took = grown
+		cost.Bytes = bytesOf(grown)
+	}
+	k.remember(q, rung, cost)
+	out.Outcome, out.Profile = Captured, &p
+	if err := k.opts.Store.Add(ctx, &p, q.Config.Keep); err != nil {
+		k.opts.Logger.Warn("a capture is not kept in the journal", "target", name, "err", err)
+	}
+	k.compare(&out)
+	k.opts.Metrics.ended(name, &out)
+	return out
+}
+
+// choose returns the first rung that fits; nil where none does, and then out says why.
+func (k *Keeper) choose(q Request) (out Taken, chosen *Rung, price Price, used units.Bytes) {
+	rungs := Of(q.Provider)
+	if len(rungs) == 0 || q.Process.Heap == nil {
+		return Taken{Outcome: Skipped, Skip: SkipNone, Detail: "its heap has no profile: write heap: {provider: ...} of a runtime that has one"}, nil, Price{}, 0
+	}
+	out = Taken{Outcome: Skipped, Runtime: rungs[0].Runtime}
+	room := q.Room()
+	if until := k.resting(q.Process.Target); !until.IsZero() {
+		out.Skip, out.Detail = SkipRest, fmt.Sprintf("the last capture is only just over, and several collections in a row can end a process whose heap is full: capture again in %s", until.Sub(k.opts.Now()).Round(time.Second))
+		return out, nil, Price{}, 0
+	}
+	if left := k.left(q); left <= 0 && !q.ByHand {
+		out.Skip, out.Detail = SkipBudget, fmt.Sprintf("there were %d captures within the last hour, and per_hour allows no more", q.Config.PerHour)
+		return out, nil, Price{}, 0
+	}
+	for i := range rungs {
+		r := &rungs[i]
+		price = r.PriceOf(room.Used, k.measured(q, r))
+		reason, detail := q.Config.Check(r, price, room)
+		if reason == "" {
+			return Taken{Rung: r.Name, Runtime: r.Runtime, Detail: fmt.Sprintf("would capture a %s: it may pause the service for %s and take %s", r.Name, price.Pause.Round(time.Millisecond), price.Bytes)}, r, price, room.Used
+		}
+		if out.Skip == "" {
+			out.Skip, out.Detail = reason, detail
+		}
+	}
+	return out, nil, Price{}, 0
+}
+
+// failed notes how a capture went wrong. One that took its time is reckoned with the next time.
+func (k *Keeper) failed(out *Taken, q Request, r *Rung, cost measured, err error) {
+	out.Outcome, out.Detail = Failed, err.Error()
+	if errors.Is(err, ErrUnknown) {
+		out.Outcome = Unknown
+		k.remember(q, r, cost)
+	}
+	k.opts.Logger.Info("no evidence was captured", "target", q.Process.Target, "rung", r.Name, "outcome", out.Outcome, "took", cost.Pause.Round(time.Millisecond), "err", err)
+}
+
+// compare says what grew since the first capture of this start.
+func (k *Keeper) compare(out *Taken) {
+	out.Detail = fmt.Sprintf("captured a %s in %s", out.Rung, out.Profile.Pause.Round(time.Millisecond))
+	d, err := k.Grew(out.Profile.Target, time.Time{})
+	if err != nil {
+		return
+	}
+	out.Grew = &d
+	if text := d.String(); text != "" {
+		out.Detail = text
+	}
+}
+
+// Grew compares the newest capture of a target with the first of the same start, or with the first after a moment. The
+// error is an ErrIncomparable where there is nothing to compare.
+func (k *Keeper) Grew(target string, since time.Time) (Difference, error) {
+	all, err := k.opts.Store.All(target)
+	if err != nil {
+		return Difference{}, err
+	}
+	return GrewIn(all, since)
+}
+
+// GrewIn compares the last of captures with the first of the same start, or with the first after a moment.
+func GrewIn(all []Profile, since time.Time) (Difference, error) {
+	if len(all) == 0 {
+		return Difference{}, fmt.Errorf("%w: nothing was captured", ErrIncomparable)
+	}
+	newest := all[len(all)-1]
+	var before []Profile
+	for _, p := range Comparable(all, &newest) {
+		if !p.Time.Before(since) {
+			before = append(before, p)
+		}
+	}
+	if len(before) == 0 {
+		return SinceBegin(newest)
+	}
+	return Diff(before[0], newest, before[1:]...)
+}
+
+func (k *Keeper) begin(target string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := k.busy[target]
+	k.busy[target] = true
+	return !was
+}
+
+func (k *Keeper) end(target string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.busy, target)
+}
+
+// leave begins the time in which a target is left alone.
+func (k *Keeper) leave(target string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rest[target] = k.opts.Now().Add(restBetween)
+}
+
+// resting returns until when a target is left alone; zero when it is not.
+func (k *Keeper) resting(target string) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if until := k.rest[target]; k.opts.Now().Before(until) {
+		return until
+	}
+	return time.Time{}
+}
+
+// left returns how many captures the budget of the hour still has.
+func (k *Keeper) left(q Request) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, from := q.Config.PerHour, k.opts.Now().Add(-time.Hour)
+	for _, at := range k.took[q.Process.Target] {
+		if at.After(from) {
+			n--
+		}
+	}
+	return n
+}
+
+func (k *Keeper) note(target string, byHand bool) {
+	if byHand {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list := append(k.took[target], k.opts.Now())
+	k.took[target] = list[max(0, len(list)-mostPerHour):]
+}
+
+func (k *Keeper) measured(q Request, r *Rung) *Measured {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m, ok := k.last[rungOf{q.Process.Target, q.Provider, r.Name}]
+	if !ok || k.opts.Now().After(m.until) {
+		return nil
+	}
+	return &m.Measured
+}
+
+func (k *Keeper) remember(q Request, r *Rung, m measured) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last[rungOf{q.Process.Target, q.Provider, r.Name}] = m
+}

@@ -1,0 +1,46 @@
+package evidence
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+// Place returns where a row is: "rememberSession server.js:42"; of a class its name alone.
+func Place(name, file string, line int) string {
+	if file == "" {
+		return name
+	}
+	if line > 0 {
+		return fmt.Sprintf("%s %s:%d", name, file, line)
+	}
+	return name + " " + file
+}
+
+// String returns what grew for people: "+180.0MiB since 02:10: rememberSession server.js:42, 71% of the growth"; "" where
+// nothing did.
+func (d *Difference) String() string {
+	grown := d.After - d.Before
+	if len(d.Rows) == 0 || grown <= 0 {
+		return ""
+	}
+	at := d.From.Format("15:04")
+	if d.To.Sub(d.From).Hours() >= 20 {
+		at = d.From.Format("2006-01-02 15:04")
+	}
+	g := &d.Rows[0]
+	text := fmt.Sprintf("+%s since %s: ", units.Bytes(grown), at)
+	switch {
+	case !g.Sure:
+		return text + "no row grew by more than the error of the measurement"
+	case d.Kind == KindClass && g.Objects > 0:
+		text += fmt.Sprintf("%s, +%d instances", Place(g.Name, g.File, g.Line), g.Objects)
+	default:
+		text += fmt.Sprintf("%s, %.0f%% of the growth", Place(g.Name, g.File, g.Line), 100*g.Share)
+	}
+	if d.Culprit == nil {
+		return text + " (" + strings.TrimSuffix(d.Why, ".") + ")"
+	}
+	return text
+}

@@ -1,0 +1,159 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+const (
+	barsShown = 10
+	yesterday = 20 * time.Hour // captures that are at least so old are of yesterday
+)
+
+// captureEntry is one capture in a list.
+type captureEntry struct {
+	ID      string    `json:"id"`
+	Time    time.Time `json:"time"`
+	Reason  string    `json:"reason"`
+	Rung    string    `json:"rung"`
+	Total   int64     `json:"total_bytes"`
+	Seconds float64   `json:"pause_seconds"`
+}
+
+// evidence is GET /api/v1/evidence?target=&since=&output=: the captures of a target, the newest in full, and what grew.
+func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	name, output := q.Get("target"), q.Get("output")
+	since, err := s.moment(q.Get("since"))
+	switch {
+	case name == "":
+		fail(w, http.StatusBadRequest, "no target: write /api/v1/evidence?target=NAME; /api/v1/targets lists the names")
+		return
+	case err != nil:
+		fail(w, http.StatusBadRequest, "since %s", err)
+		return
+	case output != "" && output != "json" && output != "pprof":
+		fail(w, http.StatusBadRequest, "output %q: write json or pprof", output)
+		return
+	}
+	all, err := s.captures(name)
+	switch {
+	case err != nil:
+		w.Header().Set("Retry-After", retryAfter)
+		fail(w, http.StatusServiceUnavailable, "the captures cannot be read: %s", err)
+		return
+	case len(all) == 0:
+		fail(w, http.StatusNotFound, "nothing was captured of the target %q", name)
+		return
+	}
+	newest := &all[len(all)-1]
+	if output == "pprof" {
+		var b bytes.Buffer
+		if err := evidence.WritePprof(&b, newest, nil); err != nil {
+			fail(w, http.StatusInternalServerError, "the capture cannot be written: %s", err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Disposition", `attachment; filename="heap.pb.gz"`)
+		w.Write(b.Bytes())
+		return
+	}
+	list := make([]captureEntry, len(all))
+	for i := range all {
+		p := &all[i]
+		list[i] = captureEntry{p.ID, p.Time, p.Reason, p.Rung, p.Total, p.Pause.Seconds()}
+	}
+	out := map[string]any{"status": "success", "captures": list, "newest": newest}
+	if d, err := evidence.GrewIn(all, since); err == nil {
+		out["grew"] = d
+	} else {
+		out["why"] = err.Error()
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (s *server) captures(target string) ([]evidence.Profile, error) {
+	if s.Evidence == nil {
+		return nil, nil
+	}
+	return s.Evidence(target)
+}
+
+// grewView is what the page of a target shows of what grew.
+type grewView struct {
+	Leak    bool
+	Periods []grewPeriod
+	Note    string
+}
+
+// grewPeriod is what grew since a moment.
+type grewPeriod struct {
+	Title, Text string
+	Rows        []grewRow
+}
+
+type grewRow struct {
+	Place, Text string
+	Bar         *bar
+}
+
+// grew compares the newest capture with the first of its start, with the first of yesterday and with the one before it.
+func (s *server) grew(target string) *grewView {
+	all, err := s.captures(target)
+	if err != nil || len(all) == 0 {
+		return nil
+	}
+	newest := &all[len(all)-1]
+	v := &grewView{Note: fmt.Sprintf("Captured %s, %s. Names only.", agoText(s.Now(), newest.Time), newest.Rung)}
+	before := evidence.Comparable(all, newest)
+	add := func(title string, since time.Time) {
+		d, err := evidence.GrewIn(all, since)
+		if err != nil || slices.ContainsFunc(v.Periods, func(p grewPeriod) bool { return p.Title == title }) {
+			return
+		}
+		if d.Culprit != nil {
+			v.Leak = true
+		}
+		v.Periods = append(v.Periods, period(title, &d))
+	}
+	add("Since the baseline", time.Time{})
+	if len(before) > 1 {
+		add("Since the last capture", before[len(before)-1].Time)
+	}
+	if len(before) > 0 && s.Now().Sub(before[0].Time) >= 2*yesterday {
+		add("Since yesterday", s.Now().Add(-yesterday-4*time.Hour))
+	}
+	if len(v.Periods) == 0 {
+		v.Periods = []grewPeriod{{Title: "Not known yet", Text: "there is one capture of this start"}}
+	}
+	return v
+}
+
+func period(title string, d *evidence.Difference) grewPeriod {
+	p := grewPeriod{Title: title, Text: d.String()}
+	if p.Text == "" {
+		p.Text = "nothing grew"
+	}
+	largest := int64(1)
+	for i := range d.Rows {
+		largest = max(largest, d.Rows[i].Bytes)
+	}
+	for i := range d.Rows[:min(barsShown, len(d.Rows))] {
+		g := &d.Rows[i]
+		text := "+" + units.Bytes(g.Bytes).String()
+		if !g.Sure {
+			text += " or less"
+		}
+		p.Rows = append(p.Rows, grewRow{
+			Place: evidence.Place(g.Name, g.File, g.Line), Text: text,
+			Bar: &bar{Width: 1000 * float64(g.Bytes) / float64(largest), Text: text, Label: text},
+		})
+	}
+	return p
+}

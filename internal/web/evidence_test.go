@@ -1,0 +1,111 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// capturedAt is a capture in which something leaks.
+func capturedAt(now time.Time, n int) evidence.Profile {
+	leak := int64(n+1) * (20 << 20)
+	return evidence.Profile{
+		ID: string(rune('a' + n)), Target: "app", Runtime: "node", Rung: evidence.RungSampling, Kind: evidence.KindFunction, Epoch: "1",
+		Time: now.Add(time.Duration(n-6) * time.Hour), Step: 512 << 10, Total: leak + 50<<20,
+		Rows: []evidence.Row{{Name: "remember<script>", File: "src/server.js", Line: 42, Bytes: leak}, {Name: "cache", File: "src/cache.js", Line: 7, Bytes: 50 << 20}},
+	}
+}
+
+func evidenceFixture(t *testing.T, captures int, err error) *fixture {
+	t.Helper()
+	f := newFixture(t, func(o *Options) {
+		now := o.Now()
+		o.Evidence = func(target string) (out []evidence.Profile, _ error) {
+			for n := range captures {
+				if target == "app" {
+					out = append(out, capturedAt(now, n))
+				}
+			}
+			return out, err
+		}
+	})
+	f.sample(f.now, .5, series.LevelNormal)
+	return f
+}
+
+func TestEvidenceAPI(t *testing.T) {
+	f := evidenceFixture(t, 6, nil)
+	w := f.do("GET", "/api/v1/evidence?target=app", nil, "")
+	var got struct {
+		Status   string
+		Captures []map[string]any
+		Newest   evidence.Profile
+		Grew     evidence.Difference
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 {
+		t.Fatalf("%d %s, %v", w.Code, w.Body, err)
+	}
+	if len(got.Captures) != 6 || got.Newest.ID != "f" || got.Grew.Culprit == nil || got.Grew.Culprit.Line != 42 || got.Grew.Captures != 6 {
+		t.Errorf("%+v", got)
+	}
+	w = f.do("GET", "/api/v1/evidence?target=app&since=90m", nil, "")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"why":"profiles cannot be compared`) {
+		t.Errorf("since a moment without an earlier capture: %d %s", w.Code, w.Body)
+	}
+	w = f.do("GET", "/api/v1/evidence?target=app&output=pprof", nil, "")
+	if p, err := profile.Parse(bytes.NewReader(w.Body.Bytes())); err != nil || len(p.Sample) != 2 || w.Header().Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("pprof: %v", err)
+	}
+	refused := func(code int, query, says string) {
+		t.Helper()
+		if w := f.do("GET", "/api/v1/evidence"+query, nil, ""); w.Code != code || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %d %s, want %d with %s", query, w.Code, w.Body, code, says)
+		}
+	}
+	refused(400, "", "no target")
+	refused(400, "?target=app&since=x", "since")
+	refused(400, "?target=app&output=svg", "write json or pprof")
+	refused(404, "?target=b", "nothing was captured")
+	f = evidenceFixture(t, 0, errors.New("damaged"))
+	refused(503, "?target=app", "damaged")
+	f = newFixture(t, nil)
+	refused(404, "?target=app", "nothing was captured")
+}
+
+// TestEvidenceOnThePage: ten bars at the most, names escaped, and only on the page of the target.
+func TestEvidenceOnThePage(t *testing.T) {
+	f := evidenceFixture(t, 6, nil)
+	page := f.do("GET", "/target/app", nil, "").Body.String()
+	for _, want := range []string{"What grew", "Since the baseline", "Since the last capture", "remember&lt;script&gt; src/server.js:42", `<span class="tag bad">leak</span>`, "100% of the growth"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+	if strings.Contains(page, "<script>,") || strings.Contains(page, "remember<script>") {
+		t.Error("a name is not escaped")
+	}
+	if index := f.do("GET", "/", nil, "").Body.String(); strings.Contains(index, "What grew") {
+		t.Error("it stands on the page of all targets")
+	}
+	if page := evidenceFixture(t, 1, nil).do("GET", "/target/app", nil, "").Body.String(); !strings.Contains(page, "Not known yet") {
+		t.Error("one capture: it is not said that nothing is known yet")
+	}
+	if page := newFixtureWithApp(t).do("GET", "/target/app", nil, "").Body.String(); strings.Contains(page, "What grew") {
+		t.Error("it stands there although nothing was captured")
+	}
+}
+
+func newFixtureWithApp(t *testing.T) *fixture {
+	t.Helper()
+	f := newFixture(t, nil)
+	f.sample(f.now, .5, series.LevelNormal)
+	return f
+}
