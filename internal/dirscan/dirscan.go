@@ -97,6 +97,7 @@ type Entry struct {
 	AtimeNs        int64
 	MtimeNs        int64
 	CtimeNs        int64
+	Fixed          bool // immutable or append only (chattr(1)): the kernel would not remove it
 }
 
 // NewestNs returns the newer of mtime and ctime: a file that was just moved in is young.

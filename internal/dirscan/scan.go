@@ -385,6 +385,7 @@ func (w *walker) file(f *frame, name []byte) error {
 		Mode: st.Mode, Nlink: st.Nlink, UID: st.Uid, GID: st.Gid,
 		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
 		AtimeNs: Nanoseconds(&st.Atime), MtimeNs: Nanoseconds(&st.Mtime), CtimeNs: Nanoseconds(&st.Ctime),
+		Fixed: st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0,
 	}
 	w.res.add(e, w.o)
 	switch {
