@@ -4,10 +4,11 @@ package dirscan
 
 import "golang.org/x/sys/unix"
 
-// Listed is one name of a listing, with the kind that the folder has noted (DT_UNKNOWN where it
-// has none). Name is followed by a NUL and valid until the buffer is used again.
+// Listed is one name of a listing, with what the folder has noted of it: its kind (DT_UNKNOWN where there
+// is none) and its inode, which on a stacked file system may be another one than stat(2) says. Name is followed by a NUL and valid until the buffer is used again.
 type Listed struct {
 	Kind byte
+	Ino  uint64
 	Name []byte
 }
 
@@ -32,7 +33,7 @@ func List(fd int, buf []byte, each func(Listed) error) (more bool, err error) {
 		if len(d.name) == 0 || string(d.name) == "." || string(d.name) == ".." {
 			continue
 		}
-		if err := each(Listed{d.kind, d.name}); err != nil {
+		if err := each(Listed{d.kind, d.ino, d.name}); err != nil {
 			return true, err
 		}
 	}

@@ -279,6 +279,7 @@ func (w *walker) read(f *frame) error {
 // dirent is one entry of a listing; name points into the buffer and is followed by a NUL.
 type dirent struct {
 	offset int64
+	ino    uint64
 	kind   byte
 	name   []byte
 }
@@ -295,6 +296,7 @@ func nextDirent(rest *[]byte) (d dirent, ok bool) {
 	if size < header+1 || size > len(b) {
 		return d, false
 	}
+	d.ino = binary.NativeEndian.Uint64(b)
 	d.offset = int64(binary.NativeEndian.Uint64(b[8:]))
 	d.kind = b[18]
 	name := b[header:size]

@@ -98,7 +98,8 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 		freed += r.freed(e.Nlink, e.AllocatedBytes)
 		return nil
 	}})
-	return removed, freed, err
+	files, space, treeErr := r.sweepTrees(ctx)
+	return removed + files, freed + space, cmp.Or(err, treeErr)
 }
 
 // withoutHolding is the error of a look at the holding folder where none is needed. What others have

@@ -58,7 +58,11 @@ func (r *Remover) RemoveTree(t Tree) (freed, files int64, skipped Reason) {
 	}
 	defer job.close()
 	ask := treeAsk{newestNs: t.NewestNs, files: t.Files, bytes: t.Bytes, counted: true, dry: r.opts.DryRun}
-	seen, why := r.lookAtTree(job.fd, ask)
+	look := r.lookAtTree
+	if t.Files >= bigTree && !ask.dry && !r.mapsElsewhere(job.fd) { // else the names alone do not say what is open
+		look = r.lookAtNames
+	}
+	seen, why := look(job.fd, ask)
 	if why != Removed {
 		return 0, 0, why
 	}

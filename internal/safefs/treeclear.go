@@ -3,7 +3,6 @@ package safefs
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +21,7 @@ type clearing struct {
 	each      bool   // each file is looked at
 	above     fileID // the folder that the tree lies in
 	remove    func(dirfd int, name []byte) Reason
+	pulse     func() error
 	files     atomic.Int64
 	idle      chan *level // to a worker that waits; nil when there is one
 	work      sync.WaitGroup
@@ -68,7 +68,7 @@ func (r *Remover) clearTree(fd int, name string, seen *treeLook) (files int64, w
 	if err != nil {
 		return 0, errorReason(err)
 	}
-	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < smallTree, above: above, remove: unlink}
+	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < smallTree, above: above, remove: unlink, pulse: r.pulse}
 	if seen.files >= bigTree {
 		c.idle = make(chan *level)
 		c.work.Go(c.serve)
@@ -104,7 +104,7 @@ func (r *Remover) clearInPlace(j *treeJob) (freed, files int64, skipped Reason) 
 	if err != nil {
 		return 0, 0, errorReason(err)
 	}
-	c := &clearing{changedNs: j.seen.changedNs, topNs: j.seen.topNs, each: true, above: above}
+	c := &clearing{changedNs: j.seen.changedNs, topNs: j.seen.topNs, each: true, above: above, pulse: r.pulse}
 	how := r.manner()
 	how.strict = false
 	c.remove = func(dirfd int, name []byte) Reason {
@@ -180,6 +180,10 @@ func (c *clearing) empty(l *level, buf []byte) Reason {
 	}
 	var folders []byte // names, each with a NUL
 	for first := true; ; first = false {
+		if c.pulse() != nil {
+			l.fail(Stopped)
+			break
+		}
 		p := part{c: c, l: l, each: c.each || !first, folders: folders[:0]}
 		more, err := dirscan.List(l.fd, buf, p.name)
 		why := lookReason(err)
@@ -187,12 +191,13 @@ func (c *clearing) empty(l *level, buf []byte) Reason {
 			why = c.enterAll(l, p.folders, buf)
 		}
 		if why != Removed || !more {
-			l.given.Wait()
 			l.fail(why)
-			return l.why
+			break
 		}
 		folders = p.folders
 	}
+	l.given.Wait()
+	return l.why
 }
 
 func (l *level) identify() unix.Errno {
@@ -218,7 +223,7 @@ func (p *part) name(d dirscan.Listed) error {
 			return stays(why)
 		}
 	}
-	if p.n%lookAgain == 0 && !p.c.lies(p.l) {
+	if (p.n == 0 || p.each && p.n%lookAgain == 0) && !p.c.lies(p.l) {
 		return stays(Moved)
 	}
 	p.n++
@@ -252,11 +257,11 @@ func (c *clearing) unchanged(l *level) Reason {
 	if err := statAt(l.fd, thisFD, &st); err != 0 {
 		return errorReason(err)
 	}
-	limit := c.changedNs
-	if l.up == nil {
-		limit = max(limit, c.topNs)
+	if l.up == nil { // the move has changed its ctime
+		st.Ctime = st.Mtime
+		return notAfter(&st, max(c.changedNs, c.topNs))
 	}
-	return notAfter(&st, limit)
+	return notAfter(&st, c.changedNs)
 }
 
 // same reports whether a file, or a link, is as old as what was looked at.
@@ -354,19 +359,4 @@ func rmdir(dirfd int, name []byte) Reason {
 	default:
 		return errorReason(err)
 	}
-}
-
-// The names of trees in the holding folder. One that was moved there has yet to be looked at again; one that
-// was is going. They say what the tree must be, so that the next start can finish what was cut off.
-const (
-	movedPrefix = "moved-"
-	goingPrefix = "going-"
-)
-
-func movedName(t Tree) string {
-	return fmt.Sprintf("%s%d-%d-%d-%d-", movedPrefix, t.Ino, t.NewestNs, t.Files, t.Bytes)
-}
-
-func goingName(t Tree, filesNs int64) string {
-	return fmt.Sprintf("%s%d-%d-", goingPrefix, t.Ino, filesNs)
 }

@@ -15,6 +15,8 @@ const (
 	bigTree = 20_000
 	// maxLinked bounds how many files with links elsewhere in their tree are kept in memory.
 	maxLinked = 1 << 14
+	// pulseEvery is after how many files Options.Pulse is called.
+	pulseEvery = 256
 )
 
 // treeAsk is what a look at a tree wants of it.
@@ -34,10 +36,12 @@ type treeLook struct {
 	ask  treeAsk
 	open *openFiles // as they were when the look began; nil without the in-use check
 
+	ticks int // of files
+
 	mu                  sync.Mutex
 	files, bytes, freed int64
 	changedNs           int64               // newest mtime or ctime of all that is in it
-	topNs               int64               // that of its own folder
+	topNs               int64               // mtime of its own folder
 	filesNs             int64               // that of its files
 	linked              map[fileID]*linkSet // of files with several links
 	why                 Reason
@@ -74,7 +78,7 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 	res, err := dirscan.ScanFD(ctx, own, dirscan.Options{
 		Dir: r.opts.Dir, Recursive: true, MaxDepth: maxTreeDepth, Foreign: r.opts.OpenRoot != nil, Workers: workers, Visit: l.file,
 		Enter: func(f *dirscan.Folder) {
-			if why := l.folder(f); why != Removed {
+			if why := l.folder(f.FD(), f.Depth()); why != Removed {
 				l.stop(why)
 				cancel()
 			}
@@ -160,15 +164,18 @@ func (l *treeLook) owner(uid uint32) Reason {
 }
 
 // folder looks at a folder of the tree when it is entered.
-func (l *treeLook) folder(f *dirscan.Folder) Reason {
+func (l *treeLook) folder(fd, depth int) Reason {
+	if l.r.pulse() != nil {
+		return Stopped
+	}
 	var st unix.Statx_t
-	if err := statAt(f.FD(), thisFD, &st); err != 0 {
+	if err := statAt(fd, thisFD, &st); err != 0 {
 		return errorReason(err)
 	}
 	var e dirscan.Entry
 	folderEntry(&st, &e)
-	if l.ask.aside && f.Depth() == 0 {
-		l.topNs = e.NewestNs()
+	if l.ask.aside && depth == 0 {
+		l.topNs = e.MtimeNs
 		e.CtimeNs = e.MtimeNs // it was moved
 	}
 	l.note(e.NewestNs())
@@ -180,21 +187,21 @@ func (l *treeLook) folder(f *dirscan.Folder) Reason {
 			return why
 		}
 	}
-	if why := mayEmpty(f.FD(), &st); why != Removed {
+	if why := mayEmpty(fd, &st); why != Removed {
 		return why
 	}
 	if l.open == nil {
 		return Removed
 	}
-	id, ours := fileID{e.DevMajor, e.DevMinor, e.Ino}, !l.ask.dry && f.Depth() == 0 // locked by us
+	id, ours := fileID{e.DevMajor, e.DevMinor, e.Ino}, !l.ask.dry && depth == 0 // locked by us
 	if l.open.folders[id] || l.open.locked[id] && !ours {
 		return InUse
 	}
 	if l.ask.dry || ours {
 		return Removed
 	}
-	why := lockFolder(f.FD())
-	_ = unix.Flock(f.FD(), unix.LOCK_UN)
+	why := lockFolder(fd)
+	_ = unix.Flock(fd, unix.LOCK_UN)
 	return why
 }
 
@@ -214,6 +221,9 @@ func mayEmpty(fd int, st *unix.Statx_t) Reason {
 
 // file looks at a file of the tree.
 func (l *treeLook) file(e *dirscan.Entry) error {
+	if l.ticks++; l.ticks%pulseEvery == 0 && l.r.pulse() != nil {
+		return stays(Stopped)
+	}
 	why := l.judge(e)
 	if why == Removed && l.open != nil {
 		why = l.inUse(e)
@@ -288,9 +298,5 @@ func (l *treeLook) inUse(e *dirscan.Entry) Reason {
 		return Removed
 	}
 	l.r.name = append(append(l.r.name[:0], e.Name...), 0)
-	fd, why := l.r.hold(e.Parent.FD(), id)
-	if why == Removed {
-		unix.Close(fd)
-	}
-	return why
+	return l.r.heldElsewhere(e.Parent.FD(), l.r.name, id, e.UID)
 }
