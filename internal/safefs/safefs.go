@@ -74,7 +74,7 @@ type Options struct {
 	Owners []uint32
 	Now    time.Time
 	Open   *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
-	// Pulse, when set, is called now and then while a tree is looked at and removed, by one or two
+	// Pulse, when set, is called now and then while a tree or a group is looked at and removed, by one or two
 	// goroutines. An error stops it: what is looked at is moved back, and what is going is finished by
 	// the next start.
 	Pulse   func() error

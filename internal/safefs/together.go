@@ -96,6 +96,9 @@ func (g *group) move(f Found) Reason {
 		return pathReason(err)
 	}
 	r := g.r
+	if r.pulse() != nil {
+		return Stopped
+	}
 	r.name = append(append(r.name[:0], m.name...), 0)
 	if why := r.same(m.dir, r.name, f.Identity); why != Removed {
 		return why
@@ -120,6 +123,9 @@ func (g *group) move(f Found) Reason {
 // again looks whether a member is in use, where no one else can open it any more.
 func (g *group) again(m movedFile) Reason {
 	r := g.r
+	if r.pulse() != nil {
+		return Stopped
+	}
 	if r.opts.NoInUse {
 		return Removed
 	}

@@ -22,6 +22,7 @@ type clearing struct {
 	above     fileID // the folder that the tree lies in
 	remove    func(dirfd int, name []byte) Reason
 	pulse     func() error
+	linked    map[fileID]*linkSet // files with several links, as they were seen
 	files     atomic.Int64
 	idle      chan *level // to a worker that waits; nil when there is one
 	work      sync.WaitGroup
@@ -68,7 +69,7 @@ func (r *Remover) clearTree(fd int, name string, seen *treeLook) (files int64, w
 	if err != nil {
 		return 0, errorReason(err)
 	}
-	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < smallTree, above: above, remove: unlink, pulse: r.pulse}
+	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < smallTree, above: above, remove: unlink, pulse: r.pulse, linked: seen.linked}
 	if seen.files >= bigTree {
 		c.idle = make(chan *level)
 		c.work.Go(c.serve)
@@ -104,7 +105,7 @@ func (r *Remover) clearInPlace(j *treeJob) (freed, files int64, skipped Reason) 
 	if err != nil {
 		return 0, 0, errorReason(err)
 	}
-	c := &clearing{changedNs: j.seen.changedNs, topNs: j.seen.topNs, each: true, above: above, pulse: r.pulse}
+	c := &clearing{changedNs: j.seen.changedNs, topNs: j.seen.topNs, each: true, above: above, pulse: r.pulse, linked: j.seen.linked}
 	how := r.manner()
 	how.strict = false
 	c.remove = func(dirfd int, name []byte) Reason {
@@ -274,7 +275,7 @@ func (c *clearing) same(fd int, name []byte) Reason {
 		return errorReason(err)
 	case st.Mode&unix.S_IFMT == unix.S_IFLNK: // its folder's times say that it was there
 		return Removed
-	case st.Nlink > 1 || st.Mode&unix.S_IFMT != unix.S_IFREG: // a name that went has changed the times of the others
+	case c.linked[fileID{st.Dev_major, st.Dev_minor, st.Ino}] != nil: // a name that went has changed its ctime
 		return Removed
 	}
 	return notAfter(&st, c.changedNs)
