@@ -355,5 +355,3 @@ func TestBigTree(t *testing.T) {
 		t.Errorf("left %q in the holding folder", left)
 	}
 }
-
-func removeUntil(string) error { return nil }
