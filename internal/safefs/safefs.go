@@ -113,6 +113,8 @@ type Remover struct {
 	leased     bool   // the file at work is under our lease
 	picks      bool   // by owner
 	filesystem int64  // statfs's type of the root; 0 until it was asked
+	big        int64  // bigTree and smallTree, but for tests
+	small      int64
 	st         unix.Statx_t
 }
 
@@ -140,7 +142,7 @@ func NewRemover(o Options) *Remover {
 	if o.Open == nil {
 		o.Open = NewOpenFiles("")
 	}
-	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1}
+	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1, big: bigTree, small: smallTree}
 	r.picks = o.Owners != nil || o.OpenRoot == nil && (unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER))
 	return r
 }

@@ -59,7 +59,7 @@ func (r *Remover) RemoveTree(t Tree) (freed, files int64, skipped Reason) {
 	defer job.close()
 	ask := treeAsk{newestNs: t.NewestNs, files: t.Files, bytes: t.Bytes, counted: true, dry: r.opts.DryRun}
 	look := r.lookAtTree
-	if t.Files >= bigTree && !ask.dry && !r.mapsElsewhere(job.fd) { // else the names alone do not say what is open
+	if t.Files >= r.big && !ask.dry && !r.mapsElsewhere(job.fd) { // else the names alone do not say what is open
 		look = r.lookAtNames
 	}
 	seen, why := look(job.fd, ask)
@@ -234,7 +234,7 @@ func (j *treeJob) again(into int, as string) (why Reason) {
 	if !j.inPlace() { // it was moved out of what was not the root any more
 		return Moved
 	}
-	if j.t.Files >= bigTree {
+	if j.t.Files >= j.r.big {
 		j.r.look.forget()
 	}
 	j.seen, why = j.r.lookAtTree(j.fd, treeAsk{newestNs: j.t.NewestNs, files: j.t.Files, bytes: j.t.Bytes, counted: true, aside: true})

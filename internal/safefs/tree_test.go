@@ -313,9 +313,10 @@ func TestTreeIntoQuarantine(t *testing.T) {
 // TestBigTree: two workers, and a first look at the names alone.
 func TestBigTree(t *testing.T) {
 	root := tempDir(t)
-	for i := range bigTree + 100 {
-		path := fmt.Sprintf("%s/job/%d/%d", root, i/500, i)
-		if i%500 == 0 {
+	const n = 2000
+	for i := range n {
+		path := fmt.Sprintf("%s/job/%d/%d", root, i/50, i)
+		if i%50 == 0 {
 			os.MkdirAll(filepath.Dir(path), 0o755)
 		}
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
@@ -328,27 +329,28 @@ func TestBigTree(t *testing.T) {
 		t.Helper()
 		r := treeRemover(root, nil)
 		defer r.Close()
+		r.big, r.small = n, 0
 		freed, files, why := r.RemoveTree(tree)
 		if why != want {
 			t.Errorf("%q, want %q", why, want)
 		}
 		return freed, files
 	}
-	held, err := os.Open(root + "/job/3/1600")
+	held, err := os.Open(root + "/job/3/160")
 	if err != nil {
 		t.Fatal(err)
 	}
 	try(InUse)
 	held.Close()
-	os.WriteFile(root+"/job/7/3600", []byte("content"), 0o644) // the names say nothing of it
+	os.WriteFile(root+"/job/7/360", []byte("content"), 0o644) // the names say nothing of it
 	try(TooYoung)
-	os.WriteFile(root+"/job/7/3600", nil, 0o644)
+	os.WriteFile(root+"/job/7/360", nil, 0o644)
 	age(t, root+"/job")
 	os.WriteFile(root+"/job/7/new", nil, 0o644)
 	try(TooYoung)
 	os.Remove(root + "/job/7/new")
 	age(t, root+"/job")
-	if _, files := try(Removed); files != bigTree+100 || exists(root+"/job") {
+	if _, files := try(Removed); files != n || exists(root+"/job") {
 		t.Errorf("%d files went, want all", files)
 	}
 	if left := heldIn(t, root); len(left) > 0 {

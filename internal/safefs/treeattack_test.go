@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,13 +20,13 @@ import (
 
 // at returns a Pulse that calls f once, the nth time, and reports whether it did.
 func at(n int, f func()) (pulse func() error, came func() bool) {
-	i := 0
+	var i atomic.Int64
 	return func() error {
-		if i++; i == n {
+		if i.Add(1) == int64(n) {
 			f()
 		}
 		return nil
-	}, func() bool { return i >= n }
+	}, func() bool { return i.Load() >= int64(n) }
 }
 
 // wherever returns where the tree "job" of a root is at the moment, or "".
@@ -45,6 +46,7 @@ func wherever(root string) string {
 // it happens, nothing goes that was not looked at, nothing outside of the tree, and before the tree is
 // on its way out all of it is kept.
 func TestTreeUnderAttack(t *testing.T) {
+	open := NewOpenFiles("") // nothing is open here: it need not be looked at for each step
 	attacks := map[string]func(root, outside, tree string) (keeps string, err error){
 		"a folder for a link": func(_, outside, tree string) (string, error) {
 			return outside + "/precious", errors.Join(os.Rename(tree+"/part1", outside+"/taken"), os.Symlink(outside, tree+"/part1"))
@@ -86,7 +88,13 @@ func TestTreeUnderAttack(t *testing.T) {
 	}
 	for name, attack := range attacks {
 		t.Run(name, func(t *testing.T) {
-			for n := 1; attackAt(t, n, attack); n++ {
+			for _, big := range []bool{false, true} {
+				step := 1
+				if big {
+					step = 3
+				}
+				for n := 1; attackAt(t, open, big, n, attack); n += step {
+				}
 			}
 		})
 	}
@@ -98,7 +106,7 @@ type nil2 struct{ testing.TB }
 func (nil2) Helper() {}
 
 // attackAt attacks at the nth step, and reports whether there was one.
-func attackAt(t *testing.T, n int, attack func(root, outside, tree string) (string, error)) bool {
+func attackAt(t *testing.T, open *OpenFiles, big bool, n int, attack func(root, outside, tree string) (string, error)) bool {
 	t.Helper()
 	base := tempDir(t)
 	root, outside := base+"/root", base+"/outside"
@@ -107,7 +115,7 @@ func attackAt(t *testing.T, n int, attack func(root, outside, tree string) (stri
 		aged(t, outside+"/"+name)
 	}
 	tree := treeAt(t, root, "job")
-	keeps, place := "", ""
+	keeps, place, out := "", "", int64(4)
 	pulse, came := at(n, func() {
 		place = wherever(root)
 		if place == "" {
@@ -117,14 +125,22 @@ func attackAt(t *testing.T, n int, attack func(root, outside, tree string) (stri
 		if keeps, err = attack(root, outside, place); err != nil { // what it is about has gone
 			keeps = ""
 		}
+		out = filesIn(outside)
 	})
-	r := treeRemover(root, func(o *Options) { o.Pulse = pulse })
+	r := treeRemover(root, func(o *Options) { o.Pulse, o.Open = pulse, open })
+	if big { // two workers, and what is known of a folder is known of its files
+		r.big, r.small = 1, 0
+	}
 	_, _, why := r.RemoveTree(tree)
 	r.Close()
 	for _, name := range []string{"precious", "deep/f0", "deep/f1", "f"} {
 		if !exists(outside + "/" + name) {
 			t.Errorf("step %d (%s): %s outside of the tree is gone", n, place, name)
 		}
+	}
+	if is := filesIn(outside); is < out && !big { // the other worker is in the middle of one
+
+		t.Errorf("step %d (%s): %d files are left of %d that were outside of the tree by then", n, place, is, out)
 	}
 	switch {
 	case keeps == "":
@@ -140,6 +156,17 @@ func attackAt(t *testing.T, n int, attack func(root, outside, tree string) (stri
 		t.Errorf("step %d (%s): %s is gone, reason %q", n, place, keeps, why)
 	}
 	return came()
+}
+
+// filesIn counts the files below a folder that others may change meanwhile.
+func filesIn(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			n++
+		}
+		return nil
+	})
+	return n
 }
 
 // findIn reports whether a file of this name, with this content where it is given, is anywhere below a folder.
@@ -313,5 +340,26 @@ func TestKilledTreeRun(t *testing.T) {
 	t.Logf("killed in the phases %v", phases)
 	if phases["job"] == 0 || phases["moved"] == 0 || phases["going"] == 0 {
 		t.Error("want kills in each phase")
+	}
+}
+
+// TestTreeExchangedAtTheMove: what was moved in place of the tree goes back.
+func TestTreeExchangedAtTheMove(t *testing.T) {
+	root := tempDir(t)
+	top := makeJob(t, root, "job")
+	r := treeRemover(root, nil)
+	defer r.Close()
+	j, why := r.openTree(treeAt(t, root, "job"))
+	if why != Removed {
+		t.Fatal(why)
+	}
+	defer j.close()
+	aged(t, root+"/mine/f")
+	if err := errors.Join(os.Rename(top, root+"/taken"), os.Rename(root+"/mine", top)); err != nil {
+		t.Fatal(err)
+	}
+	j.seen = &treeLook{}
+	if _, _, why := r.removeSeen(j); why != Changed || !exists(top+"/f") || treeAt(t, root, "taken").Files != 13 {
+		t.Errorf("%q, want %q and both kept", why, Changed)
 	}
 }

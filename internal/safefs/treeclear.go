@@ -69,8 +69,8 @@ func (r *Remover) clearTree(fd int, name string, seen *treeLook) (files int64, w
 	if err != nil {
 		return 0, errorReason(err)
 	}
-	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < smallTree, above: above, remove: unlink, pulse: r.pulse, linked: seen.linked}
-	if seen.files >= bigTree {
+	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < r.small, above: above, remove: unlink, pulse: r.pulse, linked: seen.linked}
+	if seen.files >= r.big {
 		c.idle = make(chan *level)
 		c.work.Go(c.serve)
 	}
@@ -224,7 +224,7 @@ func (p *part) name(d dirscan.Listed) error {
 			return stays(why)
 		}
 	}
-	if (p.n == 0 || p.each && p.n%lookAgain == 0) && !p.c.lies(p.l) {
+	if p.n%lookAgain == 0 && !p.c.lies(p.l) {
 		return stays(Moved)
 	}
 	p.n++

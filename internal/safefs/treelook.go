@@ -70,7 +70,7 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 		l.open = r.look.now()
 	}
 	workers := 1
-	if ask.files >= bigTree {
+	if ask.files >= r.big {
 		workers = 2
 	}
 	ctx, cancel := context.WithCancel(context.Background())
