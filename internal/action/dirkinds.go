@@ -48,7 +48,7 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 }
 
 func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cleaned temp files", "would clean temp files"), []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
+	return said(dry, "cleaned temp files", "would clean temp files"), append(append([]any{"dir", res.Policy}, countArgs(res, "files")...), freedKey(dry), units.Bytes(res.FreedBytes).Short())
 }
 
 // enforceUploads removes uploaded files, or moves them into a quarantine: those that are too large,
@@ -68,10 +68,8 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 }
 
 func saidUploads(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "uploads enforced", "would enforce the limits of uploads"), []any{
-		"dir", res.Policy, "files", res.Files, "size", units.Bytes(res.Bytes).Short(),
-		freedKey(dry), units.Bytes(res.FreedBytes).Short(), "quarantine", res.Quarantine,
-	}
+	return said(dry, "uploads enforced", "would enforce the limits of uploads"), append(append([]any{"dir", res.Policy}, countArgs(res, "files")...), "size", units.Bytes(res.Bytes).Short(),
+		freedKey(dry), units.Bytes(res.FreedBytes).Short(), "quarantine", res.Quarantine)
 }
 
 // said is what a run has done, or would do.

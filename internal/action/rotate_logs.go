@@ -27,7 +27,7 @@ type logRun struct {
 func rotateLogs(r *dirRun, p *policy.Log) error {
 	l := &logRun{dirRun: r, p: p}
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
-		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover,
+		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Oversize: p.Oversize, Remover: r.remover.Remover,
 	})
 	return l.run()
 }
