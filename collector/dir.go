@@ -36,6 +36,8 @@ type DirSource struct {
 	meter  dirMeter
 	open   func() (dirscan.Opened, error)
 	away   atomic.Bool
+
+	entries *entryScan // nil: each file is an entry
 }
 
 // setFunc sets a series of the folder. more are labels next to those of the target and the policy.
@@ -56,7 +58,11 @@ func NewDir(o DirOptions) (*DirSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", o.Kind, c.Name, err)
 	}
-	return &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open}, nil
+	entries, err := newEntryScan(c, names)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", o.Kind, c.Name, err)
+	}
+	return &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open, entries: entries}, nil
 }
 
 // Sample implements Source. The limits are there even where the folder is not.
@@ -69,12 +75,20 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 		Dir: s.common.Where(), Open: s.open, Recursive: s.common.IsRecursive(), Select: s.names.Select, Except: s.names.Except(), Skip: s.names.SkipFolder, Age: s.common.AgeNs,
 	}
 	end := s.meter.begin(ctx, b.Time, &scan)
-	res, err := s.scan(ctx, scan)
+	res, err := s.walk(ctx, scan, b.Time)
 	s.away.Store(errors.Is(err, dirscan.ErrAway))
 	if err != nil {
 		return scanError(s.common.Where(), err)
 	}
 	return errors.Join(unreadable(s.common.Where(), &res), end(set, &res))
+}
+
+// walk scans the folder by files or, where the policy has them, by entries.
+func (s *DirSource) walk(ctx context.Context, o dirscan.Options, now time.Time) (dirscan.Result, error) {
+	if s.entries == nil {
+		return s.scan(ctx, o)
+	}
+	return s.entries.scan(o, now, func(o dirscan.Options) (dirscan.Result, error) { return s.scan(ctx, o) })
 }
 
 // Away reports whether the process or pod that has the folder was not there at the last sample. To look

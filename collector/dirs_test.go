@@ -131,7 +131,7 @@ func TestCacheSource(t *testing.T) {
 # HELP spillway_cache_disk_bytes Disk space used by the cache's files.
 # TYPE spillway_cache_disk_bytes gauge
 spillway_cache_disk_bytes{cache="media",target="svc"} %d
-# HELP spillway_cache_entries Files in the cache.
+# HELP spillway_cache_entries Entries of the cache: files, unless the policy says otherwise.
 # TYPE spillway_cache_entries gauge
 spillway_cache_entries{cache="media",target="svc"} 3
 # HELP spillway_cache_expired_entries Entries older than the configured maximum age, which a cleanup would remove now.
@@ -230,7 +230,7 @@ spillway_temp_empty_files{dir="media",target="svc"} 2
 # HELP spillway_temp_expired_files Temporary files that a cleanup would remove now because they are too old or empty.
 # TYPE spillway_temp_expired_files gauge
 spillway_temp_expired_files{dir="media",target="svc"} 2
-# HELP spillway_temp_files Temporary files in the folder.
+# HELP spillway_temp_files Temporary files in the folder, or entries where the policy has them.
 # TYPE spillway_temp_files gauge
 spillway_temp_files{dir="media",target="svc"} 5
 # HELP spillway_temp_max_files Configured maximum number of temporary files.

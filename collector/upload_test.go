@@ -35,7 +35,7 @@ func TestUploadSource(t *testing.T) {
 # HELP spillway_upload_expired_files Uploaded files older than the configured maximum age.
 # TYPE spillway_upload_expired_files gauge
 spillway_upload_expired_files{dir="media",target="svc"} 1
-# HELP spillway_upload_files Uploaded files in the folder.
+# HELP spillway_upload_files Uploaded files in the folder, or entries where the policy has them.
 # TYPE spillway_upload_files gauge
 spillway_upload_files{dir="media",target="svc"} 5
 # HELP spillway_upload_max_size_bytes Configured maximum size of all uploaded files.

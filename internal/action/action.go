@@ -58,7 +58,7 @@ type Request struct {
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.
 	Progress func(PolicyResult)
-	// OnFile, when set, is called for each file that is removed, or in a dry run would be, with
+	// OnFile, when set, is called for each file, or entry of several files, that is removed, or in a dry run would be, with
 	// its path relative to the root and why: expired, empty, oversized, over_limit; or what else
 	// is done with it: rotated, compressed.
 	OnFile func(p PolicyResult, path []byte, why string)
@@ -74,13 +74,16 @@ type PolicyResult struct {
 	Waits      string `json:"waits,omitempty"`      // why such a folder is not there at present
 	Quarantine string `json:"quarantine,omitempty"` // where files are moved to in place of being removed
 	Files      int64  `json:"files"`                // removed or moved
+	Entry      string `json:"entry,omitempty"`      // dir or group: what an entry is that may have several files
+	Entries    int64  `json:"entries,omitempty"`    // such entries removed or moved, with their files
+	Links      int64  `json:"links,omitempty"`      // symbolic links that were removed with what they pointed to
 	Rotated    int64  `json:"rotated,omitempty"`    // logs that were rotated
 	LostBytes  int64  `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
 	// MayHaveLost are logs that were cut to nothing while they were written, whose writers could not all be seen.
 	MayHaveLost int64            `json:"may_have_lost,omitempty"`
 	Bytes       int64            `json:"bytes"`       // their apparent size
 	FreedBytes  int64            `json:"freed_bytes"` // allocated blocks given back: last links only
-	Scanned     int64            `json:"scanned"`     // files looked at
+	Scanned     int64            `json:"scanned"`     // entries looked at: files, unless Entry says otherwise
 	Skipped     map[string]int64 `json:"skipped"`     // not removed although due, by reason
 	Outcome     Outcome          `json:"outcome"`
 	Error       string           `json:"error,omitempty"`
@@ -99,6 +102,9 @@ type PolicyResult struct {
 	MissingEntries int64 `json:"missing_entries,omitempty"`
 	MissingBytes   int64 `json:"missing_bytes,omitempty"`
 	Over           bool  `json:"-"`
+
+	// EntryFiles is how many files the entry has that Request.OnFile is called for; nil for a plain file.
+	EntryFiles *int64 `json:"entry_files,omitempty"`
 
 	// InUseIncomplete says that a dry run, which opens nothing, could not see the open files of all processes.
 	InUseIncomplete bool `json:"in_use_incomplete,omitempty"`

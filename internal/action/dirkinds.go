@@ -35,7 +35,7 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 }
 
 func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cleaned temp files", "would clean temp files"), []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).String()}
+	return said(dry, "cleaned temp files", "would clean temp files"), append(append([]any{"dir", res.Policy}, countArgs(res, "files")...), freedKey(dry), units.Bytes(res.FreedBytes).String())
 }
 
 // enforceUploads removes uploaded files, or moves them into a quarantine: those that are too large,
@@ -46,10 +46,8 @@ func enforceUploads(r *dirRun, p *policy.Upload) error {
 }
 
 func saidUploads(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "uploads enforced", "would enforce the limits of uploads"), []any{
-		"dir", res.Policy, "files", res.Files, "size", units.Bytes(res.Bytes).String(),
-		freedKey(dry), units.Bytes(res.FreedBytes).String(), "quarantine", res.Quarantine,
-	}
+	return said(dry, "uploads enforced", "would enforce the limits of uploads"), append(append([]any{"dir", res.Policy}, countArgs(res, "files")...), "size", units.Bytes(res.Bytes).String(),
+		freedKey(dry), units.Bytes(res.FreedBytes).String(), "quarantine", res.Quarantine)
 }
 
 // said is what a run has done, or would do.

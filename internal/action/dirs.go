@@ -47,5 +47,8 @@ func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
 	if res.Detail == "" && kind.detail != nil {
 		res.Detail = kind.detail(results, req.DryRun)
 	}
+	if res.Detail == "" {
+		res.Detail = entriesDetail(results, req.DryRun)
+	}
 	return res, ctx.Err()
 }

@@ -16,20 +16,8 @@ import (
 // evictCache removes cache entries that have expired, and then, until the cache is down to the share
 // of its limits that is asked for, entries without content and the least recently used ones.
 func evictCache(r *dirRun, p *policy.Cache) error {
-	used := p.UsedNs
-	if opens := r.opts.Opens[p.Name]; opens != nil {
-		if r.req.DryRun { // which opens nothing: what is seen meanwhile is use
-			opens.CatchUp()
-		} else {
-			defer opens.Pause()()
-		}
-		if p.LRUBy != policy.AgeMtime {
-			used = func(e *dirscan.Entry) int64 {
-				r.path = e.AppendPath(r.path[:0])
-				return max(p.UsedNs(e), opens.LastUseNs(r.path))
-			}
-		}
-	}
+	used, done := r.lastUse(p)
+	defer done()
 	verdict := func(e *dirscan.Entry) policy.Verdict { return p.Judge(e, r.now) }
 	target := func(sum amount, soon int64) (goal, error) { return cacheGoal(r, p, sum, soon) }
 	k := r.emptyFirst(used, p.Size, func(e *dirscan.Entry) bool { v := verdict(e); return v.Due() || v == policy.TooYoung })
@@ -85,8 +73,34 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	return err
 }
 
+// lastUse returns when an entry was last used, also by the opens that were observed. What the run opens is
+// not counted until done is called.
+func (r *dirRun) lastUse(p *policy.Cache) (used func(*dirscan.Entry) int64, done func()) {
+	opens, done := r.opts.Opens[p.Name], func() {}
+	if opens == nil {
+		return p.UsedNs, done
+	}
+	if r.req.DryRun { // which opens nothing: what is seen meanwhile is use
+		opens.CatchUp()
+	} else {
+		done = opens.Pause()
+	}
+	x := r.remover.by
+	switch {
+	case p.LRUBy == policy.AgeMtime:
+		return p.UsedNs, done
+	case x != nil:
+		x.lastUse = opens.LastUseNs
+		return func(e *dirscan.Entry) int64 { return max(p.UsedNs(e), x.at.UsedNs) }, done
+	}
+	return func(e *dirscan.Entry) int64 {
+		r.path = e.AppendPath(r.path[:0])
+		return max(p.UsedNs(e), opens.LastUseNs(r.path))
+	}, done
+}
+
 func saidCache(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cache evicted", "would evict from the cache"), []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).String()}
+	return said(dry, "cache evicted", "would evict from the cache"), append(append([]any{"cache", res.Policy}, countArgs(res, "entries")...), freedKey(dry), units.Bytes(res.FreedBytes).String())
 }
 
 // cacheGoal returns the goal of a cache: the share of the limits that the request, or else the policy, asks

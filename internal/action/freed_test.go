@@ -44,7 +44,7 @@ func TestStoppedRotationIsPartial(t *testing.T) {
 	// The last scan of the names is followed by the copy of the only log.
 	res := runPolicy(ctx, Request{}, &o, policy.KindLog, &p, func(r *dirRun) error {
 		l := &logRun{dirRun: r, p: &p, known: policy.NewLogFiles(&p, r.names)}
-		l.rotator = safefs.NewRotator(safefs.RotateOptions{Now: r.now, Remover: r.remover, Oversize: func(size, allocated int64) bool {
+		l.rotator = safefs.NewRotator(safefs.RotateOptions{Now: r.now, Remover: r.remover.Remover, Oversize: func(size, allocated int64) bool {
 			cancel() // asked when the log is held
 			return p.Oversize(size, allocated)
 		}})

@@ -69,7 +69,7 @@ func (j *judged) enforce() error {
 func (r *dirRun) survey(look func(e *dirscan.Entry, n int64), key func(*dirscan.Entry) int64) (dirscan.Result, error) {
 	r.links = links{}
 	res, err := r.scan(func(e *dirscan.Entry) error {
-		if !r.links.take(e, key) {
+		if r.remover.by != nil || !r.links.take(e, key) { // an entry of several files stands for itself
 			look(e, 1)
 		}
 		return nil

@@ -2,7 +2,10 @@ package action
 
 import (
 	"context"
+	"slices"
 	"sync"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 )
 
 // Left remembers how many files each clean-up had to leave although they were due: in use, linked,
@@ -32,8 +35,10 @@ func (l *Left) note(results []PolicyResult) {
 	for i := range results {
 		r := &results[i]
 		var n int64
-		for _, count := range r.Skipped {
-			n += count
+		for reason, count := range r.Skipped {
+			if !slices.Contains(stay, safefs.Reason(reason)) {
+				n += count
+			}
 		}
 		l.left[[3]string{r.Target, r.Kind, r.Policy}] = n
 	}

@@ -11,7 +11,7 @@ type leaves struct{ left int64 }
 
 func (l *leaves) Run(context.Context, Request) (Result, error) {
 	return Result{Policies: []PolicyResult{
-		{Target: "a", Kind: policy.KindUpload, Policy: "x", Skipped: map[string]int64{"in_use": l.left, "linked": 1}},
+		{Target: "a", Kind: policy.KindUpload, Policy: "x", Skipped: map[string]int64{"in_use": l.left, "hardlink": 1, "linked": 2, "newest": 5, "above_depth": 9}},
 		{Target: "a", Kind: policy.KindTemp, Policy: "x", Skipped: map[string]int64{"in_use": 7}}, // another folder of this name
 	}}, nil
 }

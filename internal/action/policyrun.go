@@ -86,7 +86,7 @@ type dirRun struct {
 	opts     *DirOptions
 	common   *policy.Common
 	names    *policy.Names
-	remover  *safefs.Remover
+	remover  *remover
 	now      time.Time
 	res      PolicyResult
 	path     []byte
@@ -143,11 +143,11 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	if open == nil {
 		open = safefs.NewOpenFiles(o.ProcFS)
 	}
-	r.remover = safefs.NewRemover(safefs.Options{
+	r.remover = &remover{Remover: safefs.NewRemover(safefs.Options{
 		Open: open,
 		Dir:  c.Where(), OpenRoot: openRoot, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Owners: owners, Now: r.now,
-	})
+	})}
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {
 		r.notOpened(kind, err)
@@ -155,7 +155,10 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 	}
 	r.res.Place = r.remover.Place()
 	r.sweep(kind)
-	err = work(r)
+	if err = r.useEntries(); err == nil {
+		err = work(r)
+		r.finishEntries()
+	}
 	r.notFreed()
 	r.ownersLeft()
 	r.finish(err)
@@ -317,7 +320,7 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 	freed, skipped := r.remover.Remove(e)
 	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.path = e.AppendPath(r.path[:0])
-		r.req.OnFile(r.res, r.path, why)
+		r.onFile(r.path, why)
 	}
 	if skipped == safefs.Owner && len(r.others) < maxOthers && !slices.Contains(r.others, e.UID) {
 		r.others = append(r.others, e.UID)
@@ -333,7 +336,7 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 func (r *dirRun) removeFound(f safefs.Found, why string) safefs.Reason {
 	freed, skipped := r.remover.RemoveFound(f)
 	if skipped == safefs.Removed && r.req.OnFile != nil {
-		r.req.OnFile(r.res, []byte(f.Path), why)
+		r.onFile([]byte(f.Path), why)
 	}
 	r.count(f.Identity.SizeBytes, freed, skipped)
 	return skipped
@@ -344,7 +347,7 @@ func (r *dirRun) count(size, freed int64, skipped safefs.Reason) {
 	if skipped != safefs.Removed {
 		r.res.Skipped[string(skipped)]++
 	} else {
-		r.res.Files++
+		r.countEntry()
 		r.res.Bytes += size
 		r.res.FreedBytes += freed
 	}
@@ -374,7 +377,7 @@ func (r *dirRun) checkFraction(due, total int64) error {
 	if limit == nil || r.req.Force || total == 0 || float64(due) <= float64(*limit)*float64(total) {
 		return nil
 	}
-	return fmt.Errorf("%d of %d files (limit %s): %w", due, total, *limit, ErrTooMany)
+	return fmt.Errorf("%d of %d %s (limit %s): %w", due, total, r.common.EntryNoun(), *limit, ErrTooMany)
 }
 
 // combine makes the result of an action from those of its policies, which are not all there when

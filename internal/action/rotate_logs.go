@@ -32,7 +32,7 @@ type logRun struct {
 func rotateLogs(r *dirRun, p *policy.Log) error {
 	l := &logRun{dirRun: r, p: p, known: policy.NewLogFiles(p, r.names)}
 	l.rotator = safefs.NewRotator(safefs.RotateOptions{
-		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Naming: p.Naming(), OldDir: p.OldDir, Oversize: l.oversize, Remover: r.remover,
+		DryRun: r.req.DryRun, Compress: p.Compress, Now: r.now, Naming: p.Naming(), OldDir: p.OldDir, Oversize: l.oversize, Remover: r.remover.Remover,
 	})
 	return l.run()
 }

@@ -28,7 +28,10 @@ func (g *graph) watchOpens(t *config.Target, o *Options, p *parts) error {
 		if c.IsRecursive() {
 			key = append(key, "recursive")
 		}
-		h, err := p.opens.Get(hitrate.Cache{Name: c.Name, Dir: o.Join(c.Dir), Key: strings.Join(key, "\x01")}, names.Select)
+		if c.EntriesAreDirs() {
+			key = append(key, policy.EntryDir)
+		}
+		h, err := p.opens.Get(hitrate.Cache{Name: c.Name, Dir: o.Join(c.Dir), Key: strings.Join(key, "\x01")}, c.SelectFile(names))
 		if err != nil {
 			return err
 		}

@@ -269,7 +269,11 @@ func (c *cleanupOutput) file(p action.PolicyResult, path []byte, why string) {
 	if c.json {
 		w = c.env.Stderr // standard output has one object per policy
 	}
-	fmt.Fprintf(w, "%s\t%s\n", why, quoteName(p.Dir+"/"+string(path)))
+	name := quoteName(p.Dir + "/" + string(path))
+	if n := p.EntryFiles; n != nil {
+		name += fmt.Sprintf("\t%d %s", *n, plural(int(*n), "file", "files"))
+	}
+	fmt.Fprintf(w, "%s\t%s\n", why, name)
 }
 
 // quoteName writes a name so that no control character reaches the terminal.
@@ -329,6 +333,12 @@ func inUseIncomplete(results []action.PolicyResult) bool {
 // outcomeText says too what the other columns have no place for.
 func outcomeText(r *action.PolicyResult) string {
 	text := string(r.Outcome)
+	if r.Entries > 0 {
+		text += fmt.Sprintf(", %d %s", r.Entries, plural(int(r.Entries), "entry", "entries"))
+	}
+	if r.Links > 0 {
+		text += fmt.Sprintf(", %d %s", r.Links, plural(int(r.Links), "link", "links"))
+	}
 	if r.Rotated > 0 {
 		text += fmt.Sprintf(", %d rotated", r.Rotated)
 	}

@@ -97,7 +97,11 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 	if r.Quarantine != "" {
 		verb = "move to " + quoteName(r.Quarantine)
 	}
-	fmt.Fprintf(w, "  %s %s: would %s %d of %d files in %s, %s", r.Kind, r.Policy, verb, r.Files, r.Scanned, quoteName(r.Dir), units.Bytes(r.Bytes))
+	what := fmt.Sprintf("%d of %d files", r.Files, r.Scanned)
+	if r.Entry != "" {
+		what = fmt.Sprintf("%d of %d entries (%d %s)", r.Entries, r.Scanned, r.Files, plural(int(r.Files), "file", "files"))
+	}
+	fmt.Fprintf(w, "  %s %s: would %s %s in %s, %s", r.Kind, r.Policy, verb, what, quoteName(r.Dir), units.Bytes(r.Bytes))
 	if r.Place != "" {
 		fmt.Fprintf(w, "; at present %s", quoteName(r.Place))
 	}

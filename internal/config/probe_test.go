@@ -339,7 +339,7 @@ func (p *prober) samples(typ reflect.Type) []any {
 		}
 		return append(out, []any{"/srv"}, "warning")
 	}
-	return append(texts, "/bin/true", "*", "warning", "enforce")
+	return append(texts, "/bin/true", "*", "warning", "enforce", "stem")
 }
 
 // context returns the other keys that have to be written so that the key is accepted at all: none,

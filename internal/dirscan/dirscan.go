@@ -1,6 +1,7 @@
 package dirscan
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -41,6 +42,13 @@ type Options struct {
 	// folder is valid during the call, with its descriptor. With several workers it is called on
 	// all of them, also at the same time.
 	Enter func(*Folder)
+	// Leave is called for every folder after all that is in it, the root last; nil = not. The folder is
+	// closed then, and has no descriptor. One worker walks. ErrStop ends the scan, any other error
+	// aborts it.
+	Leave func(*Folder) error
+	// Link is called for every symbolic link, whatever its name; nil = not. Both arguments are valid
+	// during the call, and name is followed by a NUL. One worker walks.
+	Link func(in *Folder, name []byte)
 	// Workers walk sub-folders beside each other; default 1, on the goroutine of Scan. Two take
 	// about half the time for a tree of 100,000 files and more, and the same processor time. With
 	// several, Select, Except, Skip and Age are called on all of them, also at the same time.
@@ -54,6 +62,8 @@ type Folder struct {
 	name   []byte // followed by a NUL; without a parent the path from the root, with a slash at its end
 	depth  int
 	serial uint64
+	lacks  string // see Lacks
+	below  string
 }
 
 // FD returns the directory's descriptor, valid during Visit.
@@ -64,6 +74,32 @@ func (f *Folder) Serial() uint64 { return f.serial }
 
 // Depth returns how many levels below the root the folder is; the root itself is 0.
 func (f *Folder) Depth() int { return f.depth }
+
+// Lacks returns why a file in the folder was not seen by Options.Visit, by the name that counters use:
+// a mount, an error. "" when all were seen. It is complete when the folder is left.
+func (f *Folder) Lacks() string { return f.lacks }
+
+// LacksBelow is Lacks for the folder with all that is below it.
+func (f *Folder) LacksBelow() string { return cmp.Or(f.lacks, f.below) }
+
+// miss notes why a file was not seen. The first reason stays.
+func (f *Folder) miss(why string) { f.lacks = cmp.Or(f.lacks, why) }
+
+// missBelow notes why a sub-folder, or something in it, was not seen.
+func (f *Folder) missBelow(why string) { f.below = cmp.Or(f.below, why) }
+
+// left notes in the folder above what a folder that is left lacks.
+func (f *Folder) left() {
+	if f.parent != nil {
+		f.parent.missBelow(f.LacksBelow())
+	}
+}
+
+// Parent returns the folder above; nil for the root.
+func (f *Folder) Parent() *Folder { return f.parent }
+
+// Name returns the name of a folder below the root; it is valid as long as the folder.
+func (f *Folder) Name() []byte { return f.name }
 
 // AppendPath appends the path relative to the root, with a slash at its end; nothing for the
 // root itself.
@@ -100,6 +136,7 @@ type Entry struct {
 	AtimeNs        int64
 	MtimeNs        int64
 	CtimeNs        int64
+	Fixed          bool // immutable or append only (chattr(1)): the kernel would not remove it
 }
 
 // NewestNs returns the newer of mtime and ctime: a file that was just moved in is young.

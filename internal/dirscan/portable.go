@@ -78,9 +78,21 @@ func (w *portableWalker) walk(dir *os.Root, f *Folder) error {
 	if w.o.Enter != nil {
 		w.o.Enter(f)
 	}
+	if err := w.list(dir, f); err != nil {
+		return err
+	}
+	f.left()
+	if w.o.Leave == nil {
+		return nil
+	}
+	return w.o.Leave(f)
+}
+
+// list looks at all that is in a folder.
+func (w *portableWalker) list(dir *os.Root, f *Folder) error {
 	list, err := dir.Open(".")
 	if err != nil {
-		w.fail(err)
+		f.miss(w.fail(err))
 		return nil
 	}
 	defer list.Close()
@@ -97,7 +109,7 @@ func (w *portableWalker) walk(dir *os.Root, f *Folder) error {
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				w.fail(err)
+				f.miss(w.fail(err))
 			}
 			return nil
 		}
@@ -109,6 +121,9 @@ func (w *portableWalker) look(dir *os.Root, f *Folder, e fs.DirEntry) error {
 	kind := e.Type()
 	if kind.IsDir() {
 		return w.folder(dir, f, name)
+	}
+	if kind&fs.ModeSymlink != 0 && w.o.Link != nil {
+		w.o.Link(f, append(name, 0)[:len(name)])
 	}
 	if w.o.Select != nil && !w.o.Select(name) {
 		return nil
@@ -132,7 +147,7 @@ func (w *portableWalker) look(dir *os.Root, f *Folder, e fs.DirEntry) error {
 		w.res.Skipped[SkipVanished]++
 		return nil
 	case err != nil:
-		w.fail(err)
+		f.miss(w.fail(err))
 		return nil
 	case !info.Mode().IsRegular():
 		w.res.Skipped[SkipNotRegular]++
@@ -147,40 +162,42 @@ func (w *portableWalker) folder(dir *os.Root, f *Folder, name []byte) error {
 		return nil
 	case f.depth >= w.o.MaxDepth:
 		w.res.Skipped[SkipDepth]++
+		f.missBelow(SkipDepth.String())
 		return nil
 	}
 	looked, err := dir.Lstat(string(name))
 	if err != nil || looked.Mode()&fs.ModeSymlink != 0 {
-		w.gone(err)
+		w.gone(f, err)
 		return nil
 	}
 	if dev, _ := device(looked); dev != w.device {
 		w.res.Skipped[SkipMount]++
+		f.missBelow(SkipMount.String())
 		return nil
 	}
 	sub, err := dir.OpenRoot(string(name))
 	if err != nil {
-		w.gone(err)
+		w.gone(f, err)
 		return nil
 	}
 	defer sub.Close()
 	opened, err := sub.Stat(".")
 	if err != nil || !os.SameFile(looked, opened) { // exchanged meanwhile
-		w.gone(err)
+		w.gone(f, err)
 		return nil
 	}
 	return w.walk(sub, &Folder{fd: -1, parent: f, name: name, depth: f.depth + 1})
 }
 
 // gone counts a directory that is not what it was listed as.
-func (w *portableWalker) gone(err error) {
+func (w *portableWalker) gone(f *Folder, err error) {
 	switch {
 	case err == nil:
 		w.res.Skipped[SkipSymlink]++
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		w.res.Skipped[SkipVanished]++
 	default:
-		w.fail(err)
+		f.missBelow(w.fail(err))
 	}
 }
 
@@ -201,8 +218,21 @@ func (w *portableWalker) file(f *Folder, name []byte, info fs.FileInfo) error {
 	return nil
 }
 
-func (w *portableWalker) fail(err error) {
+// fail counts something that could not be read and returns why, as counters name it.
+func (w *portableWalker) fail(err error) string {
 	errno := unix.EIO
 	errors.As(err, &errno)
 	w.res.fail(errno)
+	return ErrorReason(errno)
 }
+
+// Look is what a folder itself is: its identity, its owner, and when names in it changed.
+type Look struct {
+	DevMajor, DevMinor uint32
+	Ino                uint64
+	UID, GID           uint32
+	MtimeNs, CtimeNs   int64
+}
+
+// Look is not to be had here: a Folder has no descriptor.
+func (f *Folder) Look() (l Look, err error) { return l, errors.ErrUnsupported }

@@ -57,7 +57,7 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 	}
 	var res Result
 	var err error
-	if o.Workers > 1 {
+	if o.Workers > 1 && o.Leave == nil && o.Link == nil {
 		res, err = scanShared(ctx, fd, &o)
 	} else {
 		w := newWalker(ctx, &o, nil)
@@ -146,7 +146,9 @@ func (w *walker) run() (err error) {
 		f := w.stack[len(w.stack)-1]
 		if f.fd < 0 && !w.reopen() {
 			w.res.Skipped[SkipVanished]++
+			f.miss(SkipVanished.String())
 			w.pop()
+			f.left()
 			continue
 		}
 		if len(f.pending) > 0 {
@@ -157,7 +159,9 @@ func (w *walker) run() (err error) {
 			continue
 		}
 		if f.eof {
-			w.pop()
+			if err := w.leave(f); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := w.read(f); err != nil {
@@ -165,6 +169,17 @@ func (w *walker) run() (err error) {
 		}
 	}
 	return nil
+}
+
+// leave ends a folder that has been walked.
+func (w *walker) leave(f *frame) error {
+	w.pop()
+	f.fd = -1
+	f.left()
+	if w.o.Leave == nil {
+		return nil
+	}
+	return w.o.Leave(&f.Folder)
 }
 
 // reopen opens the present directory again, and those above it that may be held, by their path
@@ -210,6 +225,7 @@ func (w *walker) descend(f *frame) {
 	f.pending = f.pending[:start]
 	if f.depth >= w.o.MaxDepth {
 		w.res.Skipped[SkipDepth]++
+		f.missBelow(SkipDepth.String())
 		return
 	}
 	fd, err := open(f.fd, name, childHow)
@@ -218,21 +234,23 @@ func (w *walker) descend(f *frame) {
 		w.push(fd, &f.Folder, name)
 	case errors.Is(err, unix.EXDEV):
 		w.res.Skipped[SkipMount]++
+		f.missBelow(SkipMount.String())
 	case errors.Is(err, unix.ELOOP): // exchanged since it was listed, as below
 		w.res.Skipped[SkipSymlink]++
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		w.res.Skipped[SkipVanished]++
 	default:
-		w.fail(err)
+		f.missBelow(ErrorReason(w.fail(err)))
 	}
 }
 
-func (w *walker) fail(err error) {
+func (w *walker) fail(err error) unix.Errno {
 	errno, ok := err.(unix.Errno) //nolint:errorlint // straight from a system call
 	if !ok {
 		errno = unix.EIO
 	}
 	w.res.fail(errno)
+	return errno
 }
 
 // read takes one buffer of f's listing: files are looked at at once, sub-folders are kept.
@@ -248,7 +266,7 @@ func (w *walker) read(f *frame) error {
 	if err != nil || n <= 0 {
 		f.eof = true
 		if err != nil && err != unix.ENOENT {
-			w.fail(err)
+			f.miss(ErrorReason(w.fail(err)))
 		}
 		return nil
 	}
@@ -256,7 +274,7 @@ func (w *walker) read(f *frame) error {
 		d, ok := nextDirent(&rest)
 		if !ok {
 			if len(rest) > 0 { // not a record: the rest of the buffer cannot be read
-				w.fail(unix.EIO)
+				f.miss(ErrorReason(w.fail(unix.EIO)))
 			}
 			return nil
 		}
@@ -279,6 +297,7 @@ func (w *walker) read(f *frame) error {
 // dirent is one entry of a listing; name points into the buffer and is followed by a NUL.
 type dirent struct {
 	offset int64
+	ino    uint64
 	kind   byte
 	name   []byte
 }
@@ -295,6 +314,7 @@ func nextDirent(rest *[]byte) (d dirent, ok bool) {
 	if size < header+1 || size > len(b) {
 		return d, false
 	}
+	d.ino = binary.NativeEndian.Uint64(b)
 	d.offset = int64(binary.NativeEndian.Uint64(b[8:]))
 	d.kind = b[18]
 	name := b[header:size]
@@ -314,9 +334,7 @@ func (w *walker) look(f *frame, d dirent) error {
 		w.folder(f, d.name)
 		return nil
 	case unix.DT_LNK:
-		if w.selected(d.name) {
-			w.res.Skipped[SkipSymlink]++
-		}
+		w.link(f, d.name)
 		return nil
 	case unix.DT_REG, unix.DT_UNKNOWN:
 	default:
@@ -338,7 +356,7 @@ func (w *walker) look(f *frame, d dirent) error {
 		if err == unix.ENOENT {
 			w.res.Skipped[SkipVanished]++
 		} else {
-			w.fail(err)
+			f.miss(ErrorReason(w.fail(err)))
 		}
 		return nil
 	}
@@ -346,20 +364,31 @@ func (w *walker) look(f *frame, d dirent) error {
 	switch {
 	case kind == unix.S_IFDIR:
 		w.folder(f, d.name)
-	case d.kind == unix.DT_UNKNOWN && !w.selected(d.name): // was not asked above
 	case kind == unix.S_IFLNK:
-		w.res.Skipped[SkipSymlink]++
+		w.link(f, d.name)
+	case d.kind == unix.DT_UNKNOWN && !w.selected(d.name): // was not asked above
 	case kind != unix.S_IFREG:
 		w.res.Skipped[SkipNotRegular]++
 	case d.kind == unix.DT_UNKNOWN && w.o.Except != nil && w.o.Except(&f.Folder, d.name):
 	case w.mounted(f, d.name):
 		w.res.Skipped[SkipMount]++
+		f.miss(SkipMount.String())
 	case w.o.CountOnly:
 		w.res.Files++
 	default:
 		return w.file(f, d.name)
 	}
 	return nil
+}
+
+// link counts a symbolic link.
+func (w *walker) link(f *frame, name []byte) {
+	if w.o.Link != nil {
+		w.o.Link(&f.Folder, name)
+	}
+	if w.selected(name) {
+		w.res.Skipped[SkipSymlink]++
+	}
 }
 
 // stat is Statx of an entry.
@@ -391,6 +420,7 @@ func (w *walker) file(f *frame, name []byte) error {
 		Mode: st.Mode, Nlink: st.Nlink, UID: st.Uid, GID: st.Gid,
 		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
 		AtimeNs: Nanoseconds(&st.Atime), MtimeNs: Nanoseconds(&st.Mtime), CtimeNs: Nanoseconds(&st.Ctime),
+		Fixed: st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0,
 	}
 	w.res.add(e, w.o)
 	switch {

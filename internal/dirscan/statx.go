@@ -122,3 +122,24 @@ func mountOf(fd int) (uint64, error) {
 
 // noName is the name that means the descriptor itself.
 var noName = []byte{0}
+
+// Look is what a folder itself is: its identity, its owner, and when names in it changed.
+type Look struct {
+	DevMajor, DevMinor uint32
+	Ino                uint64
+	UID, GID           uint32
+	MtimeNs, CtimeNs   int64
+}
+
+// Look looks at an open folder of a walk.
+func (f *Folder) Look() (l Look, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return l, err
+	}
+	return Look{
+		unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino, st.Uid, st.Gid,
+		Nanoseconds(&unix.StatxTimestamp{Sec: int64(st.Mtim.Sec), Nsec: uint32(st.Mtim.Nsec)}),
+		Nanoseconds(&unix.StatxTimestamp{Sec: int64(st.Ctim.Sec), Nsec: uint32(st.Ctim.Nsec)}),
+	}, nil
+}

@@ -4,7 +4,7 @@ import "github.com/spillway-exporter/spillway_exporter/internal/series"
 
 // The series of a file cache.
 var (
-	CacheEntries    = series.NewGauge("spillway_cache_entries", "Files in the cache.", "target", "cache").Windowed()
+	CacheEntries    = series.NewGauge("spillway_cache_entries", "Entries of the cache: files, unless the policy says otherwise.", "target", "cache").Windowed()
 	CacheSize       = series.NewGauge("spillway_cache_size_bytes", "Total apparent size of the cache's files.", "target", "cache").Windowed()
 	CacheDisk       = series.NewGauge("spillway_cache_disk_bytes", "Disk space used by the cache's files.", "target", "cache")
 	CacheMaxEntries = series.NewGauge("spillway_cache_max_entries", "Configured maximum number of entries.", "target", "cache")

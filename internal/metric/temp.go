@@ -4,7 +4,7 @@ import "github.com/spillway-exporter/spillway_exporter/internal/series"
 
 // The series of a folder of temporary files.
 var (
-	TempFiles      = series.NewGauge("spillway_temp_files", "Temporary files in the folder.", "target", "dir").Windowed()
+	TempFiles      = series.NewGauge("spillway_temp_files", "Temporary files in the folder, or entries where the policy has them.", "target", "dir").Windowed()
 	TempEmpty      = series.NewGauge("spillway_temp_empty_files", "Empty temporary files in the folder.", "target", "dir")
 	TempExpired    = series.NewGauge("spillway_temp_expired_files", "Temporary files that a cleanup would remove now because they are too old or empty.", "target", "dir")
 	TempSize       = series.NewGauge("spillway_temp_size_bytes", "Total apparent size of the temporary files.", "target", "dir").Windowed()

@@ -28,6 +28,14 @@ const (
 
 	LinksSkip   = "skip"
 	LinksRemove = "remove"
+
+	EntryFile = "file"
+	EntryDir  = "dir"
+
+	GroupStem = "stem" // of the key group
+
+	LinksIntoKeep   = "keep"
+	LinksIntoRemove = "remove"
 )
 
 const (
@@ -176,6 +184,7 @@ func (c *Cache) Validate(report report.Func) {
 	}
 	c.needsPath(report, "min_free_bytes", c.MinFreeBytes > 0, "write max_bytes")
 	c.needsPath(report, "min_free_inodes", c.MinFreeInodes != 0, "write max_entries")
+	c.countsFiles(report, "min_free_inodes", c.MinFreeInodes != 0, "write max_entries")
 	c.needsPath(report, "hit_rate", c.HitRate == HitRateInferred, "write hit_rate: app where the service counts its hits, or none")
 	if c.EvictTo != nil && (*c.EvictTo <= 0 || *c.EvictTo > 1) {
 		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
@@ -206,6 +215,7 @@ func (t *Temp) Validate(report report.Func) {
 	}
 	t.needsPath(report, "min_free_bytes", t.MinFreeBytes > 0, "write max_bytes")
 	t.needsPath(report, "min_free_inodes", t.MinFreeInodes != 0, "write max_files")
+	t.countsFiles(report, "min_free_inodes", t.MinFreeInodes != 0, "write max_files")
 	switch {
 	case t.CleanTo == nil:
 		t.CleanTo = new(units.Ratio(t.Low()))
@@ -220,12 +230,14 @@ func (t *Temp) Validate(report report.Func) {
 func (c *Common) applyDefaults() {
 	recursive, floor := c.IsRecursive(), units.Duration(c.Floor())
 	c.Recursive, c.MinAge = &recursive, &floor
+	c.entryDefaults()
 	c.AgeBy, c.SizeBy, c.Links = cmp.Or(c.AgeBy, AgeNewest), cmp.Or(c.SizeBy, SizeAllocated), cmp.Or(c.Links, LinksSkip)
 }
 
 func (c *Common) validate(report report.Func) {
 	c.applyDefaults()
 	c.checkWhere(report)
+	c.checkEntries(report)
 	switch {
 	case c.Volume != "":
 	case c.Dir == "":

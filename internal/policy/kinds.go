@@ -124,6 +124,7 @@ func (f *Folders) Rooted(join func(string) string) *Folders {
 	for i := range Kinds {
 		Kinds[i].clone(&out)
 		for _, p := range Kinds[i].of(&out) {
+			p.CommonKeys().LinkRoot = p.CommonKeys().Dir
 			for _, place := range p.Places() {
 				if *place.Dir != "" {
 					*place.Dir = join(*place.Dir)

@@ -101,6 +101,7 @@ func (l *Log) Validate(report report.Func) {
 	if l.KeepFiles != nil && (*l.KeepFiles < 0 || *l.KeepFiles > maxKeepFiles) {
 		report("keep_files", "%d is out of range: write 0 to %d rotated files of each log", *l.KeepFiles, maxKeepFiles)
 	}
+	l.logsAreFiles(report)
 	choose(report, "rotate", l.Rotate, RotateCopyTruncate, RotateRename)
 	switch {
 	case l.Renames() && l.Signal == "":

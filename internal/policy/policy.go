@@ -37,6 +37,21 @@ type Common struct {
 	// Users, by name or number, whose files may go as well as those of the folder's owner. Without the key, where this
 	// exporter has root's rights, files of anybody else stay; else the kernel decides.
 	Owner []string `yaml:"owner"`
+	// What goes as one: a file, or a directory with all that is in it. With dir, `include` and `keep` are on the names of the directories.
+	Entry string `yaml:"entry"`
+	// With `entry: dir`: how many levels below `dir` the entries are, 1 when it is not written. What lies above stays.
+	Depth int `yaml:"depth"`
+	// Files of one folder that go together: with `stem` those with the same name up to the first dot; with a regular
+	// expression on the whole name, such as `(.+)\.part\d+`, those with the same text in its one group.
+	Group string `yaml:"group"`
+	// This many of the newest entries never go.
+	KeepNewest int64 `yaml:"keep_newest"`
+	// Symbolic links in the folder that point to an entry: with keep the entry stays, with remove the links go with it.
+	// With `entry: dir` and `group` the default is keep; otherwise, without the key, links are not looked at.
+	LinksInto string `yaml:"links_into"`
+	// LinkRoot is the folder as absolute links in it name it, where this process has it under another path; else Dir is.
+	LinkRoot string `yaml:"-"`
+
 	// What is done with a file that has a name elsewhere, as a hard link: it stays, or its names here are removed, which frees nothing. One whose names are all the policy's counts once, and they go together.
 	Links string `yaml:"links"`
 	// Move a file into a private folder and look again before removing it.

@@ -49,6 +49,20 @@ func help(what, path string) error {
 		if err = open(unix.O_RDONLY); err == nil {
 			err = unix.Flock(3, unix.LOCK_SH)
 		}
+	case "open folder":
+		err = open(unix.O_RDONLY | unix.O_DIRECTORY)
+	case "lock folder":
+		if err = open(unix.O_RDONLY | unix.O_DIRECTORY); err == nil {
+			err = unix.Flock(3, unix.LOCK_SH)
+		}
+	case "lease":
+		if err = open(unix.O_RDONLY); err == nil {
+			_, err = unix.FcntlInt(3, unix.F_SETLEASE, unix.F_RDLCK)
+		}
+	case "work in":
+		err = os.Chdir(path)
+	case "remove tree":
+		return removeUntil(path)
 	case "open": // says how it went only afterwards
 		content, err := os.ReadFile(path)
 		fmt.Printf("%q %v\n", content, err)

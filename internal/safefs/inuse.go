@@ -9,13 +9,31 @@ import "golang.org/x/sys/unix"
 // broken; whoever breaks it waits for the close, a few microseconds, and then has the file, which
 // broken tells. A dry run does not come here: see foresee.
 func (r *Remover) hold(dirfd int, id Identity) (int, Reason) {
+	fd, why := openQuietly(dirfd, r.name)
+	if why != Removed {
+		return -1, why
+	}
+	why = r.same(fd, thisFD, id)
+	if why == Removed {
+		why = r.exclusive(fd, id)
+	}
+	if why != Removed {
+		unix.Close(fd)
+		return -1, why
+	}
+	return fd, Removed
+}
+
+// openQuietly opens a regular file, whose name ends with a NUL, and waits for no one.
+func openQuietly(dirfd int, name []byte) (int, Reason) {
 	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := openAt(dirfd, r.name, flags|unix.O_NOATIME)
+	fd, err := openAt(dirfd, name, flags|unix.O_NOATIME)
 	if err == unix.EPERM {
-		fd, err = openAt(dirfd, r.name, flags)
+		fd, err = openAt(dirfd, name, flags)
 	}
 	switch err {
 	case 0:
+		return fd, Removed
 	case unix.ENOENT:
 		return -1, Changed
 	case unix.ELOOP:
@@ -27,15 +45,24 @@ func (r *Remover) hold(dirfd int, id Identity) (int, Reason) {
 	default:
 		return -1, errorReason(err)
 	}
-	why := r.same(fd, thisFD, id)
-	if why == Removed {
-		why = r.exclusive(fd, id)
-	}
+}
+
+// heldElsewhere reports, in a folder that no one else can reach, whether a file is open, mapped or locked. A
+// lease that is granted says at once that there is no other open description, and so no lock.
+func (r *Remover) heldElsewhere(dirfd int, name []byte, id Identity, uid uint32) Reason {
+	fd, why := openQuietly(dirfd, name)
 	if why != Removed {
-		unix.Close(fd)
-		return -1, why
+		return why
 	}
-	return fd, Removed
+	defer unix.Close(fd)
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		r.st.Uid = uid
+		return r.exclusive(fd, id)
+	}
+	if r.stacked(fd) && r.look.now().maps(id) {
+		return InUse
+	}
+	return Removed
 }
 
 // exclusive takes the lock and the lease, or looks through the open descriptors of the host where

@@ -36,6 +36,9 @@ func (o *OpenFiles) now() *openFiles {
 	return o.seen
 }
 
+// forget makes the next look a new one.
+func (o *OpenFiles) forget() { o.seen = nil }
+
 // Incomplete reports whether there were processes that could not be looked into, those of other users
 // as a rule: a file that only they have open was not seen as open.
 func (o *OpenFiles) Incomplete() bool {
@@ -47,6 +50,7 @@ func (o *OpenFiles) Incomplete() bool {
 type openFiles struct {
 	files    map[fileID]bool
 	own      map[fileID]bool // that this process has open
+	folders  map[fileID]bool // that others have open, and every working directory and root
 	locked   map[fileID]bool // with an advisory lock of the whole file, or a lease
 	mapped   map[uint64]bool // inode numbers of mapped files
 	hidden   map[uint32]bool // users with a process that could not be looked into
@@ -91,7 +95,7 @@ func (o *openFiles) stale() bool { return time.Since(o.at) > max(2*time.Second, 
 // scanOpenFiles looks at every mapping, at every descriptor of every process, and at all locks, once.
 func scanOpenFiles(root string) *openFiles {
 	o := &openFiles{
-		files: make(map[fileID]bool), own: make(map[fileID]bool), locked: make(map[fileID]bool), mapped: make(map[uint64]bool),
+		files: make(map[fileID]bool), own: make(map[fileID]bool), folders: make(map[fileID]bool), locked: make(map[fileID]bool), mapped: make(map[uint64]bool),
 		hidden: make(map[uint32]bool), hidesAll: true, at: time.Now(),
 	}
 	self, err := os.Readlink(filepath.Join(root, "self"))
@@ -110,11 +114,13 @@ func scanOpenFiles(root string) *openFiles {
 		if strings.Trim(name, "0123456789") != "" {
 			continue
 		}
-		into := o.files
-		if name == self { // which may have the file at work open
-			into = o.own
+		into, folders := o.files, o.folders
+		if name == self { // which may have the file at work open, and its folder
+			into, folders = o.own, nil
 		}
-		fds := scanDescriptors(filepath.Join(root, name, "fd"), into)
+		fds := scanDescriptors(filepath.Join(root, name, "fd"), into, folders)
+		o.addFolder(filepath.Join(root, name, "cwd"))
+		o.addFolder(filepath.Join(root, name, "root"))
 		maps := o.scanMaps(filepath.Join(root, name, "maps"))
 		if err := cmp.Or(fds, maps); errors.Is(err, fs.ErrPermission) {
 			var st unix.Stat_t
@@ -128,7 +134,14 @@ func scanOpenFiles(root string) *openFiles {
 	return o
 }
 
-func scanDescriptors(dir string, into map[fileID]bool) error {
+func (o *openFiles) addFolder(path string) {
+	if id, _, err := lookAtFolder(unix.AT_FDCWD, path+"/."); err == nil {
+		o.folders[id] = true
+	}
+}
+
+// scanDescriptors notes the regular files and, where folders is not nil, the folders of descriptors.
+func scanDescriptors(dir string, into, folders map[fileID]bool) error {
 	fds, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -136,8 +149,13 @@ func scanDescriptors(dir string, into map[fileID]bool) error {
 	var st unix.Statx_t
 	for _, fd := range fds {
 		err := statPath(unix.AT_FDCWD, filepath.Join(dir, fd.Name()), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
-			into[fileID{st.Dev_major, st.Dev_minor, st.Ino}] = true
+		id := fileID{st.Dev_major, st.Dev_minor, st.Ino}
+		switch {
+		case err != nil:
+		case st.Mode&unix.S_IFMT == unix.S_IFREG:
+			into[id] = true
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR && folders != nil:
+			folders[id] = true
 		}
 	}
 	return nil

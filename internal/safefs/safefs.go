@@ -70,10 +70,14 @@ type Options struct {
 	Quarantine  string                         // move into this folder, which has passed CheckQuarantine, in place of removing
 	// Owners are those whose files may go as well as those of the root's owner. nil: with root's rights no one's, else
 	// everyone's; of a root that OpenRoot opens everyone's whom the target has.
-	Owners  []uint32
-	Now     time.Time
-	Open    *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
-	NoInUse bool       // benchmarks only: leave out the in-use check
+	Owners []uint32
+	Now    time.Time
+	Open   *OpenFiles // asked in a dry run, and where leases are not to be had; default one of its own
+	// Pulse, when set, is called now and then while a tree or a group is looked at and removed, by one or two
+	// goroutines. An error stops it: what is looked at is moved back, and what is going is finished by
+	// the next start.
+	Pulse   func() error
+	NoInUse bool // benchmarks only: leave out the in-use check
 }
 
 // Identity is what must not change between the judgement and the removal.
@@ -112,6 +116,8 @@ type Remover struct {
 	most       uint32 // names that the file at work may have; 1 but for RemoveLinked
 	nth        int    // which of them is at work
 	ctimeNs    int64  // of the file at work after it has lost a name
+	big        int64  // bigTree and smallTree, but for tests
+	small      int64
 	st         unix.Statx_t
 }
 
@@ -139,9 +145,16 @@ func NewRemover(o Options) *Remover {
 	if o.Open == nil {
 		o.Open = NewOpenFiles("")
 	}
-	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1, most: 1}
+	r := &Remover{opts: o, look: o.Open, rootFD: -1, holding: -1, into: -1, most: 1, big: bigTree, small: smallTree}
 	r.picks = o.Owners != nil || o.OpenRoot == nil && (unix.Geteuid() == 0 || capable(unix.CAP_DAC_OVERRIDE) || capable(unix.CAP_FOWNER))
 	return r
+}
+
+func (r *Remover) pulse() error {
+	if r.opts.Pulse == nil {
+		return nil
+	}
+	return r.opts.Pulse()
 }
 
 // Close closes what the run held open.

@@ -21,15 +21,10 @@ import (
 // again, and removes it there. What turns out to be another file is moved back; where its name is
 // taken meanwhile it stays in the holding folder and is reported by Leftovers.
 func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
-	if r.holding < 0 {
-		fd, err := r.openHolding()
-		if err != nil {
-			return errorReason(err)
-		}
-		r.holding = fd
+	if err := r.needHolding(); err != nil {
+		return errorReason(err)
 	}
-	r.serial++
-	as := fmt.Sprintf("%s%d-%d", id.holdingPrefix(), os.Getpid(), r.serial)
+	as := id.holdingPrefix() + r.serialName()
 	if r.isLinked() {
 		as += linkedSuffix
 	}
@@ -37,6 +32,24 @@ func (r *Remover) removeStrictly(dirfd int, id Identity) Reason {
 		return why
 	}
 	return unlink(r.holding, append([]byte(as), 0))
+}
+
+// needHolding opens the holding folder, once per run.
+func (r *Remover) needHolding() error {
+	if r.holding >= 0 {
+		return nil
+	}
+	fd, err := r.openHolding()
+	if err == nil {
+		r.holding = fd
+	}
+	return err
+}
+
+// serialName ends the names in the holding folder: no two are the same.
+func (r *Remover) serialName() string {
+	r.serial++
+	return fmt.Sprintf("%d-%d", os.Getpid(), r.serial)
 }
 
 // holdingPrefix begins the name of a file in the holding folder. It says what the file must be, so
@@ -93,7 +106,8 @@ func (r *Remover) Sweep(ctx context.Context) (removed, freed int64, err error) {
 		return nil
 	}})
 	r.most = 1
-	return removed, freed, err
+	files, space, treeErr := r.sweepTrees(ctx)
+	return removed + files, freed + space, cmp.Or(err, treeErr)
 }
 
 // withoutHolding is the error of a look at the holding folder where none is needed. What others have

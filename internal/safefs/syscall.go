@@ -38,9 +38,14 @@ func openAt(dirfd int, name []byte, flags int) (int, unix.Errno) {
 	}
 }
 
-func unlinkAt(dirfd int, name []byte) unix.Errno {
+func unlinkAt(dirfd int, name []byte) unix.Errno { return removeAt(dirfd, name, 0) }
+
+// rmdirAt removes an empty folder.
+func rmdirAt(dirfd int, name []byte) unix.Errno { return removeAt(dirfd, name, unix.AT_REMOVEDIR) }
+
+func removeAt(dirfd int, name []byte, flags uintptr) unix.Errno {
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_UNLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))), 0)
+		_, _, errno := unix.Syscall(unix.SYS_UNLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))), flags)
 		if errno != unix.EINTR {
 			return errno
 		}

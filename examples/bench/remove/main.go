@@ -6,6 +6,9 @@
 //	remove plain DIR         remove all, without looking whether somebody has them open
 //	remove clean DIR         the action clean_temp, every check
 //	remove evict DIR KEEP    the action evict_cache, down to KEEP files
+//	remove make-tree DIR FILES   DIR/job, one old tree of empty files, 100 to a folder
+//	remove tree DIR FILES        remove DIR/job as one, every check
+//	remove tree-plain DIR FILES  the same without looking whether anything in it is open
 package main
 
 import (
@@ -39,7 +42,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) < 2 {
-		return errors.New("give a command (make, scan, plain, clean, evict) and a folder")
+		return errors.New("give a command (make, scan, plain, clean, evict, make-tree, tree, tree-plain) and a folder")
 	}
 	number := 0
 	if len(args) > 2 {
@@ -54,9 +57,7 @@ func run(ctx context.Context, args []string) error {
 	case "make":
 		return makeTree(dir, number)
 	case "scan":
-		var res dirscan.Result
-		res, err = dirscan.Scan(ctx, dirscan.Options{Dir: dir, Recursive: true, Now: time.Now()})
-		files = res.Files
+		files, err = scanTree(ctx, dir)
 	case "plain":
 		files, err = plain(ctx, dir)
 	case "clean":
@@ -66,8 +67,12 @@ func run(ctx context.Context, args []string) error {
 		all := units.Ratio(1)
 		p := policy.Cache{Common: common(dir), MaxEntries: int64(number), EvictTo: &all}
 		files, err = act(ctx, action.NewDirs(options(), policy.KindCache, &policy.Folders{Caches: []policy.Cache{p}}))
+	case "make-tree":
+		return makeJob(dir, number)
+	case "tree", "tree-plain":
+		files, err = removeTree(dir, number, args[0] == "tree-plain")
 	default:
-		return fmt.Errorf("unknown command %q: write make, scan, plain, clean or evict", args[0])
+		return fmt.Errorf("unknown command %q: write make, scan, plain, clean, evict, make-tree, tree or tree-plain", args[0])
 	}
 	if err != nil {
 		return err
