@@ -65,6 +65,7 @@ type PolicyResult struct {
 	Waits      string           `json:"waits,omitempty"`      // why such a folder is not there at present
 	Quarantine string           `json:"quarantine,omitempty"` // where files are moved to in place of being removed
 	Files      int64            `json:"files"`                // removed or moved
+	Folders    int64            `json:"folders,omitempty"`    // empty ones that were removed
 	Rotated    int64            `json:"rotated,omitempty"`    // logs that were rotated
 	LostBytes  int64            `json:"lost_bytes,omitempty"` // written to a log in the moment of its cut, and in no file
 	Bytes      int64            `json:"bytes"`                // their apparent size

@@ -32,6 +32,9 @@ func on[P policy.Policy](work func(*dirRun, P) error) func(*dirRun, policy.Polic
 // cleanTemp removes temporary files that are expired or empty for too long, and then, of those that
 // exceed max_files, the empty ones and the oldest.
 func cleanTemp(r *dirRun, p *policy.Temp) error {
+	if err := r.removeEmptyDirs(p.EmptyDirs()); err != nil {
+		return err
+	}
 	j := &judged{
 		dirRun: r, judge: p.Judge, size: func(*dirscan.Entry) int64 { return 0 },
 		limit: amount{unlimited, unlimited}, ranks: r.emptyFirst,
@@ -48,7 +51,7 @@ func cleanTemp(r *dirRun, p *policy.Temp) error {
 }
 
 func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cleaned temp files", "would clean temp files"), []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
+	return said(dry, "cleaned temp files", "would clean temp files"), saidFolders(res, []any{"dir", res.Policy, "files", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()})
 }
 
 // enforceUploads removes uploaded files, or moves them into a quarantine: those that are too large,

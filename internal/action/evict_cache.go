@@ -16,6 +16,9 @@ import (
 // evictCache removes cache entries that have expired, and then, until the cache is down to the share
 // of its limits that is asked for, entries without content and the least recently used ones.
 func evictCache(r *dirRun, p *policy.Cache) error {
+	if err := r.removeEmptyDirs(p.EmptyDirs()); err != nil { // their inodes are free before the first file goes
+		return err
+	}
 	used := p.UsedNs
 	if opens := r.opts.Opens[p.Name]; opens != nil {
 		if r.req.DryRun { // which opens nothing: what is seen meanwhile is use
@@ -85,7 +88,7 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 }
 
 func saidCache(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cache evicted", "would evict from the cache"), []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()}
+	return said(dry, "cache evicted", "would evict from the cache"), saidFolders(res, []any{"cache", res.Policy, "entries", res.Files, freedKey(dry), units.Bytes(res.FreedBytes).Short()})
 }
 
 // evictTarget returns what may stay of sum: the share of the limits that the request, or else the
@@ -130,7 +133,7 @@ func (r *dirRun) free(p *policy.Cache, soon int64) (policy.Free, error) {
 	free, err := look(p.Dir)
 	if err == nil && r.req.DryRun {
 		free.Bytes += r.res.FreedBytes
-		free.Inodes += r.res.Files
+		free.Inodes += r.res.Files + r.res.Folders
 	}
 	free.Inodes += soon
 	return free, err

@@ -146,6 +146,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		Open: open,
 		Dir:  c.Where(), OpenRoot: openRoot, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Owners: owners, Now: r.now,
+		Pulse: func() error { o.heart.beat(); return ctx.Err() },
 	})
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {

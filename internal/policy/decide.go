@@ -54,6 +54,9 @@ func (n *Names) Select(name []byte) bool { return n.include.Match(name) && !n.ke
 // Kept reports whether a name would be included if it were not kept.
 func (n *Names) Kept(name []byte) bool { return n.keep.Match(name) && n.include.Match(name) }
 
+// Keeps reports whether a name is kept, whether or not it is included.
+func (n *Names) Keeps(name []byte) bool { return n.keep.Match(name) }
+
 // IsRecursive reports whether sub-folders belong to the policy.
 func (c *Common) IsRecursive() bool { return c.Recursive == nil || *c.Recursive }
 
@@ -204,6 +207,9 @@ func (c *Cache) Validate(report report.Func) {
 	if c.EvictTo != nil && (*c.EvictTo <= 0 || *c.EvictTo > 1) {
 		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
 	}
+	c.checkEmptyDirs(report, c.RemoveEmptyDirs)
+	empty := c.EmptyDirs()
+	c.RemoveEmptyDirs = &empty
 	choose(report, "lru_by", c.LRUBy, AgeAtime, AgeMtime)
 	choose(report, "hit_rate", c.HitRate, HitRateApp, HitRateInferred, HitRateNone)
 	if c.MinHitRate != nil && (*c.MinHitRate <= 0 || *c.MinHitRate > 1) {
@@ -223,6 +229,16 @@ func (t *Temp) Validate(report report.Func) {
 	}
 	if t.MaxFiles < 0 {
 		report("max_files", "%d is negative: write a number of files, such as 100", t.MaxFiles)
+	}
+	t.checkEmptyDirs(report, t.RemoveEmptyDirs)
+	empty := t.EmptyDirs()
+	t.RemoveEmptyDirs = &empty
+}
+
+// checkEmptyDirs refuses to remove empty folders where sub-folders are not the policy's.
+func (c *Common) checkEmptyDirs(report report.Func, remove *bool) {
+	if remove != nil && *remove && !c.IsRecursive() {
+		report("remove_empty_dirs", "needs recursive: true, and recursive is false: remove one of the two keys")
 	}
 }
 
