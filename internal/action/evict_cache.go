@@ -38,8 +38,7 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	k := r.emptyFirst(used, p.Size, due)
 	// One pass counts by last use what is not over age. What is over age goes at once, or is
 	// counted too where the whole has to be known before the first file goes.
-	guarded := p.MaxRemoveFraction != nil && !r.req.Force
-	expired := int64(0)
+	guarded, expired := p.MaxRemoveFraction != nil && !r.req.Force, int64(0)
 	removeExpired := func(e *dirscan.Entry) {
 		if r.remove(e, policy.Expired.Reason()) != safefs.Removed {
 			k.stays(e)
