@@ -183,7 +183,7 @@ func TestDirSourcesWithoutLimits(t *testing.T) {
 			name, _, _ := strings.Cut(line, " ")
 			return slices.Contains([]string{
 				"cache_disk_bytes", "cache_entries", "cache_size_bytes", "cache_oldest_entry_timestamp_seconds",
-				"temp_files", "temp_empty_files", "temp_size_bytes", "temp_oldest_file_timestamp_seconds",
+				"temp_directories", "temp_files", "temp_empty_files", "temp_size_bytes", "temp_oldest_file_timestamp_seconds",
 			}, name)
 		})
 		if s := strings.Join(got, ", "); s != want {
@@ -224,6 +224,9 @@ func TestTempSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.compare("spillway_temp_", `
+# HELP spillway_temp_directories Directories below the folder.
+# TYPE spillway_temp_directories gauge
+spillway_temp_directories{dir="media",target="svc"} 1
 # HELP spillway_temp_empty_files Empty temporary files in the folder.
 # TYPE spillway_temp_empty_files gauge
 spillway_temp_empty_files{dir="media",target="svc"} 2
@@ -293,7 +296,7 @@ func TestDirSourcesAbsent(t *testing.T) {
 func TestDirSourcesEmpty(t *testing.T) {
 	for name, want := range map[string]string{
 		"cache": "cache_disk_bytes 0, cache_entries 0, cache_expired_entries 0, cache_max_age_seconds 3600, cache_max_entries 4, cache_max_size_bytes 8192, cache_size_bytes 0, cache_used_ratio 0",
-		"temp":  "temp_empty_files 0, temp_expired_files 0, temp_files 0, temp_max_files 7, temp_size_bytes 0, temp_used_ratio 0",
+		"temp":  "temp_directories 0, temp_empty_files 0, temp_expired_files 0, temp_files 0, temp_max_files 7, temp_size_bytes 0, temp_used_ratio 0",
 	} {
 		b := newDirBench(t)
 		if err := os.Mkdir(b.dir, 0o755); err != nil {

@@ -52,6 +52,9 @@ func (m tempMeter) begin(_ context.Context, now time.Time, o *dirscan.Options) f
 		set(metric.TempFiles, float64(res.Files))
 		set(metric.TempEmpty, float64(res.EmptyFiles))
 		set(metric.TempSize, float64(res.SizeBytes-again))
+		if m.IsRecursive() {
+			set(metric.TempFolders, float64(max(res.Folders-1, 0))) // without the folder itself
+		}
 		if m.MaxAge > 0 || m.EmptyMaxAge > 0 {
 			set(metric.TempExpired, float64(expired))
 		}

@@ -74,6 +74,7 @@ type PolicyResult struct {
 	Waits      string `json:"waits,omitempty"`      // why such a folder is not there at present
 	Quarantine string `json:"quarantine,omitempty"` // where files are moved to in place of being removed
 	Files      int64  `json:"files"`                // removed or moved
+	Folders    int64  `json:"folders,omitempty"`    // empty ones that were removed
 	Entry      string `json:"entry,omitempty"`      // dir or group: what an entry is that may have several files
 	Entries    int64  `json:"entries,omitempty"`    // such entries removed or moved, with their files
 	Links      int64  `json:"links,omitempty"`      // symbolic links that were removed with what they pointed to

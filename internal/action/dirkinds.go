@@ -31,11 +31,14 @@ func on[P policy.Policy](work func(*dirRun, P) error) func(*dirRun, policy.Polic
 // cleanTemp removes temporary files that are expired or empty for too long, and then, where a limit is
 // exceeded, the empty ones and the oldest.
 func cleanTemp(r *dirRun, p *policy.Temp) error {
+	if err := r.removeEmptyDirs(p.EmptyDirs()); err != nil {
+		return err
+	}
 	return (&judged{dirRun: r, judge: p.Judge, limit: p}).enforce()
 }
 
 func saidTemp(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cleaned temp files", "would clean temp files"), append(append([]any{"dir", res.Policy}, countArgs(res, "files")...), freedKey(dry), units.Bytes(res.FreedBytes).String())
+	return said(dry, "cleaned temp files", "would clean temp files"), saidFolders(res, append(append([]any{"dir", res.Policy}, countArgs(res, "files")...), freedKey(dry), units.Bytes(res.FreedBytes).String()))
 }
 
 // enforceUploads removes uploaded files, or moves them into a quarantine: those that are too large,

@@ -16,6 +16,9 @@ import (
 // evictCache removes cache entries that have expired, and then, until the cache is down to the share
 // of its limits that is asked for, entries without content and the least recently used ones.
 func evictCache(r *dirRun, p *policy.Cache) error {
+	if err := r.removeEmptyDirs(p.EmptyDirs()); err != nil { // their inodes are free before the first file goes
+		return err
+	}
 	used, done := r.lastUse(p)
 	defer done()
 	verdict := func(e *dirscan.Entry) policy.Verdict { return p.Judge(e, r.now) }
@@ -100,7 +103,7 @@ func (r *dirRun) lastUse(p *policy.Cache) (used func(*dirscan.Entry) int64, done
 }
 
 func saidCache(res *PolicyResult, dry bool) (msg string, args []any) {
-	return said(dry, "cache evicted", "would evict from the cache"), append(append([]any{"cache", res.Policy}, countArgs(res, "entries")...), freedKey(dry), units.Bytes(res.FreedBytes).String())
+	return said(dry, "cache evicted", "would evict from the cache"), saidFolders(res, append(append([]any{"cache", res.Policy}, countArgs(res, "entries")...), freedKey(dry), units.Bytes(res.FreedBytes).String()))
 }
 
 // cacheGoal returns the goal of a cache: the share of the limits that the request, or else the policy, asks

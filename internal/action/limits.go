@@ -49,7 +49,7 @@ func (r *dirRun) free(p policy.Limited, soon int64) (policy.Free, error) {
 	free, err := look(r.common.Dir)
 	if err == nil && r.req.DryRun {
 		free.Bytes += r.res.FreedBytes
-		free.Inodes += r.res.Files
+		free.Inodes += r.res.Files + r.res.Folders
 	}
 	free.Inodes += soon
 	return free, err

@@ -32,6 +32,7 @@ var ErrTooMany = errors.New("more would be removed than max_remove_fraction allo
 type DirOptions struct {
 	Target   string
 	Reserved []string      // folders that no root may touch: the journal's
+	Places   []string      // folders that any policy names: none goes because it is empty
 	Roots    *safefs.Roots // which folders the roots were when the configuration was loaded; nil = not compared
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
@@ -147,6 +148,7 @@ func runPolicy(ctx context.Context, req Request, o *DirOptions, kind string, p p
 		Open: open,
 		Dir:  c.Where(), OpenRoot: openRoot, Roots: o.Roots, DryRun: req.DryRun, RemoveLinks: c.Links == policy.LinksRemove, MinAge: c.Floor(),
 		AgeNs: c.AgeNs, Strict: c.Strict, Quarantine: quarantine, Owners: owners, Now: r.now,
+		Pulse: func() error { o.heart.beat(); return ctx.Err() },
 	})}
 	defer r.remover.Close()
 	if err := r.remover.Open(); err != nil {

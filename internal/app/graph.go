@@ -242,7 +242,7 @@ func hostTemp(host hostfs.Roots) policy.Temp {
 // newTarget gives the dispatcher what can be done for a target.
 func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *parts) dispatch.Target {
 	out := dispatch.Target{Name: t.Name, Mode: t.Mode, Actions: make(map[string]action.Action)}
-	opts := setup.DirOptions(t.Name, g.cfg, p.logger, p.now)
+	opts := setup.DirOptions(t.Name, g.cfg, o.Roots, p.logger, p.now)
 	opts.ProcFS = o.ProcFS
 	opts.Opens, opts.Clock, opts.Members, opts.Roots = g.opensOf(t), p.clock, setup.MembersOf(g.tracker, t.Name), g.roots
 	opts.Inside = setup.Inside(t.Name, g.cfg, o.Roots, g.tracker, false)

@@ -158,7 +158,7 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		tp.playbooks(t)
 		tp.members(tracker)
 		tp.matching(tracker, overlaps)
-		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
+		opts := setup.DirOptions(t.Name, cfg, e.host, logger, e.Now)
 		opts.Open, opts.Members, opts.Patience = open, setup.MembersOf(tracker, t.Name), folderPatience
 		opts.Inside = setup.Inside(t.Name, cfg, e.host, tracker, false)
 		warnings, err := tp.plan(ctx, setup.DirActions(t, e.host, opts))

@@ -101,7 +101,7 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 	clock := setup.NewClock(e.Now, func() *journal.Journal { return c.journal })
 	open := safefs.NewOpenFiles(e.host.ProcFS)
 	for _, t := range targets {
-		opts := setup.DirOptions(t.Name, cfg, logger, e.Now)
+		opts := setup.DirOptions(t.Name, cfg, e.host, logger, e.Now)
 		opts.Clock, opts.Roots, opts.Open, opts.Patience = clock, roots, open, folderPatience
 		if tracker != nil {
 			opts.Members = setup.MembersOf(tracker, t.Name)

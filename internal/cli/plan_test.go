@@ -60,7 +60,7 @@ targets:
 	if c, err := watch.Counts(); err != nil || c.Hits != uint64(len(hot)) || c.Misses != 0 {
 		t.Errorf("counted %+v, %v; want the %d opens of the application", c, err, len(hot))
 	}
-	opts := setup.DirOptions("app", cfg, slog.New(slog.DiscardHandler), time.Now)
+	opts := setup.DirOptions("app", cfg, hostfs.Roots{}, slog.New(slog.DiscardHandler), time.Now)
 	opts.Opens = map[string]action.Opens{"media": watch}
 	for _, a := range setup.DirActions(&cfg.Targets[0], hostfs.Roots{}, opts) {
 		if res, err := a.Action.Run(t.Context(), action.Request{Target: "app"}); err != nil || res.Files != 15 {

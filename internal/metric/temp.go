@@ -13,10 +13,11 @@ var (
 	TempFreeBytes  = series.NewGauge("spillway_temp_free_bytes", "Free space on the folder's file system; needs min_free_bytes or min_free_inodes.", "target", "dir")
 	TempFreeInodes = series.NewGauge("spillway_temp_free_inodes", "Free inodes on the folder's file system; needs min_free_bytes or min_free_inodes.", "target", "dir")
 	TempUsedRatio  = series.NewGauge("spillway_temp_used_ratio", "Highest usage among the folder's limits, as a ratio; absent where it has none.", "target", "dir").Windowed()
+	TempFolders    = series.NewGauge("spillway_temp_directories", "Directories below the folder.", "target", "dir")
 	TempOldest     = series.NewGauge("spillway_temp_oldest_file_timestamp_seconds", "Unix time from which the oldest temporary file's age is measured.", "target", "dir")
 )
 
 var tempDescs = []*series.Desc{
 	TempFiles, TempEmpty, TempExpired, TempSize, TempMaxFiles, TempMaxSize, TempFreeBytes,
-	TempFreeInodes, TempUsedRatio, TempOldest,
+	TempFreeInodes, TempUsedRatio, TempFolders, TempOldest,
 }

@@ -189,6 +189,9 @@ func (c *Cache) Validate(report report.Func) {
 	if c.EvictTo != nil && (*c.EvictTo <= 0 || *c.EvictTo > 1) {
 		report("evict_to", "%s would empty the cache or evict nothing: write a share between 1%% and 100%%, such as 70%%", *c.EvictTo)
 	}
+	c.checkEmptyDirs(report, c.RemoveEmptyDirs)
+	empty := c.EmptyDirs()
+	c.RemoveEmptyDirs = &empty
 	choose(report, "lru_by", c.LRUBy, AgeAtime, AgeMtime)
 	choose(report, "hit_rate", c.HitRate, HitRateApp, HitRateInferred, HitRateNone)
 	if c.MinHitRate != nil && (*c.MinHitRate <= 0 || *c.MinHitRate > 1) {
@@ -223,6 +226,20 @@ func (t *Temp) Validate(report report.Func) {
 		report("clean_to", "%s would empty the folder or remove nothing: write a share between 1%% and 100%%, such as 80%%", *t.CleanTo)
 	case !limited:
 		report("clean_to", "there is no limit that it could be a share of: write max_files, max_bytes, min_free_bytes or min_free_inodes too, or remove the key")
+	}
+	t.checkEmptyDirs(report, t.RemoveEmptyDirs)
+	empty := t.EmptyDirs()
+	t.RemoveEmptyDirs = &empty
+}
+
+// checkEmptyDirs refuses to remove empty folders where sub-folders are not the policy's.
+func (c *Common) checkEmptyDirs(report report.Func, remove *bool) {
+	switch {
+	case remove == nil || !*remove:
+	case !c.IsRecursive():
+		report("remove_empty_dirs", "needs recursive: true, and recursive is false: remove one of the two keys")
+	case c.EntriesAreDirs():
+		report("remove_empty_dirs", "is for policies of files, and with entry: dir a folder goes as a whole: remove one of the two keys")
 	}
 }
 

@@ -111,3 +111,10 @@ func (n *Names) Except() func(in *dirscan.Folder, name []byte) bool {
 func (n *Names) SkipFolder(in *dirscan.Folder, name []byte) bool {
 	return SkipFolder(in, name) || n.exclude.folder(in, name)
 }
+
+// KeepsFolder reports whether an empty folder stays, by its path relative to the root: because of its name, or
+// excluded, as one that lies in an excluded folder is.
+func (n *Names) KeepsFolder(path []byte) bool {
+	name := path[bytes.LastIndexByte(path, '/')+1:]
+	return n.keep.Match(name) || isBookkeeping(name) && !n.named.Match(name) || n.exclude.within(string(path))
+}

@@ -85,11 +85,22 @@ type Cache struct {
 	// Below this share SpillwayCacheHitRatioLow fires; needs a hit_rate.
 	MinHitRate *units.Ratio `yaml:"min_hit_rate"`
 
+	// Remove empty folders too, those older than `min_age`, from the bottom up; by default with `min_free_inodes`.
+	RemoveEmptyDirs *bool `yaml:"remove_empty_dirs"`
+
 	Every units.Duration `yaml:"every"` // also trim on this schedule, without an alert, when a limit is exceeded
 }
 
 // Schedule returns how often the cache is trimmed without an alert.
 func (c *Cache) Schedule() time.Duration { return c.Every.Std() }
+
+// EmptyDirs reports whether empty folders go.
+func (c *Cache) EmptyDirs() bool {
+	if c.RemoveEmptyDirs == nil {
+		return c.IsRecursive() && c.MinFreeInodes > 0
+	}
+	return c.IsRecursive() && !c.EntriesAreDirs() && *c.RemoveEmptyDirs
+}
 
 // Temp is the policy of a folder of temporary files.
 type Temp struct {
@@ -109,6 +120,14 @@ type Temp struct {
 	CleanTo *units.Ratio `yaml:"clean_to"`
 
 	Every units.Duration `yaml:"every"` // also clean on this schedule, without an alert
+
+	// Remove empty folders too, those older than `min_age`, from the bottom up; by default where the policy is recursive.
+	RemoveEmptyDirs *bool `yaml:"remove_empty_dirs"`
+}
+
+// EmptyDirs reports whether empty folders go.
+func (t *Temp) EmptyDirs() bool {
+	return t.IsRecursive() && !t.EntriesAreDirs() && (t.RemoveEmptyDirs == nil || *t.RemoveEmptyDirs)
 }
 
 // Schedule returns how often the folder is cleaned without an alert.

@@ -33,8 +33,9 @@ func TestMain(m *testing.M) {
 
 // help does one thing with a path, says so, and goes on until its input ends.
 func help(what, path string) error {
-	open := func(flags int) error {
-		_, err := unix.Open(path, flags, 0)
+	fd := -1
+	open := func(flags int) (err error) {
+		fd, err = unix.Open(path, flags, 0)
 		return err
 	}
 	var err error
@@ -47,17 +48,17 @@ func help(what, path string) error {
 		err = mapOnly(path)
 	case "lock":
 		if err = open(unix.O_RDONLY); err == nil {
-			err = unix.Flock(3, unix.LOCK_SH)
+			err = unix.Flock(fd, unix.LOCK_SH)
 		}
 	case "open folder":
 		err = open(unix.O_RDONLY | unix.O_DIRECTORY)
 	case "lock folder":
 		if err = open(unix.O_RDONLY | unix.O_DIRECTORY); err == nil {
-			err = unix.Flock(3, unix.LOCK_SH)
+			err = unix.Flock(fd, unix.LOCK_SH)
 		}
 	case "lease":
 		if err = open(unix.O_RDONLY); err == nil {
-			_, err = unix.FcntlInt(3, unix.F_SETLEASE, unix.F_RDLCK)
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
 		}
 	case "work in":
 		err = os.Chdir(path)

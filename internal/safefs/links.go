@@ -69,6 +69,9 @@ func (r *Remover) removePath(path string, id Identity, how manner) Reason {
 		}
 		defer unix.Close(dir)
 	}
+	if why := r.folderLocked([]byte(strings.TrimSuffix(path, name))); why != Removed {
+		return why
+	}
 	r.name = append(append(r.name[:0], name...), 0)
 	return r.remove(dir, id, how)
 }

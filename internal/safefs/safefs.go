@@ -106,6 +106,8 @@ type Remover struct {
 	owns       func(uid uint32) bool // whose files may go; nil = everybody's
 	place      string                // of a root that was opened by OpenRoot
 	lies       place
+	locks      folderLock
+	path       []byte // of a folder, for a moment
 	gone       gone
 	serial     int
 	name       []byte // of the file at work, with its NUL
@@ -189,6 +191,10 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 		return 0, why
 	}
 	if why := r.inPlace(e.Parent); why != Removed {
+		return 0, why
+	}
+	r.path = e.Parent.AppendPath(r.path[:0])
+	if why := r.folderLocked(r.path); why != Removed {
 		return 0, why
 	}
 	r.name = append(append(r.name[:0], e.Name...), 0)

@@ -36,7 +36,8 @@ type level struct {
 	name  []byte // with its NUL
 	given sync.WaitGroup
 	mu    sync.Mutex
-	why   Reason // of what another worker has left in it
+	why   Reason       // of what another worker has left in it
+	after unix.Statx_t // as it was after the last removal from it, of empty folders
 }
 
 func (l *level) fail(why Reason) {

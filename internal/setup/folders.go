@@ -18,6 +18,16 @@ func Rooted(t *config.Target, host hostfs.Roots) *policy.Folders { return t.Root
 // not wait for one that does not answer. logger is nil where nothing needs to be logged of those
 // that appear later.
 func Folders(cfg *config.Config, host hostfs.Roots, checks *config.Checks, logger *slog.Logger) *safefs.Roots {
+	dirs := places(cfg, host)
+	return safefs.LookAtRoots(func(look func(dir string)) { config.AskEach(checks, dirs, look) }, func(dir string, id safefs.RootID) {
+		if logger != nil {
+			logger.Info("a folder has appeared, or was made anew, and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
+		}
+	})
+}
+
+// places returns all folders that the policies of a configuration name, as this process opens them.
+func places(cfg *config.Config, host hostfs.Roots) []string {
 	var dirs []string
 	for i := range cfg.Targets {
 		folders := Rooted(&cfg.Targets[i], host)
@@ -31,11 +41,7 @@ func Folders(cfg *config.Config, host hostfs.Roots, checks *config.Checks, logge
 			}
 		}
 	}
-	return safefs.LookAtRoots(func(look func(dir string)) { config.AskEach(checks, dirs, look) }, func(dir string, id safefs.RootID) {
-		if logger != nil {
-			logger.Info("a folder has appeared, or was made anew, and is remembered until the configuration is reloaded", "dir", dir, "is", id.String())
-		}
-	})
+	return dirs
 }
 
 // DirAction is an action on directories of a target, with the names of the policies that it works
@@ -68,6 +74,6 @@ func policyNames(list []policy.Policy) []string {
 
 // DirOptions returns what every directory action of a target needs; the journal's folders are never
 // touched.
-func DirOptions(target string, cfg *config.Config, logger *slog.Logger, now func() time.Time) action.DirOptions {
-	return action.DirOptions{Target: target, Reserved: cfg.Journal.Dirs(), Logger: logger, Now: now}
+func DirOptions(target string, cfg *config.Config, host hostfs.Roots, logger *slog.Logger, now func() time.Time) action.DirOptions {
+	return action.DirOptions{Target: target, Reserved: cfg.Journal.Dirs(), Places: places(cfg, host), Logger: logger, Now: now}
 }
