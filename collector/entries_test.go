@@ -62,14 +62,14 @@ func TestDirectoriesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	// job1, job2 and the empty one are due; job0 is young, and job3 has a link.
-	b.sampled(src, fmt.Sprintf("temp_empty_files 1, temp_expired_files 3, temp_files 5, temp_max_files 3, temp_oldest_file_timestamp_seconds %v, temp_size_bytes 6000",
-		float64(b.now.Add(-10_000*time.Hour).Unix())))
+	b.sampled(src, fmt.Sprintf("temp_directories 10, temp_empty_files 1, temp_expired_files 3, temp_files 5, temp_max_files 3, temp_oldest_file_timestamp_seconds %v, temp_size_bytes 6000, temp_used_ratio %v",
+		float64(b.now.Add(-10_000*time.Hour).Unix()), 5.0/3))
 	p.KeepNewest = 2 // job0 and job1
 	if src, err = newTemp("svc", p); err != nil {
 		t.Fatal(err)
 	}
-	b.sampled(src, fmt.Sprintf("temp_empty_files 1, temp_expired_files 2, temp_files 5, temp_max_files 3, temp_oldest_file_timestamp_seconds %v, temp_size_bytes 6000",
-		float64(b.now.Add(-10_000*time.Hour).Unix())))
+	b.sampled(src, fmt.Sprintf("temp_directories 10, temp_empty_files 1, temp_expired_files 2, temp_files 5, temp_max_files 3, temp_oldest_file_timestamp_seconds %v, temp_size_bytes 6000, temp_used_ratio %v",
+		float64(b.now.Add(-10_000*time.Hour).Unix()), 5.0/3))
 }
 
 // TestGroupsAreCounted: so are those of files that belong together.

@@ -131,6 +131,8 @@ func (b *board) temps() []*jsonPanel {
 			q(b.of("spillway_temp_max_size_bytes"), "limit"+name)).dashed("/^limit /").runbook("SpillwayTempOverLimit"),
 		graph("Space left on the disk", "Space left on the folder's file system, where min_free_bytes or min_free_inodes is configured.", "bytes", 6, q(b.of("spillway_temp_free_bytes"), "{{dir}} {{instance}}")),
 		graph("Inodes left on the disk", "Inodes left on the folder's file system, where min_free_bytes or min_free_inodes is configured.", "short", 6, q(b.of("spillway_temp_free_inodes"), "{{dir}} {{instance}}")),
+		graph("Directories", "Directories below each folder. Empty ones go once they are older than min_age, unless remove_empty_dirs is false.", "none", 6,
+			q(b.of("spillway_temp_directories"), "{{dir}} {{instance}}")),
 		graph("Age of the oldest file", "Age of the oldest temporary file, as the policy's age_by counts it.", "s", 6,
 			q("time() - "+b.of("spillway_temp_oldest_file_timestamp_seconds"), "{{dir}} {{instance}}")).runbook("SpillwayTempFilesExpired"),
 	}

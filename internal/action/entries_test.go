@@ -227,6 +227,7 @@ func TestSegmentsOfAStream(t *testing.T) {
 		put(t, dir+"/"+show+"-manifest.mpd", 10, age+10*time.Minute)
 	}
 	p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Hour)}
+	p.Include = []string{"*", "*.mpd"} // a playlist stays unless it is named
 	p.Group = `(.+)-(?:init\.mp4|\d+\.m4s|manifest\.mpd)`
 	got, _ := entriesOf(t, Request{}, func() Action { return newCleanTemp(dirOptions(), []policy.Temp{p}) })
 	wantNames(t, []string{"expired ended 8"}, got)

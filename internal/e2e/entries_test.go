@@ -99,8 +99,8 @@ func command(t *testing.T, dir string, env []string, argv ...string) string {
 	return string(out)
 }
 
-// profile starts a Chromium with its profile in dir and returns its address for tools.
-func profile(t *testing.T, dir string) (p *process, tools string) {
+// chromiumProfile starts a Chromium with its profile in dir and returns its address for tools.
+func chromiumProfile(t *testing.T, dir string) (p *process, tools string) {
 	t.Helper()
 	p = start(t, nil, need(t, "chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0",
 		"--disable-component-update", "--user-data-dir="+dir, "about:blank")
@@ -119,8 +119,8 @@ func profile(t *testing.T, dir string) (p *process, tools string) {
 // runs stays as a whole, however old its files are.
 func TestBrowserProfiles(t *testing.T) {
 	dir := testDir(t)
-	_, tools := profile(t, dir+"/live")
-	killed, _ := profile(t, dir+"/killed")
+	_, tools := chromiumProfile(t, dir+"/live")
+	killed, _ := chromiumProfile(t, dir+"/killed")
 	killed.kill()
 	eventually(t, 30*time.Second, "all processes of the killed browser have ended", func() error {
 		out, _ := exec.Command("pgrep", "-f", "user-data-dir="+dir+"/killed").Output()

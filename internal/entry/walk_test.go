@@ -106,7 +106,7 @@ func TestWhatIsSkippedKeepsItsEntry(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	dir := tree(t, "v.mp4", "v.en.srt", "v", "w.mp4", "sub/v.mp4", "sub/v.jpg", ".hidden.a", ".hidden.b", "x.tmp")
-	c := policy.Common{Include: []string{"*"}, Keep: []string{"*.tmp"}, Group: policy.GroupStem}
+	c := policy.Common{Include: []string{"*", ".*"}, Keep: []string{"*.tmp"}, Group: policy.GroupStem}
 	got, _, res := walk(t, dir, c, nil)
 	wantList(t, []string{
 		".hidden 2 18: .hidden.a .hidden.b", "sub/v 2 10: v.jpg v.mp4", "v 3 14: v v.en.srt v.mp4", "w.mp4 1 5: w.mp4",
