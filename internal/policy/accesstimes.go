@@ -11,8 +11,7 @@ type AccessTimes uint8
 
 // What it does.
 const (
-	AccessExact AccessTimes = iota // write the time, or nothing is known of it
-	AccessDaily                    // relatime: write it when the one before is a day old, or older than mtime or ctime
+	AccessExact AccessTimes = iota // write the time, with relatime once a day, or nothing is known of it
 	AccessNever                    // noatime
 )
 
@@ -26,11 +25,8 @@ func AccessTimesOf(dir string) AccessTimes {
 }
 
 func accessTimesBy(flags int64) AccessTimes {
-	switch {
-	case flags&unix.ST_NOATIME != 0:
+	if flags&unix.ST_NOATIME != 0 {
 		return AccessNever
-	case flags&unix.ST_RELATIME != 0:
-		return AccessDaily
 	}
 	return AccessExact
 }
@@ -45,13 +41,9 @@ func (c *Cache) NeedsAccessTimes() bool {
 // OrderNote says what is wrong with the order of evictions on such a file system and what to write; "" where
 // nothing is.
 func (c *Cache) OrderNote(times AccessTimes) string {
-	const observe = "write hit_rate: inferred, which remembers each open"
-	switch {
-	case !c.NeedsAccessTimes():
-	case times == AccessNever:
-		return fmt.Sprintf("%q is on a file system that writes no access times (noatime), so an eviction removes what was written first, however often it is read: %s, or lru_by: mtime if that is meant", c.Dir, observe)
-	case times == AccessDaily:
-		return fmt.Sprintf("%q is on a file system that writes the access time of a file once in 24 hours (relatime), so an eviction may remove what was read a minute ago: %s, or lru_by: mtime to go by the time of writing", c.Dir, observe)
+	if times != AccessNever || !c.NeedsAccessTimes() {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%q is on a file system that writes no access times (noatime), so an eviction removes what was written first, however often it is read: "+
+		"write hit_rate: inferred, which remembers each open, or lru_by: mtime if that is meant", c.Dir)
 }

@@ -12,7 +12,7 @@ import (
 
 func TestAccessTimes(t *testing.T) {
 	for flags, want := range map[int64]AccessTimes{
-		0: AccessExact, unix.ST_RELATIME | unix.ST_NOSUID: AccessDaily, unix.ST_NOATIME: AccessNever, unix.ST_RDONLY | unix.ST_RELATIME: AccessDaily,
+		0: AccessExact, unix.ST_RELATIME | unix.ST_NOSUID: AccessExact, unix.ST_NOATIME: AccessNever, unix.ST_RDONLY | unix.ST_RELATIME: AccessExact,
 	} {
 		if got := accessTimesBy(flags); got != want {
 			t.Errorf("flags %#x: %d, want %d", flags, got, want)
@@ -35,7 +35,6 @@ func TestOrderNote(t *testing.T) {
 	}
 	nothing := func(*Cache) {}
 	f("noatime", AccessNever, nothing, "(noatime)")
-	f("relatime", AccessDaily, nothing, "(relatime)")
 	f("what to write", AccessNever, nothing, "write hit_rate: inferred")
 	f("strictatime", AccessExact, nothing, "")
 	f("observed", AccessNever, func(c *Cache) { c.HitRate = HitRateInferred }, "")
