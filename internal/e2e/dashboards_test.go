@@ -99,7 +99,7 @@ targets:
     caches:
       - {name: scenes, dir: %[6]s/cache, include: ['*.mp4'], max_entries: 200, max_bytes: 32MiB, max_age: 1h, min_free_bytes: 1MiB, min_free_inodes: 10, evict_to: 50%%, min_age: 1s, hit_rate: inferred, min_hit_rate: 99%%}
     temp_dirs:
-      - {name: tts, dir: %[6]s/tts, include: ['*.wav', '*.mp3'], max_age: 1h, empty_max_age: 1s, max_files: 20, min_age: 1s}
+      - {name: tts, dir: %[6]s/tts, include: ['*.wav', '*.mp3'], max_age: 1h, empty_max_age: 1s, max_files: 20, max_bytes: 32MiB, min_free_bytes: 1MiB, min_free_inodes: 10, min_age: 1s}
     uploads:
       - {name: uploads, dir: %[7]s/uploads, include: ['*.mp4'], max_file_bytes: 1KiB, max_bytes: 4KiB, max_age: 1h}
     logs:
@@ -108,6 +108,7 @@ targets:
       relieve_memory:
         - {do: clean_temp, cooldown: 1s, verify: {after: 1}}
         - {do: evict_cache, to: 10%%, when: [critical, emergency], cooldown: 1s, verify: {after: 2}}
+        - {do: capture_evidence, when: [critical, emergency]}
         - {do: collect_garbage, when: [critical, emergency], cooldown: 1s, verify: {after: 2}}
       trim_cache: [{do: evict_cache, cooldown: 1s}]
       clean_temp: [{do: clean_temp, cooldown: 1s}]
@@ -125,7 +126,7 @@ targets:
 // TestDashboardsShowData asks the real Prometheus for every expression of every dashboard while a
 // service leaks and is relieved, until each has given data.
 func TestDashboardsShowData(t *testing.T) {
-	const within = 75 * time.Second
+	const within = 100 * time.Second
 	dir := testDir(t)
 	leaky := filepath.Join(dir, "leaky")
 	if out, err := exec.Command("go", "build", "-o", leaky, "../../examples/leaky").CombinedOutput(); err != nil {
@@ -149,6 +150,7 @@ func TestDashboardsShowData(t *testing.T) {
 		return err
 	})
 	paths := startLeak(t, leaky, service, serviceAddr)
+	startLeak(t, leaky, service+"/second", "127.0.0.1:0") // whose heap is not read
 	startLeak(t, leaky, other, "127.0.0.1:0")
 	startFullJava(t, dir, "leak") // a heap that is judged by what lives
 	// Processes that come, go and fail.
