@@ -77,6 +77,9 @@ func (r *Remover) foreseeUnlink(dirfd int) Reason {
 		return errorReason(unix.EPERM)
 	}
 	if err := access(dirfd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		if isReadOnly(dirfd) {
+			err = unix.EROFS
+		}
 		return errorReason(err)
 	}
 	me := uint32(unix.Geteuid())
@@ -87,6 +90,13 @@ func (r *Remover) foreseeUnlink(dirfd int) Reason {
 		return r.foreseeMove()
 	}
 	return Removed
+}
+
+// isReadOnly reports whether a folder is mounted read-only. The kernel asks that first of who removes a name,
+// and last in access(2).
+func isReadOnly(dirfd int) bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(dirfd, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
 // capable reports whether this process has a capability: CAP_FOWNER, with which the sticky bit does
