@@ -126,6 +126,16 @@ func (s *stage) pipeReload(most time.Duration) {
 	s.tried(1)
 }
 
+// isAsJudged reports whether a file in the holding folder still is what its name says. A writer whose open the
+// run held up, and who goes on when the run is killed, writes to it there: it stays for a person to look at.
+func isAsJudged(path string) bool {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return false
+	}
+	return strings.HasPrefix(filepath.Base(path), fmt.Sprintf("%d-%d-%d-", st.Ino, st.Size, st.Mtim.Nano()))
+}
+
 // TestAttackKilled: the exporter is killed at any moment of its runs. What goes was due, it starts again, and the next
 // run finishes what a strict one had moved aside.
 func TestAttackKilled(t *testing.T) {
@@ -164,7 +174,9 @@ func TestAttackKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range left {
-			s.harmed("%s is left aside after the next run", path)
+			if isAsJudged(path) {
+				s.harmed("%s is left aside after the next run", path)
+			}
 		}
 	}
 	tries := s.tries
