@@ -10,11 +10,11 @@ import (
 // bareSample returns a sample line as name, labels and value: without the timestamp, which OpenMetrics
 // writes in seconds with a fraction, and without the exemplar that may follow.
 func bareSample(line []byte) ([]byte, error) {
-	end := bytes.IndexAny(line, "{ \t")
+	end := bytes.IndexAny(line, "{"+blanks)
 	if end < 0 {
 		return nil, errors.New("there is no value")
 	}
-	rest := bytes.TrimLeft(line[end:], " \t")
+	rest := bytes.TrimLeft(line[end:], blanks)
 	if len(rest) > 0 && rest[0] == '{' {
 		n := labelsLength(rest)
 		if n < 0 {
@@ -22,12 +22,12 @@ func bareSample(line []byte) ([]byte, error) {
 		}
 		rest = rest[n:]
 	}
-	head := bytes.TrimRight(line[:len(line)-len(rest)], " \t")
+	head := bytes.TrimRight(line[:len(line)-len(rest)], blanks)
 	value, rest := cutField(rest)
 	if len(value) == 0 {
 		return nil, errors.New("there is no value")
 	}
-	rest = bytes.TrimSpace(rest)
+	rest = bytes.Trim(rest, blanks)
 	if len(rest) > 0 && rest[0] != '#' {
 		var stamp []byte
 		stamp, rest = cutField(rest)
@@ -44,14 +44,17 @@ func bareSample(line []byte) ([]byte, error) {
 	return append(append(append(append(out, head...), ' '), value...), '\n'), nil
 }
 
+// blanks are what stands between the parts of a line.
+const blanks = " \t\r"
+
 // cutField returns the first word and what follows it, without the blanks between.
 func cutField(b []byte) (word, rest []byte) {
-	b = bytes.TrimSpace(b)
-	end := bytes.IndexAny(b, " \t")
+	b = bytes.Trim(b, blanks)
+	end := bytes.IndexAny(b, blanks)
 	if end < 0 {
 		return b, nil
 	}
-	return b[:end], bytes.TrimSpace(b[end:])
+	return b[:end], bytes.Trim(b[end:], blanks)
 }
 
 // labelsLength returns the length of {name="value",...} at the beginning of b, -1 when it has no end. A
