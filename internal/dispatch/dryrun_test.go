@@ -99,7 +99,7 @@ func TestDryRunTargetNeverActs(t *testing.T) {
 						t.Error(err)
 					}
 					w.finished()
-					time.Sleep(2 * time.Hour)
+					<-time.After(2 * time.Hour)
 				}
 			}
 		}

@@ -112,7 +112,7 @@ func (w *world) outcomes() []string {
 // repeat submits an alert as the embedded evaluator does: at once, and each 75 seconds.
 func (w *world) repeat(a alert.Alert, until time.Duration, still func() bool) {
 	w.t.Helper()
-	for begin := time.Now(); time.Since(begin) < until; time.Sleep(75 * time.Second) {
+	for begin := time.Now(); time.Since(begin) < until; <-time.After(75 * time.Second) {
 		if !still() {
 			a.Status = alert.StatusResolved
 		}
@@ -141,11 +141,11 @@ func TestBurstOfYoungFiles(t *testing.T) {
 		f.put(80, 10, 0)
 		w.observer.Refresh("svc", subject.Temp)
 		go w.repeat(w.firing("svc", "clean_temp", warning), 10*time.Minute, func() bool { return files() > limit })
-		time.Sleep(500 * time.Millisecond) // the run at the crossing has looked
+		<-time.After(500 * time.Millisecond) // the run at the crossing has looked
 		f.put(70, 10, 0)
 		came := time.Now()
 		for files() > limit && time.Since(came) < 15*time.Minute {
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		if took := time.Since(came); took > 62*time.Second {
 			t.Errorf("the folder was within its limit after %s, want min_age and 2 s at most", took)
@@ -156,7 +156,7 @@ func TestBurstOfYoungFiles(t *testing.T) {
 				t.Errorf("outcomes %q: files that are only too young make no run ineffective", w.outcomes())
 			}
 		}
-		time.Sleep(15 * time.Minute)
+		<-time.After(15 * time.Minute)
 		w.settled()
 	})
 }
@@ -177,7 +177,7 @@ func TestCacheOfYoungFiles(t *testing.T) {
 		begin := time.Now()
 		go w.repeat(w.firing("svc", "trim_cache", warning), 10*time.Minute, func() bool { return size() > limit })
 		for size() > limit && time.Since(begin) < 15*time.Minute {
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		if took := time.Since(begin); took > 57*time.Second {
 			t.Errorf("the cache was within its limit after %s, want 55 s and 2 more at most", took)
@@ -186,7 +186,7 @@ func TestCacheOfYoungFiles(t *testing.T) {
 		if diff := cmp.Diff([]string{"waiting", OutcomeRelieved}, w.outcomes()); diff != "" {
 			t.Errorf("outcomes (-want +got):\n%s", diff)
 		}
-		time.Sleep(15 * time.Minute)
+		<-time.After(15 * time.Minute)
 		w.settled()
 	})
 }
@@ -225,13 +225,13 @@ func TestShortCooldown(t *testing.T) {
 		a := w.firing("svc", "relieve_memory", critical)
 		over := false
 		w.repeat(a, 140*time.Second, func() bool { return !over })
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		a.Status = alert.StatusResolved
 		if _, err := w.d.Submit(t.Context(), alert.Batch{Trigger: alert.TriggerStandalone, Alerts: []alert.Alert{a}}); err != nil {
 			t.Fatal(err)
 		}
 		n := len(began)
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		w.finished()
 		if n < 7 || len(began) != n {
 			t.Fatalf("runs began at %s, want one about each 20 s while the alert fires and none after", began)
