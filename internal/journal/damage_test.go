@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -121,6 +123,50 @@ func refusesAtOnce(t *testing.T, j *Journal, open string, want error) {
 	err := within(t, "Finish", func() error { return j.Finish(t.Context(), open, func(r *Record) { r.Outcome = "done" }) })
 	if !errors.Is(err, ErrUnwritable) {
 		t.Errorf("Finish: %v, want ErrUnwritable", err)
+	}
+}
+
+// TestDamagedAmidAWrite: what another program writes while we do is noticed before the next change, although
+// the file's times are then those of our own write.
+func TestDamagedAmidAWrite(t *testing.T) {
+	j := openDamaged(t, func(*testing.T, string) {})
+	defer within(t, "Close", j.Close)
+	open := begin(t, j, Record{Intent: "open"})
+	f, ok := j.store().(*file)
+	if !ok {
+		t.Fatal("the journal has no file")
+	}
+	err := f.change(func(*bolt.Tx) error {
+		before, err := os.ReadFile(j.Path())
+		if err != nil {
+			return err
+		}
+		after := bytes.Clone(before)
+		flipRecords(after, open)
+		if bytes.Equal(before, after) {
+			t.Fatal("no record was changed")
+		}
+		overwrite(t, j.Path(), 0, 0, func(b []byte) { copy(b, after) })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusesAtOnce(t, j, open, ErrDamaged)
+}
+
+// flipRecords changes one bit in each page of records but that of id, which a change does not read.
+func flipRecords(file []byte, id string) {
+	for at := 2 * 4096; at+4096 <= len(file); at += 4096 {
+		page := file[at : at+4096]
+		first := page[headerSize:]
+		if host.Uint16(page[8:]) != flagLeaf || host.Uint16(page[10:]) == 0 || host.Uint32(first) != 0 || bytes.Contains(page, []byte(id)) {
+			continue
+		}
+		pos, ksize := host.Uint32(first[4:]), host.Uint32(first[8:])
+		if key := string(first[pos : pos+ksize]); len(key) == len(id) {
+			first[pos+ksize] ^= 1
+		}
 	}
 }
 

@@ -244,6 +244,11 @@ func (f *file) inspect() error {
 	defer f.c.enter()()
 	err := f.c.trusted()
 	if err == nil {
+		f.c.writes.Lock()
+		err = f.c.audit()
+		f.c.writes.Unlock()
+	}
+	if err == nil {
 		err = f.c.inPlace()
 	}
 	if err != nil || f.moved {
