@@ -152,6 +152,14 @@ func TestDamagedAmidAWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	within(t, "the next audit", func() error {
+		for j.Writable() { // an audit of a moment ago makes the next one wait
+			if _, err := j.Begin(t.Context(), Record{Intent: "another"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	refusesAtOnce(t, j, open, ErrDamaged)
 }
 
