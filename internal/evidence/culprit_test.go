@@ -13,7 +13,8 @@ import (
 // planted is what leaks in each of the services.
 var planted = map[string]string{
 	heap.ProviderNode: "rememberSession", heap.ProviderAgent: "rememberSession",
-	heap.ProviderJVM: "Service$RememberedSession", heap.ProviderGo: "main.rememberSession",
+	heap.ProviderPython: "__main__.RememberedSession",
+	heap.ProviderJVM:    "Service$RememberedSession", heap.ProviderGo: "main.rememberSession",
 }
 
 // runs is how often a service is started: EVIDENCE_RUNS, else once.
@@ -40,6 +41,7 @@ var kinds = []struct {
 	{"jvm G1", heap.ProviderJVM, []string{"-XX:+UseG1GC", "-Xmx512m"}},
 	{"jvm Parallel", heap.ProviderJVM, []string{"-XX:+UseParallelGC", "-Xmx512m"}},
 	{"go_pprof", heap.ProviderGo, nil},
+	{"python_agent", heap.ProviderPython, nil},
 }
 
 // observed lets a service serve, with a cache that breathes, and returns what six captures say.
