@@ -35,26 +35,6 @@ const (
 	agentTimeout        = 2 * time.Second // of a reading; a caller's deadline may be shorter
 )
 
-// language is what differs between the preload scripts of Node.js and Python.
-type language struct {
-	provider string
-	folder   string // of the sockets below /tmp, followed by the user's number
-	start    string // how a service is started with the script
-	samples  bool   // it can be asked to sample
-	decode   func(line []byte) (Usage, error)
-}
-
-var (
-	nodeScript = language{
-		provider: ProviderAgent, folder: "spillway-agent", start: "start node with --require=/usr/share/spillway/spillway-agent.cjs",
-		samples: true, decode: decodeAgent,
-	}
-	pythonScript = language{
-		provider: ProviderPython, folder: "spillway-python", start: "start python with PYTHONPATH=/usr/share/spillway/python",
-		decode: decodePython,
-	}
-)
-
 // scriptAgent reads a service through the socket of a preload script: no port is open, nothing is
 // evaluated, and the target's exit does not wait.
 type scriptAgent struct {
@@ -180,6 +160,12 @@ func (n *agents) collect(ctx context.Context) (before, after Usage, err error) {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
 	defer n.give()
+	if n.language.exact != "" {
+		if now, _, err := a.ask(reading, n.language.exact); err == nil {
+			before = now
+			n.limited(&before)
+		}
+	}
 	after, sent, err := a.ask(ctx, agentCollect)
 	n.limited(&after)
 	if _, answered := errors.AsType[*answerError](err); answered {

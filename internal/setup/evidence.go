@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -57,6 +58,7 @@ type Evidence struct {
 	keeper  *evidence.Keeper
 	metrics *evidence.Metrics
 	began   time.Time
+	folders evidence.Folders
 
 	mu      sync.Mutex
 	reasons map[string]string    // of the run that was requested, by target
@@ -78,6 +80,21 @@ func NewEvidence(o EvidenceOptions) *Evidence {
 
 // Keeper returns what captures and keeps.
 func (e *Evidence) Keeper() *evidence.Keeper { return e.keeper }
+
+// Folders returns what fills the folders of policies.
+func (e *Evidence) Folders() *evidence.Folders { return &e.folders }
+
+// Folder returns what keeps the names in a policy's folder after each scan, nil where they are not kept.
+func (e *Evidence) Folder(t *config.Target, kind, name string) func(at time.Time, every int64, shapes []dirscan.Shape) {
+	if e == nil || !t.Evidence.Enabled() {
+		return nil
+	}
+	redact, err := evidence.NewRedactor(t.Evidence.Redact)
+	if err != nil {
+		return nil // validation has refused it
+	}
+	return e.folders.Observer(t.Name, kind, name, redact)
+}
 
 // Of returns how evidence of a target is captured, nil where it is not.
 func (e *Evidence) Of(cfg *config.Config, t *config.Target, client *heap.Client, members func() []proc.Member) action.EvidenceFunc {

@@ -48,6 +48,9 @@ func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
 		fail(w, http.StatusServiceUnavailable, "the captures cannot be read: %s", err)
 		return
+	case len(all) == 0 && len(s.folders(name)) > 0 && output != "pprof":
+		writeJSON(w, http.StatusOK, map[string]any{"status": "success", "captures": []captureEntry{}, "folders": s.folders(name)})
+		return
 	case len(all) == 0:
 		fail(w, http.StatusNotFound, "nothing was captured of the target %q", name)
 		return
@@ -75,7 +78,17 @@ func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
 	} else {
 		out["why"] = err.Error()
 	}
+	if folders := s.folders(name); len(folders) > 0 {
+		out["folders"] = folders
+	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+func (s *server) folders(target string) []evidence.Folder {
+	if s.Folders == nil {
+		return nil
+	}
+	return s.Folders(target)
 }
 
 func (s *server) captures(target string) ([]evidence.Profile, error) {

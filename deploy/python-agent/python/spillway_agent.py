@@ -2,8 +2,8 @@
 
     PYTHONPATH=/usr/share/spillway/python python3 server.py
 
-It answers four requests on a unix socket that the service's own user, root and the exporter can reach: "heap", "gc",
-"census" and "trace", and nothing else. It has one thread of its own, keeps no process running, prints nothing and never
+It answers five requests on a unix socket that the service's own user, root and the exporter can reach: "heap", "exact",
+"gc", "census" and "trace", and nothing else. It has one thread of its own, keeps no process running, prints nothing and never
 raises: a service that cannot have the socket runs as it would without. A census has names of types, a trace names of
 functions and files; neither has values. Python 3.8 or later on Linux.
 """
@@ -289,14 +289,14 @@ def _largest(rows, total, step):
     return {'total': total, 'dropped': len(rows) - len(largest), 'step': step, 'rows': largest}
 
 
-_answers = {b'heap': _heap, b'gc': _gc, b'census': _census, b'trace': _trace}
+_answers = {b'heap': _heap, b'exact': lambda: _heap(fresh=True), b'gc': _gc, b'census': _census, b'trace': _trace}
 
 
 def _answer(request):
     import json
     try:
         ask = _answers.get(request)
-        out = ask() if ask else {'error': 'write heap, gc, census or trace'}
+        out = ask() if ask else {'error': 'write heap, exact, gc, census or trace'}
     except Exception as err:
         out = {'error': '%s: %s' % (type(err).__name__, str(err)[:200])}
     return json.dumps(out).encode('ascii') + b'\n'
