@@ -36,8 +36,22 @@ type Folders struct {
 type folderKey struct{ target, kind, name string }
 
 type folderLog struct {
-	every                 int64
-	first, middle, newest Profile
+	every int64
+	growing
+}
+
+// growing is what a day has seen of one thing: the newest, the first, and one half a day old.
+type growing struct{ first, middle, newest Profile }
+
+// add takes the newest. Where it is older than the last, or of another start, growth begins anew.
+func (g *growing) add(p *Profile) {
+	if p.Time.Before(g.newest.Time) || p.Epoch != g.newest.Epoch || g.newest.Time.IsZero() {
+		g.first, g.middle = *p, *p
+	}
+	g.newest = *p
+	if p.Time.Sub(g.middle.Time) >= folderSpan/2 {
+		g.first, g.middle = g.middle, *p
+	}
 }
 
 // Observer returns what is to be called after each scan of the folder of a policy.
@@ -80,16 +94,10 @@ func (f *Folders) add(k folderKey, every int64, p Profile) {
 	if f.of == nil {
 		f.of = make(map[folderKey]*folderLog)
 	}
-	l := f.of[k]
-	if l == nil || p.Time.Before(l.newest.Time) || l.every != every {
-		// Of a folder that has become so large that a part of it is looked at, growth begins anew.
-		l = &folderLog{every: every, first: p, middle: p}
-		f.of[k] = l
+	if l := f.of[k]; l == nil || l.every != every {
+		f.of[k] = &folderLog{every: every} // of a folder of which a part is looked at from now on, growth begins anew
 	}
-	l.newest = p
-	if p.Time.Sub(l.middle.Time) >= folderSpan/2 {
-		l.first, l.middle = l.middle, p
-	}
+	f.of[k].add(&p)
 	for key, old := range f.of {
 		if p.Time.Sub(old.newest.Time) > folderForgets {
 			delete(f.of, key)
@@ -108,22 +116,23 @@ func (f *Folders) Of(target string) []Folder {
 			if every == 1 {
 				every = 0
 			}
-			out = append(out, Folder{Kind: k.kind, Name: k.name, Every: every, Newest: l.newest, Grew: grewFiles(&l.first, &l.newest)})
+			out = append(out, Folder{Kind: k.kind, Name: k.name, Every: every, Newest: l.newest, Grew: grew(&l.first, &l.newest)})
 		}
 	}
 	slices.SortFunc(out, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
 }
 
-// grewFiles is Diff for files, of which empty ones count too. It names no culprit: a folder that fills may do so by design.
-func grewFiles(a, b *Profile) Difference {
+// grew is Diff for what is counted as a whole, as files, of which empty ones count too. It names no culprit: a folder that
+// fills may do so by design.
+func grew(a, b *Profile) Difference {
 	d := Difference{Target: b.Target, Kind: b.Kind, From: a.Time, To: b.Time, Captures: 2, Before: a.Total, After: b.Total}
 	before := index(a)
 	var grown int64
 	for i := range b.Rows {
 		r := &b.Rows[i]
 		old := before[r.key()]
-		g := Growth{Name: r.Name, Before: old.Bytes, After: r.Bytes, Bytes: r.Bytes - old.Bytes, Objects: r.Objects - old.Objects}
+		g := Growth{Name: r.Name, File: r.File, Before: old.Bytes, After: r.Bytes, Bytes: r.Bytes - old.Bytes, Objects: r.Objects - old.Objects}
 		if g.Bytes <= 0 && g.Objects <= 0 {
 			continue
 		}
@@ -135,7 +144,7 @@ func grewFiles(a, b *Profile) Difference {
 		d.Rows = append(d.Rows, g)
 	}
 	slices.SortFunc(d.Rows, func(x, y Growth) int {
-		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(y.Objects, x.Objects), cmp.Compare(x.Name, y.Name))
+		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(y.Objects, x.Objects), cmp.Compare(x.Name, y.Name), cmp.Compare(x.File, y.File))
 	})
 	d.Rows = d.Rows[:min(len(d.Rows), mostOfDiff)]
 	for i := range d.Rows {

@@ -59,10 +59,12 @@ type Evidence struct {
 	metrics *evidence.Metrics
 	began   time.Time
 	folders evidence.Folders
+	mapped  evidence.Mapped
 
 	mu      sync.Mutex
 	reasons map[string]string    // of the run that was requested, by target
 	asked   map[string]time.Time // when that was
+	looked  map[string]time.Time // when the mappings of a target were read
 }
 
 // NewEvidence returns an Evidence that has captured nothing.
@@ -190,10 +192,12 @@ func (e *Evidence) Run(ctx context.Context, graph func() EvidenceGraph, run func
 		g := graph()
 		for i := range g.Config.Targets {
 			t := &g.Config.Targets[i]
+			members := g.Members(t.Name)
+			e.lookAtMappings(t, members)
 			if t.Mode != config.Enforce || !t.Captures() {
 				continue
 			}
-			if reason := e.due(g.Config, t, g.Members(t.Name)); reason != "" {
+			if reason := e.due(g.Config, t, members); reason != "" {
 				e.request(ctx, t.Name, reason, run)
 			}
 		}

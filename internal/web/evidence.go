@@ -48,8 +48,12 @@ func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
 		fail(w, http.StatusServiceUnavailable, "the captures cannot be read: %s", err)
 		return
-	case len(all) == 0 && len(s.folders(name)) > 0 && output != "pprof":
-		writeJSON(w, http.StatusOK, map[string]any{"status": "success", "captures": []captureEntry{}, "folders": s.folders(name)})
+	}
+	out := map[string]any{"status": "success", "captures": []captureEntry{}}
+	seen := s.uncaptured(name, out)
+	switch {
+	case len(all) == 0 && seen && output != "pprof":
+		writeJSON(w, http.StatusOK, out)
 		return
 	case len(all) == 0:
 		fail(w, http.StatusNotFound, "nothing was captured of the target %q", name)
@@ -72,23 +76,28 @@ func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
 		p := &all[i]
 		list[i] = captureEntry{p.ID, p.Time, p.Reason, p.Rung, p.Total, p.Pause.Seconds()}
 	}
-	out := map[string]any{"status": "success", "captures": list, "newest": newest}
+	out["captures"], out["newest"] = list, newest
 	if d, err := evidence.GrewIn(all, since); err == nil {
 		out["grew"] = d
 	} else {
 		out["why"] = err.Error()
 	}
-	if folders := s.folders(name); len(folders) > 0 {
-		out["folders"] = folders
-	}
 	writeJSON(w, http.StatusOK, out)
 }
 
-func (s *server) folders(target string) []evidence.Folder {
-	if s.Folders == nil {
-		return nil
+// uncaptured adds what is known of a target without a capture: what fills its folders, and what its processes have mapped.
+func (s *server) uncaptured(target string, out map[string]any) (known bool) {
+	if s.Folders != nil {
+		if folders := s.Folders(target); len(folders) > 0 {
+			out["folders"], known = folders, true
+		}
 	}
-	return s.Folders(target)
+	if s.Mappings != nil {
+		if m := s.Mappings(target); m != nil {
+			out["mappings"], known = m, true
+		}
+	}
+	return known
 }
 
 func (s *server) captures(target string) ([]evidence.Profile, error) {

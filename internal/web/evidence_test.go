@@ -91,6 +91,9 @@ func TestFoldersInTheEvidence(t *testing.T) {
 				}
 				return out, nil
 			}
+			o.Mappings = func(string) *evidence.Mappings {
+				return &evidence.Mappings{Grew: evidence.Difference{Rows: []evidence.Growth{{Name: "[heap]", Bytes: 5}}}}
+			}
 			o.Folders = func(target string) []evidence.Folder {
 				if target != "app" {
 					return nil
@@ -102,8 +105,9 @@ func TestFoldersInTheEvidence(t *testing.T) {
 		var got struct {
 			Captures []map[string]any
 			Folders  []evidence.Folder
+			Mappings evidence.Mappings
 		}
-		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || len(got.Captures) != captures || len(got.Folders) != 1 || got.Folders[0].Grew.Rows[0].Objects != 41 {
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || len(got.Captures) != captures || len(got.Folders) != 1 || got.Folders[0].Grew.Rows[0].Objects != 41 || got.Mappings.Grew.Rows[0].Bytes != 5 {
 			t.Errorf("%d captures: %d %s, %v", captures, w.Code, w.Body, err)
 		}
 	}
