@@ -107,3 +107,18 @@ func TestNoCulprit(t *testing.T) {
 		})
 	}
 }
+
+// TestCulpritByLine: where a Python service traces what it allocates, the function and its file are named.
+func TestCulpritByLine(t *testing.T) {
+	s := services[heap.ProviderPython](t, "PYTHONTRACEMALLOC=1")
+	s.do("leak", 1)
+	before := s.capture()
+	s.do("leak", 4)
+	d, err := Diff(before, s.capture())
+	if err != nil || len(d.Rows) == 0 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if g := d.Rows[0]; before.Rung != RungTracemalloc || g.File != "testdata/server.py" || g.Line != 17 || g.Name != "RememberedSession.__init__" && g.Name != "__init__" || g.Bytes < 3<<20 {
+		t.Errorf("%s: %+v, want the line that leaks", before.Rung, g)
+	}
+}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
@@ -321,6 +323,67 @@ func TestPythonChainsToTheServicesOwn(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if want := fmt.Sprintf("sitecustomize %s/sitecustomize.py True\n", own); err != nil || string(out) != want {
 		t.Errorf("%q, %v, want %q", out, err, want)
+	}
+}
+
+// A line in site-packages loads the agent where PYTHONPATH cannot be set; and a child that only starts another program has no
+// socket, also where Python code runs between the fork and it.
+func TestPythonIsLoadedByAPthFile(t *testing.T) {
+	modules, err := filepath.Abs("../../deploy/python-agent/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := t.TempDir()
+	if err := os.WriteFile(filepath.Join(packages, "spillway.pth"), []byte(modules+"\nimport spillway_agent\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("python3", "-c", `if True:
+		import os, site, subprocess, sys, time
+		site.addsitedir(sys.argv[1])
+		folder = '/tmp/spillway-python-%d' % os.geteuid()
+		children = [subprocess.Popen(['sleep', '0.6'], preexec_fn=lambda: None) for _ in range(3)]
+		until = time.monotonic() + 10
+		while not os.path.exists('%s/%d.sock' % (folder, os.getpid())) and time.monotonic() < until:
+			time.sleep(0.02)
+		for c in children:
+			c.wait()
+		print(os.path.exists('%s/%d.sock' % (folder, os.getpid())), [c.pid for c in children if os.path.exists('%s/%d.sock' % (folder, c.pid))])
+	`, packages)
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "True []\n" {
+		t.Errorf("%q, %v, want a socket of its own and none of the children", out, err)
+	}
+}
+
+// A folder that others can write to, or that another user has made, is not trusted, on either side.
+func TestPythonOfAForeignFolder(t *testing.T) {
+	dir := t.TempDir()
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	name, uid := "spillway-python-1", uint32(os.Getuid())
+	if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkAgentFolder(root, name, uid); err != nil {
+		t.Error(err)
+	}
+	if err := checkAgentFolder(root, name, uid+1); err == nil || !strings.Contains(err.Error(), "belongs to") {
+		t.Errorf("of another user: %v", err)
+	}
+	if err := os.Chmod(filepath.Join(dir, name), 0o770); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkAgentFolder(root, name, uid); err == nil || !strings.Contains(err.Error(), "can be written by others") {
+		t.Errorf("open to its group: %v", err)
+	}
+	foreign := fmt.Sprintf("/tmp/spillway-python-%d", 4_000_000_000+os.Getpid()%1_000_000)
+	defer os.RemoveAll(foreign)
+	out, err := exec.Command("env", "PYTHONPATH=../../deploy/python-agent/python", "python3", "-c",
+		"import os, sys, spillway_agent; os.geteuid = lambda: int(sys.argv[1]); print(spillway_agent._listen())", strings.TrimPrefix(foreign, "/tmp/spillway-python-")).CombinedOutput()
+	if entries, _ := os.ReadDir(foreign); err != nil || string(out) != "None\n" || len(entries) != 0 {
+		t.Errorf("a service listens in the folder of another user: %q, %v, %v", out, err, entries)
 	}
 }
 

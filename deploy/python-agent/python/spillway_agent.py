@@ -53,6 +53,7 @@ def _c():
     """Returns the functions of the C library and of Python's allocator that tell what is in use; empty where they would not
     tell all: another allocator, an earlier C library, a Python without the global lock."""
     if not _libs:
+        _libs['use'] = None
         import ctypes
         names = 'arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost'.split()
         info = type('mallinfo2', (ctypes.Structure,), {'_fields_': [(n, ctypes.c_size_t) for n in names]})
