@@ -18,7 +18,7 @@ import sys
 import time
 
 _SAMPLED = 250_000  # objects that a census looks at, at the most
-_LONGEST = 0.2      # seconds for which it looks at them; what it has not come to is reckoned from what it has seen
+_LONGEST = 0.15     # seconds for which it looks at them; what it has not come to is reckoned from what it has seen
 _PASSES = 16        # over the objects, each at even distances
 _ROWS = 200
 _NAME = 300         # characters of a name
