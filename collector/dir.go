@@ -25,6 +25,9 @@ type DirOptions struct {
 	Window int             // over so many scans
 	// Open opens the folder of a policy that is named as the target has it; nil = by its path.
 	Open func() (dirscan.Opened, error)
+	// Shapes is called after each scan with the shapes of names that fill the folder; nil = they are not kept. One file that
+	// was looked at stands for so many.
+	Shapes func(at time.Time, every int64, shapes []dirscan.Shape)
 }
 
 // DirSource is the Source of the folder of one directory policy, named after the policy's kind.
@@ -38,6 +41,9 @@ type DirSource struct {
 	away   atomic.Bool
 
 	entries *entryScan // nil: each file is an entry
+
+	shapes *dirscan.Shapes // nil: they are not kept
+	report func(at time.Time, every int64, shapes []dirscan.Shape)
 }
 
 // setFunc sets a series of the folder. more are labels next to those of the target and the policy.
@@ -62,7 +68,11 @@ func NewDir(o DirOptions) (*DirSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", o.Kind, c.Name, err)
 	}
-	return &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open, entries: entries}, nil
+	s := &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open, entries: entries, report: o.Shapes}
+	if o.Shapes != nil {
+		s.shapes = new(dirscan.Shapes)
+	}
+	return s, nil
 }
 
 // Sample implements Source. The limits are there even where the folder is not.
@@ -74,11 +84,19 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 	scan := dirscan.Options{
 		Dir: s.common.Where(), Open: s.open, Recursive: s.common.IsRecursive(), Select: s.names.Select, Except: s.names.Except(), Skip: s.names.SkipFolder, Age: s.common.AgeNs,
 	}
+	if s.shapes != nil {
+		s.shapes.Reset()
+		scan.Shapes = s.shapes
+	}
 	end := s.meter.begin(ctx, b.Time, &scan)
 	res, err := s.walk(ctx, scan, b.Time)
 	s.away.Store(errors.Is(err, dirscan.ErrAway))
 	if err != nil {
 		return scanError(s.common.Where(), err)
+	}
+	if s.shapes != nil {
+		s.report(b.Time, s.shapes.Every(), s.shapes.Top())
+		s.shapes.Files = res.Files
 	}
 	return errors.Join(unreadable(s.common.Where(), &res), end(set, &res))
 }

@@ -206,6 +206,34 @@ func TestDirSourcesWithoutLimits(t *testing.T) {
 	f(temp(policy.Temp{}), "")
 }
 
+// TestShapesOfAPolicysFolder: each scan reports the names of the files that the policy is about.
+func TestShapesOfAPolicysFolder(t *testing.T) {
+	b := newDirBench(t)
+	b.file("tts-1.json", 100, time.Hour)
+	b.file("tts-22.json", 200, time.Hour)
+	b.file("sub/9f86d081-884c-4d63-a1b2-0242ac120002.json", 0, time.Hour)
+	b.file("other.txt", 5, time.Hour)
+	var scans []string
+	src, err := NewDir(DirOptions{
+		Target: "svc", Kind: policy.KindTemp, Policy: &policy.Temp{Common: b.common(), MaxFiles: 100},
+		Shapes: func(at time.Time, every int64, shapes []dirscan.Shape) {
+			scans = append(scans, fmt.Sprint(!at.IsZero(), every, shapes))
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.sample(t.Context(), src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "true 1 [{tts-*.json 2 300 false} {sub/*.json 1 0 false}]"
+	if len(scans) != 2 || scans[0] != want || scans[1] != want {
+		t.Errorf("%q, want %q twice", scans, want)
+	}
+}
+
 func TestTempSource(t *testing.T) {
 	b := newDirBench(t)
 	b.file("a.json", 100, 30*time.Minute)

@@ -20,7 +20,7 @@ const (
 func (g *graph) dirLanes(o *Options, p *parts) ([]collector.Lane, error) {
 	var jobs []collector.Job
 	for i := range g.cfg.Targets {
-		more, err := g.dirJobs(&g.cfg.Targets[i], o)
+		more, err := g.dirJobs(&g.cfg.Targets[i], o, p)
 		if err != nil {
 			return nil, err
 		}
@@ -54,15 +54,15 @@ func stall(interval time.Duration) time.Duration {
 }
 
 // dirJobs returns the sources of a target's folders.
-func (g *graph) dirJobs(t *config.Target, o *Options) ([]collector.Job, error) {
+func (g *graph) dirJobs(t *config.Target, o *Options, p *parts) ([]collector.Job, error) {
 	folders, inside := setup.Rooted(t, o.Roots), setup.Inside(t.Name, g.cfg, o.Roots, g.tracker, true)
 	var out []collector.Job
 	for _, k := range policy.Kinds {
-		for _, p := range folders.Of(k.Name) {
-			c := p.CommonKeys()
+		for _, of := range folders.Of(k.Name) {
+			c := of.CommonKeys()
 			open, verify := g.comparing(inside(c), c.Dir)
 			src, err := collector.NewDir(collector.DirOptions{
-				Target: t.Name, Kind: k.Name, Policy: p, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window, Open: open,
+				Target: t.Name, Kind: k.Name, Policy: of, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window, Open: open, Shapes: p.evidence.Folder(t, k.Name, c.Name),
 			})
 			if err != nil {
 				return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/dashboards"
 	nodeagent "github.com/spillway-exporter/spillway_exporter/deploy/node-agent"
+	pythonagent "github.com/spillway-exporter/spillway_exporter/deploy/python-agent"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/convert"
 	"github.com/spillway-exporter/spillway_exporter/rules"
@@ -108,18 +109,21 @@ func export(w io.Writer, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	for _, from := range []embed.FS{rules.FS, dashboards.FS, nodeagent.FS} {
-		names, err := fs.Glob(from, "*")
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if err := exportFile(w, dir, from, name); err != nil {
+	for _, from := range []embed.FS{rules.FS, dashboards.FS, nodeagent.FS, pythonagent.FS} {
+		err := fs.WalkDir(from, ".", func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil || name == ".":
 				return err
+			case d.IsDir():
+				return os.MkdirAll(filepath.Join(dir, name), 0o755)
 			}
+			return exportFile(w, dir, from, name)
+		})
+		if err != nil {
+			return fmt.Errorf("export: %w", err)
 		}
 	}
-	fmt.Fprintf(w, "\nload %s in Prometheus (rule_files), merge prometheus.yml and alertmanager.yml (alertmanager-before-0.31.yml for older ones) into your own, import the dashboards into Grafana; start a Node.js service with --require=%s where its heap is to be read without a debug port\n", rules.Bundle, filepath.Join(dir, nodeagent.Script))
+	fmt.Fprintf(w, "\nload %s in Prometheus (rule_files), merge prometheus.yml and alertmanager.yml (alertmanager-before-0.31.yml for older ones) into your own, import the dashboards into Grafana; start a Node.js service with --require=%s, and a Python service with PYTHONPATH=%s, where its heap is to be read without a port\n", rules.Bundle, filepath.Join(dir, nodeagent.Script), filepath.Join(dir, pythonagent.Dir))
 	return nil
 }
 
@@ -137,7 +141,7 @@ func exportFile(w io.Writer, dir string, from embed.FS, name string) error {
 		return fmt.Errorf("%s is there and differs from the bundled file: move it away, or export to another folder", path)
 	}
 	if err := writeFile(path, text); err != nil {
-		return fmt.Errorf("export: %w", err)
+		return err
 	}
 	fmt.Fprintf(w, "wrote      %s\n", path)
 	return nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,13 @@ import (
 func TestExport(t *testing.T) {
 	dir := filepath.Join(realDir(t), "new", "folder")
 	r := runLine(t, "export", dir)
-	entries, err := os.ReadDir(dir)
+	var entries []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			entries = append(entries, path)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,6 +29,11 @@ func TestExport(t *testing.T) {
 	}
 	if r = runLine(t, "export", dir); r.code != ExitOK || strings.Count(r.out, "unchanged  "+dir) != len(entries) {
 		t.Errorf("again: %+v", r)
+	}
+	for _, name := range []string{"sitecustomize.py", "spillway_agent.py"} {
+		if _, err := os.Stat(filepath.Join(dir, "python", name)); err != nil {
+			t.Error(err)
+		}
 	}
 	edited := filepath.Join(dir, rules.Bundle)
 	writeTest(t, edited, "# mine\n")

@@ -33,8 +33,9 @@ type Options struct {
 	MaxDepth  int                // levels below the root; default 32768. Deeper ones are counted in Skipped
 	Age       func(*Entry) int64 // nanoseconds since 1970 that the age statistics use; default the newer of mtime and ctime
 	Ages      *Histogram         // filled when not nil
+	Shapes    *Shapes            // filled when not nil
 	Now       time.Time          // what ages are measured against; required with Ages
-	CountOnly bool               // names only: no sizes, times, Ages or Visit, a fifth of the cost
+	CountOnly bool               // names only: no sizes, times, Ages, Shapes or Visit, a fifth of the cost
 	// Visit is called for every selected regular file, for one at a time. It may remove the entry
 	// through Parent.FD(). ErrStop ends the scan, any other error aborts it.
 	Visit func(*Entry) error
@@ -220,6 +221,9 @@ func (r *Result) add(e *Entry, o *Options) {
 	r.AllocatedBytes += e.AllocatedBytes
 	if o.Ages != nil {
 		o.Ages.Add(o.Now.UnixNano()-at, e.SizeBytes, e.AllocatedBytes)
+	}
+	if o.Shapes != nil {
+		o.Shapes.Add(e)
 	}
 }
 

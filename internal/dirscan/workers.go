@@ -50,6 +50,9 @@ func scanShared(ctx context.Context, fd int, o *Options) (Result, error) {
 		if i > 0 && o.Ages != nil {
 			own.Ages = new(Histogram)
 		}
+		if i > 0 && o.Shapes != nil {
+			own.Shapes = &Shapes{Files: o.Shapes.Files}
+		}
 		walkers[i] = newWalker(ctx, &own, s)
 	}
 	for _, w := range walkers[1:] {
@@ -64,6 +67,9 @@ func scanShared(ctx context.Context, fd int, o *Options) (Result, error) {
 		res.merge(&w.res)
 		if o.Ages != nil {
 			o.Ages.merge(w.o.Ages)
+		}
+		if o.Shapes != nil {
+			o.Shapes.merge(w.o.Shapes)
 		}
 	}
 	return res, s.err

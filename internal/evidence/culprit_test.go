@@ -13,7 +13,8 @@ import (
 // planted is what leaks in each of the services.
 var planted = map[string]string{
 	heap.ProviderNode: "rememberSession", heap.ProviderAgent: "rememberSession",
-	heap.ProviderJVM: "Service$RememberedSession", heap.ProviderGo: "main.rememberSession",
+	heap.ProviderPython: "__main__.RememberedSession",
+	heap.ProviderJVM:    "Service$RememberedSession", heap.ProviderGo: "main.rememberSession",
 }
 
 // runs is how often a service is started: EVIDENCE_RUNS, else once.
@@ -40,6 +41,7 @@ var kinds = []struct {
 	{"jvm G1", heap.ProviderJVM, []string{"-XX:+UseG1GC", "-Xmx512m"}},
 	{"jvm Parallel", heap.ProviderJVM, []string{"-XX:+UseParallelGC", "-Xmx512m"}},
 	{"go_pprof", heap.ProviderGo, nil},
+	{"python_agent", heap.ProviderPython, nil},
 }
 
 // observed lets a service serve, with a cache that breathes, and returns what six captures say.
@@ -103,5 +105,20 @@ func TestNoCulprit(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestCulpritByLine: where a Python service traces what it allocates, the function and its file are named.
+func TestCulpritByLine(t *testing.T) {
+	s := services[heap.ProviderPython](t, "PYTHONTRACEMALLOC=1")
+	s.do("leak", 1)
+	before := s.capture()
+	s.do("leak", 4)
+	d, err := Diff(before, s.capture())
+	if err != nil || len(d.Rows) == 0 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if g := d.Rows[0]; before.Rung != RungTracemalloc || g.File != "testdata/server.py" || g.Line != 17 || g.Name != "RememberedSession.__init__" && g.Name != "__init__" || g.Bytes < 3<<20 {
+		t.Errorf("%s: %+v, want the line that leaks", before.Rung, g)
 	}
 }

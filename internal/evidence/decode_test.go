@@ -12,7 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 )
 
-var decoders = map[string]func([]byte, *rows) error{"v8": decodeV8, "agent": decodeAgent, "histogram": decodeHistogram, "go": decodeGo}
+var decoders = map[string]func([]byte, *rows) error{"v8": decodeV8, "agent": decodeAgent, "histogram": decodeHistogram, "go": decodeGo, "python": decodePython}
 
 func decoded(t *testing.T, decoder, text string) Profile {
 	t.Helper()
@@ -64,6 +64,14 @@ func TestDecodeAgentCountsWhatWasDropped(t *testing.T) {
 	}
 }
 
+func TestDecodePython(t *testing.T) {
+	p := decoded(t, "python", `{"total":1000,"dropped":7,"step":40,"rows":[["app.Session","",0,400,3,false],["dict","",0,200.5,9,true],["load","/srv/secret/app/db.py",12,50,1,false],["lies","",0,1e300,1,false],["x","",-1,5,1,false],["y","",0,5,-1,false]]}`)
+	want := []Row{{"app.Session", "", 0, 400, 3, false}, {"dict", "", 0, 200, 9, true}, {"load", "app/db.py", 12, 50, 1, false}}
+	if fmt.Sprint(p.Rows) != fmt.Sprint(want) || p.Total != 1000 || p.Dropped != 7 {
+		t.Errorf("%+v, want %+v", p, want)
+	}
+}
+
 // TestHostileAnswers: ten megabytes of rows, sizes that lie, names with escapes and secrets.
 func TestHostileAnswers(t *testing.T) {
 	var long strings.Builder
@@ -90,7 +98,7 @@ func TestHostileAnswers(t *testing.T) {
 	}
 	for decoder, texts := range map[string][]string{
 		"v8": {"", "null", "{}", `{"profile":{}}`, `{"profile":{"head":5}}`, "[1]"}, "agent": {"", `{"rows":[5]}`, `{"rows":"x"}`},
-		"histogram": {"", "OK", strings.Repeat(":", 1000)}, "go": {"", "OK", "\x08\xff\xff\xff\xff", strings.Repeat("\xff", 1000)},
+		"python": {"", `{"rows":[5]}`, `{"rows":[["a","",0,"1",1,true]]}`, `{"step":-1}`, `{"step":1e300}`}, "histogram": {"", "OK", strings.Repeat(":", 1000)}, "go": {"", "OK", "\x08\xff\xff\xff\xff", strings.Repeat("\xff", 1000)},
 	} {
 		for _, text := range texts {
 			if err := decoders[decoder]([]byte(text), newRows(nil)); !errors.Is(err, ErrInvalid) {

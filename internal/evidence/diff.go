@@ -105,7 +105,7 @@ func Diff(a, b Profile, between ...Profile) (Difference, error) {
 // ownShare is of the largest growth in number: classes of the service that grew by so many hold what the JDK's classes grew by.
 const ownShare = 0.1
 
-// sort puts the rows with the largest growth first. Of classes, those of the service itself come before those of the JDK: an
+// sort puts the rows with the largest growth first. Of classes and types, those of the service itself come before those of the runtime: an
 // object is small, and the strings and arrays that it refers to are what fills the heap.
 func (d *Difference) sort() {
 	most := int64(0)
@@ -117,7 +117,7 @@ func (d *Difference) sort() {
 	}
 	slices.SortFunc(d.Rows, func(x, y Growth) int {
 		switch hx, hy := holds(&x), holds(&y); {
-		case d.Kind != KindClass || hx == hy:
+		case !d.Kind.counted() || hx == hy:
 		case hx:
 			return -1
 		default:
@@ -213,7 +213,7 @@ func (d *Difference) judge(captures []Profile) {
 // small: of classes all growth is weighed, and the number of objects.
 func (d *Difference) matters(g *Growth) bool {
 	least := max(leastGrowth, int64(leastOfTotal*float64(d.After)))
-	if d.Kind != KindClass || g.Objects == 0 {
+	if !d.Kind.counted() || g.Objects == 0 {
 		return g.Bytes >= least && g.Share >= leastShare
 	}
 	var most, grown int64

@@ -62,7 +62,7 @@ func answering(provider string, asked *atomic.Int32) heapFunc {
 
 // TestNeverAboveThePrice: for each runtime nothing is asked of the target where what it may cost does not fit.
 func TestNeverAboveThePrice(t *testing.T) {
-	for _, provider := range []string{heap.ProviderNode, heap.ProviderAgent, heap.ProviderJVM, heap.ProviderGo} {
+	for _, provider := range []string{heap.ProviderNode, heap.ProviderAgent, heap.ProviderJVM, heap.ProviderGo, heap.ProviderPython} {
 		f := func(name, want string, r Room, change ...func(*Config)) {
 			t.Helper()
 			t.Run(provider+" "+name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestNeverAboveThePrice(t *testing.T) {
 	var asked atomic.Int32
 	emergency := wide
 	emergency.Level = series.LevelEmergency
-	for provider, want := range map[string]string{heap.ProviderJVM: SkipEmergency, heap.ProviderNode: "", heap.ProviderAgent: ""} {
+	for provider, want := range map[string]string{heap.ProviderJVM: SkipEmergency, heap.ProviderPython: SkipEmergency, heap.ProviderNode: "", heap.ProviderAgent: ""} {
 		got := newKeeper().Capture(t.Context(), Request{Process: Process{Target: "t", Heap: answering(provider, &asked)}, Provider: provider, Config: config(t), Room: room(emergency)})
 		if got.Skip != want {
 			t.Errorf("%s at emergency: %+v, want %q: only what was sampled is read", provider, got, want)
@@ -188,6 +188,28 @@ func TestHistogramFallsBack(t *testing.T) {
 	})
 	if got := newKeeper().Capture(t.Context(), q); got.Rung != RungHistogramAll || !all {
 		t.Errorf("%+v, all %v, want %s", got, all, RungHistogramAll)
+	}
+}
+
+// TestTypesWhereNothingIsTraced: a service without tracemalloc is asked for its types, where that fits.
+func TestTypesWhereNothingIsTraced(t *testing.T) {
+	var asked []bool
+	q := Request{Provider: heap.ProviderPython, Config: config(t, func(c *Config) { c.MaxPause = units.Duration(5 * time.Second) }), Room: room(wide)}
+	q.Process = Process{Target: "t", Heap: heapFunc(func(_ context.Context, types bool) (heap.Snapshot, error) {
+		asked = append(asked, types)
+		if !types {
+			return heap.Snapshot{}, fmt.Errorf("%w: tracemalloc is off", heap.ErrNoProfile)
+		}
+		return heap.Snapshot{Data: []byte(`{"total":5,"rows":[["app.Session","",0,5,1,false]]}`), Epoch: "1", Took: time.Millisecond}, nil
+	})}
+	got := newKeeper().Capture(t.Context(), q)
+	if got.Outcome != Captured || got.Rung != RungCensus || got.Profile.Rung != RungCensus || got.Profile.Kind != KindType || len(asked) != 2 {
+		t.Errorf("%+v, asked %v, want types", got, asked)
+	}
+	asked, q.Config = nil, config(t, func(c *Config) { c.MaxPause = units.Duration(100 * time.Millisecond) })
+	got = newKeeper().Capture(t.Context(), q)
+	if got.Skip != SkipPause || !strings.Contains(got.Detail, RungCensus) || len(asked) != 0 {
+		t.Errorf("%+v, asked %v, want that a census is too long", got, asked)
 	}
 }
 

@@ -114,12 +114,18 @@ func (k *Keeper) Capture(ctx context.Context, q Request) Taken {
 	}
 	k.note(name, q.ByHand)
 	defer k.leave(name)
-	limit := min(max(timeoutFactor*price.Pause, leastTimeout), mostTimeout)
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	resident := watchResident(q.Process.ProcFS, q.Process.Members)
 	start := time.Now()
-	p, err := rung.Capturer.Capture(ctx, q.Process)
+	p, err := take(ctx, rung, price, q.Process)
+	for errors.Is(err, ErrUnavailable) {
+		if next, nextPrice, _ := k.fits(q, after(rung), q.Room()); next != nil {
+			rung, price = next, nextPrice
+			out.Rung = rung.Name
+			p, err = take(ctx, rung, price, q.Process)
+			continue
+		}
+		break
+	}
 	grown, known := resident()
 	if err != nil {
 		k.failed(&out, q, rung, measured{Measured: Measured{Pause: time.Since(start), Bytes: price.Bytes, Used: used}, until: k.opts.Now().Add(lostFor)}, err)
@@ -158,18 +164,46 @@ func (k *Keeper) choose(q Request) (out Taken, chosen *Rung, price Price, used u
 		out.Skip, out.Detail = SkipBudget, fmt.Sprintf("there were %d captures within the last hour, and per_hour allows no more", q.Config.PerHour)
 		return out, nil, Price{}, 0
 	}
+	r, price, skipped := k.fits(q, rungs, room)
+	if r == nil {
+		out.Skip, out.Detail = skipped.Skip, skipped.Detail
+		return out, nil, Price{}, 0
+	}
+	return Taken{Rung: r.Name, Runtime: r.Runtime, Detail: fmt.Sprintf("would capture a %s: it may pause the service for %s and take %s", r.Name, price.Pause.Round(time.Millisecond), price.Bytes)}, r, price, room.Used
+}
+
+// fits returns the first of rungs whose worst case fits; nil where none does, and why the last one does
+// not, which costs the least.
+func (k *Keeper) fits(q Request, rungs []Rung, room Room) (*Rung, Price, Taken) {
+	var skipped Taken
 	for i := range rungs {
 		r := &rungs[i]
-		price = r.PriceOf(room.Used, k.measured(q, r))
+		price := r.PriceOf(room.Used, k.measured(q, r))
 		reason, detail := q.Config.Check(r, price, room)
 		if reason == "" {
-			return Taken{Rung: r.Name, Runtime: r.Runtime, Detail: fmt.Sprintf("would capture a %s: it may pause the service for %s and take %s", r.Name, price.Pause.Round(time.Millisecond), price.Bytes)}, r, price, room.Used
+			return r, price, Taken{}
 		}
-		if out.Skip == "" {
-			out.Skip, out.Detail = reason, detail
+		skipped.Skip, skipped.Detail = reason, detail
+	}
+	return nil, Price{}, skipped
+}
+
+// take captures by one rung, within its time.
+func take(ctx context.Context, r *Rung, price Price, p Process) (Profile, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(max(timeoutFactor*price.Pause, leastTimeout), mostTimeout))
+	defer cancel()
+	return r.Capturer.Capture(ctx, p)
+}
+
+// after returns the rungs of a provider that stand behind one.
+func after(r *Rung) []Rung {
+	rungs := Of(r.Provider)
+	for i := range rungs {
+		if rungs[i].Name == r.Name {
+			return rungs[i+1:]
 		}
 	}
-	return out, nil, Price{}, 0
+	return nil
 }
 
 // failed notes how a capture went wrong. One that took its time is reckoned with the next time.

@@ -114,10 +114,7 @@ func decodeAgent(data []byte, out *rows) error {
 			out.add(row.name, row.file, int(row.line), int64(row.bytes), 0)
 		}
 	}
-	if rest := r.Total - float64(out.total); rest > 0 && rest < float64(maxBytes) && r.Dropped > 0 {
-		out.total += int64(rest)
-		out.dropped += min(r.Dropped, mostNames)
-	}
+	out.rest(r.Total, r.Dropped)
 	return nil
 }
 

@@ -33,6 +33,9 @@ const (
 	KindFiles    Kind = "files"    // by the pattern of their names
 )
 
+// counted reports whether rows are of objects, which refer to what fills a heap and are small themselves.
+func (k Kind) counted() bool { return k == KindClass || k == KindType }
+
 // mostRows bounds a profile: the largest rows are kept.
 const mostRows = 200
 
@@ -43,7 +46,7 @@ type Row struct {
 	Line    int    `json:"line,omitempty"`
 	Bytes   int64  `json:"bytes"`             // that live
 	Objects int64  `json:"objects,omitempty"` // that live; absent where the runtime does not count them
-	Common  bool   `json:"common,omitempty"`  // a class of the runtime itself, as of strings: what holds them is in another row
+	Common  bool   `json:"common,omitempty"`  // a class or type of the runtime itself, as of strings: what holds them is in another row
 }
 
 // key distinguishes rows.
@@ -128,6 +131,14 @@ func (r *rows) addTo(row Row, bytes, objects int64) {
 	}
 	r.all[i].Bytes += bytes
 	r.all[i].Objects += objects
+}
+
+// rest counts the rows that a script has dropped, by the total that it gives.
+func (r *rows) rest(total float64, dropped int) {
+	if rest := total - float64(r.total); rest > 0 && rest < float64(maxBytes) && dropped > 0 {
+		r.total += int64(rest)
+		r.dropped += min(dropped, mostNames)
+	}
 }
 
 // into gives a profile its rows.

@@ -12,6 +12,8 @@ const (
 	RungSampling     = "sampling"      // functions by what they have allocated and what lives of it
 	RungHistogram    = "histogram"     // classes of what lives, after a full collection
 	RungHistogramAll = "histogram_all" // classes, garbage included: no collection
+	RungTracemalloc  = "tracemalloc"   // lines of a Python service, where it traces what it allocates
+	RungCensus       = "census"        // types of what lives in a Python service
 	RungProfile      = "heap_profile"  // functions of a Go program, by sampling
 )
 
@@ -28,7 +30,7 @@ type Rung struct {
 }
 
 // Rungs is the table of rungs. Of each provider the preferred one stands first: the next is taken where the
-// price of the first does not fit. A new way to capture is a row here and a file of its own.
+// price of the first does not fit, or the target does not have it. A new way to capture is a row here and a file of its own.
 //
 // What a rung may cost was measured on two cores of 2.9 GHz; see docs/benchmarks.md. A heap of small objects is the worst case.
 var Rungs = []Rung{
@@ -56,6 +58,16 @@ var Rungs = []Rung{
 		Provider: heap.ProviderGo, Runtime: "go", Name: RungProfile, Kind: KindFunction, Sampling: true,
 		Worst:    Rate{Pause: 20 * time.Millisecond, PausePerGiB: 20 * time.Millisecond, Bytes: 8 << 20, Share: 0.05},
 		Capturer: goProfile{},
+	},
+	{
+		Provider: heap.ProviderPython, Runtime: "python", Name: RungTracemalloc, Kind: KindFunction,
+		Worst:    Rate{Pause: 50 * time.Millisecond, PausePerGiB: 15 * time.Second, Bytes: 8 << 20, Share: 1.5},
+		Capturer: traced{},
+	},
+	{
+		Provider: heap.ProviderPython, Runtime: "python", Name: RungCensus, Kind: KindType,
+		Worst:    Rate{Pause: 250 * time.Millisecond, PausePerGiB: 150 * time.Millisecond, Bytes: 6 << 20, Share: 0.1},
+		Capturer: census{},
 	},
 }
 

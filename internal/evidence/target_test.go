@@ -3,6 +3,7 @@ package evidence
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -82,6 +83,14 @@ var services = map[string]func(t testing.TB, flags ...string) *live{
 	heap.ProviderJVM: func(t testing.TB, flags ...string) *live {
 		s := launch(t, append(append([]string{"java", "-cp", build(t)}, flags...), "Service")...)
 		return s.with(heap.Config{Provider: heap.ProviderJVM})
+	},
+	heap.ProviderPython: func(t testing.TB, flags ...string) *live {
+		modules, err := filepath.Abs("../../deploy/python-agent/python")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := launch(t, append(append([]string{"env", "PYTHONPATH=" + modules}, flags...), "python3", "testdata/server.py")...)
+		return s.with(heap.Config{Provider: heap.ProviderPython})
 	},
 	heap.ProviderGo: func(t testing.TB, _ ...string) *live {
 		s := launch(t, build(t)+"/goleak")
@@ -217,8 +226,13 @@ func (s *live) capture() Profile {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
-	r := Of(s.client.Provider())[0]
+	rungs := Of(s.client.Provider())
+	r := rungs[0]
 	p, err := r.Capturer.Capture(ctx, s.process())
+	for i := 1; i < len(rungs) && errors.Is(err, ErrUnavailable); i++ {
+		r = rungs[i]
+		p, err = r.Capturer.Capture(ctx, s.process())
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (d *Difference) String() string {
 	switch {
 	case !g.Sure:
 		return text + "no row grew by more than the error of the measurement"
-	case d.Kind == KindClass && g.Objects > 0:
+	case d.Kind.counted() && g.Objects > 0:
 		text += fmt.Sprintf("%s, +%d instances", Place(g.Name, g.File, g.Line), g.Objects)
 	default:
 		text += fmt.Sprintf("%s, %.0f%% of the growth", Place(g.Name, g.File, g.Line), 100*g.Share)

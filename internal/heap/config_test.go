@@ -32,8 +32,8 @@ func TestConfigValidate(t *testing.T) {
 		f(Config{Provider: ProviderGo, Address: address, Limit: 1 << 30})
 	}
 	f(Config{Provider: ProviderNode, Address: "127.0.0.1:9229", Session: SessionPerSample})
-	f(Config{Address: "127.0.0.1:9229"}, "provider: is missing: write go_pprof, json, jvm, node_agent, node_inspector, prometheus, rss_anon, none")
-	f(Config{Provider: "dotnet"}, `provider: "dotnet" is not a heap provider: write one of go_pprof, json, jvm, node_agent, node_inspector, prometheus, rss_anon, none`)
+	f(Config{Address: "127.0.0.1:9229"}, "provider: is missing: write go_pprof, json, jvm, node_agent, node_inspector, prometheus, python_agent, rss_anon, none")
+	f(Config{Provider: "dotnet"}, `provider: "dotnet" is not a heap provider: write one of go_pprof, json, jvm, node_agent, node_inspector, prometheus, python_agent, rss_anon, none`)
 	f(Config{Provider: ProviderNode}, "address: is missing: write where it listens, such as 127.0.0.1:9229")
 	for _, address := range []string{"9229", "127.0.0.1", ":9229", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:http", "127.0.0.1:99999", "http://127.0.0.1:9229"} {
 		f(Config{Provider: ProviderNode, Address: address}, "is not host:port: write it as 127.0.0.1:9229")
@@ -42,7 +42,7 @@ func TestConfigValidate(t *testing.T) {
 		f(Config{Provider: ProviderNode, Address: address}, "let it listen on 127.0.0.1 and write 127.0.0.1:9229")
 	}
 	f(Config{Provider: ProviderNode, Address: "127.0.0.1:9229", Session: "always", Limit: 1},
-		"limit: is for go_pprof, json, prometheus, rss_anon: remove the key", `session: "always" is not a way to hold a session: write held or per_sample`)
+		"limit: is for go_pprof, json, prometheus, python_agent, rss_anon: remove the key", `session: "always" is not a way to hold a session: write held or per_sample`)
 	f(Config{Provider: ProviderGo, Address: "127.0.0.1:6060", Session: "held"}, "session: is for node_inspector: remove the key")
 
 	c := Config{Provider: ProviderNode, Address: "127.0.0.1:9229"}

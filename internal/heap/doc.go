@@ -1,6 +1,6 @@
 // Package heap reads the heap of a managed runtime from outside and can ask it for a collection. A
-// provider is a way to do so: the inspector or the agent of Node.js, the attach mechanism of the
-// JVM, pprof, a document of the service, or anonymous memory as a fallback. A Client is one user's
+// provider is a way to do so: the inspector or the agent of Node.js, the agent of Python, the attach
+// mechanism of the JVM, pprof, a document of the service, or anonymous memory as a fallback. A Client is one user's
 // handle on the connection that a Pool keeps per provider and address; it is a Reader, and a
 // Collector where the provider can collect. A Usage is one reading.
 //

@@ -27,24 +27,28 @@ const (
 
 	agentSampleRequest  = "sample\n"
 	agentProfileRequest = "profile\n"
+	agentTraceRequest   = "trace\n"       // of Python
+	agentCensusRequest  = "census\n"      // of Python
 	maxAgentAnswer      = 4 << 10         // of a reading
 	maxAgentProfile     = 512 << 10       // of a profile: the script sends 200 rows
 	maxAgents           = 64              // processes of one target that are asked
 	agentTimeout        = 2 * time.Second // of a reading; a caller's deadline may be shorter
 )
 
-// nodeAgent reads Node.js through the socket of a preload script: no port is open, nothing is
+// scriptAgent reads a service through the socket of a preload script: no port is open, nothing is
 // evaluated, and the target's exit does not wait.
-type nodeAgent struct {
+type scriptAgent struct {
 	provider *lazy.Provider[*agents]
 }
 
 // agents are the processes of a target that are asked. Of several with the script the fullest
 // counts: it ends first.
 type agents struct {
-	target *target
-	procfs string
-	now    func() time.Time
+	target   *target
+	procfs   string
+	now      func() time.Time
+	language *language
+	limit    Amount // of the config, where it is smaller or the script says none
 
 	turn chan struct{} // full while they are asked: there is one request at a time
 	of   map[machineKey]*agent
@@ -52,40 +56,51 @@ type agents struct {
 
 // agent is one process, and the connection to its script where there is one.
 type agent struct {
-	member proc.Member
-	conn   *net.UnixConn
-	lines  *bufio.Reader
-	owes   bool   // the answer to a request that no one waits for any longer
-	asked  bool   // to sample, on this connection
-	part   []byte // of a line that is longer than the buffer
-	most   int    // bytes of the answer that is owed
-	missed miss
+	member   proc.Member
+	language *language
+	conn     *net.UnixConn
+	lines    *bufio.Reader
+	owes     bool   // the answer to a request that no one waits for any longer
+	asked    bool   // to sample, on this connection
+	part     []byte // of a line that is longer than the buffer
+	most     int    // bytes of the answer that is owed
+	missed   miss
 }
 
-func newNodeAgent(p *Pool, _ Config, of *target) (backend, error) {
-	n := &nodeAgent{}
+func newNodeAgent(p *Pool, cfg Config, of *target) (backend, error) {
+	return newScriptAgent(p, cfg, of, &nodeScript)
+}
+
+func newScriptAgent(p *Pool, cfg Config, of *target, l *language) (backend, error) {
+	n := &scriptAgent{}
 	var err error
 	n.provider, err = lazy.Add(p.lazy, lazy.Options[*agents]{
-		Name: ProviderAgent + " " + of.name, Kind: ProviderAgent,
-		Open:  func(context.Context) (*agents, error) { return newAgents(p.opts.ProcFS, p.opts.Now, of), nil },
+		Name: l.provider + " " + of.name, Kind: l.provider,
+		Open: func(context.Context) (*agents, error) {
+			all := newAgents(p.opts.ProcFS, p.opts.Now, of, l)
+			if cfg.Limit > 0 {
+				all.limit = Some(cfg.Limit)
+			}
+			return all, nil
+		},
 		Close: func(n *agents) { n.keep(nil) },
 		Idle:  memberIdle, Now: p.opts.Now, Metrics: p.opts.Metrics,
 	})
 	return n, err
 }
 
-func newAgents(procfs string, now func() time.Time, of *target) *agents {
-	return &agents{target: of, procfs: procfs, now: now, turn: make(chan struct{}, 1), of: make(map[machineKey]*agent)}
+func newAgents(procfs string, now func() time.Time, of *target, l *language) *agents {
+	return &agents{target: of, procfs: procfs, now: now, language: l, turn: make(chan struct{}, 1), of: make(map[machineKey]*agent)}
 }
 
-func checkNodeAgent(_ *Config, _ factory, processes bool, report report.Func) {
+func checkScriptAgent(c *Config, _ factory, processes bool, report report.Func) {
 	if !processes {
-		report("provider", "%s finds the script's socket by the process, and this target watches none: write processes", ProviderAgent)
+		report("provider", "%s finds the script's socket by the process, and this target watches none: write processes", c.Provider)
 	}
 }
 
 // Read implements Reader.
-func (n *nodeAgent) Read(ctx context.Context) (u Usage, err error) {
+func (n *scriptAgent) Read(ctx context.Context) (u Usage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, agentTimeout)
 	defer cancel()
 	err = withLease(ctx, n.provider, func(all *agents) error {
@@ -96,7 +111,7 @@ func (n *nodeAgent) Read(ctx context.Context) (u Usage, err error) {
 }
 
 // collect implements backend.
-func (n *nodeAgent) collect(ctx context.Context, _ string) (before, after Usage, err error) {
+func (n *scriptAgent) collect(ctx context.Context, _ string) (before, after Usage, err error) {
 	err = withLease(ctx, n.provider, func(all *agents) error {
 		before, after, err = all.collect(ctx)
 		return err
@@ -104,7 +119,7 @@ func (n *nodeAgent) collect(ctx context.Context, _ string) (before, after Usage,
 	return before, after, err
 }
 
-func (n *nodeAgent) close() error { return n.provider.Close() }
+func (n *scriptAgent) close() error { return n.provider.Close() }
 
 // withLease runs f on the open value of a provider.
 func withLease[T any](ctx context.Context, p *lazy.Provider[T], f func(T) error) error {
@@ -145,14 +160,22 @@ func (n *agents) collect(ctx context.Context) (before, after Usage, err error) {
 		return Usage{}, Usage{}, fmt.Errorf("before the collection, which was not asked for: %w", err)
 	}
 	defer n.give()
+	if n.language.exact != "" {
+		if now, _, err := a.ask(reading, n.language.exact); err == nil {
+			before = now
+			n.limited(&before)
+		}
+	}
 	after, sent, err := a.ask(ctx, agentCollect)
+	n.limited(&after)
 	if _, answered := errors.AsType[*answerError](err); answered {
 		return before, Usage{}, err
 	}
 	return before, after, unknownIf(sent, err)
 }
 
-// fullest asks all processes at the same time and returns the one that is nearest to its limit.
+// fullest asks all processes at the same time and returns the one that is nearest to its limit; without
+// limits the largest.
 func (n *agents) fullest(ctx context.Context) (best Usage, of *agent, err error) {
 	if err := n.take(ctx); err != nil {
 		return Usage{}, nil, err
@@ -183,7 +206,7 @@ func (n *agents) fullest(ctx context.Context) (best Usage, of *agent, err error)
 	for i, r := range readings {
 		if r.err != nil {
 			err = worse(err, r.err)
-		} else if share, _ := r.u.Ratio(); share > ratio {
+		} else if share, _ := r.u.Ratio(); share > ratio || share == ratio && r.u.Used.Bytes > best.Used.Bytes {
 			best, of, ratio = r.u, n.of[keyOf(members[i])], share
 		}
 	}
@@ -223,7 +246,7 @@ func (n *agents) keep(members []proc.Member) {
 	}
 	for _, m := range members {
 		if key := keyOf(m); n.of[key] == nil {
-			n.of[key] = &agent{member: m}
+			n.of[key] = &agent{member: m, language: n.language}
 		}
 	}
 }
@@ -245,9 +268,10 @@ func (n *agents) read(ctx context.Context, a *agent) (Usage, error) {
 			}
 		}
 		u, _, err := a.ask(ctx, agentRead)
-		if err == nil {
+		if err == nil && n.language.samples {
 			a.sample(ctx, n.target.samples())
 		}
+		n.limited(&u)
 		if err == nil || !again || !errors.Is(err, ErrUnreachable) {
 			return u, err
 		}
@@ -267,7 +291,7 @@ func (a *agent) dial(procfs string) error {
 		return err
 	}
 	defer unix.Close(root)
-	folder := fmt.Sprintf("tmp/spillway-agent-%d", insideUID(procfs, pid, uid))
+	folder := fmt.Sprintf("tmp/%s-%d", a.language.folder, insideUID(procfs, pid, uid))
 	name := fmt.Sprintf("%s/%d.sock", folder, nspid)
 	var conn *net.UnixConn
 	if err = checkAgentFolder(root, folder, uid); err == nil {
@@ -275,7 +299,7 @@ func (a *agent) dial(procfs string) error {
 	}
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("%w: process %d has no /%s: start node with --require=/usr/share/spillway/spillway-agent.cjs", ErrUnreachable, pid, name)
+		return fmt.Errorf("%w: process %d has no /%s: %s", ErrUnreachable, pid, name, a.language.start)
 	case errors.Is(err, unix.EACCES):
 		return fmt.Errorf("process %d: /%s: %w: run as the same user, or with CAP_DAC_READ_SEARCH; an earlier script admits only its own user: restart the service with the present one", pid, name, err)
 	case err != nil:
@@ -285,34 +309,13 @@ func (a *agent) dial(procfs string) error {
 	return nil
 }
 
-// checkAgentFolder makes sure that the folder of a script's socket is its user's and closed to others: whoever can
-// write there can take the socket away, or exchange it.
-func checkAgentFolder(root int, name string, uid uint32) error {
-	fd, err := openBelow(root, name, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	switch {
-	case st.Uid != uid:
-		return fmt.Errorf("/%s belongs to %s and not to %s, the user of the process: remove it and restart the service", name, userName(st.Uid), userName(uid))
-	case st.Mode&0o022 != 0:
-		return fmt.Errorf("/%s can be written by others than %s (mode %04o): chmod 0700 it", name, userName(uid), st.Mode&0o7777)
-	}
-	return nil
-}
-
 // ask sends a request and reads its answer, a usage.
 func (a *agent) ask(ctx context.Context, request string) (u Usage, sent bool, err error) {
 	line, sent, err := a.exchange(ctx, request)
 	if err != nil {
 		return Usage{}, sent, err
 	}
-	if u, err = decodeAgent(line); err != nil {
+	if u, err = a.language.decode(line); err != nil {
 		err = fmt.Errorf("process %d: %w", a.member.PID, err)
 		if _, answered := errors.AsType[*answerError](err); !answered {
 			a.drop()
@@ -344,7 +347,8 @@ func (a *agent) exchange(ctx context.Context, request string) (line []byte, sent
 		return nil, k > 0, a.explain(ctx, err)
 	}
 	a.owes, a.most = true, maxAgentAnswer
-	if request == agentProfileRequest {
+	switch request {
+	case agentProfileRequest, agentTraceRequest, agentCensusRequest:
 		a.most = maxAgentProfile
 	}
 	line, err = a.line(ctx)

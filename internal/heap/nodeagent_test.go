@@ -99,7 +99,7 @@ func TestAgentReadsAndCollects(t *testing.T) {
 // agentsOf are the processes that a client asks.
 func agentsOf(t testing.TB, c *Client) (all *agents) {
 	t.Helper()
-	if err := withLease(t.Context(), c.shared.backend.(*nodeAgent).provider, func(n *agents) error { all = n; return nil }); err != nil {
+	if err := withLease(t.Context(), c.shared.backend.(*scriptAgent).provider, func(n *agents) error { all = n; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return all

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,8 +39,8 @@ type Snapshot struct {
 	Took  time.Duration // until the answer was there: the target paused no longer for it
 }
 
-// Profiler reads what lives in a heap. all asks a virtual machine for garbage too, which spares it a collection; other runtimes
-// do not know the difference. The error is an ErrProfileUnknown when the target was asked and did not answer.
+// Profiler reads what lives in a heap. all asks a virtual machine for garbage too, which spares it a
+// collection, and Python for types in place of lines; other runtimes do not know the difference. The error is an ErrProfileUnknown when the target was asked and did not answer.
 type Profiler interface {
 	Profile(ctx context.Context, all bool) (Snapshot, error)
 }
@@ -51,7 +50,7 @@ type profiler interface {
 	profile(ctx context.Context, all bool) (Snapshot, error)
 }
 
-// Profile implements Profiler. The providers node_inspector, node_agent, jvm and go_pprof have one.
+// Profile implements Profiler. The providers node_inspector, node_agent, python_agent, jvm and go_pprof have one.
 func (c *Client) Profile(ctx context.Context, all bool) (Snapshot, error) {
 	if err := c.usable(); err != nil {
 		return Snapshot{}, err
@@ -241,65 +240,6 @@ func readBounded(r io.Reader) ([]byte, error) {
 		return nil, errTooLong
 	}
 	return data, err
-}
-
-// agentProfile is the answer of the script to sample and profile.
-type agentProfile struct {
-	Since float64 `json:"since"` // milliseconds since 1970
-	Error string  `json:"error"`
-}
-
-// profile implements profiler.
-func (n *nodeAgent) profile(ctx context.Context, _ bool) (out Snapshot, err error) {
-	err = withLease(ctx, n.provider, func(all *agents) error {
-		out, err = all.profile(ctx)
-		return err
-	})
-	return out, err
-}
-
-// profile asks the fullest of the processes.
-func (n *agents) profile(ctx context.Context) (Snapshot, error) {
-	before, a, err := n.fullest(ctx)
-	if err != nil {
-		return Snapshot{}, err
-	}
-	if err := n.take(ctx); err != nil {
-		return Snapshot{}, err
-	}
-	defer n.give()
-	start := time.Now()
-	line, sent, err := a.exchange(ctx, agentProfileRequest)
-	took := time.Since(start)
-	if err != nil {
-		return Snapshot{}, profileUnless(sent, err)
-	}
-	var r agentProfile
-	if err := json.Unmarshal(line, &r); err != nil {
-		a.drop()
-		return Snapshot{}, fmt.Errorf("process %d: %w: its script answered %q", a.member.PID, ErrNoProfile, clip(string(line[:min(len(line), 60)])))
-	}
-	if r.Error != "" {
-		return Snapshot{}, fmt.Errorf("process %d: %w: its script says: %s", a.member.PID, ErrNoProfile, clip(r.Error))
-	}
-	if r.Since <= 0 || r.Since > 1e14 {
-		return Snapshot{}, fmt.Errorf("process %d: %w: its script says that it samples since %v", a.member.PID, ErrNoProfile, r.Since)
-	}
-	return Snapshot{
-		Data: bytes.Clone(line), Epoch: fmt.Sprintf("%s/%.0f", epochOf(a.member), r.Since), Since: time.UnixMilli(int64(r.Since)),
-		PID: a.member.PID, Used: before.Used, Took: took,
-	}, nil
-}
-
-// sample asks the script of a process to sample, once for each connection. A script of an earlier version, and one in a Node.js
-// without an inspector, answers that it cannot: then a profile will say so.
-func (a *agent) sample(ctx context.Context, want bool) {
-	if !want || a.asked || a.conn == nil {
-		return
-	}
-	if _, sent, _ := a.exchange(ctx, agentSampleRequest); sent && a.conn != nil {
-		a.asked = true
-	}
 }
 
 // epochOf names one start of a process.

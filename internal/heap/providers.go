@@ -6,6 +6,7 @@ import "github.com/spillway-exporter/spillway_exporter/internal/report"
 const (
 	ProviderNode       = "node_inspector" // V8 inspector of Node.js
 	ProviderAgent      = "node_agent"     // preload script of a Node.js service
+	ProviderPython     = "python_agent"   // preload modules of a Python service
 	ProviderGo         = "go_pprof"       // net/http/pprof of a Go program
 	ProviderJVM        = "jvm"            // counters and attach socket of a Java virtual machine
 	ProviderPrometheus = "prometheus"     // the service's own metrics
@@ -46,7 +47,10 @@ var providers = map[string]factory{
 		keys: []string{"url", "listener", "map", "units", "limit"}, check: checkDocument, open: newDocument,
 	},
 	ProviderAgent: {
-		runtime: "node", keys: []string{"collect"}, collects: true, inspects: true, check: checkNodeAgent, open: newNodeAgent,
+		runtime: "node", keys: []string{"collect"}, collects: true, inspects: true, check: checkScriptAgent, open: newNodeAgent,
+	},
+	ProviderPython: {
+		runtime: "python", keys: []string{"limit", "collect"}, collects: true, inspects: true, check: checkScriptAgent, open: newPythonAgent,
 	},
 	ProviderJVM: {
 		runtime: "jvm", keys: []string{"collect"}, collects: true, inspects: true, signals: true, check: checkJVM, open: newJVM,

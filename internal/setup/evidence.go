@@ -12,6 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -57,10 +58,13 @@ type Evidence struct {
 	keeper  *evidence.Keeper
 	metrics *evidence.Metrics
 	began   time.Time
+	folders evidence.Folders
+	mapped  evidence.Mapped
 
 	mu      sync.Mutex
 	reasons map[string]string    // of the run that was requested, by target
 	asked   map[string]time.Time // when that was
+	looked  map[string]time.Time // when the mappings of a target were read
 }
 
 // NewEvidence returns an Evidence that has captured nothing.
@@ -78,6 +82,21 @@ func NewEvidence(o EvidenceOptions) *Evidence {
 
 // Keeper returns what captures and keeps.
 func (e *Evidence) Keeper() *evidence.Keeper { return e.keeper }
+
+// Folders returns what fills the folders of policies.
+func (e *Evidence) Folders() *evidence.Folders { return &e.folders }
+
+// Folder returns what keeps the names in a policy's folder after each scan, nil where they are not kept.
+func (e *Evidence) Folder(t *config.Target, kind, name string) func(at time.Time, every int64, shapes []dirscan.Shape) {
+	if e == nil || !t.Evidence.Enabled() {
+		return nil
+	}
+	redact, err := evidence.NewRedactor(t.Evidence.Redact)
+	if err != nil {
+		return nil // validation has refused it
+	}
+	return e.folders.Observer(t.Name, kind, name, redact)
+}
 
 // Of returns how evidence of a target is captured, nil where it is not.
 func (e *Evidence) Of(cfg *config.Config, t *config.Target, client *heap.Client, members func() []proc.Member) action.EvidenceFunc {
@@ -173,10 +192,12 @@ func (e *Evidence) Run(ctx context.Context, graph func() EvidenceGraph, run func
 		g := graph()
 		for i := range g.Config.Targets {
 			t := &g.Config.Targets[i]
+			members := g.Members(t.Name)
+			e.lookAtMappings(t, members)
 			if t.Mode != config.Enforce || !t.Captures() {
 				continue
 			}
-			if reason := e.due(g.Config, t, g.Members(t.Name)); reason != "" {
+			if reason := e.due(g.Config, t, members); reason != "" {
 				e.request(ctx, t.Name, reason, run)
 			}
 		}

@@ -48,6 +48,13 @@ func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
 		fail(w, http.StatusServiceUnavailable, "the captures cannot be read: %s", err)
 		return
+	}
+	out := map[string]any{"status": "success", "captures": []captureEntry{}}
+	seen := s.uncaptured(name, out)
+	switch {
+	case len(all) == 0 && seen && output != "pprof":
+		writeJSON(w, http.StatusOK, out)
+		return
 	case len(all) == 0:
 		fail(w, http.StatusNotFound, "nothing was captured of the target %q", name)
 		return
@@ -69,13 +76,28 @@ func (s *server) evidence(w http.ResponseWriter, r *http.Request) {
 		p := &all[i]
 		list[i] = captureEntry{p.ID, p.Time, p.Reason, p.Rung, p.Total, p.Pause.Seconds()}
 	}
-	out := map[string]any{"status": "success", "captures": list, "newest": newest}
+	out["captures"], out["newest"] = list, newest
 	if d, err := evidence.GrewIn(all, since); err == nil {
 		out["grew"] = d
 	} else {
 		out["why"] = err.Error()
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+// uncaptured adds what is known of a target without a capture: what fills its folders, and what its processes have mapped.
+func (s *server) uncaptured(target string, out map[string]any) (known bool) {
+	if s.Folders != nil {
+		if folders := s.Folders(target); len(folders) > 0 {
+			out["folders"], known = folders, true
+		}
+	}
+	if s.Mappings != nil {
+		if m := s.Mappings(target); m != nil {
+			out["mappings"], known = m, true
+		}
+	}
+	return known
 }
 
 func (s *server) captures(target string) ([]evidence.Profile, error) {

@@ -80,6 +80,39 @@ func TestEvidenceAPI(t *testing.T) {
 	refused(404, "?target=app", "nothing was captured")
 }
 
+// TestFoldersInTheEvidence: what fills the folders of a target stands there with captures and without.
+func TestFoldersInTheEvidence(t *testing.T) {
+	for _, captures := range []int{0, 6} {
+		f := newFixture(t, func(o *Options) {
+			now := o.Now()
+			o.Evidence = func(string) (out []evidence.Profile, _ error) {
+				for n := range captures {
+					out = append(out, capturedAt(now, n))
+				}
+				return out, nil
+			}
+			o.Mappings = func(string) *evidence.Mappings {
+				return &evidence.Mappings{Grew: evidence.Difference{Rows: []evidence.Growth{{Name: "[heap]", Bytes: 5}}}}
+			}
+			o.Folders = func(target string) []evidence.Folder {
+				if target != "app" {
+					return nil
+				}
+				return []evidence.Folder{{Kind: "temp", Name: "tts", Grew: evidence.Difference{Rows: []evidence.Growth{{Name: "tts-*.wav", Objects: 41}}}}}
+			}
+		})
+		w := f.do("GET", "/api/v1/evidence?target=app", nil, "")
+		var got struct {
+			Captures []map[string]any
+			Folders  []evidence.Folder
+			Mappings evidence.Mappings
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || len(got.Captures) != captures || len(got.Folders) != 1 || got.Folders[0].Grew.Rows[0].Objects != 41 || got.Mappings.Grew.Rows[0].Bytes != 5 {
+			t.Errorf("%d captures: %d %s, %v", captures, w.Code, w.Body, err)
+		}
+	}
+}
+
 // TestEvidenceOnThePage: ten bars at the most, names escaped, and only on the page of the target.
 func TestEvidenceOnThePage(t *testing.T) {
 	f := evidenceFixture(t, 6, nil)

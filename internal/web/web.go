@@ -98,6 +98,8 @@ type Options struct {
 	RunNow        func(ctx context.Context, r RunRequest) (runID string, err error)
 	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
 	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
+	Mappings      func(target string) *evidence.Mappings          // what its processes have mapped; nil: it is not known
+	Folders       func(target string) []evidence.Folder           // what fills the folders of a target; nil: it is not known
 	State         func() State
 	Reload        func() error
 	Ready         func() error
