@@ -1,0 +1,112 @@
+package verdict
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/series"
+)
+
+// counted are the families that count what is in a folder, and what they count.
+var counted = map[*series.Desc]struct{ kind, unit string }{
+	metric.CacheEntries: {policy.KindCache, "entries"},
+	metric.TempFiles:    {policy.KindTemp, "files"},
+	metric.UploadFiles:  {policy.KindUpload, "files"},
+	metric.LogFiles:     {policy.KindLog, "files"},
+}
+
+// Read takes what a store has of a target. What it does not have is not in the Input.
+func Read(s *series.Store, target string) Input {
+	var in Input
+	snapshot := s.SnapshotOf(nil, target)
+	if start, _, ok := s.Value(metric.ProcessOldestStart, target); ok {
+		in.Start = time.UnixMilli(int64(start * 1000))
+	}
+	from, mixed := in.Start, true
+	if cut := firstSinceCut(s, target); cut.After(from) {
+		from, mixed = cut, false // the processes are others since then, and so is what they hold
+	}
+	in.Resident = past(s, from, mixed, metric.MemoryResident, target)
+	var anonymous, file, shared *float64
+	for i := range snapshot {
+		sample := &snapshot[i]
+		v := sample.Value
+		switch sample.Desc {
+		case metric.MemoryAnon:
+			anonymous = &v
+		case metric.MemoryFile:
+			file = &v
+		case metric.MemoryShmem:
+			shared = &v
+		case metric.HeapUsed:
+			runtime := sample.Values[1]
+			in.Heaps = append(in.Heaps, Heap{
+				Runtime: runtime, Used: past(s, from, mixed, metric.HeapUsed, target, runtime), Live: past(s, from, mixed, metric.HeapLive, target, runtime),
+			})
+		default:
+			if of, ok := counted[sample.Desc]; ok {
+				name := sample.Values[1]
+				f := Folder{Kind: of.kind, Name: name, Unit: of.unit, Count: past(s, time.Time{}, false, sample.Desc, target, name)}
+				if empty, _, ok := s.Value(metric.TempEmpty, target, name); ok && sample.Desc == metric.TempFiles {
+					f.Empty = &empty
+				}
+				in.Folders = append(in.Folders, f)
+			}
+		}
+	}
+	in.Anonymous = anonymous
+	if file != nil && shared != nil {
+		mapped := *file + *shared
+		in.Mapped = &mapped
+	}
+	slices.SortFunc(in.Heaps, func(a, b Heap) int { return cmp.Compare(a.Runtime, b.Runtime) })
+	slices.SortFunc(in.Folders, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
+	return in
+}
+
+// firstSinceCut returns the first reading of the resident memory of the present processes; zero where there was no cut.
+func firstSinceCut(s *series.Store, target string) time.Time {
+	var first time.Time
+	cut := false
+	for tier := series.TierSample; tier <= series.TierLong; tier++ {
+		since := s.PointsSinceCut(nil, tier, metric.MemoryResident, target)
+		cut = cut || len(since) < len(s.Points(nil, tier, metric.MemoryResident, target))
+		if len(since) > 0 && (first.IsZero() || since[0].Time.Before(first)) {
+			first = since[0].Time
+		}
+	}
+	if !cut {
+		return time.Time{}
+	}
+	return first
+}
+
+// past returns the points of all rings of a series from a moment on, each ring where the finer one does not reach. mixed says
+// that the moment may lie within a slot of a ring, whose values are then of before and after it: it is left out.
+func past(s *series.Store, from time.Time, mixed bool, d *series.Desc, values ...string) []series.Point {
+	var out []series.Point
+	for tier := series.TierLong; tier >= series.TierSample; tier-- {
+		points := s.Points(nil, tier, d, values...)
+		if len(points) == 0 {
+			continue
+		}
+		first := points[0].Time
+		if i := slices.IndexFunc(out, func(p series.Point) bool { return !p.Time.Before(first) }); i >= 0 {
+			out = out[:i]
+		}
+		skip := mixed && tier > series.TierSample && points[0].Time.Before(from)
+		for _, p := range points {
+			switch {
+			case p.Time.Before(from):
+			case skip:
+				skip = false
+			default:
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
