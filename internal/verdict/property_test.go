@@ -122,6 +122,12 @@ func TestRates(t *testing.T) {
 	}
 	rate("steady resident memory", OutsideHeap, 0, .002, resident(func(*rand.Rand) curve { return flat(200 * mib) }))
 	rate("resident memory after a start", OutsideHeap, 0, .02, resident(func(r *rand.Rand) curve { return warm(100*mib, 200*mib, .02+.15*r.Float64()) }))
+	rate("resident memory that is all noise", OutsideHeap, 0, .005, func(r *rand.Rand) Input {
+		in := heapOf(saw(flat(50*mib), 20*mib, 40))
+		n := 8 + r.IntN(30)
+		in.Resident = points(n, 2*time.Hour, noisy(flat(200*mib), r, 60*mib))
+		return in
+	})
 	rate("native memory that leaks", OutsideHeap, .95, 1, resident(func(*rand.Rand) curve { return ramp(200*mib, 260*mib) }))
 }
 

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -34,6 +35,9 @@ func Read(s *series.Store, target string) Input {
 	for i := range snapshot {
 		sample := &snapshot[i]
 		v := sample.Value
+		if !finite(v) {
+			continue
+		}
 		switch sample.Desc {
 		case metric.MemoryAnon:
 			anonymous = &v
@@ -50,7 +54,7 @@ func Read(s *series.Store, target string) Input {
 			if of, ok := counted[sample.Desc]; ok {
 				name := sample.Values[1]
 				f := Folder{Kind: of.kind, Name: name, Unit: of.unit, Count: past(s, time.Time{}, false, sample.Desc, target, name)}
-				if empty, _, ok := s.Value(metric.TempEmpty, target, name); ok && sample.Desc == metric.TempFiles {
+				if empty, _, ok := s.Value(metric.TempEmpty, target, name); ok && sample.Desc == metric.TempFiles && finite(empty) {
 					f.Empty = &empty
 				}
 				in.Folders = append(in.Folders, f)
@@ -66,6 +70,8 @@ func Read(s *series.Store, target string) Input {
 	slices.SortFunc(in.Folders, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return in
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // firstSinceCut returns the first reading of the resident memory of the present processes; zero where there was no cut.
 func firstSinceCut(s *series.Store, target string) time.Time {
@@ -100,7 +106,7 @@ func past(s *series.Store, from time.Time, mixed bool, d *series.Desc, values ..
 		skip := mixed && tier > series.TierSample && points[0].Time.Before(from)
 		for _, p := range points {
 			switch {
-			case p.Time.Before(from):
+			case p.Time.Before(from), !finite(p.Min), !finite(p.Max), !finite(p.Last):
 			case skip:
 				skip = false
 			default:

@@ -80,6 +80,8 @@ func TestJudge(t *testing.T) {
 		{"not the heap, and no more is known", with(heapOf(saw(flat(100*mib), 20*mib, 40)), func(in *Input) { resident(in, ramp(200*mib, 280*mib)) }),
 			"not the heap: resident memory grew by 80MiB since the start at 18:02 (40MiB/h), the heap by 1.5MiB; memory outside it"},
 		{"resident memory follows the heap, which is a saw", with(heapOf(saw(flat(100*mib), 60*mib, 40)), func(in *Input) { resident(in, flat(200*mib)) }), ""},
+		{"resident memory grows with the heap", with(heapOf(ramp(100*mib, 150*mib)), func(in *Input) { resident(in, ramp(200*mib, 260*mib)) }),
+			"not known yet: the heap of go grows, and 0 collections since the start at 18:02 do not show whether it leaks: it takes 8"},
 		{"one-sided: no heap is read", with(Input{Start: begin}, func(in *Input) { resident(in, ramp(200*mib, 280*mib)) }),
 			"not known yet: resident memory grows by 40MiB/h since the start at 18:02 (200MiB to 280MiB), and no heap is read that would say whether it is that"},
 		{"one-sided: the heap is read since a while", with(heapOf(flat(100*mib)), func(in *Input) { resident(in, ramp(200*mib, 280*mib)); in.Heaps[0].Used = in.Heaps[0].Used[300:] }),

@@ -129,6 +129,7 @@ type server struct {
 	bodies  chan struct{}
 	streams streams
 	turns   turns
+	judged  judged
 	webhook *prometheus.CounterVec
 }
 
