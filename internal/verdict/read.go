@@ -11,14 +11,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// counted are the families that count what is in a folder, and what they count.
-var counted = map[*series.Desc]struct{ kind, unit string }{
-	metric.CacheEntries: {policy.KindCache, "entries"},
-	metric.TempFiles:    {policy.KindTemp, "files"},
-	metric.UploadFiles:  {policy.KindUpload, "files"},
-	metric.LogFiles:     {policy.KindLog, "files"},
-}
-
 // Read takes what a store has of a target. What it does not have is not in the Input.
 func Read(s *series.Store, target string) Input {
 	var in Input
@@ -51,12 +43,7 @@ func Read(s *series.Store, target string) Input {
 				Runtime: runtime, Used: past(s, from, mixed, metric.HeapUsed, target, runtime), Live: past(s, from, mixed, metric.HeapLive, target, runtime),
 			})
 		default:
-			if of, ok := counted[sample.Desc]; ok {
-				name := sample.Values[1]
-				f := Folder{Kind: of.kind, Name: name, Unit: of.unit, Count: past(s, time.Time{}, false, sample.Desc, target, name)}
-				if empty, _, ok := s.Value(metric.TempEmpty, target, name); ok && sample.Desc == metric.TempFiles && finite(empty) {
-					f.Empty = &empty
-				}
+			if f, ok := folder(s, target, sample); ok {
 				in.Folders = append(in.Folders, f)
 			}
 		}
@@ -69,6 +56,24 @@ func Read(s *series.Store, target string) Input {
 	slices.SortFunc(in.Heaps, func(a, b Heap) int { return cmp.Compare(a.Runtime, b.Runtime) })
 	slices.SortFunc(in.Folders, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return in
+}
+
+// folder returns the folder of which a sample is the count; false where it is no count.
+func folder(s *series.Store, target string, sample *series.Sample) (Folder, bool) {
+	i := slices.IndexFunc(policy.Kinds, func(k policy.Kind) bool { return k.Count == sample.Desc })
+	if i < 0 {
+		return Folder{}, false
+	}
+	f := Folder{Kind: policy.Kinds[i].Name, Name: sample.Values[1], Unit: "files", Count: past(s, time.Time{}, false, sample.Desc, sample.Values...)}
+	switch f.Kind {
+	case policy.KindCache:
+		f.Unit = "entries"
+	case policy.KindTemp:
+		if empty, _, ok := s.Value(metric.TempEmpty, target, f.Name); ok && finite(empty) {
+			f.Empty = &empty
+		}
+	}
+	return f, true
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
