@@ -11,6 +11,9 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
+// settle is how long a service grows after its start in any case: what was read then says nothing.
+const settle = 5 * time.Minute
+
 // Read takes what a store has of a target. What it does not have is not in the Input.
 func Read(s *series.Store, target string) Input {
 	var in Input
@@ -18,11 +21,14 @@ func Read(s *series.Store, target string) Input {
 	if start, _, ok := s.Value(metric.ProcessOldestStart, target); ok {
 		in.Start = time.UnixMilli(int64(start * 1000))
 	}
-	from, mixed := in.Start, true
-	if cut := firstSinceCut(s, target); cut.After(from) {
-		from, mixed = cut, false // the processes are others since then, and so is what they hold
+	from := in.Start
+	if cut := s.CutTime(metric.MemoryResident, target); cut.After(from) {
+		from = cut // the processes are others since then, and so is what they hold
 	}
-	in.Resident = past(s, from, mixed, metric.MemoryResident, target)
+	if !from.IsZero() {
+		from = from.Add(settle)
+	}
+	in.Resident = past(s, from, metric.MemoryResident, target)
 	var anonymous, file, shared *float64
 	for i := range snapshot {
 		sample := &snapshot[i]
@@ -40,7 +46,7 @@ func Read(s *series.Store, target string) Input {
 		case metric.HeapUsed:
 			runtime := sample.Values[1]
 			in.Heaps = append(in.Heaps, Heap{
-				Runtime: runtime, Used: past(s, from, mixed, metric.HeapUsed, target, runtime), Live: past(s, from, mixed, metric.HeapLive, target, runtime),
+				Runtime: runtime, Used: past(s, from, metric.HeapUsed, target, runtime), Live: past(s, from, metric.HeapLive, target, runtime),
 			})
 		default:
 			if f, ok := folder(s, target, sample); ok {
@@ -64,7 +70,7 @@ func folder(s *series.Store, target string, sample *series.Sample) (Folder, bool
 	if i < 0 {
 		return Folder{}, false
 	}
-	f := Folder{Kind: policy.Kinds[i].Name, Name: sample.Values[1], Unit: "files", Count: past(s, time.Time{}, false, sample.Desc, sample.Values...)}
+	f := Folder{Kind: policy.Kinds[i].Name, Name: sample.Values[1], Unit: "files", Count: past(s, time.Time{}, sample.Desc, sample.Values...)}
 	switch f.Kind {
 	case policy.KindCache:
 		f.Unit = "entries"
@@ -78,26 +84,9 @@ func folder(s *series.Store, target string, sample *series.Sample) (Folder, bool
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// firstSinceCut returns the first reading of the resident memory of the present processes; zero where there was no cut.
-func firstSinceCut(s *series.Store, target string) time.Time {
-	var first time.Time
-	cut := false
-	for tier := series.TierSample; tier <= series.TierLong; tier++ {
-		since := s.PointsSinceCut(nil, tier, metric.MemoryResident, target)
-		cut = cut || len(since) < len(s.Points(nil, tier, metric.MemoryResident, target))
-		if len(since) > 0 && (first.IsZero() || since[0].Time.Before(first)) {
-			first = since[0].Time
-		}
-	}
-	if !cut {
-		return time.Time{}
-	}
-	return first
-}
-
-// past returns the points of all rings of a series from a moment on, each ring where the finer one does not reach. mixed says
-// that the moment may lie within a slot of a ring, whose values are then of before and after it: it is left out.
-func past(s *series.Store, from time.Time, mixed bool, d *series.Desc, values ...string) []series.Point {
+// past returns the points of all rings of a series from a moment on, each ring where the finer one does not reach. Of a ring of longer
+// slots the first one after the moment is left out: it may hold values of before.
+func past(s *series.Store, from time.Time, d *series.Desc, values ...string) []series.Point {
 	var out []series.Point
 	for tier := series.TierLong; tier >= series.TierSample; tier-- {
 		points := s.Points(nil, tier, d, values...)
@@ -108,7 +97,7 @@ func past(s *series.Store, from time.Time, mixed bool, d *series.Desc, values ..
 		if i := slices.IndexFunc(out, func(p series.Point) bool { return !p.Time.Before(first) }); i >= 0 {
 			out = out[:i]
 		}
-		skip := mixed && tier > series.TierSample && points[0].Time.Before(from)
+		skip := tier > series.TierSample && !from.IsZero()
 		for _, p := range points {
 			switch {
 			case p.Time.Before(from), !finite(p.Min), !finite(p.Max), !finite(p.Last):

@@ -67,7 +67,10 @@ func (e *Evidence) says(numbers map[string]float64) string {
 		return "nothing was captured that says what it is"
 	case e.Culprit == "":
 		numbers["captures"] = float64(e.Captures)
-		return "what it is: " + strings.TrimSuffix(e.Why, ".")
+		if strings.HasPrefix(e.Why, "not known yet") {
+			return "what leaks is " + e.Why
+		}
+		return "by the captures, " + e.Why
 	}
 	numbers["captures"], numbers["share"], numbers["culprit_bytes"] = float64(e.Captures), e.Share, float64(e.Bytes)
 	if e.Objects > 0 {
@@ -96,13 +99,13 @@ func notKnown(about, text string, since time.Time, numbers map[string]float64) V
 // fewCollections says that a heap grows and was hardly collected.
 func fewCollections(in *Input, h *Heap, n int) Verdict {
 	t := trend{from: h.Used[0].Time, to: h.Used[len(h.Used)-1].Time}
-	return notKnown("heap", fmt.Sprintf("the heap of %s grows, and %d collections %s do not show whether it leaks: it takes %d",
+	return notKnown("heap", fmt.Sprintf("the heap of %s grows, and %d collections %s are too few to say whether it leaks: it takes %d",
 		h.Runtime, n, sinceText(in, &t), leastCollections), t.from, map[string]float64{"collections": float64(n)})
 }
 
 // shallow says that what grows may be garbage that only a full collection takes.
 func shallow(in *Input, h *Heap, t *trend, n int) Verdict {
-	v := notKnown("heap", fmt.Sprintf("what the collections of %s leave grows by %s %s (%s to %s), and it may be garbage that only a full one takes: %d of %d are seen to be full ones, and it takes %d, or captures that name what leaks",
+	v := notKnown("heap", fmt.Sprintf("what collections of %s leave behind grows by %s %s (%s to %s), and it may be garbage that only a full collection takes: %d of %d were full as far as can be seen, and it takes %d, or captures that name what leaks",
 		h.Runtime, rate(t), sinceText(in, t), size(t.first), size(t.last), n, t.points, leastCollections), t.from, t.numbers())
 	v.Numbers["collections"], v.Numbers["full_collections"] = float64(t.points), float64(n)
 	return v
