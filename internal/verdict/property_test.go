@@ -128,6 +128,16 @@ func TestRates(t *testing.T) {
 		in.Resident = points(n, 2*time.Hour, noisy(flat(200*mib), r, 60*mib))
 		return in
 	})
+	walk := func(n int) func(r *rand.Rand) Input {
+		return func(r *rand.Rand) Input {
+			in := heapOf(saw(flat(50*mib), 20*mib, 40))
+			v := 200 * mib
+			in.Resident = points(n, 2*time.Hour, func(float64) float64 { v = max(v+r.NormFloat64()*200*mib/float64(n)*3, 1); return v })
+			return in
+		}
+	}
+	rate("a random walk", OutsideHeap, 0, .17, walk(400)) // whose end is as likely to be higher as lower: no past shows that it will turn
+	rate("a short random walk", OutsideHeap, 0, .09, walk(12))
 	rate("native memory that leaks", OutsideHeap, .95, 1, resident(func(*rand.Rand) curve { return ramp(200*mib, 260*mib) }))
 }
 

@@ -9,8 +9,9 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// day publishes what a service does in n samples of five seconds; restart is the sample at which it was restarted.
-func day(n, restart int) *series.Store {
+// day publishes what a service does in n samples of five seconds; restart is the sample at which it was restarted, or only all
+// of its processes but the oldest.
+func day(n, restart int, others bool) *series.Store {
 	s := series.NewStore(series.Options{})
 	var processes, heap, folder series.Batch
 	start := begin
@@ -26,7 +27,11 @@ func day(n, restart int) *series.Store {
 		processes.Set(metric.MemoryAnon, 190*mib, "app")
 		processes.Set(metric.MemoryFile, 8*mib, "app")
 		processes.Set(metric.MemoryShmem, 2*mib, "app")
-		processes.Set(metric.ProcessOldestStart, float64(start.Unix()), "app")
+		oldest := start
+		if others {
+			oldest = begin
+		}
+		processes.Set(metric.ProcessOldestStart, float64(oldest.Unix()), "app")
 		s.Commit(&processes)
 		heap.Reset(at)
 		_, part := math.Modf(up / 100)
@@ -46,7 +51,7 @@ func TestRead(t *testing.T) {
 	const n = 6000 // more than 8 hours
 	f := func(name string, restart int, heap, temp string) {
 		t.Helper()
-		in := Read(day(n, restart), "app")
+		in := Read(day(n, restart, false), "app")
 		got := Judge(&in)
 		if len(got) != 2 || got[0].Text != heap || got[1].Text != temp {
 			t.Errorf("%s: %+v\nwant %s\nand %s", name, got, heap, temp)
@@ -75,10 +80,16 @@ func TestRead(t *testing.T) {
 		"the temp folder tts fills at 12 files/min since "+at(214)+" (141 to 5925)"+empty)
 	f("a restart an hour ago", n-720, "a leak in the heap: live memory after each collection grows by 24MiB/h since "+at(n-640)+" (40 collections of go, 103MiB to 123MiB)"+none,
 		"the temp folder tts fills at 12 files/min since "+at(214)+" (141 to 5925)"+empty)
-	if in := Read(day(50, 0), "app"); len(in.Resident)+len(in.Heaps[0].Used) != 0 {
+	if in := Read(day(50, 0, false), "app"); len(in.Resident)+len(in.Heaps[0].Used) != 0 {
 		t.Errorf("in the first minutes: %d and %d points", len(in.Resident), len(in.Heaps[0].Used))
 	}
-	if in := Read(day(10, 0), "none"); len(Judge(&in)) != 0 || in.Resident != nil {
+	if in := Read(day(10, 0, false), "none"); len(Judge(&in)) != 0 || in.Resident != nil {
 		t.Errorf("%+v", in)
+	}
+	in := Read(day(n, 3000, true), "app")
+	for _, p := range append(in.Resident, in.Heaps[0].Used...) {
+		if since := begin.Add(3000*5*time.Second + settle); p.Time.Before(since) {
+			t.Fatalf("a point of %s, when other processes ran than since %s", p.Time, since)
+		}
 	}
 }

@@ -40,6 +40,8 @@ func TestJudge(t *testing.T) {
 		{"a noisy saw-tooth", heapOf(noise(saw(flat(100*mib), 60*mib, 30), 4*mib)), ""},
 		{"a noisy leak", heapOf(noise(saw(ramp(100*mib, 160*mib), 80*mib, 40), 4*mib)),
 			"a leak in the heap: live memory after each collection grows by 34.2MiB/h since the start at 18:02 (39 collections of go, 100MiB to 166MiB); nothing was captured that says what it is"},
+		{"a rise that is too small to matter", heapOf(saw(ramp(1000*mib, 1030*mib), 60*mib, 300)), ""},
+		{"native memory that hardly grows", with(heapOf(flat(100*mib)), func(in *Input) { resident(in, ramp(1000*mib, 1030*mib)) }), ""},
 		{"a step", heapOf(saw(step(100*mib, 160*mib, .5), 60*mib, 40)), ""},
 		{"an early step", heapOf(saw(step(100*mib, 160*mib, .2), 60*mib, 40)), ""},
 		{"a late step", heapOf(saw(step(100*mib, 160*mib, .8), 60*mib, 40)), ""},
