@@ -53,7 +53,7 @@ targets:
     processes: {match: {cmdline: '%[2]s', user: %[6]d}}
     memory: {limit: 160MiB}
     heap: {provider: go_pprof, address: %[3]s, limit: 256MiB}
-    evidence: {per_hour: 60, headroom: 90%%}
+    evidence: {per_hour: 60, max_pause: 5s, headroom: 90%%}
     caches:
       - {name: scenes, dir: %[4]s, include: ['*.mp4'], max_entries: 60, max_bytes: 64MiB, evict_to: 50%%, min_age: 1s}
     temp_dirs:
