@@ -57,8 +57,9 @@ var house = map[string][]string{
 	"internal/action":         {"internal/dirscan", "internal/entry", "internal/evidence", "internal/fetch", "internal/heap", "internal/proc", "internal/safefs"},
 	"internal/entry":          {"internal/dirscan"},
 	"internal/journal":        {},
-	"internal/health":         {},
-	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy"},
+	"internal/health":         {"internal/verdict"},
+	"internal/verdict":        {},
+	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy", "internal/verdict"},
 	"internal/dispatch":       {"internal/action", "internal/journal"},
 	"internal/watch":          {"internal/action"},
 	"internal/pull":           {"internal/fetch"},
@@ -94,7 +95,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/verdict", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch"}
 )
 

@@ -19,18 +19,19 @@ func main() {
 	dir := flag.String("dir", "", "folder to fill (required)")
 	address := flag.String("address", "127.0.0.1:0", "address of /health, /stats and /debug/pprof")
 	limit := flag.Duration("for", 5*time.Minute, "how long to run")
+	session := flag.Int("session-bytes", 0, "memory that each step, five a second, leaks for good")
 	flag.Parse()
-	if err := run(*dir, *address, *limit); err != nil {
+	if err := run(leak.Options{Dir: *dir, Address: *address, SessionBytes: *session}, *limit); err != nil {
 		fmt.Fprintln(os.Stderr, "leaky:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, address string, limit time.Duration) error {
-	if dir == "" {
+func run(o leak.Options, limit time.Duration) error {
+	if o.Dir == "" {
 		return fmt.Errorf("--dir is missing: name a folder to fill")
 	}
-	s, err := leak.Start(leak.Options{Dir: dir, Address: address})
+	s, err := leak.Start(o)
 	if err != nil {
 		return err
 	}

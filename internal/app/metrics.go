@@ -25,7 +25,7 @@ func newReloadMetrics(reg prometheus.Registerer) *reloadMetrics {
 
 func (m *reloadMetrics) link(l setup.Links) {
 	m.dashboard.Reset()
-	m.dashboard.WithLabelValues(l.Home, l.Target).Set(1)
+	m.dashboard.WithLabelValues(l.Home, l.Target, l.Page("")).Set(1)
 }
 
 // instance is the label of the alerts that are evaluated here.

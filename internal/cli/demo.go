@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,8 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/examples/leaky/leak"
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/app"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
@@ -31,6 +34,10 @@ const (
 	demoLook     = 250 * time.Millisecond
 	demoLine     = 5 * time.Second // a line about the memory this often
 	demoChildEnd = 5 * time.Second
+
+	demoLeak        = 16 << 20               // what the service leaks while the demo runs
+	demoStep        = 200 * time.Millisecond // of the service
+	demoProfileRate = 32 << 10               // bytes between two samples of what it allocates: a minute is short
 )
 
 // demoConfig is the configuration of the demo: one second everywhere, so that a minute shows the
@@ -46,6 +53,7 @@ targets:
     processes: {match: {cmdline: '%[2]s', user: %[6]d}}
     memory: {limit: 160MiB}
     heap: {provider: go_pprof, address: %[3]s, limit: 256MiB}
+    evidence: {per_hour: 60, max_pause: 5s, headroom: 90%%}
     caches:
       - {name: scenes, dir: %[4]s, include: ['*.mp4'], max_entries: 60, max_bytes: 64MiB, evict_to: 50%%, min_age: 1s}
     temp_dirs:
@@ -54,6 +62,7 @@ targets:
       relieve_memory:
         - {do: clean_temp, cooldown: 5s, verify: {after: 3, below: critical}}
         - {do: evict_cache, to: 30%%, cooldown: 5s, verify: {after: 10, below: warning}}
+        - {do: capture_evidence}
         - {do: collect_garbage, cooldown: 5s, verify: {after: 10, below: warning}}
       trim_cache: [{do: evict_cache, cooldown: 5s}]
       clean_temp: [{do: clean_temp, cooldown: 5s}]
@@ -82,8 +91,10 @@ var demoServiceCommand = command{
 	help:   usage{summary: "The leaking service of the demo."},
 	hidden: true,
 	declare: func(c *kingpin.CmdClause, e *env) runner {
-		dir := c.Flag("dir", "Folder to fill.").Required().String()
-		return func(ctx context.Context) error { return demoService(ctx, e, *dir) }
+		var o leak.Options
+		c.Flag("dir", "Folder to fill.").Required().StringVar(&o.Dir)
+		c.Flag("session-bytes", "Memory that each step leaks.").IntVar(&o.SessionBytes)
+		return func(ctx context.Context) error { return demoService(ctx, e, o) }
 	},
 }
 
@@ -117,7 +128,7 @@ func demo(ctx context.Context, e *env, f *demoFlags) error {
 	if err != nil {
 		return err
 	}
-	child, err := action.StartChild(ctx, []string{self, demoServiceCommand.name, "--dir=" + service}, log)
+	child, err := action.StartChild(ctx, []string{self, demoServiceCommand.name, "--dir=" + service, fmt.Sprintf("--session-bytes=%d", int64(demoLeak)*int64(demoStep)/int64(f.duration))}, log)
 	if err != nil {
 		return err
 	}
@@ -164,6 +175,7 @@ func runDemo(ctx context.Context, e *env, f *demoFlags, file string, log io.Writ
 	d.say("config", "%s  (mode: enforce, 160MiB limit)", file)
 	err = d.follow(ctx, ended)
 	d.table()
+	d.leaks(e, file)
 	return err
 }
 
@@ -251,8 +263,11 @@ func (d *demoShow) record(r *journal.Record) {
 		return
 	}
 	text := fmt.Sprintf("%d files, %s freed", r.Files, units.Bytes(r.FreedBytes))
-	if r.Action == "collect_garbage" {
+	switch r.Action {
+	case action.NameCollectGarbage:
 		text = r.Before + " -> " + r.After
+	case action.NameCaptureEvidence:
+		text = r.Detail
 	}
 	if s := skippedText(r.Skipped); s != "" {
 		text += "; left alone: " + s
@@ -281,11 +296,39 @@ func (d *demoShow) table() {
 	fmt.Fprintf(d.w, "\n%s %s.\n", filepath.Base(d.paths.OpenFile), kept)
 }
 
+// leaks names what leaks, as the command evidence does.
+func (d *demoShow) leaks(e *env, file string) {
+	cfg, err := setup.LoadConfig(file, &config.Checks{Host: e.host})
+	if err == nil {
+		var all []evidence.Profile
+		if all, err = captured(e, cfg, demoTarget); err == nil {
+			d.verdict(all)
+			return
+		}
+	}
+	fmt.Fprintf(d.w, "\nWhat leaks: not known: %v\n", err)
+}
+
+// verdict names the function and the line that leak, where the captures suffice.
+func (d *demoShow) verdict(all []evidence.Profile) {
+	grew, err := evidence.GrewIn(all, time.Time{})
+	switch c := grew.Culprit; {
+	case err != nil:
+		fmt.Fprintf(d.w, "\nWhat leaks: not known: %v\n", err)
+	case c == nil:
+		fmt.Fprintf(d.w, "\nWhat leaks: %s.\n", grew.Why)
+	default:
+		fmt.Fprintf(d.w, "\nWhat leaks: %s. It holds %s more than at %s, %.0f%% of the growth over %d captures.\n",
+			evidence.Place(c.Name, c.File, c.Line), units.Bytes(c.Bytes), grew.From.Local().Format(time.TimeOnly), 100*c.Share, grew.Captures)
+	}
+}
+
 // demoService is the leaking service. It ends when its standard input is closed, which also
 // happens when the demo dies.
-func demoService(ctx context.Context, e *env, dir string) error {
+func demoService(ctx context.Context, e *env, o leak.Options) error {
 	signal.Ignore(syscall.SIGINT) // the demo decides when it ends, also at Ctrl-C
-	s, err := leak.Start(leak.Options{Dir: dir})
+	runtime.MemProfileRate = demoProfileRate
+	s, err := leak.Start(o)
 	if err != nil {
 		return err
 	}

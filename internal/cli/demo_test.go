@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/signal"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/examples/leaky/leak"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -40,6 +42,8 @@ func TestDemoShow(t *testing.T) {
 	step.Outcome = "done"
 	f("clean_temp  done: 3 files, 2KiB freed; left alone: in_use 1\n", func() { d.record(&step); d.record(&step) })
 	f("collect_garbage done: 90% -> 20%\n", func() { d.record(&collect) })
+	capture := journal.Record{ID: "4", Step: 3, Action: "capture_evidence", Outcome: "done", Detail: "+3MiB since 18:02"}
+	f("capture_evidence done: +3MiB since 18:02\n", func() { d.record(&capture) })
 	f("run         relieve_memory relieved: 90% -> 20%\n", func() { d.record(&run); d.record(&run) })
 
 	at := func(level series.Level, used float64) *health.Target {
@@ -66,6 +70,31 @@ func TestDemoShow(t *testing.T) {
 	if !strings.Contains(out.String(), "open.wav is GONE") || !strings.Contains(out.String(), "(no run ended: the demo was stopped early)") {
 		t.Errorf("%s", &out)
 	}
+}
+
+// TestDemoNamesTheLeak: the demo ends with the function and the line, or with why they are not known.
+func TestDemoNamesTheLeak(t *testing.T) {
+	var out bytes.Buffer
+	d := &demoShow{w: &out}
+	at := time.Date(2026, 1, 2, 18, 2, 0, 0, time.Local)
+	var all []evidence.Profile
+	for n := range 6 {
+		size := int64(n+1) << 20
+		all = append(all, evidence.Profile{
+			ID: fmt.Sprint(n), Target: demoTarget, Kind: evidence.KindFunction, Time: at.Add(time.Duration(n) * time.Second), Total: size + 30<<20,
+			Rows: []evidence.Row{{Name: "a/cache", File: "cache.go", Line: 1, Bytes: 30 << 20}, {Name: "example.org/leak.remember", File: "leak/leak.go", Line: 170, Bytes: size}},
+		})
+	}
+	f := func(n int, want string) {
+		t.Helper()
+		out.Reset()
+		if d.verdict(all[:n]); out.String() != want {
+			t.Errorf("of %d captures %q, want %q", n, &out, want)
+		}
+	}
+	f(0, "\nWhat leaks: not known: profiles cannot be compared: nothing was captured\n")
+	f(3, "\nWhat leaks: not known yet: 3 captures of this start, and it takes 5 to tell a leak from a cache that breathes.\n")
+	f(6, "\nWhat leaks: leak.remember leak/leak.go:170. It holds 5MiB more than at 18:02:00, 100% of the growth over 6 captures.\n")
 }
 
 // TestDemoService says where it leaks, and ends when its standard input does.

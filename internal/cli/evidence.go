@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/control"
 	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
@@ -89,22 +90,28 @@ func printEvidence(ctx context.Context, e *env, f *evidenceFlags) error {
 			return err
 		}
 	}
-	j, err := setup.ReadJournal(cfg, e.logger(e.logLevel))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no journal yet (%w): start the exporter first, or name its configuration with --config.file", err)
-	}
+	all, err := captured(e, cfg, f.target)
 	if err != nil {
 		return err
-	}
-	defer j.Close()
-	all, err := evidence.NewStore(func() evidence.State { return j }).All(f.target)
-	if err != nil {
-		return err
-	}
-	if len(all) == 0 {
-		return fmt.Errorf("nothing was captured of %s yet: in mode enforce its baseline is captured 5 minutes after its start; --capture does so now", f.target)
 	}
 	return showEvidence(e, f, all, since)
+}
+
+// captured reads the captures of a target from the journal. That there is none is an error.
+func captured(e *env, cfg *config.Config, target string) ([]evidence.Profile, error) {
+	j, err := setup.ReadJournal(cfg, e.logger(e.logLevel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no journal yet (%w): start the exporter first, or name its configuration with --config.file", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer j.Close()
+	all, err := evidence.NewStore(func() evidence.State { return j }).All(target)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("nothing was captured of %s yet: in mode enforce its baseline is captured 5 minutes after its start; --capture does so now", target)
+	}
+	return all, err
 }
 
 // showEvidence prints what grew, in one of the forms.

@@ -75,6 +75,8 @@ func (c *Config) Check(r *Rung, price Price, room Room) (reason, detail string) 
 		return SkipPause, fmt.Sprintf("%s may pause the service for %s, and max_pause is %s", r.Name, price.Pause.Round(time.Millisecond), c.MaxPause)
 	case !room.Known:
 		return SkipUnknown, fmt.Sprintf("how much room is left up to a limit is not known, and %s may take %s", r.Name, price.Bytes)
+	case room.Free <= 0:
+		return SkipHeadroom, fmt.Sprintf("%s may take %s, and nothing is left up to the limit", r.Name, price.Bytes)
 	case price.Bytes > allowed:
 		return SkipHeadroom, fmt.Sprintf("%s may take %s, and only %s may be used: %.0f%% of the %s that are left", r.Name, price.Bytes, allowed, 100*float64(c.Headroom), room.Free)
 	case room.Until > 0 && room.Until < 2*price.Pause:

@@ -92,6 +92,26 @@ func TestNeverAboveThePrice(t *testing.T) {
 	}
 }
 
+// TestRestOfRuntimes: V8 is left alone for longer than Go, whose collections end no process.
+func TestRestOfRuntimes(t *testing.T) {
+	for provider, rests := range map[string]map[time.Duration]bool{
+		heap.ProviderNode: {0: true, time.Second: true, restBetween - 1: true, restBetween: false},
+		heap.ProviderGo:   {0: true, time.Second - 1: true, time.Second: false},
+	} {
+		for after, want := range rests {
+			now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+			k := newKeeper(func(o *KeeperOptions) { o.Now = func() time.Time { return now } })
+			var asked atomic.Int32
+			q := Request{Process: Process{Target: "t", Heap: answering(provider, &asked)}, Provider: provider, Config: config(t), Room: room(wide)}
+			k.Capture(t.Context(), q)
+			now = now.Add(after)
+			if got := k.Capture(t.Context(), q); (got.Skip == SkipRest) != want || asked.Load() == 0 {
+				t.Errorf("%s, %s after a capture: %+v, asked %d times, want that it rests: %v", provider, after, got, asked.Load(), want)
+			}
+		}
+	}
+}
+
 // TestMeasuredPriceHolds: what a capture has cost on this target decides on the next, and grows with the heap.
 func TestMeasuredPriceHolds(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
@@ -299,4 +319,12 @@ func TestExplain(t *testing.T) {
 	f(heap.ErrNoProfile, ErrUnavailable)
 	f(heap.ErrNotConfigured, ErrUnavailable)
 	f(net.ErrClosed, net.ErrClosed)
+}
+
+// TestOverTheLimit: where the limit is passed, no negative size is named.
+func TestOverTheLimit(t *testing.T) {
+	reason, detail := config(t).Check(&Rungs[0], Price{Bytes: 1 << 20}, Room{Known: true, Free: -5 << 20})
+	if want := "sampling may take 1MiB, and nothing is left up to the limit"; reason != SkipHeadroom || detail != want {
+		t.Errorf("%s: %q, want %q", reason, detail, want)
+	}
 }

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ const (
 
 // restBetween is how long a target is left alone after a capture, whoever requests the next. V8 ends a process whose heap is
 // nearly full after four collections in a row that took most of its time, and a capture is one of them: a person who captured a
-// full heap again and again ended it (internal/e2e saw that).
+// full heap again and again ended it (internal/e2e saw that). Go's runtime ends no process for its collections: its rung has a second.
 const restBetween = 30 * time.Second
 
 // Request asks for one capture.
@@ -113,7 +114,7 @@ func (k *Keeper) Capture(ctx context.Context, q Request) Taken {
 		return out
 	}
 	k.note(name, q.ByHand)
-	defer k.leave(name)
+	defer func() { k.leave(name, cmp.Or(rung.Rest, restBetween)) }()
 	resident := watchResident(q.Process.ProcFS, q.Process.Members)
 	start := time.Now()
 	p, err := take(ctx, rung, price, q.Process)
@@ -272,10 +273,10 @@ func (k *Keeper) end(target string) {
 }
 
 // leave begins the time in which a target is left alone.
-func (k *Keeper) leave(target string) {
+func (k *Keeper) leave(target string, rest time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.rest[target] = k.opts.Now().Add(restBetween)
+	k.rest[target] = k.opts.Now().Add(rest)
 }
 
 // resting returns until when a target is left alone; zero when it is not.

@@ -23,9 +23,10 @@ type Rung struct {
 	Runtime  string // label of the metrics
 	Name     string
 	Kind     Kind
-	Apart    bool // it takes nothing of the heap itself, which the runtime fills before it collects
-	Sampling bool // it reads what was sampled all along: it may be taken at emergency too
-	Worst    Rate // what it may cost where it was not measured yet
+	Apart    bool          // it takes nothing of the heap itself, which the runtime fills before it collects
+	Sampling bool          // it reads what was sampled all along: it may be taken at emergency too
+	Rest     time.Duration // for which the target is left alone afterwards; 0: restBetween
+	Worst    Rate          // what it may cost where it was not measured yet
 	Capturer Capturer
 }
 
@@ -55,7 +56,7 @@ var Rungs = []Rung{
 		Capturer: histogram{},
 	},
 	{
-		Provider: heap.ProviderGo, Runtime: "go", Name: RungProfile, Kind: KindFunction, Sampling: true,
+		Provider: heap.ProviderGo, Runtime: "go", Name: RungProfile, Kind: KindFunction, Sampling: true, Rest: time.Second,
 		Worst:    Rate{Pause: 20 * time.Millisecond, PausePerGiB: 20 * time.Millisecond, Bytes: 8 << 20, Share: 0.05},
 		Capturer: goProfile{},
 	},

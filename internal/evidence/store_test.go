@@ -150,6 +150,20 @@ func TestPprof(t *testing.T) {
 	f(&a, "map[cache:-30 leak:100]")
 }
 
+func TestPlace(t *testing.T) {
+	f := func(name, file string, line int, want string) {
+		t.Helper()
+		if got := Place(name, file, line); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	f("rememberSession", "src/server.js", 42, "rememberSession src/server.js:42")
+	f("example.org/a/leak.(*Service).remember", "leak/leak.go", 7, "leak.(*Service).remember leak/leak.go:7")
+	f("example.org/a/leak.Keep[example.org/b/c.T]", "leak/leak.go", 7, "leak.Keep[example.org/b/c.T] leak/leak.go:7")
+	f("[anonymous]/x", "a.js", 0, "[anonymous]/x a.js")
+	f("com/example/Session", "", 0, "com/example/Session")
+}
+
 func TestWords(t *testing.T) {
 	f := func(want string, d Difference) {
 		t.Helper()

@@ -7,11 +7,14 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// Place returns where a row is: "rememberSession server.js:42"; of a class its name alone.
+// Place returns where a row is: "rememberSession server.js:42"; of a class its name alone. Of the path of a Go package only the
+// last part is left: the file says the rest.
 func Place(name, file string, line int) string {
 	if file == "" {
 		return name
 	}
+	bare, _, _ := strings.Cut(name, "[") // the arguments of a generic function have paths too
+	name = name[strings.LastIndex(bare, "/")+1:]
 	if line > 0 {
 		return fmt.Sprintf("%s %s:%d", name, file, line)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/verdict"
 )
 
 // Target is the state of one target, in base units. A nil pointer is a value that is not known.
@@ -40,6 +41,7 @@ type Target struct {
 	probe     Probe
 	failed    []source
 
+	Verdicts        []verdict.Verdict // what makes it grow; a reader of the store sets them
 	Recommendations []Recommendation
 	Newest          time.Time // of the newest value of this target
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/internal/verdict"
 )
 
 // Report is the JSON of /health/memory for one target: the form that operators of the first
@@ -16,9 +17,19 @@ type Report struct {
 	Memory          MemoryReport     `json:"memory"`
 	Cache           *CacheReport     `json:"cache,omitempty"`
 	Recommendations []Recommendation `json:"recommendations"`
+	Verdicts        []Verdict        `json:"verdicts,omitempty"`
 	Raw             Raw              `json:"raw"`
 	Target          string           `json:"target"`
 	Timestamp       string           `json:"timestamp,omitempty"` // RFC 3339, of the newest value
+}
+
+// Verdict says what makes a target grow, or that it is not known yet.
+type Verdict struct {
+	State   verdict.State      `json:"state"`
+	About   string             `json:"about"`
+	Text    string             `json:"text"`
+	Since   string             `json:"since"` // RFC 3339
+	Numbers map[string]float64 `json:"numbers"`
 }
 
 // MemoryReport is the memory of a target, for people.
@@ -63,6 +74,10 @@ func (t *Target) Report() Report {
 			Processes: finite(t.Processes), ResidentBytes: finite(t.ResidentBytes), UsedBytes: finite(t.UsedBytes), LimitBytes: finite(t.LimitBytes),
 			UsedRatio: finite(t.UsedRatio), GrowthPerSec: finite(t.GrowthPerSec), ExhaustionSecs: finite(t.ExhaustionSecs),
 		},
+	}
+	for i := range t.Verdicts {
+		v := &t.Verdicts[i]
+		r.Verdicts = append(r.Verdicts, Verdict{v.State, v.About, v.Text, v.Since.UTC().Format(time.RFC3339), v.Numbers})
 	}
 	if !t.Newest.IsZero() {
 		r.Timestamp = t.Newest.UTC().Format(time.RFC3339)

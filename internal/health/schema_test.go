@@ -10,6 +10,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/verdict"
 )
 
 func schema(t *testing.T) *jsonschema.Schema {
@@ -60,6 +61,7 @@ func TestSchema(t *testing.T) {
 		"a size with a space":   `{"memory":{"rss":"512 MB"},"recommendations":[{"priority":"low","action":"x"}]}`,
 		"an unknown level":      `{"memory":{"level":"fine"},"recommendations":[{"priority":"low","action":"x"}]}`,
 		"no recommendation":     `{"memory":{},"recommendations":[]}`,
+		"a verdict of no kind":  `{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"verdicts":[{"state":"fine","about":"heap","text":"x","since":"2026-01-02T15:04:05Z","numbers":{}}]}`,
 		"something nobody said": `{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"extra":1}`,
 	}
 	for name, text := range bad {
@@ -76,6 +78,7 @@ func TestSchema(t *testing.T) {
 		sample(metric.Processes, 0, "down"),
 		sample(metric.ThresholdRatio, .7, "unknown", metric.SignalMemory, "warning"),
 	})
+	targets[0].Verdicts = []verdict.Verdict{{State: verdict.NotKnown, About: "heap", Text: "not known yet: x", Since: now, Numbers: map[string]float64{"collections": 3}}}
 	if len(targets) != 3 {
 		t.Fatalf("%d targets", len(targets))
 	}

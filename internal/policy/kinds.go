@@ -36,6 +36,7 @@ type Kind struct {
 
 	Title string       // heading on the status page
 	Chart *series.Desc // what is drawn there
+	Count *series.Desc // how many files there are, by which a folder that fills is seen
 
 	of    func(*Folders) []Policy
 	clone func(*Folders)
@@ -43,10 +44,10 @@ type Kind struct {
 
 // Kinds are all kinds, in the order of their keys in the documentation.
 var Kinds = []Kind{
-	row(Kind{Name: KindCache, Key: "caches", Action: "evict_cache", Playbook: "trim_cache", Noun: "cache", Title: "Caches", Chart: metric.CacheSize}, func(f *Folders) *[]Cache { return &f.Caches }),
-	row(Kind{Name: KindTemp, Key: "temp_dirs", Action: "clean_temp", Playbook: "clean_temp", Noun: "temp", Title: "Temporary files", Chart: metric.TempFiles}, func(f *Folders) *[]Temp { return &f.TempDirs }),
-	row(Kind{Name: KindUpload, Key: "uploads", Action: "enforce_uploads", Playbook: "enforce_uploads", Noun: "uploads", Title: "Uploads", Chart: metric.UploadSize}, func(f *Folders) *[]Upload { return &f.Uploads }),
-	row(Kind{Name: KindLog, Key: "logs", Action: "rotate_logs", Playbook: "rotate_logs", Noun: "logs", Title: "Logs", Chart: metric.LogSize}, func(f *Folders) *[]Log { return &f.Logs }),
+	row(Kind{Name: KindCache, Key: "caches", Action: "evict_cache", Playbook: "trim_cache", Noun: "cache", Title: "Caches", Chart: metric.CacheSize, Count: metric.CacheEntries}, func(f *Folders) *[]Cache { return &f.Caches }),
+	row(Kind{Name: KindTemp, Key: "temp_dirs", Action: "clean_temp", Playbook: "clean_temp", Noun: "temp", Title: "Temporary files", Chart: metric.TempFiles, Count: metric.TempFiles}, func(f *Folders) *[]Temp { return &f.TempDirs }),
+	row(Kind{Name: KindUpload, Key: "uploads", Action: "enforce_uploads", Playbook: "enforce_uploads", Noun: "uploads", Title: "Uploads", Chart: metric.UploadSize, Count: metric.UploadFiles}, func(f *Folders) *[]Upload { return &f.Uploads }),
+	row(Kind{Name: KindLog, Key: "logs", Action: "rotate_logs", Playbook: "rotate_logs", Noun: "logs", Title: "Logs", Chart: metric.LogSize, Count: metric.LogFiles}, func(f *Folders) *[]Log { return &f.Logs }),
 }
 
 // Policy is what every directory policy can say, whatever its kind.

@@ -131,6 +131,12 @@ func TestPointsSinceCut(t *testing.T) {
 			}
 		})
 	}
+	if at := s.CutTime(testGauge, "a"); len(s.PointsSinceCut(nil, TierSample, testGauge, "a")) == 0 || !s.PointsSinceCut(nil, TierSample, testGauge, "a")[0].Time.Equal(at) {
+		t.Errorf("cut at %s, want the first point since then", at)
+	}
+	if at := s.CutTime(testGauge, "none"); !at.IsZero() {
+		t.Errorf("no series was cut at %s", at)
+	}
 	if got := len(s.PointsSinceCut(nil, TierSample, testGauge, "a")); got != 2 {
 		t.Errorf("%d points since the cut, want 2", got)
 	}

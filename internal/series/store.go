@@ -399,6 +399,18 @@ func (s *Store) points(dst []Point, tier Tier, sinceCut bool, d *Desc, values []
 	return dst
 }
 
+// CutTime returns when the present population of a series began (see Batch.Cut); zero where none was marked, or there is no such
+// series.
+func (s *Store) CutTime(d *Desc, values ...string) time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.series[KeyOf(d, values)]
+	if e == nil || e.cutMS == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(e.cutMS)
+}
+
 // Extent returns the smallest and largest value in the ring of single samples.
 func (s *Store) Extent(d *Desc, values ...string) (lowest, highest float64, ok bool) {
 	s.mu.RLock()

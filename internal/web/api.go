@@ -109,6 +109,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "no sample is younger than %d intervals of %s", staleAfter, s.Interval())
 		return
 	}
+	s.judge(targets)
 	writeJSON(w, http.StatusOK, reports(targets, all))
 }
 

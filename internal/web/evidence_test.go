@@ -136,6 +136,19 @@ func TestEvidenceOnThePage(t *testing.T) {
 	}
 }
 
+// TestAlertLinksToEvidence: where the rule has such a link, and to the page that shows it.
+func TestAlertLinksToEvidence(t *testing.T) {
+	f := newFixtureWithApp(t)
+	f.state.Alerts = []Alert{
+		{Name: "A", State: "firing", Labels: map[string]string{"target": "app"}, Annotations: map[string]string{"evidence_url": "http://elsewhere/"}},
+		{Name: "B", State: "firing", Labels: map[string]string{"target": "app"}},
+	}
+	page := f.do("GET", "/", nil, "").Body.String()
+	if n := strings.Count(page, `<a href="/target/app#grew">What grew</a>`); n != 1 || strings.Contains(page, "elsewhere") {
+		t.Errorf("%d links, want one, and to no other host", n)
+	}
+}
+
 func newFixtureWithApp(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t, nil)

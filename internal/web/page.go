@@ -193,6 +193,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 	v.Stale = !s.fresh(targets)
 	for i := range targets {
 		if only == "" || targets[i].Name == only {
+			s.judge(targets[i : i+1])
 			v.Cards = append(v.Cards, s.card(&targets[i], v, tier, find))
 			if only != "" {
 				v.Cards[0].Grew = s.grew(only)

@@ -131,6 +131,7 @@ type server struct {
 	bodies  chan struct{}
 	streams streams
 	turns   turns
+	judged  judged
 	webhook *prometheus.CounterVec
 }
 

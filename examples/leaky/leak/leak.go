@@ -24,6 +24,7 @@ type Options struct {
 	EntryBytes       int           // size of one cache file; default 256 KiB
 	HeldBytes        int           // memory held per cache file; default 1 MiB
 	GarbageBytes     int           // garbage made per step; default 1.5 MiB
+	SessionBytes     int           // memory of the session that each step remembers for good; default 0
 	MaxResidentBytes uint64        // heap at which growth stops; default 512 MiB
 }
 
@@ -42,10 +43,11 @@ type Service struct {
 	open  *os.File
 	srv   *http.Server
 
-	mu      sync.Mutex
-	held    map[string][]byte // by cache file: what the service keeps in memory for it
-	started time.Time
-	steps   int
+	mu       sync.Mutex
+	sessions [][]byte          // never let go
+	held     map[string][]byte // by cache file: what the service keeps in memory for it
+	started  time.Time
+	steps    int
 }
 
 // Start makes the folders, opens the listener and the file that stays open.
@@ -147,6 +149,9 @@ func (s *Service) step() error {
 	}
 	s.held[path] = touched(s.opts.HeldBytes)
 	_ = touched(s.opts.GarbageBytes)
+	if s.opts.SessionBytes > 0 {
+		s.rememberSession()
+	}
 	empty := filepath.Join(s.paths.TempDir, fmt.Sprintf("line-%05d.wav", s.steps))
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {
 		return err
@@ -158,13 +163,26 @@ func (s *Service) step() error {
 	return nil
 }
 
+// rememberSession is the leak: nothing ever lets go of a session.
+//
+//go:noinline
+func (s *Service) rememberSession() {
+	session := make([]byte, s.opts.SessionBytes)
+	touch(session)
+	s.sessions = append(s.sessions, session)
+}
+
 // touched returns n bytes whose pages are really resident.
 func touched(n int) []byte {
 	b := make([]byte, n)
-	for i := 0; i < n; i += 4096 {
+	touch(b)
+	return b
+}
+
+func touch(b []byte) {
+	for i := 0; i < len(b); i += 4096 {
 		b[i] = 1
 	}
-	return b
 }
 
 func (s *Service) handler() http.Handler {
