@@ -82,7 +82,7 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 		d.skipRest(r, i, SkipFalling)
 		return effectNone, true
 	}
-	if r.guarded && d.skips(r, step, now, res) {
+	if (r.guarded || isLast(&step)) && d.skips(r, step, now, res) {
 		return effectNone, true
 	}
 	out, err := d.performStep(r, i, step, now, res)
