@@ -187,12 +187,12 @@ func (r *restarting) run(ctx context.Context, res *Result) error {
 	case err != nil:
 		return r.drop(ctx, err)
 	}
-	noteErr := r.note(ctx, restart.Ended)
 	if err != nil {
-		return errors.Join(fmt.Errorf("restart: %w", err), noteErr)
+		return errors.Join(fmt.Errorf("restart: %w", err), r.note(ctx, restart.Ended))
 	}
 	res.Outcome = Done
-	return errors.Join(r.after(ctx, res, asked), noteErr)
+	err = r.after(ctx, res, asked)
+	return errors.Join(err, r.note(ctx, restart.Ended)) // until here a crash has the next process leave the service alone
 }
 
 // note writes a stage although the step may have been cancelled meanwhile.

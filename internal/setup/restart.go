@@ -90,7 +90,7 @@ func (r *restarted) judge(ratio float64, at time.Time, text string) restart.Read
 	return restart.Reading{Known: true, Ratio: ratio, Level: int(r.cfg.Thresholds.Memory.Of().Of(ratio)), At: at, Text: text}
 }
 
-// first returns the lowest reading of the time right after the last start, from the finest ring that goes back so far.
+// first returns the reading right after the last start, from the finest ring that goes back so far.
 func (r *restarted) first() restart.Reading {
 	start, _, ok := r.store.Value(metric.ProcessOldestStart, r.target.Name)
 	if !ok {
