@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	restartPoll    = 250 * time.Millisecond
+	restartPoll    = 500 * time.Millisecond
 	restartReading = 15 * time.Second // for the first reading after the start
 	restartUndo    = 5 * time.Second
 	restartWrite   = 10 * time.Second // for a note in the journal although the step was cancelled
@@ -251,6 +251,10 @@ func (r *restarting) after(ctx context.Context, res *Result, asked time.Time) er
 		at = now.Began
 	}
 	away := at.Sub(left).Round(time.Millisecond)
+	if !ready && r.spec.Via == restart.ViaKubernetes && now.Instance != r.before.Instance {
+		r.say("the pod is gone, and no replacement was seen on this node within %s", r.s.Ready)
+		return nil
+	}
 	if !ready {
 		res.Outcome = Partial
 		r.say("not ready by %s after %s, %s", by, away, now.Text)

@@ -30,7 +30,7 @@ var (
 // unitKinds are the suffixes of units; a name without one is a service.
 var unitKinds = []string{".service", ".socket", ".timer", ".target", ".path", ".mount", ".automount", ".slice", ".scope", ".swap", ".device"}
 
-// RestartSettings are what a step tells the action restart.
+// RestartSettings are the keys of a step that restarts.
 type RestartSettings struct {
 	Via       string         `yaml:"via"`         // systemd, docker, podman, kubernetes or command; else by where the target's processes run
 	Unit      string         `yaml:"unit"`        // systemd: the unit; else the one that the target matches

@@ -372,7 +372,7 @@ func TestReferenceIsWhatIsRead(t *testing.T) {
 		}
 		const no = "nonsense_that_is_no_key"
 		var others []with
-		if strings.HasPrefix(s.path, "targets[].playbooks.mine[].drain") { // it is there beside its own action alone
+		if strings.HasPrefix(s.path, "targets[].playbooks.mine[].drain") { // it is a key of one action alone
 			others = s.rows[0].others
 		}
 		said := p.complaints(t, join(s.path, no), "1", others...)

@@ -100,7 +100,7 @@ type Service struct {
 	Ready   func(since time.Time) bool
 	ReadyBy string // "its probe", "its processes"
 	Refresh func() // requests a fresh reading, without waiting for it
-	// Instance tells one start from another where the manager does not; "" while there is none.
+	// Instance differs from one start to the next, for managers that do not say; "" while there is none.
 	Instance func() string
 }
 
