@@ -145,6 +145,7 @@ func ownKey(key string) string {
 // Complete fills in what follows from how the target is matched: its unit, or that it is in a container or a pod.
 // It returns the key that is missing where nothing follows, and what to write.
 func (s *RestartSettings) Complete(unit string, contained bool) (key, missing string) {
+	contained = contained || s.Container != "" || s.Socket != ""
 	if s.via() == restart.ViaSystemd && s.Unit == "" || s.via() == "" && !contained {
 		s.Unit = unit
 	}

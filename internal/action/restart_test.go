@@ -326,6 +326,26 @@ func TestRestartByCommand(t *testing.T) {
 	}
 }
 
+// TestRestartComplete: what follows from how the target is matched, and what is missing where nothing does.
+func TestRestartComplete(t *testing.T) {
+	f := func(s RestartSettings, unit string, contained bool, wantKey, want string) {
+		t.Helper()
+		key, missing := s.Complete(unit, contained)
+		if key != wantKey || (missing != "") != (wantKey != "") || missing == "" && s.String() != want {
+			t.Errorf("%q: %s %s, want %q of %q", s.String(), key, missing, want, wantKey)
+		}
+	}
+	f(RestartSettings{}, "app.service", false, "", "restart via systemd app.service")
+	f(RestartSettings{Unit: "other"}, "app.service", false, "", "restart via systemd other.service")
+	f(RestartSettings{Unit: "my.app"}, "", false, "", "restart via systemd my.app.service")
+	f(RestartSettings{Via: "systemd"}, "", true, "unit", "")
+	f(RestartSettings{}, "", true, "", "restart")
+	f(RestartSettings{}, "", false, "via", "")
+	f(RestartSettings{Container: "web"}, "app.service", false, "", "restart")
+	f(RestartSettings{Via: "podman", Container: "web"}, "app.service", false, "", "restart via podman web")
+	f(RestartSettings{Via: "command", Program: []string{"/bin/true"}}, "app.service", false, "", `restart via command ["/bin/true"]`)
+}
+
 // TestRestartOf: what is restarted follows from where the processes are, unless the step says it.
 func TestRestartOf(t *testing.T) {
 	id := strings.Repeat("a", 64)

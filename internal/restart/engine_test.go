@@ -94,6 +94,8 @@ func TestEngineRestart(t *testing.T) {
 			if err := e.Restart(t.Context(), from); want == nil && err != nil || want != nil && !errors.Is(err, want) {
 				t.Errorf("%v, want %v", err, want)
 			}
+			fake.mu.Lock()
+			defer fake.mu.Unlock()
 			if len(fake.restarts) != 1 || fake.restarts[0] != webID {
 				t.Errorf("restarted %q, want the container by its ID, once", fake.restarts)
 			}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -175,7 +176,7 @@ func (f *fakeSystemd) answer(member string, body []any) (errName string, reply [
 	case "Hello":
 		return "", []any{":1.1"}, false
 	case "GetAll":
-		return "", []any{f.unit}, false
+		return "", []any{maps.Clone(f.unit)}, false
 	case "Get":
 		return "", []any{godbus.MakeVariant(f.host)}, false
 	case "RestartUnit":
@@ -232,6 +233,8 @@ func TestSystemdRestart(t *testing.T) {
 			if want == nil && err != nil || want != nil && !errors.Is(err, want) {
 				t.Errorf("%v, want %v", err, want)
 			}
+			bus.mu.Lock()
+			defer bus.mu.Unlock()
 			if len(bus.restarts) != 1 || bus.restarts[0] != "app.service fail" {
 				t.Errorf("asked for %q, want app.service once, refusing jobs that conflict", bus.restarts)
 			}
