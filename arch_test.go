@@ -54,7 +54,8 @@ var house = map[string][]string{
 	"internal/inside":         {"internal/dirscan", "internal/proc", "internal/safefs"},
 	"internal/refuse":         {},
 	"internal/eval":           {},
-	"internal/action":         {"internal/dirscan", "internal/entry", "internal/evidence", "internal/fetch", "internal/heap", "internal/proc", "internal/safefs"},
+	"internal/action":         {"internal/dirscan", "internal/entry", "internal/evidence", "internal/fetch", "internal/heap", "internal/proc", "internal/restart", "internal/safefs"},
+	"internal/restart":        {},
 	"internal/entry":          {"internal/dirscan"},
 	"internal/journal":        {},
 	"internal/health":         {"internal/verdict"},
@@ -64,7 +65,7 @@ var house = map[string][]string{
 	"internal/watch":          {"internal/action"},
 	"internal/pull":           {"internal/fetch"},
 	"internal/sdnotify":       {},
-	"internal/config":         {"collector", "internal/action", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/journal", "internal/proc", "internal/pull", "internal/safefs", "internal/watch"},
+	"internal/config":         {"collector", "internal/action", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/journal", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/watch"},
 	"internal/convert":        {"internal/safefs"},
 	"internal/listen":         {},
 	"internal/memlock":        {"internal/setup"},
@@ -72,10 +73,10 @@ var house = map[string][]string{
 	"internal/control":        {"internal/action", "internal/config", "internal/dispatch", "internal/safefs", "internal/setup"},
 	"internal/schedule":       {"internal/config", "internal/dispatch"},
 	"internal/hostfs":         {},
-	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/inside", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/wake"},
-	"internal/hostcheck":      {"internal/action", "internal/cgroup", "internal/config", "internal/proc", "internal/safefs", "internal/setup"},
-	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
-	"internal/cli":            {"dashboards", "deploy/node-agent", "deploy/python-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/safefs", "internal/setup", "internal/web"},
+	"internal/setup": {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/inside", "internal/journal", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/wake"},
+	"internal/hostcheck": {"internal/action", "internal/cgroup", "internal/config", "internal/proc", "internal/restart", "internal/safefs", "internal/setup"},
+	"internal/app": {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
+	"internal/cli": {"dashboards", "deploy/node-agent", "deploy/python-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":            {},
 	"internal/attack":         {},
 	"internal/vmtest":         {},
@@ -96,7 +97,7 @@ var house = map[string][]string{
 // observers must not reach, by any chain of imports, what changes the world.
 var (
 	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/verdict", "internal/eval", "internal/web"}
-	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch"}
+	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch", "internal/restart"}
 )
 
 // powers are calls that may stand in one place only. A name is package.Function as written after
@@ -132,6 +133,11 @@ var powers = []struct {
 			"golang.org/x/sys/unix.SYS_PIDFD_SEND_SIGNAL", "golang.org/x/sys/unix.PtraceAttach",
 		},
 		allowed: []string{"internal/proc/"},
+	},
+	{
+		what:    "asks a manager to restart something",
+		calls:   []string{"github.com/coreos/go-systemd/v22/dbus.*", "github.com/godbus/dbus/*"},
+		allowed: []string{"internal/restart/"},
 	},
 	{
 		what:    "links PromQL",

@@ -44,6 +44,8 @@ type Request struct {
 	Relief bool
 	// Only restricts the run to the policies with this name; "" means all of the target.
 	Only string
+	// Below is the level that the step is to bring its subject below.
+	Below series.Level
 	// Force overrides max_remove_fraction.
 	Force bool
 
@@ -126,6 +128,7 @@ type Result struct {
 	Before     string         // what was read before, for people: "heap 211.4MiB of 256MiB"
 	After      string         // what was read after; "" when it could not be read
 	Detail     string         // one sentence for the journal
+	Refused    string         // why the action did not want to act; "" when it did. Nothing was changed
 	Output     string         // what a command printed or a server answered, at most 64 KiB
 }
 

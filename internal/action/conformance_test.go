@@ -119,6 +119,7 @@ var contenders = map[string]func(t *testing.T) contender{
 			},
 		}
 	},
+	"restart": restartContender,
 	"reclaim_cgroup": func(t *testing.T) contender {
 		sysfs, dir := fakeCgroup(t)
 		file := filepath.Join(dir, "memory.reclaim")

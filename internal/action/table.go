@@ -9,6 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/needs"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 )
 
@@ -24,6 +25,7 @@ const (
 	NameHTTP            = "http"
 	NameCommand         = "command"
 	NameSignal          = "signal"
+	NameRestart         = "restart"
 )
 
 // Spec is a row of the table of actions. A new action is a row here and a file of its own; one that
@@ -36,6 +38,7 @@ type Spec struct {
 	Host    needs.Name   // what it takes of the host; "" = nothing
 
 	Removes     bool // it frees files or space
+	Last        bool // it is the last resort: the last step of a playbook, and only at levels that are written
 	Observes    bool // it only looks: it relieves nothing, and a playbook goes on whatever it came to
 	PassesAlert bool // it passes on the alert that began the run
 
@@ -84,6 +87,12 @@ var Table = append(dirSpecs(), []Spec{
 			return NewSignal(SignalOptions{Members: m.Members, Logger: m.Logger})
 		},
 	},
+	{
+		Name: NameRestart, Subject: subject.Memory, Host: needs.Restart, Last: true, Settings: func() Settings { return new(RestartSettings) },
+		has: always, make: func(m *Means) Action {
+			return NewRestart(RestartOptions{Target: m.Target, Service: m.Service, Ledger: m.Restarts, Open: restart.Open, Capture: m.Capture, Logger: m.Logger, Now: m.Now})
+		},
+	},
 }...)
 
 // Means are what a target gives its actions to work with. Has needs Folders, Collects, Captures and Processes
@@ -102,8 +111,11 @@ type Means struct {
 	Members func() []proc.Member   // its processes at present
 	Cgroup  func() (string, error) // as ReclaimOptions have it
 	SysFS   string
-	Logger  *slog.Logger
-	Now     func() time.Time
+	Service restart.Service
+	// Restarts remembers restarts; nil where nothing is restarted.
+	Restarts *restart.Ledger
+	Logger   *slog.Logger
+	Now      func() time.Time
 }
 
 func (m *Means) hasProcesses() bool { return m.Processes }

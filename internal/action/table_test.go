@@ -69,10 +69,10 @@ func TestMeans(t *testing.T) {
 			t.Errorf("made %d actions, want %d", len(got), len(want))
 		}
 	}
-	f(Means{}, NameHTTP, NameCommand)
-	f(Means{Processes: true}, NameHTTP, NameCommand, NameSignal, NameReclaim)
-	f(Means{Collects: true}, NameHTTP, NameCommand, NameCollectGarbage)
-	f(Means{Folders: &policy.Folders{Logs: make([]policy.Log, 1), Caches: make([]policy.Cache, 2)}}, NameHTTP, NameCommand, NameRotateLogs, NameEvictCache)
+	f(Means{}, NameHTTP, NameCommand, NameRestart)
+	f(Means{Processes: true}, NameHTTP, NameCommand, NameRestart, NameSignal, NameReclaim)
+	f(Means{Collects: true}, NameHTTP, NameCommand, NameRestart, NameCollectGarbage)
+	f(Means{Folders: &policy.Folders{Logs: make([]policy.Log, 1), Caches: make([]policy.Cache, 2)}}, NameHTTP, NameCommand, NameRestart, NameRotateLogs, NameEvictCache)
 }
 
 // TestWithoutSettings: an action that a step tells nothing does nothing.

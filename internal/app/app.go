@@ -139,7 +139,8 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		}), opens: hitrate.NewPool(o.Now, providers),
 	}
 	a.evidence = setup.NewEvidence(setup.EvidenceOptions{Store: store, Journal: a.parts.journal, ProcFS: o.ProcFS, Logger: logger, Registerer: a.registry, Now: o.Now})
-	a.parts.evidence = a.evidence
+	a.parts.evidence, a.parts.observe = a.evidence, observer{a}
+	a.parts.restarts = setup.NewRestarts(a.parts.journal, a.registry, o.Now)
 	a.parts.clock = setup.NewClock(o.Now, func() *journal.Journal { return a.journal })
 	g, err := build(cfg, &a.opts, &a.parts)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
@@ -83,6 +84,8 @@ type parts struct {
 	left     *action.Left
 	clock    *action.Clock
 	evidence *setup.Evidence
+	restarts *restart.Ledger
+	observe  dispatch.Observer
 	exits    *exits
 	pulls    *pull.Metrics
 	submit   func(context.Context, alert.Batch) ([]alert.Disposition, error)
@@ -250,6 +253,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 	means.Folders, means.Target, means.Dirs = setup.Rooted(t, o.Roots), t.Name, opts
 	means.Heap, means.Collect, means.SysFS, means.Members = client, t.Heap.Collect, g.cgroups.Sysfs(p.now()), opts.Members
 	means.Logger, means.Now, means.Capture = p.logger, p.now, p.evidence.Of(g.cfg, t, client, opts.Members)
+	means.Restarts, means.Service = p.restarts, setup.RestartOf(g.cfg, t, g.tracker, p.store, p.observe)
 	means.Cgroup = func() (string, error) {
 		u, err := g.tracker.Usage(t.Name)
 		return u.CgroupV2, err

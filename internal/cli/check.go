@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hostcheck"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
@@ -81,6 +82,7 @@ var checkCommand = command{
 		examples: [][2]string{
 			{"spillway_exporter check --config.file=spillway.yml", "the plan"},
 			{"spillway_exporter check --json --config.file=spillway.yml | jq '.targets[].cleanup'", "the same for programs"},
+			{"spillway_exporter check --connect --config.file=spillway.yml", "the same, and whether it may restart what its playbooks restart"},
 			{"spillway_exporter check", "what is monitored on this host without a configuration"},
 		},
 	},
@@ -88,11 +90,12 @@ var checkCommand = command{
 		flags := kingpinflag.AddFlags(c, defaultListenAddress) // those of serve, to refuse what it would
 		telemetryPath := telemetryPathFlag(c)
 		asJSON := c.Flag("json", "Print JSON.").Bool()
+		connect := c.Flag("connect", "Ask the managers of the services that playbooks restart, too: whether they answer, know the service and, where it can be asked, let this user restart it.").Bool()
 		return func(ctx context.Context) error {
 			if err := checkTelemetryPath(*telemetryPath); err != nil {
 				return err
 			}
-			p, err := check(ctx, e, flags)
+			p, err := check(ctx, e, flags, *connect)
 			switch {
 			case err != nil:
 				return err
@@ -107,7 +110,7 @@ var checkCommand = command{
 
 // check reads the configuration and the rules and returns what follows from them now. It changes
 // nothing, listens nowhere, opens no heap client and no journal.
-func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
+func check(ctx context.Context, e *env, flags *web.FlagConfig, connect bool) (*plan, error) {
 	cfg, err := e.config()
 	if err != nil {
 		return nil, err
@@ -132,11 +135,11 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig) (*plan, error) {
 	if note := setup.AccessNote(cfg, auth.Decided()); note != "" {
 		p.Warnings = append(p.Warnings, note)
 	}
-	return p, p.look(ctx, cfg, e)
+	return p, p.look(ctx, cfg, e, connect)
 }
 
 // look adds what the targets match and what would be cleaned now.
-func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
+func (p *plan) look(ctx context.Context, cfg *config.Config, e *env, connect bool) error {
 	logger := slog.New(slog.DiscardHandler) // the plan says it all
 	cgroups := setup.NewCgroups(e.host)
 	tracker, err := setup.NewTracker(cfg, e.host, cgroups, e.logger("warn"))
@@ -169,9 +172,13 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env) error {
 		p.Targets = append(p.Targets, tp)
 		cleanup[t.Name] = tp.Cleanup
 	}
-	p.Host = hostcheck.Look(hostcheck.Options{
+	asked := hostcheck.Options{
 		Config: cfg, Checks: &e.checks, Host: e.host, Tracker: tracker, Cgroups: cgroups, Plan: cleanup, Now: e.Now(),
-	})
+	}
+	if connect {
+		asked.Connect = restart.Open
+	}
+	p.Host = hostcheck.Look(asked)
 	return p.discovered(tracker)
 }
 

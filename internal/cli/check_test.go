@@ -237,3 +237,21 @@ targets:
 		t.Errorf("%+v", p.Targets)
 	}
 }
+
+// TestCheckConnect: managers are asked with --connect alone, and what they answer is said before the night.
+func TestCheckConnect(t *testing.T) {
+	config := configFlag(t, `
+targets:
+  - name: app
+    processes: {match: {comm: node, user: root}}
+    playbooks:
+      mine: [{do: restart, via: docker, container: web, socket: /nowhere/docker.sock, when: [emergency]}]
+`)
+	const says = "the manager does not answer at /nowhere/docker.sock"
+	if r := runLine(t, "check", config); r.code != ExitOK || strings.Contains(r.out, says) {
+		t.Errorf("without --connect: %+v", r)
+	}
+	if r := runLine(t, "check", "--connect", config); r.code != ExitOK || !strings.Contains(r.out, says) {
+		t.Errorf("with --connect: %+v", r)
+	}
+}

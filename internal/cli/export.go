@@ -31,6 +31,7 @@ var exportCommand = command{
 			{"spillway_exporter export --from-process-exporter=/etc/process-exporter.yml >spillway.yml", "targets from what process-exporter watches"},
 			{"spillway_exporter export --from-tmpfiles=/etc/tmpfiles.d/app.conf", "policies for what systemd-tmpfiles cleans"},
 			{"spillway_exporter export --from-logrotate=/etc/logrotate.d/app", "policies for the logs that logrotate rotates"},
+			{"spillway_exporter export --polkit app.service >50-spillway.rules", "the right to restart these units, for polkit"},
 		},
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
@@ -39,7 +40,12 @@ var exportCommand = command{
 		for _, i := range imports {
 			from[i.flag] = c.Flag(i.flag, i.help).PlaceHolder("FILE").String()
 		}
+		units := c.Flag("polkit", "Print instead the polkit rule that allows a restart of this unit of systemd, and of nothing else. Repeatable.").PlaceHolder("UNIT").Strings()
+		user := c.Flag("polkit-user", "The user whom the rule of --polkit allows it.").Default(defaultPolkitUser).String()
 		return func(context.Context) error {
+			if len(*units) > 0 {
+				return exportPolkit(e.Stdout, *dir, *user, *units)
+			}
 			var chosen []imported
 			for _, i := range imports {
 				if *from[i.flag] != "" {

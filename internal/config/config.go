@@ -19,6 +19,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/pull"
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
@@ -60,6 +61,8 @@ type Config struct {
 	ProcEvents bool `yaml:"procevents"`
 	// Keep the exporter's own memory from being paged out (mlockall), for hosts under pressure; needs LimitMEMLOCK=infinity or CAP_IPC_LOCK.
 	LockMemory bool `yaml:"lock_memory"`
+	// The restarts of all targets together that are allowed; beyond it a person is asked for.
+	Restarts restart.Budget `yaml:"restarts"`
 	// The services. The first in the file that matches a process takes it.
 	Targets []Target `yaml:"targets"`
 	// What is told when a memory level changes.
@@ -173,6 +176,7 @@ func (c *Config) applyDefaults() {
 		c.Reflex = new(true)
 	}
 	c.Thresholds.applyDefaults()
+	c.Restarts.Default(restart.DefaultHost)
 	for i := range c.Targets {
 		if c.Targets[i].Mode == "" && isMode(c.Mode) { // a mistake at the top is said there
 			c.Targets[i].Mode = c.Mode

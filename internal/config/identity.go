@@ -79,6 +79,7 @@ func (t *Target) follows(c *Config) []string {
 		add(t.Logs[i].Renames() && t.Logs[i].Signal != "", "receive its signals")
 	}
 	add(t.Heap.Enabled(), "answer for its heap")
+	add(do(action.NameRestart), "set off a restart of the service")
 	add(do(action.NameCommand) || c.watched(t.Name), "set off its commands, such as a restart")
 	return out
 }

@@ -140,6 +140,8 @@ func (p *prober) complaints(t testing.TB, path string, value any, others ...with
 		below, isBelow := strings.CutPrefix(key, e.Key+".") // a type that decodes itself names its keys in the message
 		if msg, ok := strings.CutPrefix(e.Msg, strings.ReplaceAll(below, ".", ": ")+": "); ok && isBelow {
 			out = append(out, msg)
+		} else if isBelow && strings.Contains(key, ".playbooks.") && strings.HasSuffix(e.Msg, ": remove the key") { // it is none here, and so neither is what is below it
+			out = append(out, e.Msg)
 		}
 	}
 	return out
@@ -339,7 +341,7 @@ func (p *prober) samples(typ reflect.Type) []any {
 		}
 		return append(out, []any{"/srv"}, "warning")
 	}
-	return append(texts, "/bin/true", "*", "warning", "enforce", "stem")
+	return append(texts, "/bin/true", "*", "warning", "enforce", "stem", "podman", "app.service")
 }
 
 // context returns the other keys that have to be written so that the key is accepted at all: none,

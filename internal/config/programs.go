@@ -24,8 +24,8 @@ func (c *Config) programs() []program {
 		t := &c.Targets[i]
 		for _, name := range slices.Sorted(maps.Keys(t.Playbooks)) {
 			for j, step := range t.Playbooks[name] {
-				if s, ok := step.With.(*action.CommandSettings); ok {
-					out = append(out, program{fmt.Sprintf("targets[%d].playbooks.%s[%d].argv[0]", i, name, j), s, t.Mode == Enforce})
+				if s, key := commandOf(step.With); s != nil {
+					out = append(out, program{fmt.Sprintf("targets[%d].playbooks.%s[%d].%s[0]", i, name, j, key), s, t.Mode == Enforce})
 				}
 			}
 		}
@@ -36,6 +36,17 @@ func (c *Config) programs() []program {
 		}
 	}
 	return out
+}
+
+// commandOf returns the command that a step runs and its key, nil when it runs none.
+func commandOf(with action.Settings) (s *action.CommandSettings, key string) {
+	switch s := with.(type) {
+	case *action.CommandSettings:
+		return s, "argv"
+	case *action.RestartSettings:
+		return s.Command(), "command"
+	}
+	return nil, ""
 }
 
 // watcherEnforces reports whether a watcher acts for a target in mode enforce, or for one that discovery may find.

@@ -34,6 +34,7 @@ type section struct {
 type row struct {
 	key, values, fallback, meaning string
 	below                          reflect.Type // the struct whose section says more; nil for none
+	others                         []with       // the keys without which it is refused
 }
 
 // builder walks the types of the configuration.
@@ -62,7 +63,7 @@ func (b *builder) walk(path string, typ reflect.Type, beside []string) {
 	type nested struct {
 		path   string
 		typ    reflect.Type
-		beside []string // the keys of the struct that this one is a part of
+		beside []string // the keys of the struct that this one, or the one above it, is a part of
 	}
 	var later []nested
 	for f := range typ.Fields() {
@@ -74,7 +75,7 @@ func (b *builder) walk(path string, typ reflect.Type, beside []string) {
 			r := b.row(typ, f, join(path, key), siblings)
 			s.rows = append(s.rows, r)
 			if r.below != nil {
-				later = append(later, nested{join(path, key) + listMark(f.Type), r.below, nil})
+				later = append(later, nested{join(path, key) + listMark(f.Type), r.below, beside})
 			}
 		}
 	}
@@ -148,6 +149,7 @@ func (b *builder) row(owner reflect.Type, f reflect.StructField, path string, si
 		b.probe.choices(b.t, path, typ.Kind() == reflect.Slice)
 		b.probe.base = baseDoc
 	}
+	r.others = others
 	r.values = b.values(path, typ, f.Type.Kind() == reflect.Pointer, others)
 	r.fallback = b.fallback(path, typ, others)
 	return r
@@ -369,7 +371,11 @@ func TestReferenceIsWhatIsRead(t *testing.T) {
 			continue
 		}
 		const no = "nonsense_that_is_no_key"
-		said := p.complaints(t, join(s.path, no), "1")
+		var others []with
+		if strings.HasPrefix(s.path, "targets[].playbooks.mine[].drain") { // it is a key of one action alone
+			others = s.rows[0].others
+		}
+		said := p.complaints(t, join(s.path, no), "1", others...)
 		if len(said) != 1 {
 			t.Errorf("%s: a key that is none: %q", s.path, said)
 			continue

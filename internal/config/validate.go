@@ -70,6 +70,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	}
 	c.checkToken(report, warn, checks)
 	c.Journal.Validate(report.Under("journal"))
+	c.Restarts.Validate(report.Under("restarts"))
 	if c.Discover != nil {
 		c.Discover.Validate(report.Under("discover"))
 		if c.Discover.JoinTargets && c.Enforces() {
@@ -234,6 +235,7 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	t.checkHTTP(key, report)
 	t.Playbooks.Validate(report.Under(key + ".playbooks"))
 	t.Playbooks.CheckActions(t.Has, report.Under(key+".playbooks"))
+	t.checkRestarts(report.Under(key + ".playbooks"))
 	seen := make(map[string]bool)
 	policyName := func(key, kind, name string) {
 		switch {

@@ -82,7 +82,7 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 		d.skipRest(r, i, SkipFalling)
 		return effectNone, true
 	}
-	if r.guarded && d.skips(r, step, now, res) {
+	if (r.guarded || isLast(&step)) && d.skips(r, step, now, res) {
 		return effectNone, true
 	}
 	out, err := d.performStep(r, i, step, now, res)
@@ -147,7 +147,11 @@ func observes(s *Step) bool {
 
 // skips reports whether a step does not run, and notes why.
 func (d *Dispatcher) skips(r *run, step Step, now Reading, res *result) bool {
-	reason, text := skipStep(step, d.raise(r, now), d.stepUntil(r, step), d.opts.Now())
+	level := d.raise(r, now)
+	if isLast(&step) && now.Known {
+		level = now.Level // not the highest of the run: the steps before it may have helped
+	}
+	reason, text := skipStep(step, level, d.stepUntil(r, step), d.opts.Now())
 	if reason == "" {
 		return false
 	}

@@ -95,6 +95,7 @@ func (p Playbooks) Validate(report report.Func) {
 	}
 	p.checkIncludes(report)
 	p.checkRuns(report)
+	p.checkLast(report)
 }
 
 func (s *Step) validate(known []string, report report.Func) {

@@ -239,7 +239,14 @@ func TestSettingsOfEveryAction(t *testing.T) {
 		for f := range typ.Fields() {
 			key, _ := strictyaml.KeyOf(f)
 			value := map[reflect.Kind]string{reflect.Slice: "[a]", reflect.Bool: "true", reflect.Int64: "64MiB"}[f.Type.Kind()]
-			if value == "" {
+			switch {
+			case key == "ready":
+				value = "30s"
+			case key == "drain":
+				value = "{post: x}"
+			case key == "budget":
+				value = "{at_most: 2}"
+			case value == "":
 				value = "text"
 			}
 			p, errs := decodePlaybooks(t, "p: [{"+key+": "+value+", do: "+spec.Name+"}]")

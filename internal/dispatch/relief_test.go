@@ -44,7 +44,7 @@ func TestRelief(t *testing.T) {
 		}
 		req := w.cache.calls()[0]
 		req.Progress = nil
-		want := action.Request{RunID: d.RunID, Target: "svc", Playbook: "relieve_memory", Trigger: "webhook", Level: critical, Relief: true}
+		want := action.Request{RunID: d.RunID, Target: "svc", Playbook: "relieve_memory", Trigger: "webhook", Level: critical, Below: warning, Relief: true}
 		if diff := cmp.Diff(want, req); diff != "" {
 			t.Errorf("request (-want +got):\n%s", diff)
 		}

@@ -61,6 +61,9 @@ func (d *Dispatcher) performStep(r *run, i int, step Step, now Reading, res *res
 	<-d.acting
 	took := d.opts.Now().Sub(start)
 	d.metrics.ended(r, step.Do, out, took, d.opts.Now())
+	if out.Refused != "" {
+		d.metrics.skips.WithLabelValues(r.target, step.Do, out.Refused).Inc()
+	}
 	if a.mode == enforce && !observes(&step) {
 		d.reacted(r, &out, start)
 	}
@@ -81,7 +84,7 @@ func effectOf(m mode, out *action.Result) effect {
 	switch {
 	case m == dryRun:
 		return effectDry
-	case out.Skipped[action.SkipMaxHeap] > 0, len(out.Policies) > 0 && !removed(out):
+	case out.Refused != "", out.Skipped[action.SkipMaxHeap] > 0, len(out.Policies) > 0 && !removed(out):
 		return effectEmpty
 	}
 	return effectActed
@@ -237,7 +240,7 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 	ctx, cancel := context.WithTimeout(d.runCtx, step.Timeout.Std())
 	defer cancel()
 	req := action.Request{
-		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: a.mode == dryRun, Level: a.level,
+		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: a.mode == dryRun, Level: a.level, Below: step.Verify.Below,
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
 		OnFile:   d.onFile(r, a.removed),

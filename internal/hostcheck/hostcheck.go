@@ -12,9 +12,10 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/needs"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 )
 
-// Options are what the questions are about. All but Plan is required.
+// Options are what the questions are about. All but Plan and Connect is required.
 type Options struct {
 	Config  *config.Config
 	Checks  *config.Checks
@@ -23,6 +24,9 @@ type Options struct {
 	Cgroups *cgroup.Tree
 	Plan    map[string][]action.PolicyResult // what a clean-up of each target would do now
 	Now     time.Time
+
+	// Connect opens the manager of a service that a step restarts, to ask it; nil: no manager is asked.
+	Connect func(*restart.Spec) (restart.Manager, error)
 }
 
 // Report is what was found.

@@ -39,6 +39,10 @@ func (l *look) playbooks(t *config.Target) {
 				}
 			case needs.Signal:
 				l.signals(t, of)
+			case needs.Restart:
+				if with, ok := step.With.(*action.RestartSettings); ok {
+					l.restart(t, of, with)
+				}
 			case needs.Reclaim:
 				l.reclaim(t, of)
 			}

@@ -15,7 +15,13 @@ import (
 // Playbooks returns the playbooks of a target, those that it has without being configured included.
 // has reports which actions the target has.
 func Playbooks(t *config.Target, has func(action string) bool) map[string]dispatch.Playbook {
-	return t.Playbooks.Build(has, collectSteps(&t.Heap.Collect))
+	collect := collectSteps(&t.Heap.Collect)
+	return t.Playbooks.Build(has, func(s *dispatch.Step) {
+		collect(s)
+		if with, ok := s.With.(*action.RestartSettings); ok {
+			with.Complete(t.RestartsUnit())
+		}
+	})
 }
 
 // Starts returns what may start the playbooks of a target, and its policies that have an interval.

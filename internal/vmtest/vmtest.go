@@ -35,6 +35,7 @@ var Programs = []Program{
 	{Name: "target", User: "root", Boot: 1, Run: "^TestTarget"},
 	{Name: "journal", User: "root", Boot: 1, Run: "^TestJournal"},
 	{Name: "engine", User: "root", Boot: 1, Run: "^TestEngine"},
+	{Name: "restart", User: "root", Boot: 1, Run: "^TestRestart"},
 	{Name: "image", User: "root", Boot: 1, Run: "^TestImage"},
 	{Name: "oomd", User: "root", Boot: 1, Run: "^TestOomd"},
 	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet"},

@@ -19,7 +19,7 @@ import (
 var operatorKinds = map[string]struct{}{"ServiceMonitor": {}, "PodMonitor": {}, "PrometheusRule": {}}
 
 // specs are the files of the OpenAPI specification that hold the kinds we use.
-var specs = []string{"api__v1", "apis__apps__v1", "apis__networking.k8s.io__v1"}
+var specs = []string{"api__v1", "apis__apps__v1", "apis__networking.k8s.io__v1", "apis__rbac.authorization.k8s.io__v1", "apis__authorization.k8s.io__v1"}
 
 // kubernetesModule returns the folder of the sources of Kubernetes in the module cache.
 var kubernetesModule = sync.OnceValues(func() (string, error) {

@@ -32,6 +32,7 @@ type record struct {
 	Outcome string         `json:"outcome"`
 	Error   string         `json:"error"`
 	Output  string         `json:"output"`
+	Detail  string         `json:"detail"`
 	Skipped map[string]int `json:"skipped"`
 }
 

@@ -1,0 +1,58 @@
+package hostcheck
+
+import (
+	"context"
+	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/needs"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+)
+
+// connectLimit is how long a manager has to answer.
+const connectLimit = 15 * time.Second
+
+// restart adds what keeps a step from restarting its service. The manager itself is asked with Options.Connect alone.
+func (l *look) restart(t *config.Target, of string, with *action.RestartSettings) {
+	if c := with.Command(); c != nil {
+		l.command(t.Name, of, c.Argv)
+		return
+	}
+	place := setup.PlaceOf(l.Tracker, t.Name)()
+	spec, err := with.Spec(&place)
+	if err == nil && spec.Via == restart.ViaSystemd {
+		l.polkit(t.Name, of, "restart", []string{spec.Unit})
+	}
+	if l.Connect == nil {
+		return
+	}
+	if err == nil {
+		err = l.connect(&spec, &place)
+	}
+	if err != nil {
+		l.add(Finding{Target: t.Name, Of: of, Feature: needs.Restart, Problem: err.Error()})
+	}
+}
+
+// connect asks the manager of a service, without an effect.
+func (l *look) connect(spec *restart.Spec, place *restart.Place) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
+	defer cancel()
+	m, err := l.Connect(spec)
+	if err != nil {
+		return err
+	}
+	if err := m.Check(ctx); err != nil {
+		return err
+	}
+	now, err := m.State(ctx)
+	if err != nil {
+		return err
+	}
+	if why := restart.Elsewhere(spec, place, &now); why != "" {
+		return &restart.Refusal{Reason: restart.ReasonNotIts, Text: why}
+	}
+	return nil
+}

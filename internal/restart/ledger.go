@@ -1,0 +1,262 @@
+package restart
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/report"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
+)
+
+const (
+	statePrefix  = "restart/"
+	mostAttempts = 100 // of a target that are remembered
+	needLasts    = 2 * time.Hour
+	longestPer   = 7 * 24 * time.Hour
+)
+
+// Budget is how often something may be restarted.
+type Budget struct {
+	AtMost int            `yaml:"at_most"` // restarts; of one target 3 unless it says so
+	Per    units.Duration `yaml:"per"`     // over this time; of one target 1d unless it says so
+}
+
+// The budgets where none is written.
+var (
+	DefaultTarget = Budget{AtMost: 3, Per: units.Duration(24 * time.Hour)}
+	DefaultHost   = Budget{AtMost: 10, Per: units.Duration(time.Hour)}
+)
+
+// Default fills in what is not written.
+func (b *Budget) Default(d Budget) {
+	if b.AtMost == 0 {
+		b.AtMost = d.AtMost
+	}
+	if b.Per == 0 {
+		b.Per = d.Per
+	}
+}
+
+// Validate reports every mistake.
+func (b *Budget) Validate(report report.Func) {
+	if b.AtMost < 1 || b.AtMost > mostAttempts {
+		report("at_most", "%d is out of range: write 1 to %d", b.AtMost, mostAttempts)
+	}
+	if b.Per.Std() < time.Minute || b.Per.Std() > longestPer {
+		report("per", "%s is out of range: write 1m to %s", b.Per, units.Duration(longestPer))
+	}
+}
+
+// String writes the budget for people: "3 in 1d".
+func (b Budget) String() string { return fmt.Sprintf("%d in %s", b.AtMost, b.Per) }
+
+// Stage is how far an attempt came, as it was last written.
+type Stage string
+
+// The stages.
+const (
+	Preparing Stage = "preparing" // evidence and drain: nothing has been restarted
+	Asked     Stage = "asked"     // the manager may have been asked
+	Ended     Stage = "ended"
+	Dropped   Stage = "" // nothing was restarted: the attempt is forgotten
+)
+
+// Attempt is one restart that was begun.
+type Attempt struct {
+	Key      string    `json:"key"` // of the intent
+	Time     time.Time `json:"time"`
+	Stage    Stage     `json:"stage"`
+	Instance string    `json:"instance,omitempty"` // the start before it
+}
+
+// Store keeps small values durably. *journal.Journal is one.
+type Store interface {
+	PutState(ctx context.Context, key string, value []byte) error
+	States(prefix string) (map[string][]byte, error)
+}
+
+// LedgerOptions configure a Ledger. Store and Now are required.
+type LedgerOptions struct {
+	Store      func() Store // nil before it is open
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+}
+
+// Ledger remembers attempts durably, over reloads and restarts of the exporter. It is safe for concurrent use.
+type Ledger struct {
+	opts LedgerOptions
+	desc *prometheus.Desc
+
+	writing sync.Mutex // held while the store is read and written as one
+
+	mu    sync.Mutex
+	needs map[string]need // by target
+}
+
+// need is why a target needs a person.
+type need struct {
+	reason string
+	at     time.Time
+}
+
+// NewLedger returns a ledger of what the store holds.
+func NewLedger(o LedgerOptions) *Ledger {
+	l := &Ledger{opts: o, needs: make(map[string]need), desc: metric.RestartNeedsHuman.NewDesc()}
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(l)
+	}
+	return l
+}
+
+// Needs notes why a target needs a person; "" that it does not.
+func (l *Ledger) Needs(target, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.needs, target)
+	if reason != "" {
+		l.needs[target] = need{reason, l.opts.Now()}
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (l *Ledger) Describe(ch chan<- *prometheus.Desc) { ch <- l.desc }
+
+// Collect implements prometheus.Collector. A playbook that is held back wants the restart again and again, at most
+// an hour apart; what no playbook has wanted for longer needs no one.
+func (l *Ledger) Collect(ch chan<- prometheus.Metric) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.opts.Now()
+	for target, n := range l.needs {
+		if now.Sub(n.at) < needLasts {
+			ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, 1, target, n.reason)
+		}
+	}
+}
+
+// all reads the attempts of all targets.
+func (l *Ledger) all() (map[string][]Attempt, error) {
+	store := l.opts.Store()
+	if store == nil {
+		return nil, errors.New("the journal is not open")
+	}
+	raw, err := store.States(statePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("read the earlier restarts: %w", err)
+	}
+	out := make(map[string][]Attempt)
+	for key, value := range raw {
+		var list []Attempt
+		if err := json.Unmarshal(value, &list); err != nil {
+			return nil, fmt.Errorf("read the earlier restarts of %s: %w", strings.TrimPrefix(key, statePrefix), err)
+		}
+		out[strings.TrimPrefix(key, statePrefix)] = list
+	}
+	return out, nil
+}
+
+// Last returns the newest attempt of a target; ok is false when there is none.
+func (l *Ledger) Last(target string) (a Attempt, ok bool, err error) {
+	all, err := l.all()
+	if list := all[target]; len(list) > 0 {
+		return list[len(list)-1], true, err
+	}
+	return Attempt{}, false, err
+}
+
+// within counts the attempts that a budget counts. What the clock says lies ahead counts, too.
+func (b Budget) within(list []Attempt, now time.Time) int {
+	n := 0
+	for i := range list {
+		if now.Sub(list[i].Time) < b.Per.Std() {
+			n++
+		}
+	}
+	return n
+}
+
+// Spent says which budget has nothing left, nil when both have.
+func (l *Ledger) Spent(target string, own, host Budget) (*Refusal, error) {
+	all, err := l.all()
+	if err != nil {
+		return nil, err
+	}
+	return l.spent(all, target, own, host), nil
+}
+
+func (l *Ledger) spent(all map[string][]Attempt, target string, own, host Budget) *Refusal {
+	now, sum := l.opts.Now(), 0
+	if n := own.within(all[target], now); n >= own.AtMost {
+		return &Refusal{ReasonBudget, fmt.Sprintf("%d restarts in the last %s are all that its budget has", n, own.Per)}
+	}
+	for _, list := range all {
+		sum += host.within(list, now)
+	}
+	if sum >= host.AtMost {
+		return &Refusal{ReasonHostBudget, fmt.Sprintf("%d restarts on this host in the last %s are all that its budget has", sum, host.Per)}
+	}
+	return nil
+}
+
+// Begin writes an attempt, synced, before its first effect. The error is a *Refusal when a budget has nothing left
+// or the intent has been begun before.
+func (l *Ledger) Begin(ctx context.Context, target, key, instance string, own, host Budget) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	all, err := l.all()
+	if err != nil {
+		return err
+	}
+	list := all[target]
+	if slices.ContainsFunc(list, func(a Attempt) bool { return a.Key == key }) {
+		return &Refusal{ReasonRepeated, "this intent has been begun before, and is not begun twice"}
+	}
+	if r := l.spent(all, target, own, host); r != nil {
+		return r
+	}
+	list = append(list, Attempt{Key: key, Time: l.opts.Now(), Stage: Preparing, Instance: instance})
+	return l.put(ctx, target, list)
+}
+
+// Reach writes, synced, how far an attempt has come.
+func (l *Ledger) Reach(ctx context.Context, target, key string, s Stage) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	all, err := l.all()
+	if err != nil {
+		return err
+	}
+	list := all[target]
+	i := slices.IndexFunc(list, func(a Attempt) bool { return a.Key == key })
+	if i < 0 {
+		return fmt.Errorf("the restart of %s is no longer in the journal", target)
+	}
+	list[i].Stage = s
+	if s == Dropped {
+		list = slices.Delete(list, i, i+1)
+	}
+	return l.put(ctx, target, list)
+}
+
+func (l *Ledger) put(ctx context.Context, target string, list []Attempt) error {
+	if n := len(list) - mostAttempts; n > 0 {
+		list = list[n:]
+	}
+	raw, err := json.Marshal(list)
+	if err == nil {
+		err = l.opts.Store().PutState(ctx, statePrefix+target, raw)
+	}
+	if err != nil {
+		return fmt.Errorf("record the restart of %s: %w", target, err)
+	}
+	return nil
+}
