@@ -88,6 +88,9 @@ const (
 	Duplicate  = "duplicate"   // the same alert again while its run is open or its cooldown holds
 	Cooldown   = "cooldown"    // the playbook ran for this target a short while ago
 	Waiting    = "waiting"     // a run of the playbook waits until something becomes due, and goes again then
+	Paused     = "paused"      // a person has paused what begins by itself
+	Closed     = "window"      // the window in which the playbook may run is closed
+	NeedsHuman = "needs_human" // the playbook has acted as often as it may
 	NoPlaybook = "no_playbook" // the alert asks for no remedy, or for one that is not configured
 	NotOurs    = "not_ours"    // another instance's alert, or a target that is not configured here
 	Resolved   = "resolved"    // nothing to do any more

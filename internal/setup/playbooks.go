@@ -12,10 +12,12 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-// Playbooks returns the playbooks of a target, those that it has without being configured included.
+// Playbooks returns the playbooks of a target, those that it has without being configured included, with their guards.
 // has reports which actions the target has.
 func Playbooks(t *config.Target, has func(action string) bool) map[string]dispatch.Playbook {
-	return t.Playbooks.Build(has, collectSteps(&t.Heap.Collect))
+	books := t.Playbooks.Build(has, collectSteps(&t.Heap.Collect))
+	t.Guards.Apply(books, t.Windows)
+	return books
 }
 
 // Starts returns what may start the playbooks of a target, and its policies that have an interval.

@@ -69,20 +69,24 @@ type part struct {
 	key, hint string
 	interval  Interval
 	written   bool
+	empty     bool // a list without elements
 }
 
 func (i *Interval) parts() []part {
 	return []part{
-		{"weekdays", "sunday to saturday, or a span such as monday:friday", Interval{Weekdays: i.Weekdays}, i.Weekdays != nil},
-		{"days_of_month", "1 to 31, -1 to -31 from the end of the month, or a span such as '1:5' or '-3:-1'", Interval{DaysOfMonth: i.DaysOfMonth}, i.DaysOfMonth != nil},
-		{"months", "january to december, 1 to 12, or a span such as may:august", Interval{Months: i.Months}, i.Months != nil},
-		{"years", "years such as 2026, or a span such as '2026:2028'", Interval{Years: i.Years}, i.Years != nil},
-		{"location", "a time zone that this host knows, such as Europe/Zurich, or Local", Interval{Location: i.Location}, i.Location != ""},
+		{"weekdays", "sunday to saturday, or a span such as monday:friday", Interval{Weekdays: i.Weekdays}, i.Weekdays != nil, len(i.Weekdays) == 0},
+		{"days_of_month", "1 to 31, -1 to -31 from the end of the month, or a span such as '1:5' or '-3:-1'", Interval{DaysOfMonth: i.DaysOfMonth}, i.DaysOfMonth != nil, len(i.DaysOfMonth) == 0},
+		{"months", "january to december, 1 to 12, or a span such as may:august", Interval{Months: i.Months}, i.Months != nil, len(i.Months) == 0},
+		{"years", "years such as 2026, or a span such as '2026:2028'", Interval{Years: i.Years}, i.Years != nil, len(i.Years) == 0},
+		{"location", "a time zone that this host knows, such as Europe/Zurich, or Local", Interval{Location: i.Location}, i.Location != "", false},
 	}
 }
 
 func (i *Interval) validate(report report.Func) {
 	written := i.Times != nil
+	if written && len(i.Times) == 0 {
+		report("times", "is empty, so it would never fit: write [{start_time: '02:00', end_time: '04:30'}], or remove it")
+	}
 	for j := range i.Times {
 		one := Interval{Times: i.Times[j : j+1]}
 		if _, err := one.compile(); err != nil {
@@ -91,6 +95,9 @@ func (i *Interval) validate(report report.Func) {
 	}
 	for _, p := range i.parts() {
 		written = written || p.written && p.key != "location"
+		if p.written && p.empty {
+			report(p.key, "is empty, so it would never fit: write %s, or remove it", p.hint)
+		}
 		if _, err := p.interval.compile(); err != nil {
 			report(p.key, "%v: write %s", err, p.hint)
 		}
@@ -187,3 +194,6 @@ func (h Hours) Open(now time.Time) bool {
 
 // String returns the window as it is written in the configuration.
 func (h Hours) String() string { return string(h.ref) }
+
+// Equal reports whether both are the same window of one configuration.
+func (h Hours) Equal(other Hours) bool { return h.ref == other.ref }

@@ -88,6 +88,7 @@ func TestValidate(t *testing.T) {
 		{"all", Windows{"n": {{Weekdays: []string{"someday"}, DaysOfMonth: []string{"0"}, Months: []string{"13"}, Years: []string{"x"}, Location: "Atlantis/Center"}}}, []string{
 			"n[0].weekdays: cannot be read (", "n[0].days_of_month: cannot be read (", "n[0].months: cannot be read (", "n[0].years: cannot be read (", "n[0].location: cannot be read (",
 		}},
+		{"empty", Windows{"n": {{Times: []Range{}, Months: []string{}}}}, []string{"n[0].times: is empty", "n[0].months: is empty"}},
 		{"many", Windows{"n": slices.Repeat(night, maxIntervals+1)}, []string{"n: 51 intervals are too many"}},
 	} {
 		var got []string
