@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // The states of an open run.
@@ -29,7 +31,7 @@ type BudgetStatus struct {
 	Target    string
 	Playbook  string
 	AtMost    int
-	Per       time.Duration
+	Per       units.Duration
 	Remaining int
 }
 
@@ -41,7 +43,7 @@ func (d *Dispatcher) budgets() []BudgetStatus {
 		for name, p := range t.Playbooks {
 			if p.Budget.set() {
 				s := d.playbooks[playbookKey{t.Name, name}]
-				out = append(out, BudgetStatus{t.Name, name, p.Budget.AtMost, p.Budget.Per.Std(), s.remaining(p.Budget, now)})
+				out = append(out, BudgetStatus{t.Name, name, p.Budget.AtMost, p.Budget.Per, s.remaining(p.Budget, now)})
 			}
 		}
 	}
