@@ -59,6 +59,13 @@ func (a *Alert) Target() string { return a.Labels[LabelTarget] }
 // Playbook returns the remedy that the alert asks for; "" means that it asks for none.
 func (a *Alert) Playbook() string { return a.Labels[LabelPlaybook] }
 
+// Unjudged reports whether Grafana has sent an alert because its rule had no data or failed. Such an alert has the
+// labels of the rule, and says nothing of what the rule is about.
+func (a *Alert) Unjudged() bool {
+	name := a.Name()
+	return (name == "DatasourceNoData" || name == "DatasourceError") && a.Labels["rulename"] != ""
+}
+
 // Key identifies one state of one alert: a notification with the same key says nothing new.
 func (a *Alert) Key() string {
 	return a.Fingerprint + "/" + a.StartsAt.UTC().Format(time.RFC3339Nano) + "/" + string(a.Status)
