@@ -1,12 +1,14 @@
 package dispatch
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/window"
 )
@@ -230,4 +232,55 @@ func TestExitIsGuarded(t *testing.T) {
 			t.Errorf("the second: %v, acted %d times", err, len(w.temp.calls()))
 		}
 	})
+}
+
+// TestGuardsOfRunThatWaits: one that waits does not begin while its target is paused or its window closed, and what it does
+// counts; without a budget it is given up.
+func TestGuardsOfRunThatWaits(t *testing.T) {
+	// The bubble begins at midnight UTC, and the first run is due again a minute later.
+	for _, tt := range []struct {
+		name  string
+		guard Guard
+		after time.Duration // that the run goes on
+		left  float64
+		needs float64
+	}{
+		{"budget", budget(2, 24*time.Hour), time.Minute, 1, 0},
+		{"window", Guard{WhenOpen: "minute"}, 10 * time.Minute, 0, 0},
+		{"used up meanwhile", budget(1, 24*time.Hour), 0, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			full(t, func(t *testing.T, w *world) {
+				windows := window.Windows{"minute": {{Times: []window.Range{{Start: "00:00", End: "00:01"}, {Start: "00:10", End: "00:20"}}}}}
+				w.guard(ModeEnforce, "trim_cache", tt.guard, windows, nil)
+				start := time.Now()
+				w.one(w.firing("svc", "trim_cache", warning))
+				w.finished()
+				if tt.needs > 0 { // by a run of another process, as it were
+					w.d.mu.Lock()
+					s := w.d.playbooks[playbookKey{"svc", "trim_cache"}]
+					s.used = append(s.used, time.Now())
+					w.d.mu.Unlock()
+				}
+				first := len(w.cache.calls())
+				var went time.Duration
+				w.cache.will(func(context.Context, action.Request) (action.Result, error) {
+					went = time.Since(start)
+					w.observer.set("svc", subject.Cache, .10)
+					return action.Result{Outcome: action.Done, Files: 1, Policies: []action.PolicyResult{{Files: 1}}}, nil
+				})
+				passes(30 * time.Minute)
+				w.finished()
+				if went.Truncate(time.Minute) != tt.after || (len(w.cache.calls()) > first) != (tt.after > 0) {
+					t.Errorf("it went on after %s, want %s", went, tt.after)
+				}
+				if got := w.remaining(); got != tt.left {
+					t.Errorf("%v remain, want %v", got, tt.left)
+				}
+				if got := w.counter("spillway_playbook_runs_total", map[string]string{"outcome": OutcomeNeedsHuman}); got != tt.needs {
+					t.Errorf("%v pleas, want %v", got, tt.needs)
+				}
+			})
+		})
+	}
 }

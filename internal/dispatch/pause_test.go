@@ -267,3 +267,15 @@ func TestPauseMistakes(t *testing.T) {
 		}
 	})
 }
+
+// TestPauseAndClockThatWasSetBack: a pause lasts no longer than it was meant to.
+func TestPauseAndClockThatWasSetBack(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	p := Pause{Since: now.Add(1000 * time.Hour), Length: time.Hour}
+	if p.over(now) || !p.Until.Equal(now.Add(time.Hour)) {
+		t.Errorf("it lasts until %s", p.Until)
+	}
+	if !p.over(now.Add(time.Hour)) {
+		t.Error("it does not end")
+	}
+}
