@@ -14,7 +14,7 @@ import (
 
 const (
 	maxBudget    = 1000
-	maxBudgetPer = 31 * 24 * time.Hour
+	maxBudgetPer = forgetAfter
 )
 
 // Guard bounds how often, and when, a playbook runs by itself.

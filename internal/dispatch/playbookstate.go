@@ -147,7 +147,7 @@ func (s *playbookState) stepRan(step *Step, m mode, now time.Time) {
 
 // forgettable reports whether nothing would be lost with the state.
 func (s *playbookState) forgettable(now time.Time) bool {
-	return s.open == nil && !s.acted.remains(now) && !s.dry.remains(now) && len(s.used) == 0
+	return s.open == nil && !s.acted.remains(now) && !s.dry.remains(now) && !slices.ContainsFunc(s.used, func(at time.Time) bool { return now.Sub(at) < maxBudgetPer })
 }
 
 func (s *playbookState) saved() savedState {

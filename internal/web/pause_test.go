@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -20,12 +19,11 @@ import (
 func TestPauseAPI(t *testing.T) {
 	var got []PauseRequest
 	err := error(nil)
-	f := newFixture(t, func(o *Options) {
-		o.Pause = func(_ context.Context, r PauseRequest) error {
-			got = append(got, r)
-			return err
-		}
-	})
+	f := newFixture(t, nil)
+	f.pause = func(r PauseRequest) error {
+		got = append(got, r)
+		return err
+	}
 	f.token = filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(f.token, []byte("sesame"), 0o600); err != nil {
 		t.Fatal(err)
