@@ -135,7 +135,7 @@ func TestUnjudged(t *testing.T) {
 	}
 	f(true, LabelName, "DatasourceNoData", "rulename", "r")
 	f(true, LabelName, "DatasourceError", "rulename", "r")
-	f(false, LabelName, "DatasourceError") // somebody's own alert
+	f(false, LabelName, "DatasourceError") // an alert of one's own
 	f(false, LabelName, "A", "rulename", "r")
 }
 

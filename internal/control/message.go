@@ -33,7 +33,7 @@ type Cleanup struct {
 type Pause struct {
 	Protocol int           `json:"protocol"`
 	Target   string        `json:"target,omitempty"` // "" is all
-	For      time.Duration `json:"for,omitempty"`    // 0: until somebody resumes
+	For      time.Duration `json:"for,omitempty"`    // 0: until someone resumes
 	Reason   string        `json:"reason,omitempty"`
 	Resume   bool          `json:"resume,omitempty"` // end it
 }

@@ -49,7 +49,7 @@ func TestPauseOverTheSocket(t *testing.T) {
 		return dial(t, dir).Pause(t.Context(), req)
 	}
 	got, err := ask(Pause{Target: "app", Reason: "a release"})
-	if diff := cmp.Diff(Paused{Changed: []string{"target app until somebody resumes: a release"}}, got); err != nil || diff != "" {
+	if diff := cmp.Diff(Paused{Changed: []string{"target app until someone resumes: a release"}}, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	records, _, err := book.Query(journal.Filter{Limit: 10})

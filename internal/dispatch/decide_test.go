@@ -48,7 +48,7 @@ func TestDecide(t *testing.T) {
 		{name: "no playbook", change: []func(*question){label("playbook", "")}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: "no playbook label"},
 		{name: "unknown playbook", change: []func(*question){label("playbook", "format_disk"), func(q *question) { q.hasPlaybook = false }}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: "write one of clean_temp, relieve_memory"},
 		{name: "no data in Grafana", change: []func(*question){label("alertname", "DatasourceNoData"), label("rulename", "R")}, disposition: alert.NoPlaybook, skip: SkipNoPlaybook, says: `no data for the rule "R"`},
-		{name: "paused", change: []func(*question){func(q *question) { q.pause = &Pause{Reason: "a release"} }}, disposition: alert.Paused, skip: SkipPaused, says: "paused all targets until somebody resumes: a release"},
+		{name: "paused", change: []func(*question){func(q *question) { q.pause = &Pause{Reason: "a release"} }}, disposition: alert.Paused, skip: SkipPaused, says: "paused all targets until someone resumes: a release"},
 		{name: "window", change: []func(*question){emergency, func(q *question) { q.closed = "night" }}, disposition: alert.Closed, skip: SkipWindow, says: `only while the window "night" is open`},
 		{name: "budget", change: []func(*question){emergency, func(q *question) { q.spent, q.budget = true, Budget{3, 3600e9} }}, disposition: alert.NeedsHuman, skip: SkipBudget, says: "acted 3 times in the last 1h"},
 		{name: "resolved", change: []func(*question){func(q *question) { q.alert.Status = alert.StatusResolved }}, disposition: alert.Resolved, says: "nothing left to do"},

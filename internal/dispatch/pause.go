@@ -23,7 +23,7 @@ const (
 type Pause struct {
 	Target string        `json:"target,omitempty"` // "" is all targets
 	Since  time.Time     `json:"since"`
-	Until  time.Time     `json:"until,omitzero"` // zero: until somebody resumes
+	Until  time.Time     `json:"until,omitzero"` // zero: until someone resumes
 	Length time.Duration `json:"length,omitempty"`
 	Reason string        `json:"reason,omitempty"`
 	By     string        `json:"by,omitempty"` // who asked
@@ -49,7 +49,7 @@ func (p *Pause) whom() string {
 
 // String says what is paused, until when and why.
 func (p Pause) String() string {
-	text := p.whom() + " until somebody resumes"
+	text := p.whom() + " until someone resumes"
 	if p.Length > 0 {
 		text = p.whom() + " until " + clock(p.Until)
 	}
@@ -62,7 +62,7 @@ func (p Pause) String() string {
 // PauseRequest is a pause that a person asks for, or the end of one.
 type PauseRequest struct {
 	Target string        // "" is all
-	For    time.Duration // 0: until somebody resumes
+	For    time.Duration // 0: until someone resumes
 	Reason string
 	By     string
 }
@@ -100,10 +100,10 @@ func (d *Dispatcher) Resume(ctx context.Context, req PauseRequest) ([]Pause, err
 	_, all := d.pauses[""]
 	d.mu.Unlock()
 	slices.SortFunc(ended, func(a, b Pause) int { return cmp.Compare(a.Target, b.Target) })
-	if len(ended) == 0 {
-		if all {
-			return nil, fmt.Errorf("%w: all targets are paused: resume without a target", ErrBadRequest)
-		}
+	switch {
+	case len(ended) == 0 && all:
+		return nil, fmt.Errorf("%w: all targets are paused: resume without a target", ErrBadRequest)
+	case len(ended) == 0:
 		return nil, nil
 	}
 	d.log.Info("resumed", "target", cmp.Or(req.Target, "(all)"), "by", req.By)
@@ -120,7 +120,7 @@ func (d *Dispatcher) checkPause(req *PauseRequest) error {
 	case req.Target != "" && !known && !paused:
 		return fmt.Errorf("target %.100q is %w here: write one of %s", req.Target, ErrUnknown, list(slices.Sorted(maps.Keys(d.targets))))
 	case req.For < 0 || req.For > maxPause:
-		return fmt.Errorf("%w: a pause of %s is out of range: write up to 366d, or leave it out for one until somebody resumes", ErrBadRequest, req.For)
+		return fmt.Errorf("%w: a pause of %s is out of range: write up to 366d, or leave it out for one until someone resumes", ErrBadRequest, req.For)
 	case len(req.Reason) > maxPauseLen:
 		return fmt.Errorf("%w: the reason has %d bytes: write at most %d", ErrBadRequest, len(req.Reason), maxPauseLen)
 	}
@@ -242,7 +242,7 @@ func (d *Dispatcher) loadPauses() {
 		err = json.Unmarshal(saved[pausesKey], &pauses)
 	}
 	if err != nil { // nothing is known of what a person wanted: nothing begins by itself until he says so
-		d.log.Error("whether anything is paused cannot be read: everything is, until somebody resumes", "err", err)
+		d.log.Error("whether anything is paused cannot be read: everything is, until someone resumes", "err", err)
 		pauses = []Pause{{Since: d.opts.Now(), Reason: "the journal could not be read at the start"}}
 	}
 	for _, p := range pauses {

@@ -31,7 +31,7 @@ func TestPauseHoldsWhatBeginsByItself(t *testing.T) {
 	for _, target := range []string{"", "svc"} {
 		bubble(t, Options{}, func(t *testing.T, w *world) {
 			w.pause(PauseRequest{Target: target, Reason: "a release", By: "ann"})
-			if d := w.one(w.firing("svc", "relieve_memory", emergency)); d.Disposition != alert.Paused || !strings.Contains(d.Reason, "until somebody resumes: a release") {
+			if d := w.one(w.firing("svc", "relieve_memory", emergency)); d.Disposition != alert.Paused || !strings.Contains(d.Reason, "until someone resumes: a release") {
 				t.Errorf("%+v", d)
 			}
 			for _, req := range []ManualRequest{

@@ -61,7 +61,7 @@ targets:
 	}
 	writeFiles(t, temp, "a%d.wav", 1, 10, time.Hour)
 	e := startExporter(t, dir, config)
-	if out := command("pause", "--target=svc", "--reason=test"); !strings.Contains(out, "paused: target svc until somebody resumes: test") {
+	if out := command("pause", "--target=svc", "--reason=test"); !strings.Contains(out, "paused: target svc until someone resumes: test") {
 		t.Errorf("it says %s", out)
 	}
 	writeFiles(t, temp, "b%d.wav", 8, 10, time.Hour)

@@ -14,7 +14,7 @@ import (
 type Pause struct {
 	Target string        `json:"target,omitempty"` // absent: all targets
 	Since  time.Time     `json:"since"`
-	Until  time.Time     `json:"until,omitzero"` // absent: until somebody resumes
+	Until  time.Time     `json:"until,omitzero"` // absent: until someone resumes
 	Length time.Duration `json:"-"`
 	Reason string        `json:"reason,omitempty"`
 	By     string        `json:"-"` // who asked: in the journal
@@ -48,7 +48,7 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request, resume bool) {
 		return
 	}
 	defer release()
-	form := `{"target": "...", "for": "2h", "reason": "..."}, or {} for all targets until somebody resumes`
+	form := `{"target": "...", "for": "2h", "reason": "..."}, or {} for all targets until someone resumes`
 	if resume {
 		form = `{"target": "..."}, or {} to end all pauses`
 	}

@@ -57,7 +57,7 @@ type RunRequest struct {
 // PauseRequest is the body of POST /api/v1/pause and /api/v1/resume.
 type PauseRequest struct {
 	Target string         `json:"target"` // "" is all
-	For    units.Duration `json:"for"`    // 0: until somebody resumes
+	For    units.Duration `json:"for"`    // 0: until someone resumes
 	Reason string         `json:"reason"`
 	By     string         `json:"-"` // who asked
 	Resume bool           `json:"-"`
