@@ -55,6 +55,9 @@ func (s *playbookState) clampUsed(now time.Time) {
 
 // keepSpent writes what the runs of a batch are about to use of their budgets.
 func (d *Dispatcher) keepSpent(ctx context.Context, fresh []*run) error {
+	if !slices.ContainsFunc(fresh, func(r *run) bool { return !r.spent.IsZero() }) {
+		return nil
+	}
 	states := make(map[string][]byte)
 	d.mu.Lock()
 	for _, r := range fresh {
