@@ -59,6 +59,13 @@ func (a *Alert) Target() string { return a.Labels[LabelTarget] }
 // Playbook returns the remedy that the alert asks for; "" means that it asks for none.
 func (a *Alert) Playbook() string { return a.Labels[LabelPlaybook] }
 
+// Unjudged reports whether Grafana has sent an alert because its rule had no data or failed. Such an alert has the
+// labels of the rule, and says nothing of what the rule is about.
+func (a *Alert) Unjudged() bool {
+	name := a.Name()
+	return (name == "DatasourceNoData" || name == "DatasourceError") && a.Labels["rulename"] != ""
+}
+
 // Key identifies one state of one alert: a notification with the same key says nothing new.
 func (a *Alert) Key() string {
 	return a.Fingerprint + "/" + a.StartsAt.UTC().Format(time.RFC3339Nano) + "/" + string(a.Status)
@@ -88,6 +95,9 @@ const (
 	Duplicate  = "duplicate"   // the same alert again while its run is open or its cooldown holds
 	Cooldown   = "cooldown"    // the playbook ran for this target a short while ago
 	Waiting    = "waiting"     // a run of the playbook waits until something becomes due, and goes again then
+	Paused     = "paused"      // a person has paused what begins by itself
+	Closed     = "window"      // the window in which the playbook may run is closed
+	NeedsHuman = "needs_human" // the playbook has acted as often as it may
 	NoPlaybook = "no_playbook" // the alert asks for no remedy, or for one that is not configured
 	NotOurs    = "not_ours"    // another instance's alert, or a target that is not configured here
 	Resolved   = "resolved"    // nothing to do any more

@@ -22,8 +22,11 @@ const (
 	MaxFingerprint = 64       // bytes of a fingerprint
 )
 
-// webhookVersion is the only version of the payload that there is.
-const webhookVersion = "4"
+// The versions of the payload: Alertmanager's, and that of Grafana Alerting, which has the same fields and more.
+const (
+	webhookVersion = "4"
+	grafanaVersion = "1"
+)
 
 // DecodeError says in one sentence what is wrong with a notification, where, and what to send
 // instead.
@@ -57,7 +60,7 @@ func tooLarge(field, format string, args ...any) *DecodeError {
 	return e
 }
 
-// payload is version 4 as it is on the wire, without the parts that are not used.
+// payload is version 4, or 1, as it is on the wire, without the parts that are not used.
 type payload struct {
 	Version         *string     `json:"version"`
 	Receiver        string      `json:"receiver"`
@@ -77,7 +80,7 @@ type wireAlert struct {
 	Fingerprint  string             `json:"fingerprint"`
 }
 
-// DecodeWebhook reads a notification of Alertmanager's webhook, payload version 4. Unknown fields
+// DecodeWebhook reads a notification of Alertmanager's webhook, payload version 4, or Grafana's, version 1. Unknown fields
 // are ignored, since newer versions add some; all labels are kept. The error is a *DecodeError
 // when the sender is to blame, else that of r.
 func DecodeWebhook(r io.Reader) (Batch, error) {
@@ -188,9 +191,9 @@ func jsonForm(kind string) string {
 func (p *payload) check() error {
 	switch {
 	case p.Version == nil:
-		return badField("version", `is missing: send Alertmanager's webhook payload, version "4"`)
-	case *p.Version != webhookVersion:
-		return badField("version", `is %.20q: send "4", the payload of Alertmanager 0.16 and later`, *p.Version)
+		return badField("version", `is missing: send Alertmanager's webhook payload, version "4", or Grafana's, version "1"`)
+	case *p.Version != webhookVersion && *p.Version != grafanaVersion:
+		return badField("version", `is %.20q: send "4", the payload of Alertmanager 0.16 and later, or "1", that of Grafana Alerting`, *p.Version)
 	case p.Alerts == nil:
 		return badField("alerts", "is missing: send the list of alerts, [] when there are none")
 	case len(p.Alerts) > MaxAlerts:

@@ -94,6 +94,51 @@ func TestDecodeRealPayloads(t *testing.T) {
 	}
 }
 
+// TestDecodeGrafana: the payload of Grafana Alerting, as its documentation has it.
+func TestDecodeGrafana(t *testing.T) {
+	raw, err := os.ReadFile("testdata/grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := decode(t, string(raw))
+	want := Batch{Trigger: TriggerWebhook, Receiver: "spillway", GroupKey: `{}/{playbook=~".+"}:{alertname="Cache too large"}`, Truncated: 1, Alerts: []Alert{
+		{
+			Status: StatusFiring, Fingerprint: "57c6d9296de2ad39", StartsAt: time.Date(2026, 11, 23, 9, 31, 20, 0, time.UTC), GeneratorURL: "https://grafana.example.org/alerting/grafana/cfw7/view?orgId=1",
+			Labels: map[string]string{
+				LabelName: "Cache too large", "grafana_folder": "Spillway", LabelInstance: "web-1:10042", LabelTarget: "orchestrator", LabelPlaybook: "trim_cache", LabelSeverity: "warning",
+			},
+			Annotations: map[string]string{"summary": "media is over its limit"},
+		},
+		{
+			Status: StatusFiring, Fingerprint: "a0b6d1f6a3f2c4e1", StartsAt: time.Date(2026, 11, 23, 10, 31, 20, 0, time.UTC), Annotations: map[string]string{},
+			Labels: map[string]string{LabelName: "DatasourceNoData", "rulename": "Cache too large", "datasource_uid": "prom", "ref_id": "A", "grafana_folder": "Spillway", LabelTarget: "orchestrator", LabelPlaybook: "trim_cache"},
+		},
+	}}
+	if diff := cmp.Diff(want, b); diff != "" {
+		t.Errorf("decoded (-want +got):\n%s", diff)
+	}
+	if b.Alerts[0].Unjudged() || !b.Alerts[1].Unjudged() {
+		t.Error("that Grafana has no data is not seen")
+	}
+}
+
+func TestUnjudged(t *testing.T) {
+	f := func(want bool, labels ...string) {
+		t.Helper()
+		a := Alert{Labels: make(map[string]string)}
+		for pair := range slices.Chunk(labels, 2) {
+			a.Labels[pair[0]] = pair[1]
+		}
+		if got := a.Unjudged(); got != want {
+			t.Errorf("%v: %v", labels, got)
+		}
+	}
+	f(true, LabelName, "DatasourceNoData", "rulename", "r")
+	f(true, LabelName, "DatasourceError", "rulename", "r")
+	f(false, LabelName, "DatasourceError") // an alert of one's own
+	f(false, LabelName, "A", "rulename", "r")
+}
+
 const goodAlert = `{"status":"firing","labels":{"alertname":"A","target":"t"},"startsAt":"2026-11-23T10:31:29Z","fingerprint":"00ff"}`
 
 func notification(alerts ...string) string {
@@ -146,9 +191,9 @@ func TestDecodeMistakes(t *testing.T) {
 		{name: "two", body: notification() + "\n{}", want: "byte 43: something follows the notification: send one JSON object and nothing after it"},
 		{name: "garbage after it", body: notification() + "x", want: "byte 42: something follows the notification: send one JSON object and nothing after it"},
 		{name: "not UTF-8", body: strings.Replace(notification(goodAlert), `"A"`, "\"\xff\"", 1), want: "byte 82: is not UTF-8: send JSON in UTF-8"},
-		{name: "null", body: "null", want: `version: is missing: send Alertmanager's webhook payload, version "4"`},
-		{name: "no version", body: `{"alerts":[]}`, want: `version: is missing: send Alertmanager's webhook payload, version "4"`},
-		{name: "version 3", body: `{"version":"3","alerts":[]}`, want: `version: is "3": send "4", the payload of Alertmanager 0.16 and later`},
+		{name: "null", body: "null", want: `version: is missing: send Alertmanager's webhook payload, version "4", or Grafana's, version "1"`},
+		{name: "no version", body: `{"alerts":[]}`, want: `version: is missing: send Alertmanager's webhook payload, version "4", or Grafana's, version "1"`},
+		{name: "version 3", body: `{"version":"3","alerts":[]}`, want: `version: is "3": send "4", the payload of Alertmanager 0.16 and later, or "1", that of Grafana Alerting`},
 		{name: "version as a number", body: `{"version":4,"alerts":[]}`, want: "version (byte 12): is a JSON number: send a string"},
 		{name: "no alerts", body: `{"version":"4"}`, want: "alerts: is missing: send the list of alerts, [] when there are none"},
 		{name: "alerts as an object", body: `{"version":"4","alerts":{}}`, want: "alerts (byte 25): is a JSON object: send a list"},

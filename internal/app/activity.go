@@ -8,6 +8,12 @@ import (
 // activityOf gives the page what the dispatcher is doing, and the waits and cooldowns that hold.
 func activityOf(s dispatch.Status) web.Activity {
 	out := web.Activity{Draining: s.Draining, Queued: s.Queued}
+	for _, p := range s.Pauses {
+		out.Pauses = append(out.Pauses, web.Pause(p))
+	}
+	for _, b := range s.Budgets {
+		out.Budgets = append(out.Budgets, web.Budget(b))
+	}
 	for _, r := range s.Open {
 		out.Runs = append(out.Runs, web.Run(r))
 	}

@@ -182,7 +182,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
-		Submit: a.dispatcher.Submit, RunNow: a.runNow, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings,
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
@@ -383,8 +383,24 @@ func (a *App) runNow(ctx context.Context, r web.RunRequest) (string, error) {
 	id, err := a.dispatcher.RunNow(ctx, dispatch.ManualRequest{
 		Target: r.Target, Playbook: r.Playbook, Action: r.Action, DryRun: r.DryRun, Force: r.Force,
 	})
+	return id, refused(err)
+}
+
+// refused marks what the caller has to write differently.
+func refused(err error) error {
 	if errors.Is(err, dispatch.ErrUnknown) || errors.Is(err, dispatch.ErrBadRequest) || errors.Is(err, dispatch.ErrNotEnforced) {
-		return "", fmt.Errorf("%w: %w", web.ErrRefused, err)
+		return fmt.Errorf("%w: %w", web.ErrRefused, err)
 	}
-	return id, err
+	return err
+}
+
+// pause adapts a pause of the API, or its end.
+func (a *App) pause(ctx context.Context, r web.PauseRequest) (err error) {
+	req := dispatch.PauseRequest{Target: r.Target, For: r.For.Std(), Reason: r.Reason, By: r.By}
+	if r.Resume {
+		_, err = a.dispatcher.Resume(ctx, req)
+	} else {
+		_, err = a.dispatcher.Pause(ctx, req)
+	}
+	return refused(err)
 }

@@ -23,9 +23,10 @@ func (a *App) openControl(ctx context.Context) {
 		},
 		Trusted: func() error { return setup.CheckEnforced(a.graph.Load().cfg, a.service(a.auth), a.journal, &a.checks) },
 	}
-	s, err := control.Listen(ctx, dir, control.Options{Cleanup: cleaner.Cleanup, Logger: a.logger})
+	pauser := control.Pauser{Dispatcher: func() *dispatch.Dispatcher { return a.dispatcher }}
+	s, err := control.Listen(ctx, dir, control.Options{Cleanup: cleaner.Cleanup, Pause: pauser.Pause, Logger: a.logger})
 	if err != nil {
-		a.logger.Warn("the command cleanup cannot reach this exporter", "dir", dir, "err", err)
+		a.logger.Warn("the commands cannot reach this exporter", "dir", dir, "err", err)
 		return
 	}
 	a.control = s

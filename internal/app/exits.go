@@ -82,7 +82,7 @@ func (a *App) serveExits(ctx context.Context) {
 			switch {
 			case err == nil, ctx.Err() != nil:
 			case errors.Is(err, dispatch.ErrUnknown): // the target has no such playbook
-			case errors.Is(err, dispatch.ErrResting):
+			case errors.Is(err, dispatch.ErrResting), errors.Is(err, dispatch.ErrPaused), errors.Is(err, dispatch.ErrHeld):
 				a.logger.Debug("the last process of a target ended", "target", target, "reason", err)
 			default:
 				a.logger.Warn("the last process of a target ended, and its playbook was not started", "target", target, "err", err)

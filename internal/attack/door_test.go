@@ -251,6 +251,8 @@ func TestAttackPlainProxy(t *testing.T) {
 	bodies := map[string]string{
 		"/api/v1/run":     `{"target":"app","action":"clean_temp","force":true}`,
 		"/api/v1/webhook": strings.Replace(doorAlert("", 1), `"target":"app"`, `"target":"app","playbook":"clean_temp"`, 1),
+		"/api/v1/pause":   `{}`,
+		"/api/v1/resume":  `{}`,
 		"/-/reload":       "",
 	}
 	headers := []string{"X-Nothing", "X-Real-IP", "X-Forwarded-For", "Forwarded", "Via", "Authorization", "X-Http-Method-Override", "Cookie"}

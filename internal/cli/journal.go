@@ -105,7 +105,7 @@ func printRecords(e *env, output string, newestFirst []journal.Record) error {
 		if outcome == "" {
 			outcome = journal.OutcomeOpen
 		}
-		if r.Step == 0 {
+		if r.Step == 0 && act == "" {
 			act = "(run)"
 		}
 		t.row(r.Time.Local().Format(time.DateTime), r.Target, r.Playbook, act, r.Trigger, r.Mode,

@@ -23,6 +23,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
+	"github.com/spillway-exporter/spillway_exporter/internal/window"
 )
 
 // The modes.
@@ -65,6 +66,8 @@ type Config struct {
 	Restarts restart.Budget `yaml:"restarts"`
 	// The services. The first in the file that matches a process takes it.
 	Targets []Target `yaml:"targets"`
+	// Windows of time by their names, in the syntax of Alertmanager's time_intervals, for when_open.
+	Windows window.Windows `yaml:"windows"`
 	// What is told when a memory level changes.
 	Watchers []watch.Config `yaml:"watchers"`
 	// Who may call the endpoints that change something.
@@ -98,6 +101,9 @@ type Target struct {
 	policy.Folders `yaml:",inline"`
 
 	Playbooks dispatch.Playbooks `yaml:"playbooks"` // steps by the name of a playbook: a default one changed, or one of your own
+	Guards    dispatch.Guards    `yaml:"guards"`    // how often and when playbooks run by themselves, by the name of a playbook: of a default one too
+
+	Windows window.Windows `yaml:"-"` // of the file
 }
 
 // Webhook is how callers of the changing endpoints prove who they are.
@@ -178,6 +184,7 @@ func (c *Config) applyDefaults() {
 	c.Thresholds.applyDefaults()
 	c.Restarts.Default(restart.DefaultHost)
 	for i := range c.Targets {
+		c.Targets[i].Windows = c.Windows
 		if c.Targets[i].Mode == "" && isMode(c.Mode) { // a mistake at the top is said there
 			c.Targets[i].Mode = c.Mode
 		}

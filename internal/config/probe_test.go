@@ -35,6 +35,7 @@ instance: host1:10042
 webhook: {}
 journal: {}
 alertmanager: {pull: ['http://127.0.0.1:9093'], interval: 10m}
+windows: {mine: [{weekdays: [saturday], times: [{start_time: '02:00', end_time: '04:00'}]}]}
 watchers:
   - {on: [warning], post: 'http://127.0.0.1:4545/pressure'}
 targets:
@@ -49,6 +50,7 @@ targets:
     uploads: [{name: c, dir: /srv/spillway-c, max_age: 1d}]
     logs: [{name: d, dir: /srv/spillway-d, include: ['*.log'], max_bytes: 100MiB}]
     playbooks: {mine: [{do: evict_cache, verify: {}}], other: [clean_temp, mine]}
+    guards: {mine: {budget: {at_most: 3, per: 24h}, when_open: mine}}
 `
 
 // baseCache is the name of the base's only cache.
@@ -322,7 +324,7 @@ func (p *prober) samples(typ reflect.Type) []any {
 		for _, v := range texts {
 			out = append(out, []any{v})
 		}
-		return append(out, []any{"/bin/true"}, []any{"warning"}, []any{}, []any{"PATH"}, []any{map[string]any{}})
+		return append(out, []any{"/bin/true"}, []any{"warning"}, []any{}, []any{"PATH"}, []any{"saturday"}, []any{"1"}, []any{map[string]any{}})
 	case reflect.Map:
 		var out []any
 		for _, v := range texts {
@@ -341,7 +343,7 @@ func (p *prober) samples(typ reflect.Type) []any {
 		}
 		return append(out, []any{"/srv"}, "warning")
 	}
-	return append(texts, "/bin/true", "*", "warning", "enforce", "stem", "podman", "app.service")
+	return append(texts, "/bin/true", "*", "warning", "enforce", "stem", "podman", "app.service", "mine", "Local", "02:00", "04:00")
 }
 
 // context returns the other keys that have to be written so that the key is accepted at all: none,

@@ -87,6 +87,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	for i := range c.Targets {
 		c.checkTarget(i, names, report)
 	}
+	c.Windows.Validate(report.Under("windows"))
 	c.checkWatchers(report)
 	c.Alertmanager.Validate(c.Instance, *c.Standalone, report.Under("alertmanager"))
 	c.checkDirs(report, warn, checks)
@@ -236,6 +237,8 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	t.Playbooks.Validate(report.Under(key + ".playbooks"))
 	t.Playbooks.CheckActions(t.Has, report.Under(key+".playbooks"))
 	t.checkRestarts(report.Under(key + ".playbooks"))
+	t.Playbooks.CheckWindows(t.Windows, report.Under(key+".playbooks"))
+	t.Guards.Validate(t.Playbooks, t.Windows, report.Under(key+".guards"))
 	seen := make(map[string]bool)
 	policyName := func(key, kind, name string) {
 		switch {

@@ -80,28 +80,11 @@ func (c *Client) Close() error { return c.conn.Close() }
 // exporter says, ErrLost, or ctx's; whatever it is, what has begun goes on in the exporter.
 func (c *Client) Cleanup(ctx context.Context, req Cleanup, on func(Event)) error {
 	req.Protocol = protocol
-	body, err := json.Marshal(req)
+	resp, err := c.post(ctx, cleanupPath, req)
 	if err != nil {
 		return err
-	}
-	client := http.Client{Transport: &http.Transport{
-		DialContext:           func(context.Context, string, string) (net.Conn, error) { return c.conn, nil },
-		DisableKeepAlives:     true,
-		ResponseHeaderTimeout: answerTimeout,
-	}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://exporter"+cleanupPath, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		return lost(ctx, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine)) // what there is of it
-		return fmt.Errorf("%w by the exporter with pid %d: %s", ErrRefused, c.peer.PID, strings.TrimSpace(string(said)))
-	}
 	dec := json.NewDecoder(resp.Body)
 	for {
 		var e Event
@@ -113,6 +96,47 @@ func (c *Client) Cleanup(ctx context.Context, req Cleanup, on func(Event)) error
 		}
 		on(e)
 	}
+}
+
+// Pause asks for a pause, or for its end. The errors are those of Cleanup.
+func (c *Client) Pause(ctx context.Context, req Pause) (out Paused, err error) {
+	req.Protocol = protocol
+	resp, err := c.post(ctx, pausePath, req)
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
+		return out, lost(ctx, err)
+	}
+	return out, nil
+}
+
+// post sends a request and returns the answer to one that was accepted.
+func (c *Client) post(ctx context.Context, path string, req any) (*http.Response, error) {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: &http.Transport{
+		DialContext:           func(context.Context, string, string) (net.Conn, error) { return c.conn, nil },
+		DisableKeepAlives:     true,
+		ResponseHeaderTimeout: answerTimeout,
+	}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://exporter"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, lost(ctx, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine)) // what there is of it
+		return nil, fmt.Errorf("%w by the exporter with pid %d: %s", ErrRefused, c.peer.PID, strings.TrimSpace(string(said)))
+	}
+	return resp, nil
 }
 
 func lost(ctx context.Context, err error) error {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 )
@@ -12,6 +13,7 @@ const protocol = 1
 const (
 	socketName  = "control.sock"
 	cleanupPath = "/cleanup"
+	pausePath   = "/pause"
 	maxRequest  = 64 << 10
 	maxLine     = 1 << 20 // of an answer
 )
@@ -25,6 +27,21 @@ type Cleanup struct {
 	Force    bool     `json:"force,omitempty"`   // overrides max_remove_fraction
 	Files    bool     `json:"files,omitempty"`   // name each file
 	Capture  bool     `json:"capture,omitempty"` // capture evidence of the targets in place of cleaning up
+}
+
+// Pause asks for a pause of what begins by itself, or for its end.
+type Pause struct {
+	Protocol int           `json:"protocol"`
+	Target   string        `json:"target,omitempty"` // "" is all
+	For      time.Duration `json:"for,omitempty"`    // 0: until someone resumes
+	Reason   string        `json:"reason,omitempty"`
+	Resume   bool          `json:"resume,omitempty"` // end it
+}
+
+// Paused is the answer to it.
+type Paused struct {
+	Changed []string `json:"changed"`           // pauses that began or ended
+	Warning string   `json:"warning,omitempty"` // what is wrong although it is in effect
 }
 
 // Event is one line of an answer. One of its fields is set.

@@ -31,7 +31,9 @@ type Options struct {
 	// Cleanup does what a request says and sends events while it does; the end is added. When ctx ends,
 	// the caller has gone. An ErrRefused is for what the caller has to write differently.
 	Cleanup func(ctx context.Context, from Peer, req Cleanup, send func(Event) error) error
-	Logger  *slog.Logger
+	// Pause does what a command asks for.
+	Pause  func(ctx context.Context, from Peer, req Pause) (Paused, error)
+	Logger *slog.Logger
 }
 
 // Server answers on the socket of one journal.
@@ -58,6 +60,7 @@ func Listen(ctx context.Context, dir string, o Options) (*Server, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+cleanupPath, s.cleanup)
+	mux.HandleFunc("POST "+pausePath, s.pause)
 	s.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 8 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -113,13 +116,36 @@ func (s *Server) end() error {
 
 type peerKey struct{}
 
+// understood reads a request, and answers one of another version.
+func understood(w http.ResponseWriter, r *http.Request, into any, version *int) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil || *version != protocol {
+		http.Error(w, "the exporter that runs is another version than this command: use the same binary, or restart the exporter", http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
+	from := r.Context().Value(peerKey{}).(Peer)
+	var req Pause
+	if !understood(w, r, &req, &req.Protocol) {
+		return
+	}
+	out, err := s.opts.Pause(r.Context(), from, req)
+	if err != nil {
+		http.Error(w, strings.TrimPrefix(err.Error(), ErrRefused.Error()+": "), http.StatusUnprocessableEntity)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(out) // the caller has gone
+}
+
 func (s *Server) cleanup(w http.ResponseWriter, r *http.Request) {
 	from := r.Context().Value(peerKey{}).(Peer)
 	var req Cleanup
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil || req.Protocol != protocol {
-		http.Error(w, "the exporter that runs is another version than this command: use the same binary, or restart the exporter", http.StatusBadRequest)
+	if !understood(w, r, &req, &req.Protocol) {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is here; it may take long

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -28,7 +29,9 @@ func (d *Dispatcher) goAgain() {
 		case <-timer.C:
 		}
 		d.names.save(d.runCtx, d.opts.Journal.PutState)
-		fresh := d.startDue()
+		d.endPauses(d.runCtx)
+		fresh, pleas := d.startDue()
+		d.plead(d.runCtx, pleas)
 		d.begin(d.runCtx, runsOf(fresh))
 		next := d.postpone(fresh)
 		timer.Reset(next)
@@ -78,8 +81,8 @@ func (s *playbookState) nextAgain() time.Time {
 	return s.again
 }
 
-// startDue makes the runs that are due.
-func (d *Dispatcher) startDue() []resumed {
+// startDue makes the runs that are due, and the records of those that may not run any more.
+func (d *Dispatcher) startDue() (out []resumed, pleas []*plea) {
 	subjects := make(map[playbookKey]Subject)
 	d.mu.Lock()
 	now := d.opts.Now()
@@ -96,37 +99,41 @@ func (d *Dispatcher) startDue() []resumed {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var out []resumed
 	for _, key := range slices.SortedFunc(maps.Keys(readings), compareKeys) {
 		if s := d.playbooks[key]; s != nil && s.due(now) && !d.draining {
-			if r := d.startAgain(key, s, readings[key], now); r.run != nil {
+			r, plea := d.startAgain(key, s, readings[key], now)
+			if r.run != nil {
 				out = append(out, r)
 			}
+			pleas = append(pleas, plea)
 		}
 	}
-	return out
+	return out, pleas
 }
 
 // startAgain makes the run of a playbook that is due, as the present configuration has it. It is called
 // with the lock held.
-func (d *Dispatcher) startAgain(key playbookKey, s *playbookState, reading Reading, now time.Time) (out resumed) {
+func (d *Dispatcher) startAgain(key playbookKey, s *playbookState, reading Reading, now time.Time) (out resumed, _ *plea) {
 	t := d.targets[key.target]
 	p, known := t.Playbooks[key.playbook]
 	if !known {
 		s.wait, s.again = nil, time.Time{}
-		return out
+		return out, nil
 	}
 	if d.queued >= d.opts.QueueLength {
-		s.later(s.wait, now)
-		return out
+		s.later(s.wait, now, againRetry)
+		return out, nil
 	}
 	if w := s.wait; w != nil {
 		s.wait = nil
 		if !isFolder(p.Subject) && reading.Known && reading.Level < w.level {
 			d.log.Debug("a run that waited is not needed", "run", w.run.id, "target", key.target, "playbook", key.playbook)
-			return out
+			return out, nil
 		}
-		return resumed{d.continueRun(&t, p, key, w), w}
+		if held, plea := d.heldAgain(&t, &p, key, s, w, nil, now); held {
+			return out, plea
+		}
+		return resumed{d.continueRun(&t, p, key, w), w}, nil
 	}
 	s.again = time.Time{}
 	m := d.modeOf(&t)
@@ -135,9 +142,37 @@ func (d *Dispatcher) startAgain(key playbookKey, s *playbookState, reading Readi
 	case s.holding(m).holds(now): // another run has prolonged it
 		s.plan(s.holding(m).Until, now)
 	default:
+		held, plea := d.heldAgain(&t, &p, key, s, nil, f, now)
+		if held {
+			return out, plea
+		}
 		out.run = d.repeatRun(&t, p, key, f)
 	}
-	return out
+	return out, nil
+}
+
+// heldAgain reports whether a run that is due may not begin by itself now. w is the wait that it would go on with,
+// else f the alert that it would be for. Behind a pause and a closed window it is looked at again; without a
+// budget it is given up, and a person is needed. It is called with the lock held.
+func (d *Dispatcher) heldAgain(t *Target, p *Playbook, key playbookKey, s *playbookState, w *wait, f *firing, now time.Time) (held bool, _ *plea) {
+	if w != nil {
+		old := &w.run.request
+		f = &firing{alert: alert.Alert{Labels: map[string]string{alert.LabelName: old.alert}, Fingerprint: old.fingerprint}, trigger: old.trigger, level: w.level}
+	}
+	a, trigger, level := &f.alert, f.trigger, f.level
+	if !automatic(trigger) {
+		return false, nil
+	}
+	switch permit(situation{
+		mode: d.modeOf(t), level: level, paused: d.pausedBy(t.Name) != nil, closed: p.closed(level, now) != "", spent: s.spent(p, now),
+	}).skip {
+	case "":
+		return false, nil
+	case SkipBudget:
+		return true, d.needsHuman(key, trigger, a, level)
+	}
+	s.later(w, now, againLook)
+	return true, nil
 }
 
 // continueRun makes the run that goes on with one that has waited.
@@ -147,6 +182,9 @@ func (d *Dispatcher) continueRun(t *Target, p Playbook, key playbookKey, w *wait
 	r.alert, r.fingerprint, r.first, r.guarded, r.breaks, r.force, r.continues = old.alert, old.fingerprint, old.first, old.guarded, old.breaks, old.force, w.run.id
 	r.progress.level, r.progress.alerts, r.progress.served, r.progress.twins = w.level, w.alerts, w.served, maps.Clone(w.run.progress.twins)
 	d.own(r, key)
+	if automatic(old.trigger) {
+		d.spend(r, p.Budget)
+	}
 	return r
 }
 
@@ -160,6 +198,7 @@ func (d *Dispatcher) repeatRun(t *Target, p Playbook, key playbookKey, f *firing
 	}
 	r.progress.level = f.level
 	d.own(r, key)
+	d.spend(r, p.Budget)
 	for _, other := range r.state.firing {
 		r.progress.serve(&other.alert, other.trigger)
 	}
@@ -175,7 +214,7 @@ func (d *Dispatcher) postpone(fresh []resumed) time.Duration {
 	for _, f := range fresh {
 		if s := f.run.state; f.run.err != nil && !errors.Is(f.run.err, ErrDraining) && s.open == nil {
 			d.log.Warn("a run could not begin by itself and is tried again", "target", f.run.target, "playbook", f.run.playbook, "in", againRetry, "err", f.run.err)
-			s.later(f.wait, now)
+			s.later(f.wait, now, againRetry)
 		}
 	}
 	next := againLook
@@ -188,12 +227,12 @@ func (d *Dispatcher) postpone(fresh []resumed) time.Duration {
 }
 
 // later puts off what is due.
-func (s *playbookState) later(w *wait, now time.Time) {
+func (s *playbookState) later(w *wait, now time.Time, by time.Duration) {
 	if w == nil {
-		s.again = now.Add(againRetry)
+		s.again = now.Add(by)
 		return
 	}
-	w.until, s.wait = now.Add(againRetry), w
+	w.until, s.wait = now.Add(by), w
 }
 
 // waitingRuns returns how many runs wait, for the metric.

@@ -23,7 +23,7 @@ type Start struct {
 var (
 	playbookOutcomes = map[mode][]string{
 		enforce: {
-			OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped,
+			OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman,
 			string(action.Done), string(action.Partial), string(action.Failed), string(action.Unknown), journal.OutcomeInterrupted,
 		},
 		dryRun: {string(action.DryRun), OutcomeFalling, OutcomeSkipped, string(action.Partial), string(action.Failed), string(action.Unknown), journal.OutcomeInterrupted},
@@ -84,6 +84,9 @@ func (m *metrics) expectTarget(t *Target, in mode) {
 	for _, s := range t.Starts {
 		for _, trigger := range s.Triggers {
 			for _, outcome := range playbookOutcomes[in] {
+				if outcome == OutcomeNeedsHuman && !t.Playbooks[s.Playbook].Budget.set() {
+					continue
+				}
 				bear(m.playbook, t.Name, s.Playbook, string(trigger), outcome)
 			}
 			for _, name := range t.does(s.Playbook) {

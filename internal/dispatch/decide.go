@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
@@ -26,6 +27,9 @@ const (
 	SkipLevel      = "level"   // the level of the run is not in the step's `when`
 	SkipFalling    = "falling" // the value falls by itself
 	SkipStuck      = "stuck"   // an earlier run of the action has not returned
+	SkipPaused     = "paused"  // a person has paused what begins by itself
+	SkipWindow     = "window"  // the window of the playbook, or of the step, is closed
+	SkipBudget     = "budget"  // the playbook has acted as often as it may: a person is needed
 )
 
 // fallingShare: a value below this share of its own recent peak, and not critical, is falling.
@@ -48,7 +52,12 @@ type question struct {
 	until    time.Time
 	broken   bool // an emergency has broken this cooldown already
 	level    series.Level
-	applies  bool // some step of the playbook applies at the level
+	applies  bool   // some step of the playbook applies at the level
+	mode     mode   // in which the run would be
+	pause    *Pause // that holds the target; nil when none does
+	closed   string // the window that is closed; "" when none holds the playbook back
+	budget   Budget
+	spent    bool // the budget is used up
 	now      time.Time
 	full     bool
 	draining bool
@@ -67,14 +76,14 @@ type verdict struct {
 // decide is the whole decision about one alert, in order.
 func decide(q question) verdict {
 	for _, rule := range []func(*question) (verdict, bool){
-		decideOurs, decideTarget, decidePlaybook, decideResolved, decideWaiting, decideOpen, decideLevel, decideCooldown, decideRoom,
+		decideOurs, decideTarget, decidePlaybook, decideResolved, decidePause, decideWaiting, decideOpen, decideLevel, decidePermit, decideRoom,
 	} {
 		if v, decided := rule(&q); decided {
 			return v
 		}
 	}
 	v := verdict{disposition: alert.Accepted, reason: "a run was recorded and will start"}
-	if q.now.Before(q.until) {
+	if q.permit().breaks {
 		v.breaks, v.reason = true, "an emergency breaks the cooldown once: a run was recorded and will start"
 	}
 	return v
@@ -115,6 +124,9 @@ func decidePlaybook(q *question) (verdict, bool) {
 	switch {
 	case name == "":
 		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: "the alert requests no remedy: it has no playbook label"}, true
+	case q.alert.Unjudged():
+		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: fmt.Sprintf(
+			"Grafana had no data for the rule %.100q or could not judge it, which is no pressure: fix its data source", q.alert.Labels["rulename"])}, true
 	case !q.hasPlaybook:
 		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: fmt.Sprintf(
 			"the target %q has no playbook %.100q: write one of %s", q.alert.Target(), name, list(q.playbooks()))}, true
@@ -167,15 +179,37 @@ func decideLevel(q *question) (verdict, bool) {
 		"no step of %s applies at level %s", q.alert.Playbook(), q.level)}, true
 }
 
-func decideCooldown(q *question) (verdict, bool) {
-	if !q.now.Before(q.until) || q.level == series.LevelEmergency && !q.broken {
+// permit asks whether the playbook may run by itself now.
+func (q *question) permit() permission {
+	return permit(situation{
+		mode: q.mode, level: q.level, paused: q.pause != nil, rests: q.now.Before(q.until), broken: q.broken, closed: q.closed != "", spent: q.spent,
+	})
+}
+
+// decidePause comes before a run that is open: it gets no further step.
+func decidePause(q *question) (verdict, bool) {
+	if q.permit().skip != SkipPaused {
 		return verdict{}, false
 	}
-	reason := "the playbook ran for this target, and its cooldown holds until " + clock(q.until)
-	if q.level == series.LevelEmergency {
-		reason += "; an emergency has broken it once already"
+	return verdict{disposition: alert.Paused, skip: SkipPaused, reason: "a person has paused " + q.pause.String()}, true
+}
+
+func decidePermit(q *question) (verdict, bool) {
+	switch v := (verdict{skip: q.permit().skip}); v.skip {
+	case SkipCooldown:
+		v.disposition, v.reason = alert.Cooldown, "the playbook ran for this target, and its cooldown holds until "+clock(q.until)
+		if q.level == series.LevelEmergency {
+			v.reason += "; an emergency has broken it once already"
+		}
+		return v, true
+	case SkipWindow:
+		v.disposition, v.reason = alert.Closed, fmt.Sprintf("%s runs only while the window %q is open", q.alert.Playbook(), q.closed)
+		return v, true
+	case SkipBudget:
+		v.disposition, v.reason = alert.NeedsHuman, budgetText(q.alert.Playbook(), q.budget)
+		return v, true
 	}
-	return verdict{disposition: alert.Cooldown, skip: SkipCooldown, reason: reason}, true
+	return verdict{}, false
 }
 
 func decideRoom(q *question) (verdict, bool) {
@@ -243,6 +277,8 @@ const (
 	OutcomeNothing     = "nothing_to_do" // the actions ran and found nothing to do
 	OutcomeFalling     = "falling"       // the value falls by itself and nothing more is done
 	OutcomeSkipped     = "skipped"       // every step was skipped, each with its reason
+	OutcomeNeedsHuman  = "needs_human"   // it was due, and its budget is used up: nothing ran
+	OutcomeDone        = string(action.Done)
 )
 
 func percent(ratio float64) string { return units.Ratio(ratio).String() }

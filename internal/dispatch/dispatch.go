@@ -72,11 +72,14 @@ type Dispatcher struct {
 	slots     map[string]*slot  // targets with a run that is queued or running
 	open      map[*run]struct{} // queued and running
 	strays    []*stray          // actions that have not returned
+	pauses    map[string]Pause  // by target; "" is all
 	ending    int               // runs whose end is being written
 	accepted  uint64            // runs so far
 	queued    int               // including those whose intent is being written
 	draining  bool
 	started   bool
+
+	unsavedPauses bool // pauses is not what the journal has
 }
 
 // New returns a dispatcher without targets. It restores the cooldowns of the previous process and
@@ -99,14 +102,18 @@ func New(o Options) *Dispatcher {
 		ready: make(chan *slot, o.QueueLength), acting: make(chan struct{}, o.Workers),
 		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}), roused: make(chan struct{}, 1),
 		targets: make(map[string]Target), playbooks: make(map[playbookKey]*playbookState), slots: make(map[string]*slot), open: make(map[*run]struct{}),
+		pauses: make(map[string]Pause),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())
 	d.names.set(o.Instance, o.PinInstance)
 	d.metrics = newMetrics(o.Registerer, d.queueLength, d.waitingRuns)
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(newGuardMetrics(d))
+	}
 	d.load(d.runCtx)
 	for _, r := range o.Journal.Interrupted() {
 		d.log.Warn("interrupted by the end of the previous process", "run", r.RunID, "target", r.Target, "playbook", r.Playbook, "action", r.Action, "begun", r.Time)
-		if r.Step == 0 {
+		if r.Step == 0 && r.Playbook != "" {
 			d.metrics.playbook.WithLabelValues(r.Target, r.Playbook, r.Trigger, journal.OutcomeInterrupted).Inc()
 		}
 	}

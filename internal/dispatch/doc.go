@@ -53,10 +53,17 @@
 // interrupted or an intent could not be recorded. A run that found nothing to do never shortens the
 // cooldown that holds. A dry run has a cooldown of its own, which holds dry runs only.
 //
+// # Pauses, windows, budgets
+//
+// Whether a playbook may run by itself is one pure function, permit: of its mode, the level, a pause, its cooldown, its
+// window and its budget. It is asked for alerts, for runs that go again and at the end of a process. The rest that begins
+// by itself asks for pauses only, and each step of it asks for pauses and its own window again. A person is never held
+// back. The use of a budget is written before the intent of the run and given back when the run did nothing.
+//
 // # What survives
 //
 // A reload exchanges the targets: open runs, waits and cooldowns stay, and a run goes on with what the new
-// configuration allows. A restart keeps the cooldowns, which the journal stores; the runs that the
+// configuration allows. A restart keeps the cooldowns, pauses and used budgets, which the journal stores; the runs that the
 // previous process left open are interrupted and are not run again. Which alerts a run has served is
 // kept in memory only: after a restart a repeated alert is answered with cooldown, not duplicate.
 package dispatch

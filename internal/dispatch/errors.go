@@ -19,6 +19,13 @@ var (
 	// playbook.
 	ErrResting = errors.New("the cooldown of the playbook holds")
 
+	// ErrPaused says that a run that no person requested does not begin, because a person has paused its
+	// target.
+	ErrPaused = errors.New("paused")
+	// ErrHeld says that a run that no person requested is held back by the window or the budget of its
+	// playbook.
+	ErrHeld = errors.New("the playbook may not run now")
+
 	// ErrUnknown says that a manual request names a target, playbook or action that is not
 	// configured.
 	ErrUnknown = errors.New("not configured")

@@ -33,7 +33,7 @@ type ManualRequest struct {
 // RunNow records a run and puts it in the queue, and returns its id. One action of a schedule has none:
 // it is recorded only if, when its turn comes, there is something to do. A run of the same playbook
 // that is open already, for the same purpose, is joined. Errors are ErrUnknown, ErrBadRequest,
-// ErrNotEnforced, ErrResting, ErrQueueFull, ErrDraining, ErrJournal or ctx's.
+// ErrNotEnforced, ErrResting, ErrPaused, ErrHeld, ErrQueueFull, ErrDraining, ErrJournal or ctx's.
 func (d *Dispatcher) RunNow(ctx context.Context, req ManualRequest) (runID string, err error) {
 	if req.Trigger == "" {
 		req.Trigger = alert.TriggerManual
@@ -77,7 +77,7 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	}
 	key := playbookKey{req.Target, req.Playbook}
 	state := d.playbooks[key]
-	if err := d.manualRoom(req, state, m); err != nil {
+	if err := d.manualRoom(req, state, &p, m); err != nil {
 		return nil, false, err
 	}
 	r = d.newRun(&t, p, req.Trigger)
@@ -88,6 +88,9 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	// the cooldown too.
 	if r.scope == wholePlaybook && req.Only == "" && m == d.modeOf(&t) && req.counts() && (state == nil || state.open == nil) {
 		d.own(r, key)
+		if req.Trigger == alert.TriggerExit {
+			d.spend(r, p.Budget)
+		}
 	}
 	if req.Trigger == alert.TriggerSchedule && r.scope == oneAction {
 		r.quiet = true
@@ -114,11 +117,11 @@ func (d *Dispatcher) manualMode(t *Target, req *ManualRequest) (mode, error) {
 }
 
 // manualRoom reports what stands in the way of a manual run.
-func (d *Dispatcher) manualRoom(req ManualRequest, state *playbookState, m mode) error {
+func (d *Dispatcher) manualRoom(req ManualRequest, state *playbookState, p *Playbook, m mode) error {
 	state.clamp(d.opts.Now())
-	switch {
-	case req.Trigger == alert.TriggerExit && state != nil && state.holding(m).holds(d.opts.Now()):
-		return fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(state.holding(m).Until))
+	switch err := d.held(req, state, p, m); {
+	case err != nil:
+		return err
 	case d.draining:
 		return ErrDraining
 	case d.queued >= d.opts.QueueLength:
@@ -126,6 +129,35 @@ func (d *Dispatcher) manualRoom(req ManualRequest, state *playbookState, m mode)
 	}
 	return nil
 }
+
+// held reports why a run that no person requested may not begin. Cooldowns, windows and budgets are those of a
+// playbook, which runs without an alert only at the end of a process.
+func (d *Dispatcher) held(req ManualRequest, state *playbookState, p *Playbook, m mode) error {
+	if !automatic(req.Trigger) {
+		return nil
+	}
+	now := d.opts.Now()
+	pause := d.pausedBy(req.Target)
+	s := situation{mode: m, level: req.Level, paused: pause != nil}
+	if req.Trigger == alert.TriggerExit {
+		s.rests, s.broken = state != nil && state.holding(m).holds(now), true
+		s.closed, s.spent = !p.Hours.Open(now), state.spent(p, now)
+	}
+	switch permit(s).skip {
+	case SkipPaused:
+		return fmt.Errorf("%w: %s", ErrPaused, pause)
+	case SkipCooldown:
+		return fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(state.holding(m).Until))
+	case SkipWindow:
+		return fmt.Errorf("playbook %q of target %q: %w: its window %q is closed", req.Playbook, req.Target, ErrHeld, p.Hours)
+	case SkipBudget:
+		return fmt.Errorf("playbook %q of target %q: %w: %s", req.Playbook, req.Target, ErrHeld, budgetText(req.Playbook, p.Budget))
+	}
+	return nil
+}
+
+// automatic reports whether no person requested what a trigger begins.
+func automatic(t alert.Trigger) bool { return t != alert.TriggerManual }
 
 func (r *ManualRequest) scope() scope {
 	if r.Action != "" {

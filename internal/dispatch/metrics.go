@@ -19,7 +19,7 @@ const (
 )
 
 var dispositions = []string{
-	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.Waiting, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
+	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.Waiting, alert.Paused, alert.Closed, alert.NeedsHuman, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
 }
 
 type metrics struct {

@@ -75,6 +75,9 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 		res.outcome, res.err = journal.OutcomeInterrupted, fmt.Errorf("stopped before step %d: %w", i+1, ErrDraining)
 		return effectNone, false
 	}
+	if d.holdsBack(r, step, res) {
+		return effectNone, true
+	}
 	now := d.opts.Observer.Observe(r.target, r.subject)
 	if r.guarded && !res.settled && step.isRelief() && falling(r.subject, now) {
 		res.outcome, res.settled = OutcomeFalling, true

@@ -14,6 +14,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
+	"github.com/spillway-exporter/spillway_exporter/internal/window"
 )
 
 const (
@@ -43,6 +44,11 @@ type Step struct {
 	// When the step runs: as long as nothing before it has relieved the pressure, or, whatever was reached, if a
 	// step before it has removed something, or always.
 	Run string `yaml:"run"`
+
+	// Only while this window is open; `not night` is while the window night is closed.
+	WhenOpen window.Ref `yaml:"when_open"`
+
+	Hours window.Hours `yaml:"-"` // that WhenOpen names
 
 	With action.Settings `yaml:"-"` // the settings of the action; nil for one that takes nothing
 }
@@ -238,6 +244,9 @@ func (s Step) String() string {
 	}
 	if s.Run != "" && s.Run != RunIfUnrelieved {
 		text += " (run: " + s.Run + ")"
+	}
+	if s.WhenOpen != "" {
+		text += " (when open: " + string(s.WhenOpen) + ")"
 	}
 	return text
 }

@@ -30,12 +30,16 @@ type playbookState struct {
 	waited int                // runs in a row that have ended waiting
 	firing map[string]*firing // alerts that are known to fire, by fingerprint
 	again  time.Time          // when the next run for them begins by itself; zero when none does
+
+	used    []time.Time // when runs began that count against the budget, the oldest first
+	pleaded bool        // it is recorded that a person is needed
 }
 
 // savedState is the form in the journal.
 type savedState struct {
 	cooldown
-	Dry *cooldown `json:"dry,omitempty"`
+	Dry  *cooldown   `json:"dry,omitempty"`
+	Used []time.Time `json:"used,omitempty"` // of the budget
 }
 
 // holding returns the cooldown that decides about a run in a mode. A cooldown of runs that acted
@@ -80,13 +84,16 @@ func (s *playbookState) view(q *question, m mode, key string) {
 // ended notes the end of a run. It reports whether anything is to be saved.
 func (s *playbookState) ended(r *run, res *result, now time.Time) bool {
 	s.open = nil
+	if res.effect < effectActed {
+		s.refund(r)
+	}
 	switch {
 	case res.outcome == OutcomeWaiting:
 		s.waits(r, res, now)
 		s.acted.waits(r, now)
 		return true
 	case res.effect == effectNone:
-		return false
+		return !r.spent.IsZero()
 	case res.effect == effectDry:
 		s.dry.ended(r, res, now)
 	default:
@@ -116,6 +123,7 @@ func (s *playbookState) clamp(now time.Time) {
 	}
 	s.acted.clamp(now)
 	s.dry.clamp(now)
+	s.clampUsed(now)
 	s.again = soonerOf(s.again, now.Add(max(s.acted.Rest, againRetry)))
 	if s.wait != nil {
 		s.wait.until = soonerOf(s.wait.until, now.Add(longestWait))
@@ -139,11 +147,11 @@ func (s *playbookState) stepRan(step *Step, m mode, now time.Time) {
 
 // forgettable reports whether nothing would be lost with the state.
 func (s *playbookState) forgettable(now time.Time) bool {
-	return s.open == nil && !s.acted.remains(now) && !s.dry.remains(now)
+	return s.open == nil && !s.acted.remains(now) && !s.dry.remains(now) && !slices.ContainsFunc(s.used, func(at time.Time) bool { return now.Sub(at) < maxBudgetPer })
 }
 
 func (s *playbookState) saved() savedState {
-	out := savedState{cooldown: s.acted.clone()}
+	out := savedState{cooldown: s.acted.clone(), Used: slices.Clone(s.used)}
 	if s.dry.LastRun != "" {
 		dry := s.dry.clone()
 		out.Dry = &dry
@@ -173,6 +181,7 @@ func (d *Dispatcher) encode(key playbookKey, s savedState) (name string, raw []b
 
 // load restores the cooldowns of the previous process.
 func (d *Dispatcher) load(ctx context.Context) {
+	d.loadPauses()
 	if saved, err := d.opts.Journal.States(namesKey); err == nil {
 		d.names.load(saved[namesKey])
 	}
@@ -194,6 +203,8 @@ func (d *Dispatcher) load(ctx context.Context) {
 		state := d.stateOf(playbookKey{target, playbook})
 		state.acted = s.cooldown
 		state.acted.clamp(now)
+		state.used = s.Used
+		state.clampUsed(now)
 		if s.Dry != nil {
 			state.dry = *s.Dry
 			state.dry.clamp(now)
@@ -202,6 +213,11 @@ func (d *Dispatcher) load(ctx context.Context) {
 }
 
 func (s *savedState) lastEnd() time.Time {
+	for _, at := range s.Used {
+		if at.After(s.LastEnd) {
+			s.LastEnd = at // of a run whose end was not seen
+		}
+	}
 	if s.Dry != nil && s.Dry.LastEnd.After(s.LastEnd) {
 		return s.Dry.LastEnd
 	}

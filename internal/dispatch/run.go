@@ -72,6 +72,7 @@ type request struct {
 // intent is what became of the record of the intent.
 type intent struct {
 	begun chan struct{} // closed when id or err is known
+	spent time.Time     // the use of a budget that this run is; zero when it is none
 	id    string
 	err   error
 }

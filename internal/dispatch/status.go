@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // The states of an open run.
@@ -20,6 +22,35 @@ type Status struct {
 	Draining  bool
 	Open      []OpenRun        // oldest first
 	Playbooks []PlaybookStatus // by target and playbook
+	Pauses    []Pause          // that hold; that of all targets first
+	Budgets   []BudgetStatus   // by target and playbook
+}
+
+// BudgetStatus is what a playbook may still do by itself.
+type BudgetStatus struct {
+	Target    string
+	Playbook  string
+	AtMost    int
+	Per       units.Duration
+	Remaining int
+}
+
+// budgets is called with the lock held.
+func (d *Dispatcher) budgets() []BudgetStatus {
+	out := []BudgetStatus{}
+	now := d.opts.Now()
+	for _, t := range d.targets {
+		for name, p := range t.Playbooks {
+			if p.Budget.set() {
+				s := d.playbooks[playbookKey{t.Name, name}]
+				out = append(out, BudgetStatus{t.Name, name, p.Budget.AtMost, p.Budget.Per, s.remaining(p.Budget, now)})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b BudgetStatus) int {
+		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Playbook, b.Playbook))
+	})
+	return out
 }
 
 // OpenRun is a run that has not ended.
@@ -61,7 +92,7 @@ func (d *Dispatcher) Status() Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.opts.Now()
-	s := Status{Queued: d.queued, Draining: d.draining, Open: []OpenRun{}, Playbooks: []PlaybookStatus{}}
+	s := Status{Queued: d.queued, Draining: d.draining, Open: []OpenRun{}, Playbooks: []PlaybookStatus{}, Pauses: d.pausesNow(), Budgets: d.budgets()}
 	for _, r := range slices.SortedFunc(maps.Keys(d.open), bySeq) {
 		s.Open = append(s.Open, d.openRun(r))
 	}

@@ -24,6 +24,7 @@ func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposi
 	verdicts := make([]verdict, len(b.Alerts))
 	runs := make([]*run, len(b.Alerts)) // that serve the alerts
 	var fresh []*run
+	var pleas []*plea
 	id := d.identify(&b)
 
 	d.mu.Lock()
@@ -34,9 +35,13 @@ func (d *Dispatcher) Submit(ctx context.Context, b alert.Batch) ([]alert.Disposi
 		if isNew {
 			fresh = append(fresh, runs[i])
 		}
+		if verdicts[i].disposition == alert.NeedsHuman {
+			pleas = append(pleas, d.pleaOf(&b, &b.Alerts[i]))
+		}
 	}
 	d.mu.Unlock()
 
+	d.plead(ctx, pleas)
 	d.begin(ctx, fresh)
 	var failed error
 	for i := range b.Alerts {
@@ -67,10 +72,11 @@ func (d *Dispatcher) identify(b *alert.Batch) identity {
 func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now time.Time) (v verdict, r *run, isNew bool) {
 	target := d.targets[a.Target()]
 	key := playbookKey{a.Target(), a.Playbook()}
-	state := d.playbooks[key]
+	state, playbook := d.playbooks[key], target.Playbooks[key.playbook]
 	m := d.modeOf(&target)
 	state.clamp(now)
 	q := d.question(b, a, id, now)
+	q.mode, q.spent = m, state.spent(&playbook, now)
 	state.view(&q, m, a.Key())
 	v = decide(q)
 	if a.Status == alert.StatusResolved {
@@ -93,7 +99,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now tim
 		}
 		return v, nil, false
 	}
-	r = d.newRun(&target, target.Playbooks[key.playbook], b.Trigger)
+	r = d.newRun(&target, playbook, b.Trigger)
 	r.guarded, r.breaks, r.alert, r.fingerprint = true, v.breaks, a.Name(), a.Fingerprint
 	if passesAlertOn(r.steps) {
 		r.first = a
@@ -101,6 +107,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now tim
 	r.progress.level = q.level
 	r.progress.serve(a, b.Trigger)
 	d.own(r, key)
+	d.spend(r, q.budget)
 	return v, r, true
 }
 
@@ -111,6 +118,7 @@ func (d *Dispatcher) question(b *alert.Batch, a *alert.Alert, id *identity, now 
 	playbook, hasPlaybook := target.Playbooks[a.Playbook()]
 	level := levelOf(a)
 	return question{
+		pause: d.pausedBy(target.Name), closed: playbook.closed(level, now), budget: playbook.Budget,
 		alert: a, inside: isInside(b.Trigger), id: id,
 		hasTarget: hasTarget, hasPlaybook: hasPlaybook,
 		targets:   func() []string { return slices.Sorted(maps.Keys(d.targets)) },
@@ -138,7 +146,11 @@ func (d *Dispatcher) begin(ctx context.Context, fresh []*run) {
 		records[i] = r.record(d.opts.Now(), r.progress.level)
 	}
 	d.mu.Unlock()
-	ids, err := d.opts.Journal.BeginAll(ctx, records)
+	err := d.keepSpent(ctx, fresh)
+	var ids []string
+	if err == nil {
+		ids, err = d.opts.Journal.BeginAll(ctx, records)
+	}
 	if err != nil {
 		d.withdraw(fresh, fmt.Errorf("%w: %w", ErrJournal, err))
 	} else {
@@ -158,6 +170,7 @@ func (d *Dispatcher) withdraw(fresh []*run, err error) {
 		d.queued--
 		delete(d.open, r)
 		if r.state != nil {
+			r.state.refund(r)
 			r.state.open = nil
 		}
 	}

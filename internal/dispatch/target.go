@@ -7,6 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
+	"github.com/spillway-exporter/spillway_exporter/internal/window"
 )
 
 // The modes of a target.
@@ -39,6 +40,8 @@ type Playbook struct {
 	Steps    []Step
 	Subject  Subject
 	Cooldown time.Duration // after a run; default 5m, doubled up to 1h while it is ineffective
+	Budget   Budget        // how often it may act by itself; the zero value is without a bound
+	Hours    window.Hours  // in which it may begin by itself
 }
 
 // Reading is the present value of a subject of a target.

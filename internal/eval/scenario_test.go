@@ -223,7 +223,7 @@ var shippedMetrics = []string{
 	"spillway_memory_used_ratio", "spillway_memory_limit_bytes", "spillway_memory_exhaustion_seconds", "spillway_memory_growth_bytes_per_second", "spillway_memory_fast_growth_bytes_per_second", "spillway_memory_used_bytes",
 	"spillway_threshold_ratio", "spillway_heap_used_ratio", "spillway_heap_live_bytes", "spillway_heap_limit_bytes", "spillway_cache_used_ratio", "spillway_cache_hit_ratio", "spillway_cache_min_hit_ratio",
 	"spillway_temp_files", "spillway_temp_max_files", "spillway_temp_used_ratio", "spillway_temp_expired_files", "spillway_upload_size_bytes", "spillway_upload_max_size_bytes", "spillway_upload_oversize_files", "spillway_upload_expired_files", "spillway_log_oversize_files", "spillway_log_expired_files", "spillway_processes", "spillway_process_oldest_start_time_seconds", "spillway_target_restarts_total", "spillway_probe_success", "spillway_probe_duration_seconds", "spillway_probe_http_status_code", "spillway_probe_max_duration_seconds", "spillway_startup_duration_seconds", "spillway_startup_max_duration_seconds", "spillway_cgroup_oom_kills_total",
-	"spillway_action_runs_total", "spillway_playbook_runs_total", "spillway_source_success", "spillway_lane_stuck", "spillway_sampler_ticks_missed_total",
+	"spillway_action_runs_total", "spillway_playbook_runs_total", "spillway_budget_remaining", "spillway_source_success", "spillway_lane_stuck", "spillway_sampler_ticks_missed_total",
 	"spillway_alertmanager_up", "spillway_alertmanager_push_up", "spillway_evaluator_rule_failing", "spillway_dashboard_info", "spillway_target_info", "spillway_config_last_reload_successful", "spillway_journal_writable",
 }
 

@@ -6,6 +6,8 @@ var (
 	WebhookAlerts      = &Own{"spillway_webhook_alerts_total", "Alerts received through the webhook, by disposition.", Counter, []string{"disposition"}}
 	QueueLength        = &Own{"spillway_dispatch_queue_length", "Runs that are recorded and have not started.", Gauge, nil}
 	WaitingRuns        = &Own{"spillway_dispatch_waiting_runs", "Runs that wait until what they have to remove is old enough or no longer in use.", Gauge, nil}
+	Paused             = &Own{"spillway_paused", "Whether a person has paused what begins by itself for the target.", Gauge, []string{"target"}}
+	BudgetRemaining    = &Own{"spillway_budget_remaining", "Runs of a playbook that its budget still allows.", Gauge, []string{"target", "playbook"}}
 	PlaybookRuns       = &Own{"spillway_playbook_runs_total", "Completed playbook runs, by outcome.", Counter, []string{"target", "playbook", "trigger", "outcome"}}
 	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
 	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
@@ -19,6 +21,6 @@ var (
 )
 
 var dispatchOwns = []*Own{
-	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, PlaybookRuns, ActionRuns, ActionSkips,
+	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, PlaybookRuns, ActionRuns, ActionSkips,
 	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionLost, ActionRemovedFiles, ActionSkippedFiles,
 }

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -174,7 +175,7 @@ func (s *Schedule) start(ctx context.Context, p Policy) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, dispatch.ErrPaused) {
 		s.opts.Logger.Warn("scheduled cleanup could not be started", "target", p.Target, "dir", p.Name, "err", err)
 	}
 	s.mu.Lock()

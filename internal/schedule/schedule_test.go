@@ -1,10 +1,13 @@
 package schedule
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +69,38 @@ func (b *bench) start(list ...Policy) (s *Schedule, stop func()) {
 
 func cleanEvery(name string, every time.Duration) Policy {
 	return Policy{Target: "app", Action: action.NameCleanTemp, Name: name, Every: every}
+}
+
+// TestPausedIsNoFault: a schedule that is paused is not warned of, and goes on within a minute after the pause.
+func TestPausedIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		b := newBench(t)
+		var paused atomic.Bool
+		paused.Store(true)
+		s := New(Options{State: b.journal, Logger: slog.New(slog.NewTextHandler(&said, nil)), Now: time.Now, RunNow: func(ctx context.Context, r dispatch.ManualRequest) (string, error) {
+			if paused.Load() {
+				return "", fmt.Errorf("%w: all", dispatch.ErrPaused)
+			}
+			return b.runNow(ctx, r)
+		}})
+		s.Apply([]Policy{cleanEvery("tts", 6*time.Hour)})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Run(ctx) })
+		<-time.After(7 * time.Hour)
+		paused.Store(false)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if b.count("tts") != 1 {
+			t.Errorf("run %d times after the pause", b.count("tts"))
+		}
+		cancel()
+		wg.Wait()
+		if said.Len() > 0 {
+			t.Errorf("it said %s", &said)
+		}
+	})
 }
 
 func TestSurvivesReloads(t *testing.T) {

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"sync"
@@ -213,7 +214,7 @@ func (e *Evidence) request(ctx context.Context, target, reason string, run func(
 		Target: target, Playbook: action.NameCaptureEvidence, Steps: []dispatch.Step{{Do: action.NameCaptureEvidence}},
 		Trigger: alert.TriggerSchedule, By: reason,
 	})
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, dispatch.ErrPaused) && ctx.Err() == nil {
 		e.opts.Logger.Warn("a capture of evidence could not be started", "target", target, "reason", reason, "err", err)
 	}
 }

@@ -12,16 +12,18 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 )
 
-// Playbooks returns the playbooks of a target, those that it has without being configured included.
+// Playbooks returns the playbooks of a target, those that it has without being configured included, with their guards.
 // has reports which actions the target has.
 func Playbooks(t *config.Target, has func(action string) bool) map[string]dispatch.Playbook {
 	collect := collectSteps(&t.Heap.Collect)
-	return t.Playbooks.Build(has, func(s *dispatch.Step) {
+	books := t.Playbooks.Build(has, func(s *dispatch.Step) {
 		collect(s)
 		if with, ok := s.With.(*action.RestartSettings); ok {
 			with.Complete(t.RestartsUnit())
 		}
 	})
+	t.Guards.Apply(books, t.Windows)
+	return books
 }
 
 // Starts returns what may start the playbooks of a target, and its policies that have an interval.

@@ -97,6 +97,27 @@ func (s *server) badBody(w http.ResponseWriter, err error) {
 	}
 }
 
+// read reads the body of a request. It answers and returns false when that is not possible, or when the caller may
+// not change anything by then.
+func (s *server) read(w http.ResponseWriter, r *http.Request, into any, form string) bool {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil && dec.More() {
+		err = errors.New("something follows the request")
+	}
+	bodyRead(w)
+	switch {
+	case err == nil:
+		return !s.refuses(w, r)
+	case isTooLarge(err), errors.Is(err, os.ErrDeadlineExceeded):
+		s.badBody(w, err)
+	default:
+		fail(w, http.StatusBadRequest, "%s: send %s", err, form)
+	}
+	return false
+}
+
 // run is POST /api/v1/run: a playbook or an action now, with the same checks and journal.
 func (s *server) run(w http.ResponseWriter, r *http.Request) {
 	release, ok := s.admit(w, r, true)
@@ -105,22 +126,7 @@ func (s *server) run(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	var req RunRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&req)
-	if err == nil && dec.More() {
-		err = errors.New("something follows the request")
-	}
-	bodyRead(w)
-	if err != nil {
-		if isTooLarge(err) || errors.Is(err, os.ErrDeadlineExceeded) {
-			s.badBody(w, err)
-			return
-		}
-		fail(w, http.StatusBadRequest, `%s: send {"target": "...", "playbook": "..."} or {"target": "...", "action": "..."}, with "dry_run": true to change nothing`, err)
-		return
-	}
-	if s.refuses(w, r) {
+	if !s.read(w, r, &req, `{"target": "...", "playbook": "..."} or {"target": "...", "action": "..."}, with "dry_run": true to change nothing`) {
 		return
 	}
 	id, err := s.RunNow(r.Context(), req)

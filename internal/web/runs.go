@@ -28,6 +28,8 @@ type Activity struct {
 	Runs      []Run      `json:"runs"`      // open ones, the oldest first
 	Waits     []Wait     `json:"waits"`     // runs that go again by themselves, by target and playbook
 	Cooldowns []Cooldown `json:"cooldowns"` // that hold, by target and playbook
+	Pauses    []Pause    `json:"pauses"`    // that hold, that of all targets first
+	Budgets   []Budget   `json:"budgets"`   // by target and playbook
 }
 
 // Run is a run that has not ended.
@@ -110,12 +112,14 @@ func (c *Cooldown) DryRun() bool { return c.Mode == modeDryRun }
 // activityView is what the page shows: one target if it is the page of one, and no more than fits.
 type activityView struct {
 	Activity
-	MoreRuns, MoreWaits, MoreCooldowns int // that are not shown
+	MoreRuns, MoreWaits, MoreCooldowns, MoreBudgets int // that are not shown
 }
 
 func newActivityView(a Activity, only string) activityView {
 	v := activityView{Activity: a}
 	if only != "" {
+		v.Pauses = slices.DeleteFunc(slices.Clone(a.Pauses), func(p Pause) bool { return !p.concerns(only) })
+		v.Budgets = slices.DeleteFunc(slices.Clone(a.Budgets), func(b Budget) bool { return b.Target != only })
 		v.Runs = slices.DeleteFunc(slices.Clone(a.Runs), func(r Run) bool { return r.Target != only })
 		v.Waits = slices.DeleteFunc(slices.Clone(a.Waits), func(w Wait) bool { return w.Target != only })
 		v.Cooldowns = slices.DeleteFunc(slices.Clone(a.Cooldowns), func(c Cooldown) bool { return c.Target != only })
@@ -126,6 +130,7 @@ func newActivityView(a Activity, only string) activityView {
 	v.Runs, v.MoreRuns = fit(v.Runs)
 	v.Waits, v.MoreWaits = fit(v.Waits)
 	v.Cooldowns, v.MoreCooldowns = fit(v.Cooldowns)
+	v.Budgets, v.MoreBudgets = fit(v.Budgets)
 	return v
 }
 
@@ -150,7 +155,17 @@ func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 		Status string `json:"status"`
 		Activity
 	}{"success", a}
-	out.Runs, out.Waits, out.Cooldowns = []Run{}, []Wait{}, []Cooldown{}
+	out.Runs, out.Waits, out.Cooldowns, out.Pauses, out.Budgets = []Run{}, []Wait{}, []Cooldown{}, []Pause{}, []Budget{}
+	for _, p := range a.Pauses {
+		if p.concerns(only) {
+			out.Pauses = append(out.Pauses, p)
+		}
+	}
+	for _, b := range a.Budgets {
+		if only == "" || b.Target == only {
+			out.Budgets = append(out.Budgets, b)
+		}
+	}
 	for _, run := range a.Runs {
 		if only == "" || run.Target == only {
 			out.Runs = append(out.Runs, run)

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 func TestRunTexts(t *testing.T) {
@@ -37,6 +39,14 @@ func busy(f *fixture) {
 	ago := func(d time.Duration) time.Time { return f.now.Add(-d) }
 	f.state.Activity = Activity{
 		Queued: 1,
+		Pauses: []Pause{
+			{Since: ago(time.Hour), Reason: "a release"},
+			{Target: "app", Since: ago(time.Minute), Until: f.now.Add(90 * time.Minute)},
+		},
+		Budgets: []Budget{
+			{Target: "app", Playbook: "restore", AtMost: 3, Per: units.Duration(24 * time.Hour)},
+			{Target: "other", Playbook: "clean_temp", AtMost: 5, Per: units.Duration(time.Hour), Remaining: 4},
+		},
 		Runs: []Run{
 			{ID: "3", Target: "app", Playbook: "trim_cache", Mode: "enforce", Trigger: "manual", Level: "normal", State: "queued", WaitsFor: "relieve_memory", Steps: 1, Since: ago(20 * time.Second)},
 			{ID: "1", Target: "app", Playbook: "relieve_memory", Mode: "enforce", Trigger: "webhook", Alert: "SpillwayMemoryCritical", Alerts: 2, Level: "critical", State: "verifying", Step: 2, Steps: 3, Action: "evict_cache", Files: 45, Bytes: 123 << 20, Since: ago(12 * time.Second)},
@@ -129,7 +139,7 @@ func TestPageBoundsRuns(t *testing.T) {
 
 func TestRunsAPI(t *testing.T) {
 	f := newFixture(t, nil)
-	if w := f.do("GET", "/api/v1/runs", nil, ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"status":"success","draining":false,"queued":0,"runs":[],"waits":[],"cooldowns":[]}` {
+	if w := f.do("GET", "/api/v1/runs", nil, ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"status":"success","draining":false,"queued":0,"runs":[],"waits":[],"cooldowns":[],"pauses":[],"budgets":[]}` {
 		t.Errorf("when idle: %d %s", w.Code, w.Body)
 	}
 	busy(f)
@@ -143,7 +153,7 @@ func TestRunsAPI(t *testing.T) {
 	if diff := cmp.Diff(f.state.Activity, get("/api/v1/runs")); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
-	if got := get("/api/v1/runs?target=other"); len(got.Runs) != 1 || got.Runs[0].ID != "2" || len(got.Waits) != 0 || len(got.Cooldowns) != 1 || got.Queued != 1 {
+	if got := get("/api/v1/runs?target=other"); len(got.Runs) != 1 || got.Runs[0].ID != "2" || len(got.Waits) != 0 || len(got.Cooldowns) != 1 || got.Queued != 1 || len(got.Pauses) != 1 || len(got.Budgets) != 1 {
 		t.Errorf("of one target: %+v", got)
 	}
 	if w := f.do("POST", "/api/v1/runs", nil, ""); w.Code != http.StatusMethodNotAllowed {

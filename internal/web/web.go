@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // Alert is an active alert of the embedded evaluator.
@@ -51,6 +52,15 @@ type RunRequest struct {
 	Action   string `json:"action"`
 	DryRun   *bool  `json:"dry_run"`
 	Force    bool   `json:"force"`
+}
+
+// PauseRequest is the body of POST /api/v1/pause and /api/v1/resume.
+type PauseRequest struct {
+	Target string         `json:"target"` // "" is all
+	For    units.Duration `json:"for"`    // 0: until someone resumes
+	Reason string         `json:"reason"`
+	By     string         `json:"-"` // who asked
+	Resume bool           `json:"-"`
 }
 
 // State is what the page shows in addition to the targets.
@@ -96,6 +106,7 @@ type Options struct {
 	TelemetryPath string
 	Submit        func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) // an error means: come again
 	RunNow        func(ctx context.Context, r RunRequest) (runID string, err error)
+	Pause         func(ctx context.Context, r PauseRequest) error // an error that is not ErrRefused: it is in effect, but not in the journal
 	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
 	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
 	Mappings      func(target string) *evidence.Mappings          // what its processes have mapped; nil: it is not known
@@ -178,6 +189,8 @@ func New(o Options) *Handler {
 	mux.HandleFunc("GET /-/ready", s.ready)
 	mux.HandleFunc("/api/v1/webhook", s.countWebhook(s.handleWebhook))
 	mux.HandleFunc("/api/v1/run", s.run)
+	mux.HandleFunc("/api/v1/pause", s.pause)
+	mux.HandleFunc("/api/v1/resume", s.resume)
 	mux.HandleFunc("/-/reload", s.reload)
 	mux.HandleFunc("/", s.unknown(mux))
 	return &Handler{headers(mux), s}

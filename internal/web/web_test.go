@@ -50,6 +50,7 @@ type fixture struct {
 	state   State
 	submit  func(alert.Batch) ([]alert.Disposition, error)
 	run     func(RunRequest) (string, error)
+	pause   func(PauseRequest) error
 	reload  error
 	token   string // path
 	public  bool   // outputs are shown to all
@@ -71,6 +72,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 			return f.submit(b)
 		},
 		RunNow: func(_ context.Context, r RunRequest) (string, error) { return f.run(r) },
+		Pause:  func(_ context.Context, r PauseRequest) error { return f.pause(r) },
 		Journal: func(journal.Filter) ([]journal.Record, string, error) {
 			return f.records, "", nil
 		},

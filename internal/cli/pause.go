@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/control"
+)
+
+var pauseCommand = command{
+	name: "pause",
+	help: usage{
+		summary: "Pause what the exporter does by itself, for one target or all.",
+		effects: "the exporter that runs begins nothing by itself until the pause ends. The step at work ends. Sampling and alerts go on, and so does what a person requests.",
+		examples: [][2]string{
+			{"spillway_exporter pause --for=2h --reason=release --config.file=spillway.yml", "all targets for two hours"},
+			{"spillway_exporter pause --target=orchestrator --config.file=spillway.yml", "one target, until resume"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		var req control.Pause
+		c.Flag("target", "Only this target.").PlaceHolder("NAME").HintAction(e.targetNames).StringVar(&req.Target)
+		c.Flag("for", "End by itself after this time, such as 2h; else the pause lasts until resume.").PlaceHolder("SPAN").SetValue(span{"for", &req.For})
+		c.Flag("reason", "Why, for the page and the journal.").PlaceHolder("TEXT").StringVar(&req.Reason)
+		return func(ctx context.Context) error { return pause(ctx, e, req) }
+	},
+}
+
+var resumeCommand = command{
+	name: "resume",
+	help: usage{
+		summary: "End a pause.",
+		effects: "the exporter that runs acts by itself again, for alerts that still fire as soon as they are repeated.",
+		examples: [][2]string{
+			{"spillway_exporter resume --config.file=spillway.yml", "end all pauses"},
+			{"spillway_exporter resume --target=orchestrator --config.file=spillway.yml", "end the pause of one target"},
+		},
+	},
+	declare: func(c *kingpin.CmdClause, e *env) runner {
+		req := control.Pause{Resume: true}
+		c.Flag("target", "Only this target.").PlaceHolder("NAME").HintAction(e.targetNames).StringVar(&req.Target)
+		return func(ctx context.Context) error { return pause(ctx, e, req) }
+	},
+}
+
+// pauseTime bounds the whole exchange: the exporter waits for the journal for some seconds at most.
+const pauseTime = 30 * time.Second
+
+// pause asks the exporter that runs for a pause or its end, and prints what has changed.
+func pause(ctx context.Context, e *env, req control.Pause) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pauseTime)
+	defer cancel()
+	client, err := dial(ctx, cfg)
+	if errors.Is(err, control.ErrNone) {
+		return fmt.Errorf("%w: nothing runs that could be paused", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	out, err := client.Pause(ctx, req)
+	switch {
+	case errors.Is(err, control.ErrRefused):
+		return withCode(ExitConfig, err)
+	case err != nil:
+		return err
+	case len(out.Changed) == 0:
+		fmt.Fprintln(e.Stdout, "nothing is paused")
+	}
+	word := "paused"
+	if req.Resume {
+		word = "resumed"
+	}
+	for _, text := range out.Changed {
+		fmt.Fprintf(e.Stdout, "%s: %s\n", word, text)
+	}
+	if out.Warning != "" {
+		return errors.New(out.Warning)
+	}
+	return nil
+}
