@@ -20,9 +20,11 @@ func ramp(from, to float64) curve { return func(x float64) float64 { return from
 func step(a, b, at float64) curve {
 	return func(x float64) float64 { return map[bool]float64{false: a, true: b}[x >= at] }
 }
+
 func warm(from, to, tau float64) curve {
 	return func(x float64) float64 { return to - (to-from)*math.Exp(-x/tau) }
 }
+
 func wave(low, high, times float64) curve {
 	return func(x float64) float64 { return low + (high-low)*(1-math.Cos(2*math.Pi*times*x))/2 }
 }
@@ -87,8 +89,6 @@ func youngOf(c curve) Input {
 	in.Heaps[0].Runtime, in.Heaps[0].Used = "node", points(1600, 2*time.Hour, c)
 	return in
 }
-
-func ptr(v float64) *float64 { return &v }
 
 var culprit = &Evidence{From: begin, To: begin.Add(2 * time.Hour), Captures: 6, Culprit: "rememberSession src/server.js:42", Bytes: 30 << 20, Share: .71}
 
