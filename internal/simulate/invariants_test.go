@@ -176,7 +176,7 @@ func stopLeavesNothingOpen(w *world) {
 func relieved(w *world) {
 	for _, name := range serviceNames {
 		t, s := w.config.targets[name], w.services[name]
-		if w.standalone && t.Mode == dispatch.ModeEnforce && len(s.temp) > tempMax {
+		if w.standalone && !w.config.guarded[name] && t.Mode == dispatch.ModeEnforce && len(s.temp) > tempMax {
 			w.breaks("the folder of %s holds %d files after two quiet hours", name, len(s.temp))
 		}
 	}

@@ -43,6 +43,7 @@ type runNote struct {
 	owned    bool // it is a run of its playbook: it has a cooldown
 	guarded  bool // an alert has begun it
 	breaks   bool
+	budget   bool     // it is one of a budget
 	mayBreak bool     // it breaks a cooldown, if that still holds
 	goesOn   *runNote // the run that waited
 	steps    []dispatch.Step
@@ -63,16 +64,18 @@ type ledger struct {
 
 	held, kept         map[key]rest // in memory, and what a restart has to find
 	stepHeld, stepKept map[key]map[string]rest
+	guards             guardBook
 }
 
 func newLedger() ledger {
-	l := ledger{executed: make(map[string]bool), accepted: make(map[string]bool), kept: make(map[key]rest), stepKept: make(map[key]map[string]rest)}
+	l := ledger{executed: make(map[string]bool), accepted: make(map[string]bool), kept: make(map[key]rest), stepKept: make(map[key]map[string]rest), guards: newGuardBook()}
 	l.restart(time.Time{})
 	return l
 }
 
 // restart is what a new process knows.
 func (l *ledger) restart(now time.Time) {
+	l.guards.began = make(map[string]use)
 	l.pending, l.runs, l.waits = make(map[asking]*runNote), make(map[string]*runNote), make(map[key]*runNote)
 	l.held, l.stepHeld = maps.Clone(l.kept), make(map[key]map[string]rest)
 	for k, steps := range l.stepKept {
@@ -85,6 +88,7 @@ func (l *ledger) restart(now time.Time) {
 // clamp is what becomes of cooldowns when the clock is set back. Those that are kept may be written again
 // with the next dry run.
 func (l *ledger) clamp(now time.Time) {
+	l.guards.clamp(now)
 	for _, all := range []map[key]rest{l.held, l.kept} {
 		for k, r := range all {
 			all[k] = r.clamped(now)
@@ -133,11 +137,13 @@ func (w *world) asked(p *process, r *journal.Record) {
 	}
 	if r.Step > 0 {
 		w.checkStep(r)
+		w.checkGuards(r, alert.Trigger(w.disk.open[r.RunID].Trigger))
 		return
 	}
+	w.checkGuards(r, alert.Trigger(r.Trigger))
 	k := key{r.Target, r.Playbook}
 	playbook, ok := w.config.targets[r.Target].Playbooks[r.Playbook]
-	n := &runNote{key: k, base: playbook.Cooldown, steps: playbook.Steps}
+	n := &runNote{key: k, base: playbook.Cooldown, steps: playbook.Steps, budget: playbook.Budget.AtMost > 0}
 	switch alert.Trigger(r.Trigger) {
 	case alert.TriggerWebhook, alert.TriggerStandalone:
 		n.owned, n.guarded = ok, true
@@ -175,6 +181,9 @@ func (w *world) begun(r *journal.Record) {
 	if n := w.ledger.pending[ask]; n != nil && r.Step == 0 {
 		delete(w.ledger.pending, ask)
 		w.ledger.runs[r.ID] = n
+		if n.guarded && r.Mode == dispatch.ModeEnforce && n.budget {
+			w.ledger.guards.began[r.ID] = use{r.ID, r.Time}
+		}
 	}
 }
 
@@ -283,6 +292,11 @@ func (w *world) ended(p *process, r *journal.Record) *keeping {
 	}
 	delete(l.runs, r.ID)
 	k := n.key
+	used, counts := l.guards.began[r.ID]
+	delete(l.guards.began, r.ID)
+	if counts && n.acts && n.acted {
+		l.guards.used[k] = append(l.guards.used[k], used)
+	}
 	old := l.held[k]
 	length := n.base
 	if r.Outcome == dispatch.OutcomeIneffective {

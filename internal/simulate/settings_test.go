@@ -19,14 +19,15 @@ type settings struct {
 	interval time.Duration // of the evaluator
 	targets  map[string]dispatch.Target
 	policies []schedule.Policy
-	longest  time.Duration // cooldown
+	longest  time.Duration   // cooldown
+	guarded  map[string]bool // targets that have budgets or windows
 }
 
 var actionNames = []string{action.NameCleanTemp, action.NameEvictCache, action.NameCollectGarbage, action.NameHTTP}
 
 // newSettings is a configuration by chance.
 func (w *world) newSettings() *settings {
-	s := &settings{interval: pick(w, intervals...), targets: make(map[string]dispatch.Target), longest: time.Hour}
+	s := &settings{interval: pick(w, intervals...), targets: make(map[string]dispatch.Target), longest: time.Hour, guarded: make(map[string]bool)}
 	for _, name := range serviceNames {
 		mode := dispatch.ModeEnforce
 		if w.happens(20) {
@@ -35,6 +36,9 @@ func (w *world) newSettings() *settings {
 		playbooks := w.playbooks().Build(func(a string) bool { return slices.Contains(actionNames, a) }, nil)
 		if w.happens(8) {
 			continue
+		}
+		if w.guard(playbooks) {
+			s.guarded[name] = true
 		}
 		s.targets[name] = dispatch.Target{Name: name, Mode: mode, Playbooks: playbooks}
 		for _, p := range playbooks {

@@ -149,8 +149,10 @@ func (w *world) happen() {
 		w.notify()
 	case n < 74:
 		w.runByHand()
-	case n < 78:
+	case n < 76:
 		w.exit()
+	case n < 78:
+		w.pauseOrResume()
 	case n < 84:
 		w.reload()
 	case n < 88:
@@ -300,7 +302,7 @@ func (w *world) reload() {
 	w.mu.Lock()
 	w.trace("reload", s.String())
 	w.ledger.forget(w.now())
-	w.config = s
+	w.config, w.ledger.guards.fresh = s, w.elapsed()
 	w.mu.Unlock()
 	w.p.dispatcher.Apply(s.of(w.p))
 	if w.p.evaluator != nil {
@@ -320,6 +322,7 @@ func (w *world) calmDown() {
 		}
 	}
 	w.mu.Unlock()
+	w.resumeAll()
 	begin := w.elapsed()
 	for w.elapsed() < begin+2*time.Hour+5*time.Minute && !w.isBroken() {
 		w.pass(w.between(time.Minute, 3*time.Minute))
