@@ -4,7 +4,7 @@
 GO       ?= go
 BINARY   := spillway_exporter
 PACKAGE  := github.com/spillway-exporter/spillway_exporter
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION  ?= $(shell cat VERSION)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e long-run vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools clean
+.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e long-run vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools install-all release check-release release-notes check-workflows clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -31,8 +31,8 @@ demo: build ## a leaking service and the whole loop in a minute, in a temporary 
 format: ## format the sources
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 
-test: install-tools ## all tests that need no other server
-	$(GO) test ./...
+test: install-tools ## all tests that need no other server; names those that are skipped
+	{ $(GO) test -json ./... || echo '{"Action":"fail","Package":"go test"}'; } | $(GO) run ./internal/gotest
 	$(GO) test -tags portable ./internal/dirscan
 
 lint: ## vet and golangci-lint, with the end-to-end tests and those of the virtual machine
@@ -41,10 +41,11 @@ lint: ## vet and golangci-lint, with the end-to-end tests and those of the virtu
 	GOOS=freebsd $(GO) vet ./internal/dirscan
 	$(GOLANGCI) run --build-tags e2e,vm,attack ./...
 
-check-metrics: build install-tools ## promtool check metrics on the running exporter
+check-metrics: build ## promtool check metrics on the running exporter
+	@.ci/install promtool
 	.ci/check-metrics ./$(BINARY)
 
-check-rules: install-tools ## promtool check and test of the shipped rules, with Debian's promtool and the newest
+check-rules: ## promtool check and test of the shipped rules, with Debian's promtool and the newest
 	@.ci/install promtool
 	for promtool in promtool $${XDG_CACHE_HOME:-$$HOME/.cache}/spillway_exporter/promtool-0.316.0; do \
 	  $$promtool check rules rules/spillway.rules.yml && $$promtool test rules rules/spillway.rules_test.yml || exit 1; done
@@ -67,6 +68,18 @@ image: ## container images for amd64 and arm64 with their SBOMs, into dist/image
 check-image: ## build the image twice and compare; its files, SBOM and archives; start it as its user (a module of its own)
 	cd deploy/image && $(GO) test -count=1 -timeout 15m .
 
+release: ## all files of a release, with their checksums, into dist/release/ (TAG=v1.2.3: refuse what is not that release)
+	VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' TAG='$(TAG)' deploy/package/release dist/release
+
+check-release: ## make release in two clean clones, compare the bytes and what is in the files
+	GO='$(GO)' .ci/check-release
+
+release-notes: ## what CHANGELOG.md says of the version
+	@awk -v head='## $(VERSION) / ' 'index($$0, "## ") == 1 { inside = index($$0, head) == 1; next } inside' CHANGELOG.md
+
+check-workflows: ## actionlint on the workflows of GitHub
+	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yml
+
 manifests: ## render deploy/kubernetes from the Helm chart, and the rules into both
 	$(GO) test -count=1 ./deploy -run '^TestPrometheusRuleIsFresh$$' -update
 	cd deploy/kubernetes/typecheck && $(GO) test -count=1 -run '^TestManifestsAreRendered$$' -update .
@@ -82,31 +95,33 @@ check-compose: ## compose.yaml by the loader of Docker Compose, and what it moun
 	@.ci/install amtool
 	cd deploy/compose/check && $(GO) test -count=1 .
 
-check-mixin: install-tools ## render the mixin, promtool on what comes out and on the scrape configurations
+check-mixin: ## render the mixin, promtool on what comes out and on the scrape configurations
+	@.ci/install promtool
 	.ci/check-mixin
 
-check-dashboards: install-tools ## the dashboards against the types that Grafana publishes (npm)
+check-dashboards: ## the dashboards against the types that Grafana publishes (npm)
+	@.ci/install npm
 	.ci/check-dashboards
 
-e2e: build install-tools ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
+e2e: build ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
 	$(GO) test -tags e2e -p 1 -count=1 -timeout 20m ./internal/e2e/... ./internal/web
 
-long-run: build install-tools ## the defaults on a busy and on a quiet host under the real Prometheus, alongside other exporters (as root; SPAN=20m)
+long-run: build ## the defaults on a busy and on a quiet host under the real Prometheus, alongside other exporters (as root; SPAN=20m)
 	@.ci/install e2e
 	SPILLWAY_LONG='$(or $(SPAN),20m)' $(GO) test -tags e2e -count=1 -timeout 24h -v -run '^TestLongRun$$' ./internal/e2e
 
-vm-prepare: install-tools ## the image and the kubelet of that machine, into its cache
+vm-prepare: ## the image and the kubelet of that machine, into its cache
 	@.ci/install vm
 	$(GO) run ./internal/vmtest/host -prepare
 
-vm-test: install-tools ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those; ROUNDS=20: the long benchmark of TestReaction)
+vm-test: ## boot a Debian with the deb and test what needs systemd and cgroup v2 (as root; RUN=TestUnit: only those; ROUNDS=20: the long benchmark of TestReaction)
 	@.ci/install vm
 	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
 	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/vm/image -platforms linux/amd64 -version '$(VERSION)' -revision '$(REVISION)'
 	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -image dist/vm/image/spillway_exporter_amd64.tar -run '$(RUN)' $(if $(ROUNDS),-rounds $(ROUNDS) -timeout 8h) $(if $(UPDATE),-update docs/install.md)
 
-vm-shell: install-tools ## the console of that machine on this terminal: root without a password, poweroff ends it
+vm-shell: ## the console of that machine on this terminal: root without a password, poweroff ends it
 	@.ci/install vm
 	ARCHITECTURES=amd64 VERSION='$(VERSION)' REVISION='$(REVISION)' GO='$(GO)' deploy/package/build dist/vm/deb
 	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/vm/image -platforms linux/amd64 -version '$(VERSION)' -revision '$(REVISION)'
@@ -127,13 +142,17 @@ attack: build install-tools ## attack the built binary as other users (as root):
 fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 	.ci/fuzz $(FUZZTIME)
 
-screenshots: install-tools ## take the pictures of README and docs in Chromium, every state of the page
+screenshots: ## take the pictures of README and docs in Chromium, every state of the page
+	@.ci/install e2e
 	mkdir -p docs/img
 	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser(States)?$$' -count=1 -timeout 5m ./internal/web && \
 	cp $$dir/page-all-light-top.png $$dir/page-all-phone-top.png $$dir/page-target-dark.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
 
-install-tools: ## install what tests need and is missing (Debian, as root)
+install-tools: ## install what make test needs and is missing; nothing of it starts a server (Debian, as root)
 	@.ci/install
+
+install-all: ## install what any target needs and is missing; servers are not started (Debian, as root)
+	@.ci/install all
 
 clean: ## remove what was built
 	rm -f $(BINARY)

@@ -111,7 +111,7 @@ func textFiles(t *testing.T, extensions ...string) []string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == "dist"):
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".github" || slices.Contains([]string{"node_modules", "testdata", "dist"}, d.Name())):
 			return filepath.SkipDir
 		case !d.IsDir() && slices.Contains(extensions, filepath.Ext(path)):
 			out = append(out, path)

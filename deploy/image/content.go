@@ -98,7 +98,7 @@ func compile(o *options, arch, file string) error {
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", file,
 		"-ldflags", "-s -w -buildid= -X "+version+"Version="+o.version+" -X "+version+"Revision="+o.revision, ".")
 	cmd.Dir = o.source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build for %s: %w\n%s", arch, err, out)
 	}

@@ -399,6 +399,7 @@ func TestRunRejects(t *testing.T) {
 		{[]string{"-out", "x", "-root", "y"}, "-out DIR or -root DIR"},
 		{[]string{"-root", t.TempDir()}, "one platform"},
 		{[]string{"-root", t.TempDir(), "-platforms", "windows/amd64"}, "write for example linux/amd64"},
+		{[]string{"-root", t.TempDir(), "-source", t.TempDir()}, "VERSION"},
 	} {
 		if err := run(tc.args); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q gives %v, want %q", tc.args, err, tc.want)

@@ -46,7 +46,7 @@ func run(args []string) error {
 	flags.StringVar(&o.root, "root", "", "folder to write the files of one platform to, in place of archives")
 	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "comma-separated platforms")
 	flags.StringVar(&o.name, "name", "spillway_exporter:dev", "name and tag of the image")
-	flags.StringVar(&o.version, "version", "unknown", "version of the exporter")
+	flags.StringVar(&o.version, "version", "", "version of the exporter (default that of the file VERSION)")
 	flags.StringVar(&o.revision, "revision", "unknown", "commit of the sources")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -57,6 +57,13 @@ func run(args []string) error {
 		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
 	}
 	o.created = time.Unix(seconds, 0).UTC()
+	if o.version == "" {
+		text, err := os.ReadFile(filepath.Join(o.source, "VERSION"))
+		if err != nil {
+			return err
+		}
+		o.version = strings.TrimSpace(string(text))
+	}
 	switch {
 	case (o.out == "") == (o.root == ""):
 		return fmt.Errorf("write either -out DIR or -root DIR")

@@ -89,7 +89,7 @@ func makeSBOM(o *options, binary []byte) ([]byte, error) {
 		return nil, fmt.Errorf("go.mod does not name the version of the certificates")
 	}
 	sum := fmt.Sprintf("%x", sha256.Sum256(binary))
-	main := goPackage(info.Main.Path, o.version, "")
+	main := goPackage(info.Main.Path, "v"+strings.TrimPrefix(o.version, "v"), "")
 	main.License, main.Comment = "Apache-2.0", "usr/bin/spillway_exporter, commit "+o.revision
 	main.Checksums = []spdxChecksum{{"SHA256", sum}}
 	packages := []spdxPackage{main, goPackage("stdlib", strings.TrimPrefix(info.GoVersion, "go"), "")}

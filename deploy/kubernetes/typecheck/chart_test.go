@@ -141,7 +141,7 @@ func TestChartOptions(t *testing.T) {
 	for _, tc := range []struct{ set, file, want, not string }{
 		{"default.yaml", ds, "automountServiceAccountToken: false", "serviceAccountName"},
 		{"default.yaml", ds, "add: [DAC_READ_SEARCH, SYS_PTRACE, LEASE]", "hostNetwork"},
-		{"default.yaml", ds, "image: spillway_exporter:dev", "spillway-token"},
+		{"default.yaml", ds, "image: ghcr.io/spillway-exporter/spillway_exporter:", "spillway-token"},
 		{"default.yaml", "configmap.yaml", "standalone: true", "enforce"},
 		{"monitoring.yaml", "configmap.yaml", "standalone: false", "webhook"},
 		{"monitoring.yaml", "servicemonitor.yaml", "release: kube-prometheus-stack", "podMetricsEndpoints"},
