@@ -48,7 +48,7 @@ func overview() *board {
 		bars("Why an action did not run", "Alerts that led to no run, by reason: "+skipReasons+". The ten most frequent.", "none", 8,
 			q(most(lineCount, "target, action, reason", b.of("spillway_action_skips_total")), "{{target}} {{action}}: {{reason}}")),
 		graph("Restarts that need a person", "Targets that are not restarted although a playbook wants it and waiting does not help, by reason. Empty when all is well.", "none", 8,
-			q(highest(lineCount, b.of("spillway_restart_needs_human")), "{{target}}: {{reason}}")).runbook("SpillwayRestartNeedsHuman"),
+			q(highest(lineCount, b.of("spillway_restart_needs_human")), "{{target}}: {{reason}}")).runbook("SpillwayNeedsHuman"),
 	)
 	b.row("Alerts and exporters", firingCounts(b), failingCounts(b),
 		graph("Exporters", "Exporters that Prometheus reaches, and those that it does not: of a host without an exporter nothing above is known. Other jobs do not count. One that was never reached counts where all else that is up in its job is an exporter.", "none", 24,

@@ -94,6 +94,11 @@ func (g Guards) Apply(books map[string]Playbook, w window.Windows) {
 	}
 }
 
+// timed reports whether a window holds the playbook, or a step of it.
+func (p *Playbook) timed() bool {
+	return p.Hours.String() != "" || slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Hours.String() != "" })
+}
+
 // closed names the window for which a playbook cannot run at a level: its own, or that of the first step for
 // the level when none of these is open. "" when it can.
 func (p *Playbook) closed(level series.Level, now time.Time) string {

@@ -64,6 +64,9 @@ func LintForeign(r *Ruleset, known []string) []error {
 	return errs
 }
 
+// severities are those of the shipped alerts; the last is that of the alert for which another one stands.
+var severities = []string{"info", "warning", "critical", "{{ $labels.severity }}"}
+
 // LintBundle checks what the rules that ship with the exporter promise beyond that: no threshold
 // is a number, each alert has a severity, a summary that names the host, a description, a link and a runbook that
 // exists.
@@ -76,8 +79,8 @@ func LintBundle(r *Ruleset, runbook func(url string) bool) []error {
 		if n, ok := numberThreshold(d.ast); ok {
 			errs = append(errs, d.pos.problem(d.pos.expression, "the threshold %v is a number; join it from a metric, as from spillway_threshold_ratio", n))
 		}
-		if s := d.labels.Get(alert.LabelSeverity); s != "warning" && s != "critical" {
-			errs = append(errs, d.pos.problem(0, "severity is %q; write warning or critical", s))
+		if s := d.labels.Get(alert.LabelSeverity); !slices.Contains(severities, s) {
+			errs = append(errs, d.pos.problem(0, "severity is %q; write info, warning or critical", s))
 		}
 		if summary := d.annotations.Get("summary"); !strings.Contains(summary, "$labels."+alert.LabelInstance) {
 			errs = append(errs, d.pos.problem(0, "the annotation summary %q does not name the host; write {{ $labels.instance }}", summary))
@@ -166,7 +169,9 @@ func isTime(e parser.Expr) bool {
 // in reports whether all series of an expression, one at least, are of a unit.
 func in(e parser.Expr, unit string) bool {
 	names, _, err := reads(e)
-	return err == nil && len(names) > 0 && !slices.ContainsFunc(names, func(s string) bool { return !strings.HasSuffix(s, unit) })
+	return err == nil && len(names) > 0 && !slices.ContainsFunc(names, func(s string) bool {
+		return !strings.HasSuffix(s, unit) && (s != seriesForState || unit != "_seconds") // its values are Unix times
+	})
 }
 
 // constant returns the value of an expression that reads no series and calls nothing.

@@ -8,6 +8,8 @@ var (
 	WaitingRuns        = &Own{"spillway_dispatch_waiting_runs", "Runs that wait until what they have to remove is old enough or no longer in use.", Gauge, nil}
 	Paused             = &Own{"spillway_paused", "Whether a person has paused what begins by itself for the target.", Gauge, []string{"target"}}
 	BudgetRemaining    = &Own{"spillway_budget_remaining", "Runs of a playbook that its budget still allows.", Gauge, []string{"target", "playbook"}}
+	PlaybookRunning    = &Own{"spillway_playbook_running", "1 while a run of a playbook is open that acts, from its intent to its end; absent otherwise. Dry runs and schedules do not count.", Gauge, []string{"target", "playbook"}}
+	WindowOpen         = &Own{"spillway_window_open", "Whether the window of a playbook is open, and with it that of a step which applies in an emergency; absent where no window is configured.", Gauge, []string{"target", "playbook"}}
 	PlaybookRuns       = &Own{"spillway_playbook_runs_total", "Completed playbook runs, by outcome.", Counter, []string{"target", "playbook", "trigger", "outcome"}}
 	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
 	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
@@ -21,6 +23,6 @@ var (
 )
 
 var dispatchOwns = []*Own{
-	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, PlaybookRuns, ActionRuns, ActionSkips,
+	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, PlaybookRunning, WindowOpen, PlaybookRuns, ActionRuns, ActionSkips,
 	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionLost, ActionRemovedFiles, ActionSkippedFiles,
 }
