@@ -312,6 +312,28 @@ func TestRestartDrains(t *testing.T) {
 	}
 }
 
+// TestRestartHeld: what is held back at the last moment is not restarted, takes its drain back and costs nothing.
+func TestRestartHeld(t *testing.T) {
+	var calls []string
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { calls = append(calls, r.URL.Path) }))
+	defer srv.Close()
+	b := newBench()
+	req := restartRequest("r1", func(s *RestartSettings) {
+		s.Drain = Drain{Post: srv.URL + "/drain", Idle: srv.URL + "/idle", Undo: srv.URL + "/undo"}
+		s.Budget.AtMost = 1
+	})
+	req.Held = func() (string, string) { return "window", "its window has closed" }
+	res, err := b.process().Run(t.Context(), req)
+	if err == nil || res.Outcome != Failed || res.Refused != "window" || b.manager.count() != 0 || !slices.Equal(calls, []string{"/drain", "/idle", "/undo"}) {
+		t.Errorf("%+v, %v, %d restarts, calls %q", res, err, b.manager.count(), calls)
+	}
+	req.Held = func() (string, string) { return "", "" }
+	req.RunID = "r2"
+	if res, err := b.process().Run(t.Context(), req); err != nil || res.Outcome != Done {
+		t.Errorf("%+v, %v: it has taken from the budget", res, err)
+	}
+}
+
 func TestRestartByCommand(t *testing.T) {
 	b := newBench()
 	by := func(argv ...string) func(*RestartSettings) {
