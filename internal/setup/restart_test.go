@@ -51,6 +51,9 @@ func TestFirstReading(t *testing.T) {
 	f("a leak", -time.Minute, time.Hour, grows, true, series.LevelNormal)
 	f("full from the start", -time.Minute, time.Hour, full, true, series.LevelEmergency)
 	f("the exporter is younger", 10*time.Minute, time.Hour, full, false, 0)
+	f("the exporter is younger by half a minute", 20*time.Second, time.Hour, full, true, series.LevelEmergency)
+	f("the exporter is younger by a minute", time.Minute, time.Hour, full, false, 0)
+	f("hours ago", -time.Minute, 6*time.Hour, full, true, series.LevelEmergency)
 	f("it has just started", -time.Minute, 0, full, false, 0)
 }
 

@@ -129,7 +129,7 @@ func starts(t *testing.T, name string) string {
 // fire sends the alert that requests a playbook, and returns what became of it.
 func fire(t *testing.T, playbook string) (disposition, runID string) {
 	t.Helper()
-	answer, err := post("/api/v1/alerts", fmt.Sprintf(`{"version": "4", "status": "firing", "alerts": [{"status": "firing", "fingerprint": %q, "startsAt": %q,
+	answer, err := post("/api/v1/webhook", fmt.Sprintf(`{"version": "4", "receiver": "test", "status": "firing", "alerts": [{"status": "firing", "fingerprint": %q, "startsAt": %q,
 		"labels": {"alertname": "Leak", "target": "leaky", "playbook": %q, "level": "emergency"}}]}`, playbook, time.Now().UTC().Format(time.RFC3339Nano), playbook), token)
 	if err != nil {
 		t.Fatal(err)
