@@ -292,8 +292,8 @@ func TestRestartKilled(t *testing.T) {
 `)
 	phase := func(name string, flags []string, reached func(before string) bool, restarted bool, outcome, text string) {
 		t.Run(name, func(t *testing.T) {
-			sh(t, "rm -f "+leakyDir+"/*")
 			anew(t, config)
+			sh(t, "rm -f "+leakyDir+"/*; systemctl restart "+leaky) // its reading right after the start is seen
 			atEmergency(t)
 			before := starts(t, leaky)
 			for _, f := range flags {
