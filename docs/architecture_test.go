@@ -32,10 +32,12 @@ var additions = []struct {
 
 // others are files that name an example without being a place to change when one is added.
 var others = map[string]string{
-	"internal/health/take.go":        "the section says when",
-	"internal/action/action.go":      "a Result has an Output too, from which the column is filled",
-	"internal/action/http.go":        "it fills the Result",
-	"internal/action/run_command.go": "it fills the Result",
+	"internal/health/take.go":             "the section says when",
+	"internal/action/restart.go":          "it passes on what its program printed",
+	"internal/action/restart_settings.go": "the same",
+	"internal/action/action.go":           "a Result has an Output too, from which the column is filled",
+	"internal/action/http.go":             "it fills the Result",
+	"internal/action/run_command.go":      "it fills the Result",
 }
 
 var placePattern = regexp.MustCompile("`((?:internal|collector)/[A-Za-z_/]+\\.go)`(?: or `([a-z]+\\.go)`)?")
