@@ -57,6 +57,10 @@ type Request struct {
 	// Removed is what earlier steps of the run have removed, for the actions that pass it on.
 	Removed *Removed
 
+	// Held, when set, says directly before the effect why it must not happen after all: the reason as it stands in
+	// spillway_action_skips_total, and a sentence; "" when it may.
+	Held func() (reason, text string)
+
 	// Progress, when set, is called from the action's goroutine now and then with running
 	// totals of the policy at work. It must return quickly.
 	Progress func(PolicyResult)

@@ -215,6 +215,11 @@ func (r *restarting) unchanged(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("nothing was restarted: %w", err)
 	}
+	if r.req.Held != nil {
+		if reason, text := r.req.Held(); reason != "" {
+			return &restart.Refusal{Reason: reason, Text: "it was held back at the last moment: " + text}
+		}
+	}
 	now, err := r.manager.State(ctx)
 	switch {
 	case err != nil:

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,15 @@ type RestartSettings struct {
 	Drain     Drain          `yaml:"drain"`       // how the service is asked to take no more work first
 	Ready     units.Duration `yaml:"ready"`       // the longest wait until the service is well again
 	Budget    restart.Budget `yaml:"budget"`      // restarts of this target that are allowed
+}
+
+// Least is how long the drain and the start after it may take together.
+func (s *RestartSettings) Least() time.Duration {
+	least := cmp.Or(s.Ready, defaultReady)
+	if s.Drain.Post != "" {
+		least += cmp.Or(s.Drain.Deadline, defaultDrain)
+	}
+	return least.Std()
 }
 
 // command returns the settings of the program that restarts.

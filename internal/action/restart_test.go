@@ -7,12 +7,14 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -309,6 +311,78 @@ func TestRestartDrains(t *testing.T) {
 	b.manager.err, status = nil, http.StatusInternalServerError
 	if res, err = b.process().Run(t.Context(), restartRequest("r3", drained)); err != nil || !strings.Contains(res.Detail, "not drained") {
 		t.Errorf("%+v, %v: one that does not drain is restarted all the same", res, err)
+	}
+}
+
+// TestRestartInOrder: the attempt is written, then evidence, drain, the wait, the restart, ready and a reading, each
+// after the one before it and each in the record.
+func TestRestartInOrder(t *testing.T) {
+	b := newBench()
+	var mu sync.Mutex
+	var did []string
+	do := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Contains(did, what) {
+			did = append(did, what)
+		}
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { do(r.URL.Path) }))
+	defer srv.Close()
+	a := b.process()
+	a.opts.Capture = func(context.Context, string, bool) evidence.Taken {
+		if b.store.writes != 1 {
+			t.Errorf("evidence after %d writes, want the attempt to be written first", b.store.writes)
+		}
+		do("evidence")
+		return evidence.Taken{Outcome: evidence.Captured}
+	}
+	b.manager.after = func() {
+		if b.store.writes != 2 {
+			t.Errorf("asked after %d writes, want that it is written first", b.store.writes)
+		}
+		do("restart")
+	}
+	a.opts.Service.ReadyBy, a.opts.Service.Ready = "its probe", func(time.Time) bool {
+		do("ready")
+		return true
+	}
+	read := a.opts.Service.Reading
+	a.opts.Service.Reading = func() restart.Reading {
+		if b.manager.count() > 0 {
+			do("reading")
+		}
+		return read()
+	}
+	res, err := a.Run(t.Context(), restartRequest("r1", func(s *RestartSettings) { s.Drain = Drain{Post: srv.URL + "/drain", Idle: srv.URL + "/idle"} }))
+	if want := []string{"evidence", "/drain", "/idle", "restart", "ready", "reading"}; err != nil || !slices.Equal(did, want) {
+		t.Errorf("%v, did %q, want %q", err, did, want)
+	}
+	form := regexp.MustCompile(`^evidence: captured; drained and idle after \S+; restarted app\.service via systemd in \S+; ready by its probe, away for \S+$`)
+	if !form.MatchString(res.Detail) || res.Outcome != Done || res.Before == "" || res.After == "" {
+		t.Errorf("%+v", res)
+	}
+}
+
+// TestRestartHeld: what is held back at the last moment is not restarted, takes its drain back and costs nothing.
+func TestRestartHeld(t *testing.T) {
+	var calls []string
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { calls = append(calls, r.URL.Path) }))
+	defer srv.Close()
+	b := newBench()
+	req := restartRequest("r1", func(s *RestartSettings) {
+		s.Drain = Drain{Post: srv.URL + "/drain", Idle: srv.URL + "/idle", Undo: srv.URL + "/undo"}
+		s.Budget.AtMost = 1
+	})
+	req.Held = func() (string, string) { return "window", "its window has closed" }
+	res, err := b.process().Run(t.Context(), req)
+	if err == nil || res.Outcome != Failed || res.Refused != "window" || b.manager.count() != 0 || !slices.Equal(calls, []string{"/drain", "/idle", "/undo"}) {
+		t.Errorf("%+v, %v, %d restarts, calls %q", res, err, b.manager.count(), calls)
+	}
+	req.Held = func() (string, string) { return "", "" }
+	req.RunID = "r2"
+	if res, err := b.process().Run(t.Context(), req); err != nil || res.Outcome != Done {
+		t.Errorf("%+v, %v: it has taken from the budget", res, err)
 	}
 }
 

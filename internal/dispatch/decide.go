@@ -27,6 +27,7 @@ const (
 	SkipLevel      = "level"   // the level of the run is not in the step's `when`
 	SkipFalling    = "falling" // the value falls by itself
 	SkipStuck      = "stuck"   // an earlier run of the action has not returned
+	SkipMode       = "mode"    // the target is no longer in mode enforce
 	SkipPaused     = "paused"  // a person has paused what begins by itself
 	SkipWindow     = "window"  // the window of the playbook, or of the step, is closed
 	SkipBudget     = "budget"  // the playbook has acted as often as it may: a person is needed

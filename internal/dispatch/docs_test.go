@@ -27,7 +27,7 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	f("webhook.md", dispositions...)
-	f("webhook.md", SkipNotOurs, SkipInstance, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipWaiting, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck, SkipPaused, SkipWindow, SkipBudget)
+	f("webhook.md", SkipNotOurs, SkipInstance, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipWaiting, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck, SkipMode, SkipPaused, SkipWindow, SkipBudget)
 	f("webhook.md", OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman, journal.OutcomeInterrupted)
 	f("webhook.md", DefaultNames()...)
 	for _, t := range []alert.Trigger{

@@ -142,19 +142,17 @@ func (d *Dispatcher) pausedBy(target string) *Pause {
 }
 
 // holdsBack reports whether a step does not run because a person has paused its target since the run was accepted,
-// or because its window has closed.
+// or because its window has closed. A person is held back by the window of a last resort alone.
 func (d *Dispatcher) holdsBack(r *run, step Step, res *result) bool {
-	if !automatic(r.trigger) {
-		return false
-	}
+	byItself := automatic(r.trigger)
 	d.mu.Lock()
 	p := d.pausedBy(r.target)
 	d.mu.Unlock()
 	reason, text := "", ""
 	switch {
-	case p != nil:
+	case p != nil && byItself:
 		reason, text = SkipPaused, fmt.Sprintf("%s was skipped, a person has paused %s", step.Do, p)
-	case !step.Hours.Open(d.opts.Now()):
+	case (byItself || isLast(&step)) && !step.Hours.Open(d.opts.Now()):
 		reason, text = SkipWindow, fmt.Sprintf("%s was skipped, its window %q is closed", step.Do, step.Hours)
 	default:
 		return false

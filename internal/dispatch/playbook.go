@@ -112,6 +112,7 @@ func (s *Step) validate(known []string, report report.Func) {
 		report("do", "is missing: write an action, one of %s", strings.Join(action.Names(), ", "))
 	}
 	s.applyDefaults()
+	s.validateLast(report)
 	if !slices.Contains([]string{RunIfUnrelieved, RunIfRemoved, RunAlways}, s.Run) {
 		report("run", "%q is not known: write %s or %s or %s", s.Run, RunIfUnrelieved, RunIfRemoved, RunAlways)
 	}
@@ -137,11 +138,11 @@ func (s *Step) validate(known []string, report report.Func) {
 
 func (s *Step) applyDefaults() {
 	s.Run = cmp.Or(s.Run, RunIfUnrelieved)
-	if s.Timeout == 0 {
-		s.Timeout = units.Duration(defaultStepTimeout)
-	}
 	if s.With == nil {
 		s.With = action.NewSettings(s.Do)
+	}
+	if s.Timeout == 0 {
+		s.Timeout = units.Duration(max(defaultStepTimeout, s.least()+restartMargin))
 	}
 	if s.Verify.After == 0 {
 		s.Verify.After = defaultAfter

@@ -245,6 +245,7 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
 		OnFile:   d.onFile(r, a.removed),
 		Playbook: r.playbook, Alert: r.first, Settings: step.With, Removed: a.removed,
+		Held: d.holding(r, a),
 	}
 	if step.To != nil {
 		req.EvictTo = float64(*step.To)

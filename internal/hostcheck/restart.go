@@ -2,6 +2,7 @@ package hostcheck
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
@@ -22,16 +23,14 @@ func (l *look) restart(t *config.Target, of string, with *action.RestartSettings
 	}
 	place := setup.PlaceOf(l.Tracker, t.Name)()
 	spec, err := with.Spec(&place)
-	if err == nil && spec.Via == restart.ViaSystemd {
-		l.polkit(t.Name, of, "restart", []string{spec.Unit})
-	}
-	if l.Connect == nil {
-		return
-	}
-	if err == nil {
+	asked := err == nil && l.Connect != nil
+	if asked {
 		err = l.connect(&spec, &place)
 	}
-	if err != nil {
+	if (!asked && err == nil || errors.Is(err, restart.ErrUnproven) || errors.Is(err, restart.ErrUnreachable)) && spec.Via == restart.ViaSystemd {
+		l.polkit(t.Name, of, "restart", []string{spec.Unit}) // what its rules look like
+	}
+	if l.Connect != nil && err != nil && !errors.Is(err, restart.ErrUnproven) {
 		l.add(Finding{Target: t.Name, Of: of, Feature: needs.Restart, Problem: err.Error()})
 	}
 }
@@ -44,8 +43,9 @@ func (l *look) connect(spec *restart.Spec, place *restart.Place) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Check(ctx); err != nil {
-		return err
+	unproven := m.Check(ctx)
+	if unproven != nil && !errors.Is(unproven, restart.ErrUnproven) {
+		return unproven
 	}
 	now, err := m.State(ctx)
 	if err != nil {
@@ -54,5 +54,5 @@ func (l *look) connect(spec *restart.Spec, place *restart.Place) error {
 	if why := restart.Elsewhere(spec, place, &now); why != "" {
 		return &restart.Refusal{Reason: restart.ReasonNotIts, Text: why}
 	}
-	return nil
+	return unproven
 }

@@ -29,6 +29,8 @@ func TestConnect(t *testing.T) {
 	}
 	f("well", askedManager{state: restart.State{ID: "aa"}}, nil, "")
 	f("no right", askedManager{check: restart.ErrNotAllowed}, nil, "refuses")
+	f("the right cannot be asked for", askedManager{check: restart.ErrUnproven, state: restart.State{ID: "aa"}}, nil, "not known")
+	f("that, and another container", askedManager{check: restart.ErrUnproven, state: restart.State{ID: "bb"}}, nil, "are in container aa, not in bb")
 	f("another container", askedManager{state: restart.State{ID: "bb"}}, nil, "are in container aa, not in bb")
 	f("not in a cluster", askedManager{}, errors.New("is not set"), "is not set")
 }

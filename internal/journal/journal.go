@@ -33,6 +33,12 @@ type Options struct {
 	Logger     *slog.Logger          // required
 	Now        func() time.Time      // default time.Now
 	Registerer prometheus.Registerer // nil: no metrics
+
+	// Unseen says what became of an intent of an earlier process that has no result, by the states that were kept
+	// under UnseenStates: acted that it may have had its effect, and a sentence about it; "" when nothing is known. It
+	// must not keep the values. nil: nothing is known of any.
+	Unseen       func(r *Record, states map[string][]byte) (text string, acted bool)
+	UnseenStates string // the beginning of their keys
 }
 
 func (o *Options) applyDefaults() {
@@ -161,8 +167,9 @@ func newJournal(o Options, path string) *Journal {
 // recover completes the open intents of an earlier process.
 func (j *Journal) recover(s store) error {
 	type found struct {
-		open []Record
-		last uint64
+		open   []Record
+		last   uint64
+		states map[string][]byte
 	}
 	f, err := look(s, func(t tx) (f found, _ error) {
 		if last, ok := t.last(); ok {
@@ -176,6 +183,10 @@ func (j *Journal) recover(s store) error {
 			}
 			return true
 		})
+		if j.opts.Unseen != nil && len(f.open) > 0 {
+			f.states = make(map[string][]byte)
+			t.states(j.opts.UnseenStates, func(key string, v []byte) { f.states[strings.Clone(key)] = slices.Clone(v) })
+		}
 		return f, nil
 	})
 	j.mu.Lock()
@@ -186,10 +197,7 @@ func (j *Journal) recover(s store) error {
 		return err
 	}
 	for i := range open {
-		open[i].Outcome = OutcomeInterrupted
-		if open[i].Error == "" {
-			open[i].Error = "the exporter ended before this did"
-		}
+		j.unseen(&open[i], f.states)
 	}
 	err = s.update(context.Background(), func(t tx) error {
 		for _, r := range open {
@@ -203,6 +211,24 @@ func (j *Journal) recover(s store) error {
 	}
 	j.interrupted = open
 	return nil
+}
+
+// unseen gives an intent of an earlier process the result that is known of it.
+func (j *Journal) unseen(r *Record, states map[string][]byte) {
+	r.Outcome = OutcomeInterrupted
+	if r.Error == "" {
+		r.Error = "the exporter ended before this did"
+	}
+	if j.opts.Unseen == nil {
+		return
+	}
+	text, acted := j.opts.Unseen(r, states)
+	if acted {
+		r.Outcome = OutcomeUnknown
+	}
+	if text != "" {
+		r.Error += ": " + text
+	}
 }
 
 // Interrupted returns the intents that Open found without a result, oldest first.

@@ -27,6 +27,8 @@ type fakeAPI struct {
 	evicted  []string
 	tokens   map[string]bool
 	requests []string
+	refused  []string // what the specification does not have
+	spec     *openAPI
 }
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,6 +37,11 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.tokens[r.Header.Get("Authorization")] = true
 	f.requests = append(f.requests, r.Method+" "+r.URL.Path)
 	body, _ := io.ReadAll(r.Body)
+	if err := f.spec.check(r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.URL.Query(), body); err != nil {
+		f.refused = append(f.refused, fmt.Sprintf("%s %s: %v", r.Method, r.URL.Path, err))
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	switch {
 	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/shop/pods/web-1":
 		if f.uid == "" {
@@ -61,7 +68,12 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func openFakeAPI(t *testing.T, f *fakeAPI, uid string) Manager {
 	t.Helper()
-	f.tokens = make(map[string]bool)
+	f.tokens, f.spec = make(map[string]bool), readOpenAPI(t)
+	t.Cleanup(func() {
+		if len(f.refused) > 0 {
+			t.Errorf("sent what the API server does not take: %q", f.refused)
+		}
+	})
 	srv := httptest.NewTLSServer(f)
 	t.Cleanup(srv.Close)
 	dir := t.TempDir()

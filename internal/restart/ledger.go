@@ -18,7 +18,9 @@ import (
 )
 
 const (
-	statePrefix  = "restart/"
+	// StatePrefix is what the keys begin with under which a journal keeps attempts.
+	StatePrefix = "restart/"
+
 	mostAttempts = 100 // of a target that are remembered
 	needLasts    = 2 * time.Hour
 	longestPer   = 7 * 24 * time.Hour
@@ -149,7 +151,7 @@ func (l *Ledger) all() (map[string][]Attempt, error) {
 	if store == nil {
 		return nil, errors.New("the journal is not open")
 	}
-	raw, err := store.States(statePrefix)
+	raw, err := store.States(StatePrefix)
 	if err != nil {
 		return nil, fmt.Errorf("read the earlier restarts: %w", err)
 	}
@@ -157,9 +159,9 @@ func (l *Ledger) all() (map[string][]Attempt, error) {
 	for key, value := range raw {
 		var list []Attempt
 		if err := json.Unmarshal(value, &list); err != nil {
-			return nil, fmt.Errorf("read the earlier restarts of %s: %w", strings.TrimPrefix(key, statePrefix), err)
+			return nil, fmt.Errorf("read the earlier restarts of %s: %w", strings.TrimPrefix(key, StatePrefix), err)
 		}
-		out[strings.TrimPrefix(key, statePrefix)] = list
+		out[strings.TrimPrefix(key, StatePrefix)] = list
 	}
 	return out, nil
 }
@@ -171,6 +173,25 @@ func (l *Ledger) Last(target string) (a Attempt, ok bool, err error) {
 		return list[len(list)-1], true, err
 	}
 	return Attempt{}, false, err
+}
+
+// Unseen says what became of an attempt of an earlier process, of whose step no end was written: its run is the key.
+// states are what the journal kept under StatePrefix.
+func Unseen(target, run string, states map[string][]byte) (text string, acted bool) {
+	var list []Attempt
+	if raw, ok := states[StatePrefix+target]; !ok {
+		return "nothing was restarted", false
+	} else if err := json.Unmarshal(raw, &list); err != nil {
+		return "whether it has restarted the service is not known", true
+	}
+	i := slices.IndexFunc(list, func(a Attempt) bool { return a.Key == run })
+	switch {
+	case i >= 0 && list[i].Stage == Ended:
+		return "the restart had ended, and its result was not written", true
+	case i >= 0 && list[i].Stage == Asked:
+		return "the manager may have been asked for the restart, and its end was not seen", true
+	}
+	return "nothing was restarted", false
 }
 
 // within counts the attempts that a budget counts. What the clock says lies ahead counts, too.
@@ -253,7 +274,7 @@ func (l *Ledger) put(ctx context.Context, target string, list []Attempt) error {
 	}
 	raw, err := json.Marshal(list)
 	if err == nil {
-		err = l.opts.Store().PutState(ctx, statePrefix+target, raw)
+		err = l.opts.Store().PutState(ctx, StatePrefix+target, raw)
 	}
 	if err != nil {
 		return fmt.Errorf("record the restart of %s: %w", target, err)

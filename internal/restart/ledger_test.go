@@ -88,7 +88,7 @@ func TestLedgerRefusesWhatIsNotWritten(t *testing.T) {
 		t.Errorf("%v, want the error of the journal", err)
 	}
 	m.broken = false
-	m.values = map[string][]byte{statePrefix + "a": []byte("{")}
+	m.values = map[string][]byte{StatePrefix + "a": []byte("{")}
 	if err := l.Begin(t.Context(), "b", "1", "i", DefaultTarget, DefaultHost); err == nil {
 		t.Error("a ledger that cannot be read counts as empty")
 	}

@@ -48,7 +48,8 @@ type Manager interface {
 	// Restart asks once for a restart of the start that from describes, and returns when the manager reports its
 	// end. Of an error that is neither ErrUnseen nor ErrEnded nothing has happened.
 	Restart(ctx context.Context, from State) error
-	// Check says without an effect what is missing for Restart, as far as that can be known.
+	// Check says without an effect what is missing for Restart. The error is ErrUnproven when all is well that can be
+	// asked for.
 	Check(ctx context.Context) error
 }
 
@@ -66,6 +67,8 @@ var (
 	ErrBusy = errors.New("the manager has another job for it")
 	// ErrUnseen says that the restart was requested and its end was not seen.
 	ErrUnseen = errors.New("its end was not seen")
+	// ErrUnproven says that the manager cannot be asked whether it lets this user restart the service.
+	ErrUnproven = errors.New("whether the manager lets this user restart it is not known")
 	// ErrEnded says that the manager reports that the restart failed.
 	ErrEnded = errors.New("the restart failed")
 )

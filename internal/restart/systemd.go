@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -18,6 +19,11 @@ const (
 	// jobMode refuses a job that conflicts with one that waits: a person who stops the unit, and the shutdown of the
 	// host, are not fought (org.freedesktop.systemd1(5), StartUnit).
 	jobMode = "fail"
+
+	// askMode is a mode that systemd refuses for every restart, but only after it has asked polkit: since systemd 246
+	// it is known, and valid for stops alone. It shows whether the right is there, and restarts nothing.
+	askMode = "triggering"
+	invalid = "org.freedesktop.DBus.Error.InvalidArgs"
 )
 
 // systemd restarts a unit of the system's systemd.
@@ -163,14 +169,40 @@ func (s *systemd) failed(err, unanswered error) error {
 	return fmt.Errorf("systemd: %s: %s: %s", s.unit, e.Name, e.Error())
 }
 
-// Check implements Manager. Polkit says only root what it would say about one unit, so the right itself is not asked for.
+// Check implements Manager. Polkit says only root what it would say about one unit. So it asks for a restart in a way
+// that systemd refuses once polkit has agreed.
 func (s *systemd) Check(ctx context.Context) error {
 	st, err := s.State(ctx)
+	if err == nil {
+		err = s.right(ctx)
+	}
 	switch {
 	case err != nil:
 		return err
 	case st.Phase == Broken, st.Phase == Stopped:
 		return fmt.Errorf("systemd: %s is %s: it would not be restarted", s.unit, st.Text)
+	}
+	return nil
+}
+
+// right reports whether polkit lets this user restart the unit.
+func (s *systemd) right(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	defer cancel()
+	c, closeConn, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn()
+	_, err = c.RestartUnitContext(ctx, s.unit, askMode, nil)
+	e, ok := errors.AsType[godbus.Error](err)
+	switch {
+	case err == nil:
+		return fmt.Errorf("systemd: %s: it has taken a restart that it has to refuse", s.unit)
+	case !ok || e.Name != invalid:
+		return s.failed(err, ErrUnreachable)
+	case strings.HasSuffix(e.Error(), " invalid"): // it does not know the mode, and has not asked polkit
+		return fmt.Errorf("systemd: %s: %w: systemd is older than 246", s.unit, ErrUnproven)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package restart
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,6 +34,8 @@ type fakeSystemd struct {
 	unit     map[string]godbus.Variant
 	host     string
 	restarts []string // name and mode
+	asked    int      // restarts in a mode that is refused
+	says     string   // the text of an error
 	refuse   string   // the name of the error for a restart; "" = it is accepted
 	result   string   // of the job; "" = no signal is sent
 	hang     bool     // a restart is not answered
@@ -127,7 +130,7 @@ func (f *fakeSystemd) messages(r *bufio.Reader, c net.Conn) {
 			godbus.FieldReplySerial: godbus.MakeVariant(m.Serial()),
 		}}
 		if name != "" {
-			reply.Type, reply.Body = godbus.TypeError, []any{"as the test wants it"}
+			reply.Type, reply.Body = godbus.TypeError, []any{cmp.Or(f.says, "as the test wants it")}
 			reply.Headers[godbus.FieldErrorName] = godbus.MakeVariant(name)
 		}
 		f.send(c, reply)
@@ -180,6 +183,10 @@ func (f *fakeSystemd) answer(member string, body []any) (errName string, reply [
 	case "Get":
 		return "", []any{godbus.MakeVariant(f.host)}, false
 	case "RestartUnit":
+		if body[1] == "triggering" { // as systemd does: the mode is looked at last, once it is known
+			f.asked++
+			return cmp.Or(f.refuse, invalid), nil, false
+		}
 		f.restarts = append(f.restarts, body[0].(string)+" "+body[1].(string))
 		if f.refuse == "" && f.result == "done" {
 			f.unit["InvocationID"] = godbus.MakeVariant([]byte{2})
@@ -272,6 +279,34 @@ func (f *fakeSystemd) after(do func()) {
 			}
 		}
 	})
+}
+
+// TestSystemdCheck: it says whether the right is there, and restarts nothing.
+func TestSystemdCheck(t *testing.T) {
+	f := func(name string, change func(*fakeSystemd), want string) {
+		t.Run(name, func(t *testing.T) {
+			bus := newFakeSystemd(t)
+			bus.says = "--job-mode=triggering is only valid for stop."
+			change(bus)
+			got := ""
+			if err := newSystemd("app.service", bus.dial).Check(t.Context()); err != nil {
+				got = err.Error()
+			}
+			if want == "" && got != "" || !strings.Contains(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+			bus.mu.Lock()
+			defer bus.mu.Unlock()
+			if len(bus.restarts) > 0 || bus.asked != 1 {
+				t.Errorf("asked for %q, and %d times about the right", bus.restarts, bus.asked)
+			}
+		})
+	}
+	f("it is there", func(*fakeSystemd) {}, "")
+	f("polkit refuses", func(b *fakeSystemd) { b.refuse = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" }, "refuses this user: write the rule that spillway_exporter export --polkit app.service prints")
+	f("denied", func(b *fakeSystemd) { b.refuse = "org.freedesktop.DBus.Error.AccessDenied" }, "refuses this user")
+	f("an old systemd", func(b *fakeSystemd) { b.says = "Job mode triggering invalid" }, ErrUnproven.Error())
+	f("it has failed", func(b *fakeSystemd) { b.set("ActiveState", "failed") }, "is failed (running): it would not be restarted")
 }
 
 func TestSystemdUnknown(t *testing.T) {

@@ -8,8 +8,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 )
 
 // OpenJournal opens the journal. Where no folder can be written, dry runs are kept in memory;
@@ -17,6 +20,7 @@ import (
 func OpenJournal(cfg *config.Config, logger *slog.Logger, reg prometheus.Registerer) (*journal.Journal, error) {
 	opts := journal.Options{
 		Keep: cfg.Journal.Keep.Std(), OnCorrupt: cfg.Journal.OnCorrupt, Logger: logger, Registerer: reg,
+		Unseen: unseen, UnseenStates: restart.StatePrefix,
 	}
 	var errs []error
 	for _, dir := range cfg.Journal.Dirs() {
@@ -38,6 +42,14 @@ func OpenJournal(cfg *config.Config, logger *slog.Logger, reg prometheus.Registe
 	logger.Warn("no folder for the journal can be written: dry runs are recorded in memory only, and mode enforce would be refused; write journal: {dir: ...}", "err", err)
 	opts.Dir = ""
 	return journal.OpenMemory(opts), nil
+}
+
+// unseen says what became of a step of an earlier process that restarts: all else is interrupted.
+func unseen(r *journal.Record, states map[string][]byte) (text string, acted bool) {
+	if r.Step == 0 || r.Action != action.NameRestart || r.Mode != dispatch.ModeEnforce {
+		return "", false
+	}
+	return restart.Unseen(r.Target, r.RunID, states)
 }
 
 // ReadJournal opens the journal for reading, alongside a running exporter too.

@@ -21,6 +21,7 @@ import (
 const (
 	firstSettle = 5 * time.Second
 	firstLasts  = 2 * time.Minute
+	firstSeen   = 30 * time.Second // of an exporter that has begun to read later it is not known what the service held at its start
 )
 
 // NewRestarts returns what remembers restarts in the journal; open returns it, nil before it is open.
@@ -99,7 +100,7 @@ func (r *restarted) first() restart.Reading {
 	began := time.UnixMilli(int64(start * 1000))
 	for _, tier := range []series.Tier{series.TierSample, series.TierMedium, series.TierLong} {
 		points := r.store.Points(nil, tier, metric.MemoryUsedRatio, r.target.Name)
-		if len(points) == 0 || points[0].Time.After(began.Add(firstLasts)) {
+		if len(points) == 0 || points[0].Time.After(began.Add(firstSeen)) {
 			continue // it does not go back so far
 		}
 		for _, p := range points {

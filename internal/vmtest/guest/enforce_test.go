@@ -33,11 +33,19 @@ type record struct {
 	Error   string         `json:"error"`
 	Output  string         `json:"output"`
 	Detail  string         `json:"detail"`
+	Before  string         `json:"before"`
+	After   string         `json:"after"`
 	Skipped map[string]int `json:"skipped"`
 }
 
 // play runs a playbook and returns the record of its first step when it ended.
 func play(t *testing.T, target, playbook string) record {
+	t.Helper()
+	return ended(t, begin(t, target, playbook))
+}
+
+// begin requests a run of a playbook and returns its id.
+func begin(t *testing.T, target, playbook string) (runID string) {
 	t.Helper()
 	answer, err := post("/api/v1/run", fmt.Sprintf(`{"target": %q, "playbook": %q}`, target, playbook), token)
 	if err != nil {
@@ -49,9 +57,15 @@ func play(t *testing.T, target, playbook string) record {
 	if err := json.Unmarshal([]byte(answer), &run); err != nil || run.RunID == "" {
 		t.Fatalf("%v: %s", err, answer)
 	}
+	return run.RunID
+}
+
+// ended waits for the end of a run and returns the record of its first step.
+func ended(t *testing.T, runID string) record {
+	t.Helper()
 	var step record
 	within(t, 2*time.Minute, func() error {
-		text, err := get("/api/v1/journal?run_id=" + run.RunID)
+		text, err := get("/api/v1/journal?run_id=" + runID)
 		if err != nil {
 			return err
 		}
