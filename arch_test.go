@@ -71,7 +71,7 @@ var house = map[string][]string{
 	"internal/listen":         {},
 	"internal/memlock":        {"internal/setup"},
 	"internal/lifecycle":      {},
-	"internal/control":        {"internal/action", "internal/config", "internal/dispatch", "internal/safefs", "internal/setup"},
+	"internal/control":        {"internal/action", "internal/config", "internal/dispatch", "internal/evidence", "internal/safefs", "internal/setup"},
 	"internal/schedule":       {"internal/config", "internal/dispatch"},
 	"internal/hostfs":         {},
 	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/inside", "internal/journal", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/wake"},

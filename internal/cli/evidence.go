@@ -66,38 +66,74 @@ func printEvidence(ctx context.Context, e *env, f *evidenceFlags) error {
 		return withCode(ExitConfig, fmt.Errorf("%q is not a target: write one of %s", f.target, strings.Join(names, ", ")))
 	}
 	if f.capture {
-		client, err := dial(ctx, cfg)
-		if errors.Is(err, control.ErrNone) {
-			return fmt.Errorf("%w: start the exporter: what a service allocates is sampled from then on", err)
-		}
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		var said []string
-		err = client.Cleanup(ctx, control.Cleanup{Targets: []string{f.target}, Capture: true}, func(ev control.Event) {
-			if ev.Error != "" {
-				said = append(said, ev.Error)
-			}
-			if ev.Detail != "" {
-				fmt.Fprintln(e.Stderr, ev.Detail)
-			}
-		})
-		if err == nil && len(said) > 0 {
-			err = errors.New(strings.Join(said, "; "))
-		}
-		if err != nil {
+		if err := captureNow(ctx, e, cfg, f.target); err != nil {
 			return err
 		}
 	}
+	outside, reached := outsideOf(ctx, e, cfg, f.target)
 	all, err := captured(e, cfg, f.target)
+	switch {
+	case errors.Is(err, errNothingCaptured) && !outside.Empty() && f.output != "pprof":
+		fmt.Fprintln(e.Stderr, err)
+	case err != nil:
+		return err
+	}
+	if f.output == "json" {
+		return e.printJSON(evidenceJSON(all, since, &outside))
+	}
+	if len(all) > 0 {
+		if err := showEvidence(e, f, all, since); err != nil || f.output == "pprof" {
+			return err
+		}
+	}
+	if !reached {
+		fmt.Fprintln(e.Stderr, "no exporter runs here that knows what grew in the folders and mappings")
+	}
+	showOutside(e, &outside)
+	return nil
+}
+
+// captureNow has the exporter that runs capture a target, and prints how that ended.
+func captureNow(ctx context.Context, e *env, cfg *config.Config, target string) error {
+	client, err := dial(ctx, cfg)
+	if errors.Is(err, control.ErrNone) {
+		return fmt.Errorf("%w: start the exporter: what a service allocates is sampled from then on", err)
+	}
 	if err != nil {
 		return err
 	}
-	return showEvidence(e, f, all, since)
+	defer client.Close()
+	var said []string
+	err = client.Cleanup(ctx, control.Cleanup{Targets: []string{target}, Capture: true}, func(ev control.Event) {
+		if ev.Error != "" {
+			said = append(said, ev.Error)
+		}
+		if ev.Detail != "" {
+			fmt.Fprintln(e.Stderr, ev.Detail)
+		}
+	})
+	if err == nil && len(said) > 0 {
+		err = errors.New(strings.Join(said, "; "))
+	}
+	return err
 }
 
-// captured reads the captures of a target from the journal. That there is none is an error.
+// outsideOf asks the exporter that runs what grew in folders and mappings, which it has in memory only.
+func outsideOf(ctx context.Context, e *env, cfg *config.Config, target string) (out evidence.Outside, reached bool) {
+	client, err := dial(ctx, cfg)
+	if err == nil {
+		defer client.Close()
+		out, err = client.Outside(ctx, target)
+	}
+	if err != nil && !errors.Is(err, control.ErrNone) {
+		fmt.Fprintf(e.Stderr, "what grew in the folders and mappings is not known: %v\n", err)
+	}
+	return out, err == nil || !errors.Is(err, control.ErrNone)
+}
+
+var errNothingCaptured = errors.New("nothing was captured")
+
+// captured reads the captures of a target from the journal. That there is none is an errNothingCaptured.
 func captured(e *env, cfg *config.Config, target string) ([]evidence.Profile, error) {
 	j, err := setup.ReadJournal(cfg, e.logger(e.logLevel))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -109,25 +145,57 @@ func captured(e *env, cfg *config.Config, target string) ([]evidence.Profile, er
 	defer j.Close()
 	all, err := evidence.NewStore(func() evidence.State { return j }).All(target)
 	if err == nil && len(all) == 0 {
-		err = fmt.Errorf("nothing was captured of %s yet: in mode enforce its baseline is captured 5 minutes after its start; --capture does so now", target)
+		err = fmt.Errorf("%w of %s yet: in mode enforce its baseline is captured 5 minutes after its start; --capture does so now", errNothingCaptured, target)
 	}
 	return all, err
 }
 
-// showEvidence prints what grew, in one of the forms.
+// evidenceJSON is the newest capture, what grew, and what grew outside of it.
+func evidenceJSON(all []evidence.Profile, since time.Time, outside *evidence.Outside) any {
+	var out struct {
+		Newest *evidence.Profile    `json:"newest,omitempty"`
+		Grew   *evidence.Difference `json:"grew,omitempty"`
+		Why    string               `json:"why,omitempty"`
+		evidence.Outside
+	}
+	out.Outside = *outside
+	if len(all) > 0 {
+		out.Newest = &all[len(all)-1]
+	}
+	if d, err := evidence.GrewIn(all, since); err == nil {
+		out.Grew = &d
+	} else {
+		out.Why = err.Error()
+	}
+	return out
+}
+
+// showOutside prints what grew in folders and mappings.
+func showOutside(e *env, o *evidence.Outside) {
+	for i := range o.Folders {
+		f := &o.Folders[i]
+		fmt.Fprintf(e.Stdout, "\n%s folder %s, %s\n", f.Kind, f.Name, f)
+		showGrown(e, f.Grew.Rows, evidence.KindFiles)
+	}
+	if o.Mappings != nil {
+		fmt.Fprintf(e.Stdout, "\nmappings, since %s\n", o.Mappings.From.Local().Format(time.DateTime))
+		showGrown(e, o.Mappings.Rows, evidence.KindMapping)
+	}
+}
+
+func showGrown(e *env, rows []evidence.Growth, kind evidence.Kind) {
+	t := newTable(e.Stdout, "GROWTH", "WHERE")
+	for i := range rows {
+		t.row(rows[i].Size(kind), evidence.Place(rows[i].Name, rows[i].File, 0))
+	}
+	t.flush()
+}
+
+// showEvidence prints what grew, as a table or for pprof.
 func showEvidence(e *env, f *evidenceFlags, all []evidence.Profile, since time.Time) error {
 	newest := &all[len(all)-1]
 	d, err := evidence.GrewIn(all, since)
-	switch f.output {
-	case "json":
-		out := map[string]any{"newest": newest}
-		if err == nil {
-			out["grew"] = d
-		} else {
-			out["why"] = err.Error()
-		}
-		return e.printJSON(out)
-	case "pprof":
+	if f.output == "pprof" {
 		var base *evidence.Profile
 		if !since.IsZero() {
 			for _, p := range evidence.Comparable(all, newest) {

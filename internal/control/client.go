@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 )
 
 const (
@@ -101,15 +103,27 @@ func (c *Client) Cleanup(ctx context.Context, req Cleanup, on func(Event)) error
 // Pause asks for a pause, or for its end. The errors are those of Cleanup.
 func (c *Client) Pause(ctx context.Context, req Pause) (out Paused, err error) {
 	req.Protocol = protocol
-	resp, err := c.post(ctx, pausePath, req)
+	err = c.ask(ctx, pausePath, req, &out)
+	return out, err
+}
+
+// Outside returns what grew of a target in its folders and mappings. The errors are those of Cleanup.
+func (c *Client) Outside(ctx context.Context, target string) (out evidence.Outside, err error) {
+	err = c.ask(ctx, outsidePath, Outside{Protocol: protocol, Target: target}, &out)
+	return out, err
+}
+
+// ask sends a request and reads its one answer.
+func (c *Client) ask(ctx context.Context, path string, req, out any) error {
+	resp, err := c.post(ctx, path, req)
 	if err != nil {
-		return out, err
+		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
-		return out, lost(ctx, err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(out); err != nil {
+		return lost(ctx, err)
 	}
-	return out, nil
+	return nil
 }
 
 // post sends a request and returns the answer to one that was accepted.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 )
 
 type cleanupFunc = func(context.Context, Peer, Cleanup, func(Event) error) error
@@ -37,7 +38,12 @@ func serve(t *testing.T, f cleanupFunc) (dir string, s *Server) {
 
 func serveIn(t *testing.T, dir string, f cleanupFunc) *Server {
 	t.Helper()
-	s, err := Listen(t.Context(), dir, Options{Cleanup: f, Logger: quiet()})
+	return serveWith(t, dir, Options{Cleanup: f, Logger: quiet()})
+}
+
+func serveWith(t *testing.T, dir string, o Options) *Server {
+	t.Helper()
+	s, err := Listen(t.Context(), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,4 +270,23 @@ func asStranger(t *testing.T, f func()) {
 		f()
 	}()
 	<-done
+}
+
+// TestOutside: what the exporter has in memory of a target arrives.
+func TestOutside(t *testing.T) {
+	dir := t.TempDir()
+	want := evidence.Outside{Folders: []evidence.GrownFolder{{Kind: "temp", Name: "tts", Added: &evidence.Added{Pattern: "tts-*.wav", Share: .88, Empty: true}}}}
+	serveWith(t, dir, Options{Logger: quiet(), Outside: func(target string) evidence.Outside {
+		if target != "app" {
+			return evidence.Outside{}
+		}
+		return want
+	}})
+	got, err := dial(t, dir).Outside(t.Context(), "app")
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if got, err := dial(t, dir).Outside(t.Context(), "other"); err != nil || !got.Empty() {
+		t.Errorf("another target: %+v, %v", got, err)
+	}
 }

@@ -14,6 +14,7 @@ const (
 	socketName  = "control.sock"
 	cleanupPath = "/cleanup"
 	pausePath   = "/pause"
+	outsidePath = "/evidence"
 	maxRequest  = 64 << 10
 	maxLine     = 1 << 20 // of an answer
 )
@@ -42,6 +43,12 @@ type Pause struct {
 type Paused struct {
 	Changed []string `json:"changed"`           // pauses that began or ended
 	Warning string   `json:"warning,omitempty"` // what is wrong although it is in effect
+}
+
+// Outside asks what grew of a target outside of its captures, which the exporter has in memory only.
+type Outside struct {
+	Protocol int    `json:"protocol"`
+	Target   string `json:"target"`
 }
 
 // Event is one line of an answer. One of its fields is set.

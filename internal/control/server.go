@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 )
 
@@ -32,8 +33,10 @@ type Options struct {
 	// the caller has gone. An ErrRefused is for what the caller has to write differently.
 	Cleanup func(ctx context.Context, from Peer, req Cleanup, send func(Event) error) error
 	// Pause does what a command asks for.
-	Pause  func(ctx context.Context, from Peer, req Pause) (Paused, error)
-	Logger *slog.Logger
+	Pause func(ctx context.Context, from Peer, req Pause) (Paused, error)
+	// Outside says what grew of a target in its folders and mappings.
+	Outside func(target string) evidence.Outside
+	Logger  *slog.Logger
 }
 
 // Server answers on the socket of one journal.
@@ -61,6 +64,7 @@ func Listen(ctx context.Context, dir string, o Options) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+cleanupPath, s.cleanup)
 	mux.HandleFunc("POST "+pausePath, s.pause)
+	mux.HandleFunc("POST "+outsidePath, s.outside)
 	s.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 8 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -138,6 +142,17 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, strings.TrimPrefix(err.Error(), ErrRefused.Error()+": "), http.StatusUnprocessableEntity)
 		return
 	}
+	answerJSON(w, out)
+}
+
+func (s *Server) outside(w http.ResponseWriter, r *http.Request) {
+	var req Outside
+	if understood(w, r, &req, &req.Protocol) {
+		answerJSON(w, s.opts.Outside(req.Target))
+	}
+}
+
+func answerJSON(w http.ResponseWriter, out any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(out) // the caller has gone
 }

@@ -66,7 +66,7 @@ func TestEvidence(t *testing.T) {
 	if text, err := command("leak", "--capture"); err != nil || !strings.Contains(text, "again in") {
 		t.Errorf("at once, which could end a service whose heap is full: %s, %v", text, err)
 	}
-	if n, err := e.captures(); n != 1 || err != nil {
+	if n, err := e.captures("leak"); n != 1 || err != nil {
 		t.Errorf("%v captures, %v, want one", n, err)
 	}
 	var answer struct {
@@ -105,12 +105,12 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// captures returns how many profiles were captured.
-func (e *exporter) captures() (float64, error) {
+// captures returns how many profiles of a target were captured.
+func (e *exporter) captures(target string) (float64, error) {
 	m, err := e.scrape()
 	if err != nil {
 		return 0, err
 	}
-	n, _ := m.sum("spillway_evidence_captures_total", "target=leak", "outcome=captured")
+	n, _ := m.sum("spillway_evidence_captures_total", "target="+target, "outcome=captured")
 	return n, nil
 }

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -20,16 +22,18 @@ class Ring:
         self.me, self.body = self, bytes(1 << 20)
 if os.fork() == 0:
     held = [bytes(1 << 20) for _ in range(40)]
+    print('ready', flush=True)
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.1)
     for _ in range(80):
         Ring()
-    print('ready', flush=True)
     time.sleep(600)
     os._exit(0)
 os.wait()
 `
 
-// TestPythonWorker: the worker of a service is the fuller of its two processes. It is collected, which relieves it, after its
-// types were captured; its output has nothing of it.
+// TestPythonWorker: the worker of a service is the fuller of its two processes. Its types are captured while there is room, so that what that
+// costs is known. When it is full they are captured again, and it is collected, which relieves it; its output has nothing of it.
 func TestPythonWorker(t *testing.T) {
 	dir := testDir(t)
 	modules, err := filepath.Abs("../../deploy/python-agent/python")
@@ -38,8 +42,8 @@ func TestPythonWorker(t *testing.T) {
 	}
 	script := filepath.Join(dir, "worker.py")
 	writeFile(t, script, fullPython)
-	p := start(t, []string{"PYTHONPATH=" + modules}, need(t, "python3"), script)
-	eventually(t, startLimit, "the worker is full", func() error {
+	p := start(t, []string{"PYTHONPATH=" + modules}, need(t, "python3"), script, filepath.Join(dir, "fill"))
+	eventually(t, startLimit, "the worker runs", func() error {
 		if !strings.Contains(p.out.String(), "ready") {
 			return fmt.Errorf("it says %q", p.out.String())
 		}
@@ -56,6 +60,14 @@ targets:
     evidence: {max_pause: 10s, headroom: 90%%}
     playbooks: {relieve_heap: [capture_evidence, {do: collect_garbage, verify: {after: 3}}]}
 `, regexp.QuoteMeta(script)))
+	eventually(t, time.Minute, "it is captured", func() error {
+		out, err := exec.Command(binary(t), "evidence", "worker", "--capture", "--config.file="+filepath.Join(dir, "spillway.yml")).CombinedOutput()
+		if n, scrapeErr := e.captures("worker"); n < 1 || scrapeErr != nil {
+			return fmt.Errorf("%s: %w", out, errors.Join(err, scrapeErr, errors.New("no capture")))
+		}
+		return nil
+	})
+	writeFile(t, filepath.Join(dir, "fill"), "")
 	ended := make(map[string]record)
 	eventually(t, 2*time.Minute, "the worker is relieved", func() error {
 		records, err := e.journal()
@@ -83,8 +95,8 @@ targets:
 	if v, ok := m.sum("spillway_provider_open", "provider=python_agent"); !ok || v != 1 {
 		t.Errorf("%v are open, want one", v)
 	}
-	if n, err := e.captures(); err != nil || n < 1 {
-		t.Errorf("%v captures, %v", n, err)
+	if n, err := e.captures("worker"); err != nil || n < 2 || ended["capture_evidence"].Outcome != "done" {
+		t.Errorf("%v captures, %v, want one of the full worker too: %+v", n, err, ended["capture_evidence"])
 	}
 	if out := strings.TrimSpace(p.out.String()); out != "ready" {
 		t.Errorf("its output has %q", out)

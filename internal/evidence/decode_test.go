@@ -208,4 +208,7 @@ func FuzzDecodeV8(f *testing.F) {
 }
 func FuzzDecodeAgent(f *testing.F)     { fuzzDecoder(f, "agent", answers[heap.ProviderAgent]) }
 func FuzzDecodeHistogram(f *testing.F) { fuzzDecoder(f, "histogram", answers[heap.ProviderJVM]) }
-func FuzzDecodeGo(f *testing.F)        { fuzzDecoder(f, "go", "\x0a\x04\x08\x01\x10\x02") }
+func FuzzDecodePython(f *testing.F) {
+	fuzzDecoder(f, "python", answers[heap.ProviderPython], `{"total":1000,"dropped":7,"step":40,"rows":[["load","/srv/app/db.py",12,50,1,false]]}`)
+}
+func FuzzDecodeGo(f *testing.F) { fuzzDecoder(f, "go", "\x0a\x04\x08\x01\x10\x02") }

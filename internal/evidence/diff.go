@@ -117,7 +117,7 @@ func (d *Difference) sort() {
 	}
 	slices.SortFunc(d.Rows, func(x, y Growth) int {
 		switch hx, hy := holds(&x), holds(&y); {
-		case !d.Kind.counted() || hx == hy:
+		case !d.Kind.Counted() || hx == hy:
 		case hx:
 			return -1
 		default:
@@ -213,7 +213,7 @@ func (d *Difference) judge(captures []Profile) {
 // small: of classes all growth is weighed, and the number of objects.
 func (d *Difference) matters(g *Growth) bool {
 	least := max(leastGrowth, int64(leastOfTotal*float64(d.After)))
-	if !d.Kind.counted() || g.Objects == 0 {
+	if !d.Kind.Counted() || g.Objects == 0 {
 		return g.Bytes >= least && g.Share >= leastShare
 	}
 	var most, grown int64

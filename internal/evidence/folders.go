@@ -15,6 +15,9 @@ const RungNames = "names"
 const (
 	folderSpan    = 24 * time.Hour // over which the growth of a folder is reckoned, at the most
 	folderForgets = 2 * folderSpan // of a folder that is scanned no longer
+	mostAdded     = 0.5            // of the new files, that a shape must have to be named
+	leastLooked   = 25             // of the new files, where a part of them is looked at: then a share is wrong by a tenth
+	filesUnit     = int64(4 << 10) // bytes that weigh as much as a file, as they do in a scan
 )
 
 // Folder is what fills the folder of a policy: the shapes of its names.
@@ -24,6 +27,16 @@ type Folder struct {
 	Every  int64      `json:"every,omitempty"` // files that one which was looked at stands for; 0: all were looked at
 	Newest Profile    `json:"newest"`
 	Grew   Difference `json:"grew"` // since the first scan, or in a day
+	Added  *Added     `json:"added,omitempty"`
+}
+
+// Added is the shape that most of the files have by which a folder grew.
+type Added struct {
+	Pattern string    `json:"pattern"` // such as tts-*.wav
+	Share   float64   `json:"share"`   // of all files by which a shape grew
+	Empty   bool      `json:"empty,omitempty"`
+	From    time.Time `json:"from"` // of the two scans that are compared
+	To      time.Time `json:"to"`
 }
 
 // Folders keeps what scans have seen, in memory: of each folder the newest scan, the first, and one half a day old. It is safe
@@ -78,6 +91,9 @@ func profileOf(at time.Time, every int64, shapes []dirscan.Shape, redact *Redact
 		p.Rows[i].Bytes += s.Bytes
 		p.Rows[i].Objects += s.Files
 		p.Total, files = p.Total+s.Bytes, files+s.Files
+		if s.AtLeast {
+			p.Dropped++ // it has the place of another
+		}
 	}
 	slices.SortFunc(p.Rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(b.Objects, a.Objects), cmp.Compare(a.Name, b.Name))
@@ -116,11 +132,36 @@ func (f *Folders) Of(target string) []Folder {
 			if every == 1 {
 				every = 0
 			}
-			out = append(out, Folder{Kind: k.kind, Name: k.name, Every: every, Newest: l.newest, Grew: grew(&l.first, &l.newest)})
+			out = append(out, Folder{Kind: k.kind, Name: k.name, Every: every, Newest: l.newest, Grew: grew(&l.first, &l.newest), Added: added(&l.first, &l.newest, l.every)})
 		}
 	}
 	slices.SortFunc(out, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
+}
+
+// added names the shape that most of the new files have; nil where none has so many, or where that is not known. What was
+// removed meanwhile is not counted.
+func added(a, b *Profile, every int64) *Added {
+	before := index(a)
+	var all int64
+	var most Row // by which it grew
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		old, known := before[r.key()]
+		n := r.Objects - old.Objects
+		if n <= 0 || !known && a.Dropped > 0 { // as many files of it may have been there, and were forgotten
+			continue
+		}
+		all += n
+		if n > most.Objects {
+			most = Row{Name: r.Name, Objects: n, Bytes: r.Bytes - old.Bytes}
+		}
+	}
+	share := float64(most.Objects) / float64(all)
+	if all == 0 || share < mostAdded || every > 1 && all < leastLooked*every {
+		return nil
+	}
+	return &Added{Pattern: most.Name, Share: share, Empty: most.Bytes == 0, From: a.Time, To: b.Time}
 }
 
 // grew is Diff for what is counted as a whole, as files, of which empty ones count too. It names no culprit: a folder that
@@ -144,7 +185,7 @@ func grew(a, b *Profile) Difference {
 		d.Rows = append(d.Rows, g)
 	}
 	slices.SortFunc(d.Rows, func(x, y Growth) int {
-		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(y.Objects, x.Objects), cmp.Compare(x.Name, y.Name), cmp.Compare(x.File, y.File))
+		return cmp.Or(cmp.Compare(y.Weight(), x.Weight()), cmp.Compare(x.Name, y.Name), cmp.Compare(x.File, y.File))
 	})
 	d.Rows = d.Rows[:min(len(d.Rows), mostOfDiff)]
 	for i := range d.Rows {

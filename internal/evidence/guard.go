@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -29,40 +28,6 @@ type Room struct {
 	Free  units.Bytes   // between now and the limit; of memory and heap the smaller
 	Until time.Duration // until the limit at the present growth; 0: it does not grow
 	Used  units.Bytes   // of the heap, else of memory
-}
-
-// Measured is what a capture of a target has cost.
-type Measured struct {
-	Pause time.Duration
-	Bytes units.Bytes
-	Used  units.Bytes // of its heap then
-}
-
-// What a measured price is multiplied with, as the next one may be worse, and the least that is reckoned with.
-const (
-	caution     = 1.5
-	leastBytes  = units.Bytes(1 << 20)
-	leastPaused = time.Millisecond
-)
-
-// PriceOf returns what a rung may cost on a target: what it cost the last time, and for what is in use since then in
-// proportion, or as the table assumes where that is less. Where it was not taken yet, the table alone counts.
-func (r *Rung) PriceOf(used units.Bytes, last *Measured) Price {
-	if last == nil {
-		return r.Worst.At(used)
-	}
-	more := Price{Pause: max(last.Pause, leastPaused), Bytes: max(last.Bytes, leastBytes)}
-	if grown := used - last.Used; grown > 0 {
-		by := r.Worst.At(grown)
-		byTable := Price{Pause: more.Pause + by.Pause - r.Worst.Pause, Bytes: more.Bytes + by.Bytes - r.Worst.Bytes}
-		ratio := math.Inf(1)
-		if last.Used > 0 {
-			ratio = float64(used) / float64(last.Used)
-		}
-		more.Pause = time.Duration(min(ratio*float64(more.Pause), float64(byTable.Pause)))
-		more.Bytes = units.Bytes(min(ratio*float64(more.Bytes), float64(byTable.Bytes)))
-	}
-	return Price{Pause: time.Duration(caution * float64(more.Pause)), Bytes: units.Bytes(caution * float64(more.Bytes))}
 }
 
 // Check returns why a rung must not be taken at a price, "" when it may.

@@ -48,9 +48,10 @@ var wide = Room{Level: series.LevelCritical, Known: true, Free: 4 << 30, Used: 5
 
 // answers are what a healthy target of each provider says.
 var answers = map[string]string{
-	heap.ProviderNode:  `{"profile":{"head":{"callFrame":{"functionName":"(root)","url":"","lineNumber":-1},"selfSize":0,"children":[{"callFrame":{"functionName":"f","url":"file:///srv/app/server.js","lineNumber":41},"selfSize":1048576,"children":[]}]}}}`,
-	heap.ProviderAgent: `{"since":1700000000000,"total":1048576,"dropped":0,"rows":[["f","/srv/app/server.js",42,1048576]]}`,
-	heap.ProviderJVM:   " num     #instances         #bytes  class name (module)\n-------\n   1:          10        1048576  com.acme.F\nTotal            10        1048576\n",
+	heap.ProviderNode:   `{"profile":{"head":{"callFrame":{"functionName":"(root)","url":"","lineNumber":-1},"selfSize":0,"children":[{"callFrame":{"functionName":"f","url":"file:///srv/app/server.js","lineNumber":41},"selfSize":1048576,"children":[]}]}}}`,
+	heap.ProviderAgent:  `{"since":1700000000000,"total":1048576,"dropped":0,"rows":[["f","/srv/app/server.js",42,1048576]]}`,
+	heap.ProviderPython: `{"total":1048576,"rows":[["app.Session","",0,1048576,10,false]]}`,
+	heap.ProviderJVM:    " num     #instances         #bytes  class name (module)\n-------\n   1:          10        1048576  com.acme.F\nTotal            10        1048576\n",
 }
 
 func answering(provider string, asked *atomic.Int32) heapFunc {
@@ -92,11 +93,12 @@ func TestNeverAboveThePrice(t *testing.T) {
 	}
 }
 
-// TestRestOfRuntimes: V8 is left alone for longer than Go, whose collections end no process.
+// TestRestOfRuntimes: V8 is left alone for longer than Go, whose collections end no process, and Python, of which a census collects nothing.
 func TestRestOfRuntimes(t *testing.T) {
 	for provider, rests := range map[string]map[time.Duration]bool{
-		heap.ProviderNode: {0: true, time.Second: true, restBetween - 1: true, restBetween: false},
-		heap.ProviderGo:   {0: true, time.Second - 1: true, time.Second: false},
+		heap.ProviderNode:   {0: true, time.Second: true, restBetween - 1: true, restBetween: false},
+		heap.ProviderGo:     {0: true, time.Second - 1: true, time.Second: false},
+		heap.ProviderPython: {0: true, time.Second - 1: true, time.Second: false},
 	} {
 		for after, want := range rests {
 			now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
@@ -110,66 +112,6 @@ func TestRestOfRuntimes(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestMeasuredPriceHolds: what a capture has cost on this target decides on the next, and grows with the heap.
-func TestMeasuredPriceHolds(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
-	k := newKeeper(func(o *KeeperOptions) { o.Now = func() time.Time { return now } })
-	took := 400 * time.Millisecond
-	asked := 0
-	q := Request{Provider: heap.ProviderNode, Config: config(t), Room: room(wide), Process: Process{Target: "t", Heap: heapFunc(func(context.Context, bool) (heap.Snapshot, error) {
-		asked++
-		return heap.Snapshot{Data: []byte(answers[heap.ProviderNode]), Epoch: "1", Took: took}, nil
-	})}}
-	if got := k.Capture(t.Context(), q); got.Outcome != Captured {
-		t.Fatalf("%+v", got)
-	}
-	if got := k.Capture(t.Context(), q); got.Skip != SkipRest || asked != 1 {
-		t.Errorf("at once: %+v, asked %d times, want that it is left alone", got, asked)
-	}
-	q.ByHand = true
-	if got := k.Capture(t.Context(), q); got.Skip != SkipRest || asked != 1 {
-		t.Errorf("at once, by hand: %+v, asked %d times, want that it is left alone", got, asked)
-	}
-	q.ByHand = false
-	now = now.Add(restBetween)
-	if got := k.Capture(t.Context(), q); got.Skip != SkipPause || asked != 1 || !strings.Contains(got.Detail, "600ms") {
-		t.Errorf("%+v, asked %d times, want that 1.5 times the 400ms of the last one are too much", got, asked)
-	}
-	other := q
-	other.Process.Target = "u"
-	if got := k.Capture(t.Context(), other); got.Outcome != Captured {
-		t.Errorf("another target: %+v", got)
-	}
-	now = now.Add(measuredFor + time.Minute)
-	took = 100 * time.Millisecond
-	if got := k.Capture(t.Context(), q); got.Outcome != Captured {
-		t.Errorf("a day later: %+v", got)
-	}
-	now = now.Add(restBetween)
-	grown := wide
-	grown.Used = 10 * wide.Used
-	q.Room = room(grown)
-	if got := k.Capture(t.Context(), q); got.Skip != SkipPause {
-		t.Errorf("a heap that is ten times as large: %+v, want a pause in proportion", got)
-	}
-}
-
-// TestPriceOfAGrownHeap: what was measured on a small heap says little of a large one, and the other way round.
-func TestPriceOfAGrownHeap(t *testing.T) {
-	r := Of(heap.ProviderNode)[0]
-	f := func(name string, last Measured, used units.Bytes, low, high time.Duration) {
-		t.Helper()
-		if p := r.PriceOf(used, &last); p.Pause < low || p.Pause > high || p.Bytes < leastBytes {
-			t.Errorf("%s: %+v, want %s to %s", name, p, low, high)
-		}
-	}
-	f("as it was", Measured{Pause: 100 * time.Millisecond, Used: 100 << 20}, 100<<20, 150*time.Millisecond, 150*time.Millisecond)
-	f("smaller", Measured{Pause: 100 * time.Millisecond, Used: 100 << 20}, 10<<20, 150*time.Millisecond, 150*time.Millisecond)
-	f("a small heap that has grown", Measured{Pause: 100 * time.Millisecond, Used: 5 << 20}, 205<<20, 550*time.Millisecond, 600*time.Millisecond)
-	f("a quick one that has doubled", Measured{Pause: 50 * time.Millisecond, Used: 400 << 20}, 800<<20, 150*time.Millisecond, 150*time.Millisecond)
-	f("unknown then", Measured{Pause: 100 * time.Millisecond}, 200<<20, 550*time.Millisecond, 600*time.Millisecond)
 }
 
 func TestBudgetOfAnHour(t *testing.T) {
@@ -278,32 +220,6 @@ func TestTargetDies(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// TestUnknownIsReckonedWith: after a capture whose end was not seen, the next is not taken for an hour.
-func TestUnknownIsReckonedWith(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
-	k := newKeeper(func(o *KeeperOptions) { o.Now = func() time.Time { return now } })
-	gone := true
-	q := Request{Provider: heap.ProviderNode, Config: config(t), Room: room(wide), Process: Process{Target: "t", Heap: heapFunc(func(ctx context.Context, _ bool) (heap.Snapshot, error) {
-		if gone {
-			<-ctx.Done()
-			return heap.Snapshot{}, fmt.Errorf("%w: %w", heap.ErrProfileUnknown, ctx.Err())
-		}
-		return heap.Snapshot{Data: []byte(answers[heap.ProviderNode]), Epoch: "1"}, nil
-	})}}
-	if got := k.Capture(t.Context(), q); got.Outcome != Unknown {
-		t.Fatalf("%+v", got)
-	}
-	gone = false
-	now = now.Add(restBetween)
-	if got := k.Capture(t.Context(), q); got.Skip != SkipPause {
-		t.Errorf("right after it: %+v", got)
-	}
-	now = now.Add(lostFor + time.Second)
-	if got := k.Capture(t.Context(), q); got.Outcome != Captured {
-		t.Errorf("an hour later: %+v", got)
 	}
 }
 

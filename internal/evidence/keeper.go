@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,15 +28,10 @@ const (
 	timeoutFactor = 5 // times the pause that is reckoned with
 )
 
-// How long what a capture has cost stands for what the next one may cost.
-const (
-	measuredFor = 24 * time.Hour
-	lostFor     = time.Hour // of one whose end was not seen
-)
-
 // restBetween is how long a target is left alone after a capture, whoever requests the next. V8 ends a process whose heap is
 // nearly full after four collections in a row that took most of its time, and a capture is one of them: a person who captured a
-// full heap again and again ended it (internal/e2e saw that). Go's runtime ends no process for its collections: its rung has a second.
+// full heap again and again ended it (internal/e2e saw that). Go's runtime ends no process for its collections, and a census of
+// Python collects nothing: these rungs have a second.
 const restBetween = 30 * time.Second
 
 // Request asks for one capture.
@@ -75,24 +71,19 @@ type Keeper struct {
 
 	mu   sync.Mutex
 	busy map[string]bool
-	last map[rungOf]measured
+	cost map[rungOf][]Measured  // of the last captures, the newest last
 	took map[string][]time.Time // of captures within the budget of an hour
 	rest map[string]time.Time   // until which a target is left alone
 }
 
 type rungOf struct{ target, provider, rung string }
 
-type measured struct {
-	Measured
-	until time.Time
-}
-
 // NewKeeper returns a Keeper.
 func NewKeeper(o KeeperOptions) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{opts: o, busy: make(map[string]bool), last: make(map[rungOf]measured), took: make(map[string][]time.Time), rest: make(map[string]time.Time)}
+	return &Keeper{opts: o, busy: make(map[string]bool), cost: make(map[rungOf][]Measured), took: make(map[string][]time.Time), rest: make(map[string]time.Time)}
 }
 
 // Store returns where captures are kept.
@@ -129,12 +120,12 @@ func (k *Keeper) Capture(ctx context.Context, q Request) Taken {
 	}
 	grown, known := resident()
 	if err != nil {
-		k.failed(&out, q, rung, measured{Measured: Measured{Pause: time.Since(start), Bytes: price.Bytes, Used: used}, until: k.opts.Now().Add(lostFor)}, err)
+		k.failed(&out, q, rung, Measured{Pause: time.Since(start), Bytes: unread(price), Used: used, At: k.opts.Now(), Lost: true}, err)
 		k.opts.Metrics.ended(name, &out)
 		return out
 	}
 	p.Target, p.Runtime, p.Rung, p.Kind, p.Time, p.Reason = name, rung.Runtime, rung.Name, rung.Kind, k.opts.Now(), q.Reason
-	cost := measured{Measured: Measured{Pause: p.Pause, Bytes: price.Bytes, Used: used}, until: k.opts.Now().Add(measuredFor)}
+	cost := Measured{Pause: p.Pause, Bytes: unread(price), Used: used, At: k.opts.Now()}
 	if known {
 		p.Took = grown
 		cost.Bytes = bytesOf(grown)
@@ -179,10 +170,13 @@ func (k *Keeper) fits(q Request, rungs []Rung, room Room) (*Rung, Price, Taken) 
 	var skipped Taken
 	for i := range rungs {
 		r := &rungs[i]
-		price := r.PriceOf(room.Used, k.measured(q, r))
+		price, held := r.PriceOf(room.Used, k.opts.Now(), k.costs(q, r))
 		reason, detail := q.Config.Check(r, price, room)
 		if reason == "" {
 			return r, price, Taken{}
+		}
+		if !held.IsZero() {
+			detail += fmt.Sprintf("; the last capture cost more than expected, which counts until %s", held.Format("2006-01-02 15:04"))
 		}
 		skipped.Skip, skipped.Detail = reason, detail
 	}
@@ -208,7 +202,7 @@ func after(r *Rung) []Rung {
 }
 
 // failed notes how a capture went wrong. One that took its time is reckoned with the next time.
-func (k *Keeper) failed(out *Taken, q Request, r *Rung, cost measured, err error) {
+func (k *Keeper) failed(out *Taken, q Request, r *Rung, cost Measured, err error) {
 	out.Outcome, out.Detail = Failed, err.Error()
 	if errors.Is(err, ErrUnknown) {
 		out.Outcome = Unknown
@@ -312,18 +306,16 @@ func (k *Keeper) note(target string, byHand bool) {
 	k.took[target] = list[max(0, len(list)-mostPerHour):]
 }
 
-func (k *Keeper) measured(q Request, r *Rung) *Measured {
+func (k *Keeper) costs(q Request, r *Rung) []Measured {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	m, ok := k.last[rungOf{q.Process.Target, q.Provider, r.Name}]
-	if !ok || k.opts.Now().After(m.until) {
-		return nil
-	}
-	return &m.Measured
+	return k.cost[rungOf{q.Process.Target, q.Provider, r.Name}]
 }
 
-func (k *Keeper) remember(q Request, r *Rung, m measured) {
+func (k *Keeper) remember(q Request, r *Rung, m Measured) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.last[rungOf{q.Process.Target, q.Provider, r.Name}] = m
+	at := rungOf{q.Process.Target, q.Provider, r.Name}
+	past := k.cost[at]
+	k.cost[at] = append(slices.Clone(past[max(0, len(past)-mostCosts+1):]), m)
 }

@@ -33,8 +33,8 @@ const (
 	KindFiles    Kind = "files"    // by the pattern of their names
 )
 
-// counted reports whether rows are of objects, which refer to what fills a heap and are small themselves.
-func (k Kind) counted() bool { return k == KindClass || k == KindType }
+// Counted reports whether rows are of objects, which refer to what fills a heap and are small themselves.
+func (k Kind) Counted() bool { return k == KindClass || k == KindType }
 
 // mostRows bounds a profile: the largest rows are kept.
 const mostRows = 200

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
@@ -24,6 +25,7 @@ type Rung struct {
 	Name     string
 	Kind     Kind
 	Apart    bool          // it takes nothing of the heap itself, which the runtime fills before it collects
+	Full     bool          // the runtime collects its whole heap first: it has no garbage
 	Sampling bool          // it reads what was sampled all along: it may be taken at emergency too
 	Rest     time.Duration // for which the target is left alone afterwards; 0: restBetween
 	Worst    Rate          // what it may cost where it was not measured yet
@@ -36,17 +38,17 @@ type Rung struct {
 // What a rung may cost was measured on two cores of 2.9 GHz; see docs/benchmarks.md. A heap of small objects is the worst case.
 var Rungs = []Rung{
 	{
-		Provider: heap.ProviderNode, Runtime: "node", Name: RungSampling, Kind: KindFunction, Sampling: true,
+		Provider: heap.ProviderNode, Runtime: "node", Name: RungSampling, Kind: KindFunction, Full: true, Sampling: true,
 		Worst:    Rate{Pause: 50 * time.Millisecond, PausePerGiB: 1500 * time.Millisecond, Bytes: 4 << 20, Share: 0.05},
 		Capturer: sampled{},
 	},
 	{
-		Provider: heap.ProviderAgent, Runtime: "node", Name: RungSampling, Kind: KindFunction, Sampling: true,
+		Provider: heap.ProviderAgent, Runtime: "node", Name: RungSampling, Kind: KindFunction, Full: true, Sampling: true,
 		Worst:    Rate{Pause: 50 * time.Millisecond, PausePerGiB: 1500 * time.Millisecond, Bytes: 4 << 20, Share: 0.05},
 		Capturer: agentSampled{},
 	},
 	{
-		Provider: heap.ProviderJVM, Runtime: "jvm", Name: RungHistogram, Kind: KindClass, Apart: true,
+		Provider: heap.ProviderJVM, Runtime: "jvm", Name: RungHistogram, Kind: KindClass, Apart: true, Full: true,
 		Worst:    Rate{Pause: 100 * time.Millisecond, PausePerGiB: 1500 * time.Millisecond, Bytes: 8 << 20, Share: 0.02},
 		Capturer: histogram{live: true},
 	},
@@ -56,7 +58,7 @@ var Rungs = []Rung{
 		Capturer: histogram{},
 	},
 	{
-		Provider: heap.ProviderGo, Runtime: "go", Name: RungProfile, Kind: KindFunction, Sampling: true, Rest: time.Second,
+		Provider: heap.ProviderGo, Runtime: "go", Name: RungProfile, Kind: KindFunction, Full: true, Sampling: true, Rest: time.Second,
 		Worst:    Rate{Pause: 20 * time.Millisecond, PausePerGiB: 20 * time.Millisecond, Bytes: 8 << 20, Share: 0.05},
 		Capturer: goProfile{},
 	},
@@ -66,7 +68,7 @@ var Rungs = []Rung{
 		Capturer: traced{},
 	},
 	{
-		Provider: heap.ProviderPython, Runtime: "python", Name: RungCensus, Kind: KindType,
+		Provider: heap.ProviderPython, Runtime: "python", Name: RungCensus, Kind: KindType, Rest: time.Second,
 		Worst:    Rate{Pause: 250 * time.Millisecond, PausePerGiB: 150 * time.Millisecond, Bytes: 6 << 20, Share: 0.1},
 		Capturer: census{},
 	},
@@ -81,6 +83,11 @@ func Of(provider string) []Rung {
 		}
 	}
 	return out
+}
+
+// Full reports whether a rung captures a heap after a full collection.
+func Full(rung string) bool {
+	return slices.ContainsFunc(Rungs, func(r Rung) bool { return r.Name == rung && r.Full })
 }
 
 // Apart reports whether captures of a provider take nothing of the heap itself: then only the memory limits them.

@@ -153,7 +153,12 @@ func launch(t testing.TB, args ...string) *live {
 // expect waits for a line that begins so, and returns the rest of it.
 func (s *live) expect(prefix string) string {
 	s.t.Helper()
-	deadline := time.After(30 * time.Second)
+	return s.expectWithin(30*time.Second, prefix)
+}
+
+func (s *live) expectWithin(limit time.Duration, prefix string) string {
+	s.t.Helper()
+	deadline := time.After(limit)
 	for {
 		select {
 		case line, ok := <-s.lines:
@@ -173,6 +178,16 @@ func (s *live) do(command string, n int) {
 	s.t.Helper()
 	fmt.Fprintln(s.stdin, command, n)
 	s.expect("end " + command)
+}
+
+// snapshot has the service write a full snapshot of its heap, as its runtime has one, and returns how long that took.
+func (s *live) snapshot() time.Duration {
+	s.t.Helper()
+	fmt.Fprintln(s.stdin, "snapshot 0")
+	s.expect("begin snapshot")
+	start := time.Now()
+	s.expectWithin(5*time.Minute, "end snapshot")
+	return time.Since(start)
 }
 
 // with attaches a client to the service.

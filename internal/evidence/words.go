@@ -28,16 +28,12 @@ func (d *Difference) String() string {
 	if len(d.Rows) == 0 || grown <= 0 {
 		return ""
 	}
-	at := d.From.Format("15:04")
-	if d.To.Sub(d.From).Hours() >= 20 {
-		at = d.From.Format("2006-01-02 15:04")
-	}
 	g := &d.Rows[0]
-	text := fmt.Sprintf("+%s since %s: ", units.Bytes(grown), at)
+	text := fmt.Sprintf("+%s since %s: ", units.Bytes(grown), moment(d.From, d.To))
 	switch {
 	case !g.Sure:
 		return text + "no row grew by more than the error of the measurement"
-	case d.Kind.counted() && g.Objects > 0:
+	case d.Kind.Counted() && g.Objects > 0:
 		text += fmt.Sprintf("%s, +%d instances", Place(g.Name, g.File, g.Line), g.Objects)
 	default:
 		text += fmt.Sprintf("%s, %.0f%% of the growth", Place(g.Name, g.File, g.Line), 100*g.Share)

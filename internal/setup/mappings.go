@@ -11,6 +11,11 @@ import (
 // Mappings returns what the processes of a target have mapped; nil where it is not known.
 func (e *Evidence) Mappings(target string) *evidence.Mappings { return e.mapped.Of(target) }
 
+// Outside returns what grew of a target in its folders and mappings, as people are shown it.
+func (e *Evidence) Outside(target string) evidence.Outside {
+	return evidence.NewOutside(e.folders.Of(target), e.mapped.Of(target))
+}
+
 // lookAtMappings reads what the largest process of a target has mapped, each quarter of an hour. Like PSS it is read where
 // memory.proportional asks for it, in any mode: nothing changes, and the process stalls for some milliseconds.
 func (e *Evidence) lookAtMappings(t *config.Target, members []proc.Member) {

@@ -90,7 +90,7 @@ func youngOf(c curve) Input {
 	return in
 }
 
-var culprit = &Evidence{From: begin, To: begin.Add(2 * time.Hour), Captures: 6, Culprit: "rememberSession src/server.js:42", Bytes: 30 << 20, Share: .71}
+var culprit = &Evidence{From: begin, To: begin.Add(2 * time.Hour), Captures: 6, Full: true, Culprit: "rememberSession src/server.js:42", Bytes: 30 << 20, Share: .71}
 
 // liveOf is a heap whose runtime says what the last full collection left.
 func liveOf(live []series.Point) Input {

@@ -44,15 +44,17 @@ type Folder struct {
 
 // Shape is the pattern of names that most of the new files of a folder have.
 type Shape struct {
-	Pattern string  // such as tts-*.wav
-	Share   float64 // of what was added
-	Empty   bool    // they have no content
+	Pattern  string    // such as tts-*.wav
+	Share    float64   // of the files that were added
+	Empty    bool      // they have no content
+	From, To time.Time // of the scans that are compared
 }
 
 // Evidence is what captures say of the present start. See evidence.Difference.
 type Evidence struct {
 	From, To time.Time
 	Captures int
+	Full     bool    // each was taken after a full collection: it has no garbage
 	Culprit  string  // the place of what leaks; "": none is named
 	Bytes    int64   // by which the culprit grew
 	Share    float64 // of all growth

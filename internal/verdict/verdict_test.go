@@ -107,8 +107,13 @@ func TestJudge(t *testing.T) {
 			"a leak in the heap: rememberSession src/server.js:42 holds 30MiB more than at 18:02, after a full collection at each of 6 captures; 71% of the growth",
 		},
 		{
+			"captures of types with their garbage",
+			Input{Evidence: &Evidence{From: begin, To: begin, Captures: 5, Culprit: "app.Session", Bytes: 3 << 20, Objects: 1000}},
+			"a leak in the heap: what lives of it grew by 3MiB since 18:02 (5 captures); it is app.Session, +1000 instances",
+		},
+		{
 			"captures of a JVM alone",
-			Input{Evidence: &Evidence{From: begin, To: begin, Captures: 5, Culprit: "Session", Bytes: 3 << 20, Objects: 1000}},
+			Input{Evidence: &Evidence{From: begin, To: begin, Captures: 5, Full: true, Culprit: "Session", Bytes: 3 << 20, Objects: 1000}},
 			"a leak in the heap: what lives of it after a full collection grew by 3MiB since 18:02 (5 captures); it is Session, +1000 instances",
 		},
 		{"a restart: the heap of before is not there", Input{Start: begin.Add(110 * time.Minute), Heaps: []Heap{{Runtime: "go", Used: points(400, 2*time.Hour, saw(ramp(100*mib, 190*mib), 60*mib, 40))[380:]}}}, ""},
@@ -143,8 +148,18 @@ func TestJudge(t *testing.T) {
 			"the cache folder tts fills at 41 files/min since the start at 18:02 (100 to 5000); 4400 of those that are there are empty",
 		},
 		{
-			"with its shape", folder(ramp(100, 5000), func(f *Folder) { f.Shape = &Shape{"tts-*.wav", .88, true} }),
-			"the cache folder tts fills at 41 files/min since the start at 18:02 (100 to 5000); 88% of them are tts-*.wav, empty",
+			"with its shape", folder(ramp(100, 5000), func(f *Folder) { f.Shape = &Shape{"tts-*.wav", .88, true, begin, begin.Add(2 * time.Hour)} }),
+			"the cache folder tts fills at 41 files/min since the start at 18:02 (100 to 5000); 88% of the new files are tts-*.wav, empty",
+		},
+		{
+			"with its shape of a shorter time", folder(ramp(100, 5000), func(f *Folder) {
+				f.Shape = &Shape{"tts-*.wav", .88, false, begin.Add(time.Hour), begin.Add(2 * time.Hour)}
+			}),
+			"the cache folder tts fills at 41 files/min since the start at 18:02 (100 to 5000); 88% of the files added since 19:02 are tts-*.wav",
+		},
+		{
+			"with its shape of another time", folder(ramp(100, 5000), func(f *Folder) { f.Shape = &Shape{"tts-*.wav", .88, false, begin.Add(-time.Hour), begin} }),
+			"the cache folder tts fills at 41 files/min since the start at 18:02 (100 to 5000)",
 		},
 		{"a folder that is cleaned up", folder(saw(flat(100), 900, 6), none), ""},
 		{"a folder that was filled once", folder(step(100, 900, .4), none), ""},

@@ -80,14 +80,19 @@ func (e *Evidence) says(numbers map[string]float64) string {
 	return fmt.Sprintf("%.0f%% of it is %s", 100*e.Share, e.Culprit)
 }
 
-// byCaptures is the verdict of captures alone: each was taken after a full collection.
+// byCaptures is the verdict of captures alone.
 func byCaptures(e *Evidence) Verdict {
 	v := Verdict{State: HeapLeaks, About: "heap", Since: e.From, Numbers: map[string]float64{"growth_bytes": float64(e.Bytes)}}
-	v.Text = fmt.Sprintf("a leak in the heap: what lives of it after a full collection grew by %s since %s (%d captures); %s",
-		size(float64(e.Bytes)), clock(e.From, e.To), e.Captures, e.says(v.Numbers))
-	if e.Objects == 0 {
-		v.Text = fmt.Sprintf("a leak in the heap: %s holds %s more than at %s, after a full collection at each of %d captures; %.0f%% of the growth",
-			e.Culprit, size(float64(e.Bytes)), clock(e.From, e.To), e.Captures, 100*e.Share)
+	after, lives := "", "what lives of it"
+	if e.Full {
+		after, lives = ", after a full collection", "what lives of it after a full collection"
+	}
+	says := e.says(v.Numbers)
+	if e.Objects > 0 {
+		v.Text = fmt.Sprintf("a leak in the heap: %s grew by %s since %s (%d captures); %s", lives, size(float64(e.Bytes)), clock(e.From, e.To), e.Captures, says)
+	} else {
+		v.Text = fmt.Sprintf("a leak in the heap: %s holds %s more than at %s%s at each of %d captures; %.0f%% of the growth",
+			e.Culprit, size(float64(e.Bytes)), clock(e.From, e.To), after, e.Captures, 100*e.Share)
 	}
 	return v
 }
@@ -146,7 +151,8 @@ func heapUnread(in *Input, t *trend) Verdict {
 		rate(t), sinceText(in, t), size(t.first), size(t.last)), t.from, t.numbers())
 }
 
-// fills: "the cache scenes fills at 41 files/min since 18:02 (100 to 510); 88% of them are tts-*.wav, empty".
+// fills: "the cache folder scenes fills at 41 files/min since 18:02 (100 to 510); 88% of the new files are tts-*.wav, empty". Where the scans
+// that are compared began at another time than the growth, it is said when.
 func fills(in *Input, f *Folder, t *trend) Verdict {
 	v := Verdict{State: FolderFills, About: f.Kind + " " + f.Name, Since: t.from, Numbers: map[string]float64{
 		"first": math.Round(t.first), "last": math.Round(t.last), "growth_per_hour": t.perSecond * hour, "seconds": t.to.Sub(t.from).Seconds(),
@@ -157,9 +163,13 @@ func fills(in *Input, f *Folder, t *trend) Verdict {
 	}
 	v.Text = fmt.Sprintf("the %s folder %s fills at %s %s/%s %s (%.0f to %.0f)", f.Kind, f.Name, digits(per), f.Unit, unit, sinceText(in, t), t.first, t.last)
 	switch {
-	case f.Shape != nil:
+	case f.Shape != nil && f.Shape.To.After(t.from):
 		v.Numbers["share"] = f.Shape.Share
-		v.Text += fmt.Sprintf("; %.0f%% of them are %s", 100*f.Shape.Share, f.Shape.Pattern)
+		what := "the new files"
+		if math.Abs(float64(f.Shape.From.Sub(t.from))) > nearStart*float64(t.to.Sub(t.from)) {
+			what = "the files added since " + clock(f.Shape.From, t.to)
+		}
+		v.Text += fmt.Sprintf("; %.0f%% of %s are %s", 100*f.Shape.Share, what, f.Shape.Pattern)
 		if f.Shape.Empty {
 			v.Text += ", empty"
 		}

@@ -125,14 +125,24 @@ type grewRow struct {
 	Bar         *bar
 }
 
-// grew compares the newest capture with the first of its start, with the first of yesterday and with the one before it.
+// grew is what grew of a target, in its heap and outside of it; nil where nothing is known.
 func (s *server) grew(target string) *grewView {
+	v := new(grewView)
 	all, err := s.captures(target)
-	if err != nil || len(all) == 0 {
+	if err == nil && len(all) > 0 {
+		s.captured(v, all)
+	}
+	s.outside(v, target)
+	if len(v.Periods) == 0 {
 		return nil
 	}
+	return v
+}
+
+// captured compares the newest capture with the first of its start, with the first of yesterday and with the one before it.
+func (s *server) captured(v *grewView, all []evidence.Profile) {
 	newest := &all[len(all)-1]
-	v := &grewView{Note: fmt.Sprintf("Captured %s, %s. Names only.", agoText(s.Now(), newest.Time), newest.Rung)}
+	v.Note = fmt.Sprintf("Captured %s, %s. Names only.", agoText(s.Now(), newest.Time), newest.Rung)
 	before := evidence.Comparable(all, newest)
 	add := func(title string, since time.Time) {
 		d, err := evidence.GrewIn(all, since)
@@ -154,7 +164,37 @@ func (s *server) grew(target string) *grewView {
 	if len(v.Periods) == 0 {
 		v.Periods = []grewPeriod{{Title: "Not known yet", Text: "there is one capture of this start"}}
 	}
-	return v
+}
+
+// outside adds what grew in the folders of a target and in its mappings.
+func (s *server) outside(v *grewView, target string) {
+	var folders []evidence.Folder
+	var mappings *evidence.Mappings
+	if s.Folders != nil {
+		folders = s.Folders(target)
+	}
+	if s.Mappings != nil {
+		mappings = s.Mappings(target)
+	}
+	o := evidence.NewOutside(folders, mappings)
+	for i := range o.Folders {
+		f := &o.Folders[i]
+		v.Periods = append(v.Periods, grewPeriod{Title: "In the " + f.Kind + " folder " + f.Name, Text: f.String(), Rows: outsideRows(f.Grew.Rows, evidence.KindFiles)})
+	}
+	if m := o.Mappings; m != nil {
+		v.Periods = append(v.Periods, grewPeriod{Title: "In mappings", Text: "since " + agoText(s.Now(), m.From), Rows: outsideRows(m.Rows, evidence.KindMapping)})
+	}
+}
+
+func outsideRows(rows []evidence.Growth, kind evidence.Kind) []grewRow {
+	out := make([]grewRow, len(rows))
+	most := rows[0].Weight()
+	for i := range rows {
+		g := &rows[i]
+		text := g.Size(kind)
+		out[i] = grewRow{Place: evidence.Place(g.Name, g.File, 0), Text: text, Bar: &bar{Width: 1000 * float64(g.Weight()) / float64(most), Text: text, Label: text}}
+	}
+	return out
 }
 
 func period(title string, d *evidence.Difference) grewPeriod {

@@ -136,6 +136,41 @@ func TestEvidenceOnThePage(t *testing.T) {
 	}
 }
 
+// TestOutsideOnThePage: what grew in folders and mappings stands on the page in few lines, with captures and without.
+func TestOutsideOnThePage(t *testing.T) {
+	page := func(captures int, mapped int64) string {
+		f := newFixture(t, func(o *Options) {
+			now := o.Now()
+			o.Evidence = func(string) (out []evidence.Profile, _ error) {
+				for n := range captures {
+					out = append(out, capturedAt(now, n))
+				}
+				return out, nil
+			}
+			o.Mappings = func(string) *evidence.Mappings {
+				return &evidence.Mappings{Grew: evidence.Difference{From: now.Add(-time.Hour), Rows: []evidence.Growth{{Name: "file", File: "/usr/lib/<x>.so", Bytes: mapped}}}}
+			}
+			o.Folders = func(string) []evidence.Folder { return []evidence.Folder{{Kind: "temp", Name: "tts"}} } // nothing grew
+		})
+		f.sample(f.now, .5, series.LevelNormal)
+		return f.do("GET", "/target/app", nil, "").Body.String()
+	}
+	for _, captures := range []int{0, 6} {
+		text := page(captures, 5<<20)
+		for _, want := range []string{"What grew", "In mappings", "5MiB", "&lt;x&gt;.so"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%d captures: the page does not show %q", captures, want)
+			}
+		}
+		if strings.Contains(text, "temp folder") || strings.Contains(text, "Since the baseline") != (captures > 0) {
+			t.Errorf("%d captures: a folder in which nothing grew is shown, or captures are not", captures)
+		}
+	}
+	if strings.Contains(page(0, 5<<10), "What grew") {
+		t.Error("some KiB more are shown")
+	}
+}
+
 // TestAlertLinksToEvidence: where the rule has such a link, and to the page that shows it.
 func TestAlertLinksToEvidence(t *testing.T) {
 	f := newFixtureWithApp(t)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -51,7 +52,21 @@ func (s *server) verdicts(target string) []verdict.Verdict {
 	if err == nil && len(all) > 0 && !all[len(all)-1].Time.Before(in.Start) {
 		in.Evidence = saysOf(all)
 	}
+	s.shape(target, in.Folders)
 	return verdict.Judge(&in)
+}
+
+// shape adds what the new files of folders are.
+func (s *server) shape(target string, folders []verdict.Folder) {
+	if s.Folders == nil || len(folders) == 0 {
+		return
+	}
+	for _, known := range s.Folders(target) {
+		i := slices.IndexFunc(folders, func(f verdict.Folder) bool { return f.Kind == known.Kind && f.Name == known.Name })
+		if a := known.Added; a != nil && i >= 0 {
+			folders[i].Shape = &verdict.Shape{Pattern: a.Pattern, Share: a.Share, Empty: a.Empty, From: a.From, To: a.To}
+		}
+	}
 }
 
 // saysOf returns what the captures of the newest start say; nil where there is nothing to compare.
@@ -60,10 +75,10 @@ func saysOf(all []evidence.Profile) *verdict.Evidence {
 	if err != nil {
 		return nil
 	}
-	e := &verdict.Evidence{From: d.From, To: d.To, Captures: d.Captures, Why: d.Why}
+	e := &verdict.Evidence{From: d.From, To: d.To, Captures: d.Captures, Full: evidence.Full(all[len(all)-1].Rung), Why: d.Why}
 	if c := d.Culprit; c != nil {
 		e.Culprit, e.Bytes, e.Share = evidence.Place(c.Name, c.File, c.Line), c.Bytes, c.Share
-		if d.Kind == evidence.KindClass {
+		if d.Kind.Counted() {
 			e.Objects = c.Objects
 		}
 	}

@@ -86,6 +86,52 @@ func TestVerdictInTheReport(t *testing.T) {
 	}
 }
 
+// TestShapeInTheVerdict: what fills a folder is said with what the new files are, in the report and on the page.
+func TestShapeInTheVerdict(t *testing.T) {
+	says := func(folders func(now time.Time) []evidence.Folder) (report, page string) {
+		t.Helper()
+		f := newFixture(t, func(o *Options) {
+			now := o.Now()
+			o.Folders = func(string) []evidence.Folder { return folders(now) }
+		})
+		var b series.Batch
+		for i := range 720 {
+			b.Reset(f.now.Add(time.Duration(i-719) * 5 * time.Second))
+			b.Set(metric.TempFiles, 100+float64(i), "app", "tts")
+			b.Set(metric.TempFiles, 50, "app", "other")
+			f.store.Commit(&b)
+		}
+		f.sample(f.now, .5, series.LevelNormal)
+		var got struct{ Verdicts []map[string]any }
+		w := f.do("GET", "/health/memory", nil, "")
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Verdicts) != 1 || got.Verdicts[0]["state"] != "folder_fills" {
+			t.Fatalf("%d %s, %v", w.Code, w.Body, err)
+		}
+		return got.Verdicts[0]["text"].(string), f.do("GET", "/target/app", nil, "").Body.String()
+	}
+	added := func(kind, name string) func(now time.Time) []evidence.Folder {
+		return func(now time.Time) []evidence.Folder {
+			a := evidence.Added{Pattern: "tts-<b>*.wav", Share: .88, Empty: true, From: now.Add(-time.Hour), To: now}
+			grew := evidence.Difference{From: a.From, To: now, Rows: []evidence.Growth{{Name: a.Pattern, Objects: 633}}}
+			return []evidence.Folder{{Kind: kind, Name: name, Added: &a, Grew: grew}}
+		}
+	}
+	report, page := says(added("temp", "tts"))
+	if want := "; 88% of the new files are tts-<b>*.wav, empty"; !strings.HasPrefix(report, "the temp folder tts fills at 12 files/min since") || !strings.HasSuffix(report, want) {
+		t.Errorf("%q, want %q at its end", report, want)
+	}
+	for _, want := range []string{"88% of the new files are tts-&lt;b&gt;*.wav, empty", "In the temp folder tts", "633 files"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+	for _, folders := range []func(time.Time) []evidence.Folder{added("cache", "tts"), added("temp", "other"), func(time.Time) []evidence.Folder { return nil }} {
+		if report, _ := says(folders); strings.Contains(report, "88%") {
+			t.Errorf("%q, which is of another folder", report)
+		}
+	}
+}
+
 // TestVerdictOnThePage: on its card, on both pages, escaped.
 func TestVerdictOnThePage(t *testing.T) {
 	f := leaky(t, six(time.Minute))

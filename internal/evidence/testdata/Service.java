@@ -1,5 +1,9 @@
+import com.sun.management.HotSpotDiagnosticMXBean;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Iterator;
@@ -40,6 +44,14 @@ public class Service {
     for (int i = 0; i < mib * 1024; i++) sessions.put(served++, new RememberedSession(i));
   }
 
+  static void snapshot() throws Exception {
+    Path dir = Files.createTempDirectory("spillway-evidence");
+    Path file = dir.resolve("heap.hprof");
+    ManagementFactory.getPlatformMXBean(HotSpotDiagnosticMXBean.class).dumpHeap(file.toString(), true);
+    Files.delete(file);
+    Files.delete(dir);
+  }
+
   public static void main(String[] args) throws Exception {
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
     System.out.println("ready " + ProcessHandle.current().pid());
@@ -51,6 +63,7 @@ public class Service {
         case "breathe" -> breathe(n);
         case "serve" -> serve(n);
         case "leak" -> leak(n);
+        case "snapshot" -> snapshot();
         default -> Thread.sleep(n);
       }
       System.out.println("end " + word[0]);

@@ -32,6 +32,7 @@ const commands = {
   },
   serve: (n) => { for (let i = 0; i < n; i++) handleRequest(served++); },
   leak: (mib) => { for (let i = 0; i < mib * 1024 * routes.length; i++) routes[i % routes.length](served++); },
+  snapshot: () => { require('node:v8').writeHeapSnapshot('/dev/null'); },
   block: (ms) => { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms); },
 };
 let rest = '';

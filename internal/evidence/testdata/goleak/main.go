@@ -9,6 +9,7 @@ import (
 	"net/http"
 	_ "net/http/pprof"
 	"os"
+	"runtime/debug"
 	"strings"
 )
 
@@ -66,6 +67,13 @@ func main() {
 			for range n {
 				served += handleRequest(served) & 1
 			}
+		case "snapshot":
+			f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+			if err != nil {
+				panic(err)
+			}
+			debug.WriteHeapDump(f.Fd())
+			f.Close()
 		case "leak":
 			for range n * 1024 {
 				rememberSession(served)
