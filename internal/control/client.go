@@ -101,15 +101,28 @@ func (c *Client) Cleanup(ctx context.Context, req Cleanup, on func(Event)) error
 // Pause asks for a pause, or for its end. The errors are those of Cleanup.
 func (c *Client) Pause(ctx context.Context, req Pause) (out Paused, err error) {
 	req.Protocol = protocol
-	resp, err := c.post(ctx, pausePath, req)
+	err = c.ask(ctx, pausePath, req, &out)
+	return out, err
+}
+
+// Decide says what a person decides about a proposal, or lists those that wait. The errors are those of Cleanup.
+func (c *Client) Decide(ctx context.Context, req Decide) (out Decided, err error) {
+	req.Protocol = protocol
+	err = c.ask(ctx, decidePath, req, &out)
+	return out, err
+}
+
+// ask sends a request that has one answer.
+func (c *Client) ask(ctx context.Context, path string, req, into any) error {
+	resp, err := c.post(ctx, path, req)
 	if err != nil {
-		return out, err
+		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
-		return out, lost(ctx, err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(into); err != nil {
+		return lost(ctx, err)
 	}
-	return out, nil
+	return nil
 }
 
 // post sends a request and returns the answer to one that was accepted.

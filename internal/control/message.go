@@ -14,6 +14,7 @@ const (
 	socketName  = "control.sock"
 	cleanupPath = "/cleanup"
 	pausePath   = "/pause"
+	decidePath  = "/decide"
 	maxRequest  = 64 << 10
 	maxLine     = 1 << 20 // of an answer
 )
@@ -42,6 +43,30 @@ type Pause struct {
 type Paused struct {
 	Changed []string `json:"changed"`           // pauses that began or ended
 	Warning string   `json:"warning,omitempty"` // what is wrong although it is in effect
+}
+
+// Decide asks for the decision of a person about a proposal, or without one for a list of those that wait.
+type Decide struct {
+	Protocol int    `json:"protocol"`
+	ID       string `json:"id,omitempty"` // "" lists them
+	Deny     bool   `json:"deny,omitempty"`
+	By       string `json:"by,omitempty"` // the name of who decides
+}
+
+// Decided is the answer to it.
+type Decided struct {
+	Run   string     `json:"run,omitempty"` // that carries the proposal out
+	Waits []Proposed `json:"waits"`         // for a list
+}
+
+// Proposed is a proposal that waits.
+type Proposed struct {
+	ID       string    `json:"id"`
+	Target   string    `json:"target"`
+	Playbook string    `json:"playbook"`
+	Level    string    `json:"level"`
+	What     string    `json:"what"`
+	Until    time.Time `json:"until"`
 }
 
 // Event is one line of an answer. One of its fields is set.

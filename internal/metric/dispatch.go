@@ -8,6 +8,8 @@ var (
 	WaitingRuns        = &Own{"spillway_dispatch_waiting_runs", "Runs that wait until what they have to remove is old enough or no longer in use.", Gauge, nil}
 	Paused             = &Own{"spillway_paused", "Whether a person has paused what begins by itself for the target.", Gauge, []string{"target"}}
 	BudgetRemaining    = &Own{"spillway_budget_remaining", "Runs of a playbook that its budget still allows.", Gauge, []string{"target", "playbook"}}
+	Proposals          = &Own{"spillway_proposals", "Proposals of a playbook that wait for the approval of a person.", Gauge, []string{"target", "playbook"}}
+	ProposalOutcomes   = &Own{"spillway_proposal_outcomes_total", "Proposals that have ended, by outcome.", Counter, []string{"target", "playbook", "outcome"}}
 	PlaybookRuns       = &Own{"spillway_playbook_runs_total", "Completed playbook runs, by outcome.", Counter, []string{"target", "playbook", "trigger", "outcome"}}
 	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
 	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
@@ -21,6 +23,6 @@ var (
 )
 
 var dispatchOwns = []*Own{
-	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, PlaybookRuns, ActionRuns, ActionSkips,
+	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, Proposals, ProposalOutcomes, PlaybookRuns, ActionRuns, ActionSkips,
 	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionLost, ActionRemovedFiles, ActionSkippedFiles,
 }
