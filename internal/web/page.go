@@ -316,6 +316,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, v *view) {
 	if len(v.Runs.Proposals) > 0 && s.decides(r) {
 		v.Decides = true
 		w.Header().Set("Content-Security-Policy", cspDecides)
+		w.Header().Set("Referrer-Policy", "same-origin") // else a form has no origin to be known by
 	}
 	var b bytes.Buffer
 	lease, err := s.page.templates.Get(context.Background())
