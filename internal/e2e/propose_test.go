@@ -41,8 +41,8 @@ func startGuarded(t *testing.T, dir, config string) (e *exporter, url string) {
 	return e, e.url
 }
 
-// startService keeps a service that leaks running, as a manager does, and returns the file with its pid.
-func startService(t *testing.T, dir, address string) (pidfile string) {
+// startLeakingService keeps a service that leaks running, as a manager does, and returns the file with its pid.
+func startLeakingService(t *testing.T, dir, address string) (pidfile string) {
 	t.Helper()
 	leaky := filepath.Join(dir, "leaky")
 	build := exec.Command(need(t, "go"), "build", "-buildvcs=false", "-o", leaky, "../../examples/leaky")
@@ -97,7 +97,7 @@ func approving(t *testing.T, url string) {
 func TestProposeInABrowser(t *testing.T) {
 	dir := testDir(t)
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	pidfile := startService(t, dir, address)
+	pidfile := startLeakingService(t, dir, address)
 	config := `instance: here
 mode: propose
 sample_interval: 1s
