@@ -321,8 +321,8 @@ func (d *Dispatcher) reviewProposals(ctx context.Context) {
 			}
 		}
 		d.mu.Lock()
-		denied, free := p.Denied, !p.claimed
-		p.claimed = true
+		denied, free := p.Denied, !p.claimed && d.proposals[p.ID] == p
+		p.claimed = p.claimed || free
 		d.mu.Unlock()
 		if !free {
 			continue // a person is deciding, or it has ended

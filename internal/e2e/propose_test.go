@@ -84,7 +84,7 @@ func approving(t *testing.T, url string) {
 			t.Errorf("the page does not say %q: %s", want, before)
 		}
 	}
-	if !strings.Contains(before, "captured") && !strings.Contains(before, "grew") {
+	if !strings.Contains(before, "captured a ") && !strings.Contains(before, "grew") {
 		t.Errorf("the page has no evidence: %s", before)
 	}
 	if strings.Contains(after, "Not done") {
