@@ -44,8 +44,9 @@ type Proposal struct {
 	Choice      []byte       `json:"choice,omitempty"`  // the files
 	Denied      bool         `json:"denied,omitempty"`  // no other is made for this situation
 
-	over    string // why the situation is over; "" while it is not known to be
-	claimed bool   // it is being decided about
+	alerts  map[string]struct{} // fingerprints of those that fire for it, as far as this process knows
+	over    string              // why the situation is over; "" while it is not known to be
+	claimed bool                // it is being decided about
 }
 
 // ProposedStep is one step of a proposal.

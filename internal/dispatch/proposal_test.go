@@ -117,7 +117,6 @@ func TestProposalIsBound(t *testing.T) {
 	}{
 		{"another process", func(_ *world, process *string, _ alert.Alert) { *process = "8/2" }, "another process"},
 		{"the level", func(w *world, _ *string, _ alert.Alert) { w.observer.set("svc", subject.Memory, .5) }, "the level has fallen: used 50%"},
-		{"the alert", func(w *world, _ *string, a alert.Alert) { a.Status = alert.StatusResolved; w.one(a) }, "its alert was resolved"},
 		{"the configuration", func(w *world, _ *string, _ alert.Alert) {
 			svc := w.targets["svc"]
 			svc.Digest = "2"
@@ -153,6 +152,31 @@ func TestProposalIsBound(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestProposalWithoutPressure: where no reading says that there is pressure, a proposal is void when the last of its alerts is
+// resolved; where one does, an alert that comes and goes changes nothing.
+func TestProposalWithoutPressure(t *testing.T) {
+	process := "7/1"
+	for _, used := range []float64{.5, .9} {
+		bubble(t, Options{}, func(t *testing.T, w *world) {
+			w.proposes(&process, nil)
+			w.observer.lose("svc", subject.Memory) // with its peak
+			w.observer.set("svc", subject.Memory, used)
+			first, second := w.firing("svc", "relieve_memory", critical), w.firing("svc", "relieve_memory", critical)
+			p := w.proposal(first)
+			w.one(second)
+			for i, a := range []alert.Alert{first, second} {
+				a.Status = alert.StatusResolved
+				w.one(a)
+				w.settled()
+				outcomes, text := w.onProposal(p.ID)
+				if over := i == 1 && used < .7; (len(outcomes) == 1) != over || over && !strings.Contains(text, "its alert was resolved") {
+					t.Errorf("at %v after %d: %q %s", used, i+1, outcomes, text)
+				}
+			}
+		})
 	}
 }
 

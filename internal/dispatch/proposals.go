@@ -297,10 +297,25 @@ func (d *Dispatcher) admitProposal(p *Proposal) {
 	d.rouse()
 }
 
-// relieved notes that an alert was resolved. It is called with the lock held.
+// joins notes that an alert fires for a proposal.
+func (p *Proposal) joins(fingerprint string) {
+	if p.alerts == nil {
+		p.alerts = map[string]struct{}{p.Fingerprint: {}}
+	}
+	if len(p.alerts) < maxServed {
+		p.alerts[fingerprint] = struct{}{}
+	}
+}
+
+// relieved notes that an alert was resolved. Where a reading says whether there is still pressure, that decides: an alert
+// about the future comes and goes. It is called with the lock held.
 func (d *Dispatcher) relieved(key playbookKey, fingerprint string) {
 	for _, p := range d.proposals {
-		if p.Target == key.target && p.Playbook == key.playbook && p.Fingerprint == fingerprint && fingerprint != "" {
+		if p.Target != key.target || p.Playbook != key.playbook || p.Below > 0 || p.Fingerprint == "" {
+			continue
+		}
+		p.joins(p.Fingerprint)
+		if delete(p.alerts, fingerprint); len(p.alerts) == 0 {
 			p.over = "its alert was resolved"
 			d.rouse()
 		}

@@ -96,6 +96,9 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now tim
 		if v.disposition == alert.Duplicate || v.disposition == alert.Cooldown {
 			v.runID = state.holding(m).LastRun
 		}
+		if v.disposition == alert.Proposed {
+			d.proposals[q.proposed].joins(a.Fingerprint)
+		}
 		if v.disposition == alert.Waiting {
 			v.runID = state.wait.joined(a.Key())
 		}
