@@ -302,7 +302,7 @@ func (p *Proposal) joins(fingerprint string) {
 	if p.alerts == nil {
 		p.alerts = map[string]struct{}{p.Fingerprint: {}}
 	}
-	if len(p.alerts) < maxServed {
+	if len(p.alerts) < maxServed && fingerprint != "" {
 		p.alerts[fingerprint] = struct{}{}
 	}
 }
@@ -314,7 +314,7 @@ func (d *Dispatcher) relieved(key playbookKey, fingerprint string) {
 		if p.Target != key.target || p.Playbook != key.playbook || p.Below > 0 || p.Fingerprint == "" {
 			continue
 		}
-		p.joins(p.Fingerprint)
+		p.joins("")
 		if delete(p.alerts, fingerprint); len(p.alerts) == 0 {
 			p.over = "its alert was resolved"
 			d.rouse()
