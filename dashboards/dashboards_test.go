@@ -184,7 +184,7 @@ func TestListsAreThoseOfTheCode(t *testing.T) {
 		{"../internal/dispatch/decide.go", `\bSkip\w+ += "(\w+)"`, skipReasons},
 		{"../internal/dispatch/decide.go", `\bOutcome\w+ += "(\w+)"`, runOutcomes},
 		{"../internal/action/action.go", `\w+ +Outcome += "(\w+)"`, runOutcomes},
-		{"../internal/alert/alert.go", `\t(?:Accepted|Duplicate|Cooldown|Waiting|Paused|Closed|NeedsHuman|NoPlaybook|NotOurs|Resolved|Refused) += "(\w+)"`, dispositions},
+		{"../internal/alert/alert.go", `\t(?:Accepted|Duplicate|Cooldown|Waiting|Paused|Closed|NeedsHuman|Proposed|Denied|NoPlaybook|NotOurs|Resolved|Refused) += "(\w+)"`, dispositions},
 	} {
 		raw, err := os.ReadFile(list.file)
 		if err != nil {

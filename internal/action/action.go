@@ -54,6 +54,9 @@ type Request struct {
 	Playbook string
 	Alert    *alert.Alert
 	Settings Settings // nil for an action that takes none
+	// Choice restricts an action on folders to the files that a person has approved, or in a dry run notes what
+	// he is asked about; nil for neither.
+	Choice *Choice
 	// Removed is what earlier steps of the run have removed, for the actions that pass it on.
 	Removed *Removed
 

@@ -3,9 +3,9 @@ package action
 import "slices"
 
 // removeEmptyDirs removes the empty folders of a policy, where it is to, before its files: those that the run
-// itself empties are young, and go with a later one.
+// itself empties are young, and go with a later one. A proposal names files: folders stay.
 func (r *dirRun) removeEmptyDirs(wanted bool) error {
-	if !wanted {
+	if !wanted || r.req.Choice != nil {
 		return nil
 	}
 	out, err := r.remover.RemoveEmptyDirs(r.ctx, r.keepsFolder)

@@ -115,7 +115,10 @@ func (r *dirRun) removeLinked(g *linked, why string) safefs.Reason {
 	skipped := r.allowed(&g.entry)
 	removed, freed := 0, int64(0)
 	if skipped == safefs.Removed {
-		removed, freed, skipped = r.remover.RemoveLinked(&g.entry, g.paths)
+		skipped = r.chosen(func() uint64 { return r.keyOf(&g.entry, g.paths[0]) }, func() (why safefs.Reason) {
+			removed, freed, why = r.remover.RemoveLinked(&g.entry, g.paths)
+			return why
+		})
 	}
 	for i, path := range g.paths {
 		if i >= removed {

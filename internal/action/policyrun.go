@@ -319,7 +319,11 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 	if g := r.links.of(e); g != nil {
 		return r.removeLinked(g, why)
 	}
-	freed, skipped := r.remover.Remove(e)
+	var freed int64
+	skipped := r.chosen(func() uint64 { return r.keyOf(e, string(e.AppendPath(nil))) }, func() (why safefs.Reason) {
+		freed, why = r.remover.Remove(e)
+		return why
+	})
 	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.path = e.AppendPath(r.path[:0])
 		r.onFile(r.path, why)
@@ -336,7 +340,11 @@ func (r *dirRun) remove(e *dirscan.Entry, why string) safefs.Reason {
 
 // removeFound is remove for a file that was found earlier in the run.
 func (r *dirRun) removeFound(f safefs.Found, why string) safefs.Reason {
-	freed, skipped := r.remover.RemoveFound(f)
+	var freed int64
+	skipped := r.chosen(func() uint64 { return r.foundKey(&f) }, func() (why safefs.Reason) {
+		freed, why = r.remover.RemoveFound(f)
+		return why
+	})
 	if skipped == safefs.Removed && r.req.OnFile != nil {
 		r.onFile([]byte(f.Path), why)
 	}

@@ -148,10 +148,7 @@ func (l *logRun) rotate() error {
 			l.remove(e, whyLeftOver)
 		case kind != policy.LogLive || !l.isDue(e, folder):
 		case !l.p.Renames():
-			resume := l.opts.heart.pause() // a large log takes long to copy
-			did, why := l.rotator.CopyTruncate(l.ctx, e)
-			resume()
-			l.rotated(e, did, why)
+			l.copyTruncate(e)
 		case silent:
 			l.res.Skipped["not_handled"]++
 		default:
@@ -162,8 +159,7 @@ func (l *logRun) rotate() error {
 				l.res.Skipped["not_handled"]++
 				return
 			}
-			name, why := l.rotator.Rename(e)
-			l.rotated(e, safefs.Rotated{Name: name}, why)
+			l.rename(e)
 		}
 	})
 	l.mergeScan(&res)
@@ -171,6 +167,31 @@ func (l *logRun) rotate() error {
 		err = errors.Join(err, l.tell())
 	}
 	return errors.Join(err, mute)
+}
+
+// copyTruncate copies a log and cuts it.
+func (l *logRun) copyTruncate(e *dirscan.Entry) {
+	var did safefs.Rotated
+	why := l.chosen(l.keyOfLog(e), func() (why safefs.Reason) {
+		defer l.opts.heart.pause()() // a large log takes long to copy
+		did, why = l.rotator.CopyTruncate(l.ctx, e)
+		return why
+	})
+	l.rotated(e, did, why)
+}
+
+// rename renames a log.
+func (l *logRun) rename(e *dirscan.Entry) {
+	name := ""
+	why := l.chosen(l.keyOfLog(e), func() (why safefs.Reason) {
+		name, why = l.rotator.Rename(e)
+		return why
+	})
+	l.rotated(e, safefs.Rotated{Name: name}, why)
+}
+
+func (l *logRun) keyOfLog(e *dirscan.Entry) func() uint64 {
+	return func() uint64 { return l.logKey(string(e.AppendPath(nil)), e.Ino) }
 }
 
 // rotated counts what came of a rotation.
@@ -309,9 +330,12 @@ func (l *logRun) trim() error {
 
 // compress compresses a rotated log. One that was renamed just now is still young, or open.
 func (l *logRun) compress(f safefs.Found) {
-	resume := l.opts.heart.pause()
-	did, why := l.rotator.Compress(l.ctx, f)
-	resume()
+	var did safefs.Rotated
+	why := l.chosen(func() uint64 { return l.logKey(f.Path, f.Identity.Ino) }, func() (why safefs.Reason) {
+		defer l.opts.heart.pause()()
+		did, why = l.rotator.Compress(l.ctx, f)
+		return why
+	})
 	switch why {
 	case safefs.Removed:
 		l.res.FreedBytes += did.FreedBytes

@@ -98,6 +98,8 @@ const (
 	Paused     = "paused"      // a person has paused what begins by itself
 	Closed     = "window"      // the window in which the playbook may run is closed
 	NeedsHuman = "needs_human" // the playbook has acted as often as it may
+	Proposed   = "proposed"    // the remedy waits for the approval of a person
+	Denied     = "denied"      // a person has denied it
 	NoPlaybook = "no_playbook" // the alert asks for no remedy, or for one that is not configured
 	NotOurs    = "not_ours"    // another instance's alert, or a target that is not configured here
 	Resolved   = "resolved"    // nothing to do any more

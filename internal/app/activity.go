@@ -14,6 +14,9 @@ func activityOf(s dispatch.Status) web.Activity {
 	for _, b := range s.Budgets {
 		out.Budgets = append(out.Budgets, web.Budget(b))
 	}
+	for i := range s.Proposals {
+		out.Proposals = append(out.Proposals, proposalOf(&s.Proposals[i]))
+	}
 	for _, r := range s.Open {
 		out.Runs = append(out.Runs, web.Run(r))
 	}
@@ -28,6 +31,17 @@ func activityOf(s dispatch.Status) web.Activity {
 			Target: p.Target, Playbook: p.Playbook, Until: p.CooldownUntil, Mode: p.CooldownMode, Broken: p.Broken,
 			LastRun: p.LastRun, LastOutcome: p.LastOutcome, LastEnd: p.LastEnd,
 		})
+	}
+	return out
+}
+
+func proposalOf(p *dispatch.Proposal) web.Proposal {
+	out := web.Proposal{
+		ID: p.ID, Target: p.Target, Playbook: p.Playbook, Level: p.Level, Alert: p.Alert, Trigger: p.Trigger, Since: p.Since, Until: p.Until,
+		Reading: p.Reading, Evidence: p.Evidence,
+	}
+	for _, s := range p.Steps {
+		out.Steps = append(out.Steps, web.ProposedStep{Do: s.Do, Files: s.Files, Bytes: s.Bytes, Detail: s.Detail, Text: s.String()})
 	}
 	return out
 }

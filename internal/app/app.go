@@ -182,7 +182,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
-		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings,
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
@@ -403,4 +403,20 @@ func (a *App) pause(ctx context.Context, r web.PauseRequest) (err error) {
 		_, err = a.dispatcher.Pause(ctx, req)
 	}
 	return refused(err)
+}
+
+// decide adapts what a person decides through the API about a proposal.
+func (a *App) decide(ctx context.Context, d web.Decision) (runID string, err error) {
+	if d.Deny {
+		err = a.dispatcher.Deny(ctx, d.ID, d.By)
+	} else {
+		runID, err = a.dispatcher.Approve(ctx, d.ID, d.By)
+	}
+	switch {
+	case errors.Is(err, dispatch.ErrNoProposal):
+		err = fmt.Errorf("%w: %w", web.ErrGone, err)
+	case errors.Is(err, dispatch.ErrVoided), errors.Is(err, dispatch.ErrPaused), errors.Is(err, dispatch.ErrHeld):
+		err = fmt.Errorf("%w: %w", web.ErrVoid, err)
+	}
+	return runID, refused(err)
 }

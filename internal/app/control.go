@@ -23,8 +23,8 @@ func (a *App) openControl(ctx context.Context) {
 		},
 		Trusted: func() error { return setup.CheckEnforced(a.graph.Load().cfg, a.service(a.auth), a.journal, &a.checks) },
 	}
-	pauser := control.Pauser{Dispatcher: func() *dispatch.Dispatcher { return a.dispatcher }}
-	s, err := control.Listen(ctx, dir, control.Options{Cleanup: cleaner.Cleanup, Pause: pauser.Pause, Outside: a.evidence.Outside, Logger: a.logger})
+	dispatcher := func() *dispatch.Dispatcher { return a.dispatcher }
+	s, err := control.Listen(ctx, dir, control.Options{Cleanup: cleaner.Cleanup, Pause: control.Pauser{Dispatcher: dispatcher}.Pause, Outside: a.evidence.Outside, Decide: control.Decider{Dispatcher: dispatcher}.Decide, Logger: a.logger})
 	if err != nil {
 		a.logger.Warn("the commands cannot reach this exporter", "dir", dir, "err", err)
 		return

@@ -213,7 +213,7 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
 	name := t.Name
 	return heap.Target{
-		Name: name, Members: setup.HeapMembersOf(g.tracker, t), Activate: g.activator(t, p), Wake: waker(t), Sample: t.Captures() && t.Mode == config.Enforce,
+		Name: name, Members: setup.HeapMembersOf(g.tracker, t), Activate: g.activator(t, p), Wake: waker(t), Sample: t.Captures() && t.Changes(),
 		Anon: func() (units.Bytes, bool) {
 			u, err := g.tracker.Usage(name)
 			return units.Bytes(u.Anon), err == nil && u.Err == nil && u.Processes > 0
@@ -265,6 +265,7 @@ func (g *graph) newTarget(t *config.Target, client *heap.Client, o *Options, p *
 		out.Actions[name] = a
 	}
 	out.Playbooks = setup.Playbooks(t, func(name string) bool { return out.Actions[name] != nil })
+	out.Digest, out.Process = t.Digest, setup.ProcessOf(t, opts.Members)
 	out.Starts = setup.Starts(g.cfg, t, out.Playbooks)
 	return out
 }

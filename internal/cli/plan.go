@@ -129,10 +129,13 @@ func printPolicyPlan(w io.Writer, r *action.PolicyResult) {
 // summary ends the plan with what all of it comes to and how to go on.
 func (p *plan) summary(w io.Writer) {
 	var files, bytes, rotated int64
-	policies, enforced, named := 0, 0, 0
+	policies, enforced, proposed, named := 0, 0, 0, 0
 	incomplete := false
 	for i := range p.Targets {
 		switch p.Targets[i].Mode {
+		case config.Propose:
+			proposed++
+			named++
 		case config.Enforce:
 			enforced++
 			fallthrough
@@ -160,6 +163,8 @@ func (p *plan) summary(w io.Writer) {
 	switch {
 	case p.Config == "":
 		fmt.Fprintln(w, "to watch services of your own, write a configuration: docs/quickstart.md begins with one")
+	case enforced == 0 && proposed > 0:
+		fmt.Fprintf(w, "serve would propose to a person what it would do, on %d of %d targets: those in mode propose\n", proposed, named)
 	case enforced == 0:
 		fmt.Fprintln(w, "serve would decide and record, and change nothing: no target is in mode enforce")
 	default:

@@ -29,6 +29,7 @@ import (
 // The modes.
 const (
 	DryRun  = "dry_run" // observe, decide and record, change nothing
+	Propose = "propose" // propose to a person what is to be changed, and change what is approved
 	Enforce = "enforce" // remove, collect and signal for real
 )
 
@@ -42,7 +43,7 @@ type Config struct {
 	EvaluationInterval units.Duration `yaml:"evaluation_interval"`
 	// Samples kept per series, for each of three tiers: 1, 15 and 300 sample intervals a slot.
 	Window int `yaml:"window"`
-	// With dry_run the exporter observes, decides and records, and changes nothing.
+	// With dry_run the exporter observes, decides and records, and changes nothing; with propose it asks a person first.
 	Mode string `yaml:"mode"`
 	// Evaluate the rules in this process; write false where Prometheus does.
 	Standalone *bool `yaml:"standalone"`
@@ -104,7 +105,11 @@ type Target struct {
 	Guards    dispatch.Guards    `yaml:"guards"`    // how often and when playbooks run by themselves, by the name of a playbook: of a default one too
 
 	Windows window.Windows `yaml:"-"` // of the file
+	Digest  string         `yaml:"-"` // of everything that is written about the target, and of the file but for other targets
 }
+
+// Changes reports whether the target may be changed for real, at once or when a person has approved it.
+func (t *Target) Changes() bool { return t.Mode == Enforce || t.Mode == Propose }
 
 // Webhook is how callers of the changing endpoints prove who they are.
 type Webhook struct {
@@ -141,6 +146,7 @@ func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 		}
 	}
 	c.applyDefaults()
+	c.digest(&root)
 	c.validate(func(key, format string, args ...any) {
 		if !misread[key] { // the decoder has said why already
 			errs = append(errs, Error{File: file, Line: strictyaml.LineOf(&root, key), Key: key, Msg: fmt.Sprintf(format, args...)})
@@ -201,10 +207,10 @@ func (c *Config) TrustsLoopback() bool {
 	return c.TrustLoopback || c.Mode == DryRun && !slices.ContainsFunc(c.Targets, func(t Target) bool { return t.Mode != DryRun })
 }
 
-// Enforces reports whether any target is to be changed for real.
+// Enforces reports whether any target is to be changed for real, at once or when a person has approved it.
 func (c *Config) Enforces() bool {
 	for i := range c.Targets {
-		if c.Targets[i].Mode == Enforce {
+		if c.Targets[i].Changes() {
 			return true
 		}
 	}

@@ -25,7 +25,7 @@ func (c *Config) programs() []program {
 		for _, name := range slices.Sorted(maps.Keys(t.Playbooks)) {
 			for j, step := range t.Playbooks[name] {
 				if s, key := commandOf(step.With); s != nil {
-					out = append(out, program{fmt.Sprintf("targets[%d].playbooks.%s[%d].%s[0]", i, name, j, key), s, t.Mode == Enforce})
+					out = append(out, program{fmt.Sprintf("targets[%d].playbooks.%s[%d].%s[0]", i, name, j, key), s, t.Changes()})
 				}
 			}
 		}

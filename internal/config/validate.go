@@ -160,11 +160,11 @@ func (c *Config) checkWatchers(report report.Func) {
 	}
 }
 
-func isMode(mode string) bool { return mode == DryRun || mode == Enforce }
+func isMode(mode string) bool { return mode == DryRun || mode == Propose || mode == Enforce }
 
 func (c *Config) checkMode(key, mode string, report report.Func) {
 	if !isMode(mode) {
-		report(key, "%q is not a mode: write dry_run (change nothing) or enforce", mode)
+		report(key, "%q is not a mode: write dry_run (change nothing), propose (ask a person first) or enforce", mode)
 	}
 }
 

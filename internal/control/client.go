@@ -113,6 +113,13 @@ func (c *Client) Outside(ctx context.Context, target string) (out evidence.Outsi
 	return out, err
 }
 
+// Decide says what a person decides about a proposal, or lists those that wait. The errors are those of Cleanup.
+func (c *Client) Decide(ctx context.Context, req Decide) (out Decided, err error) {
+	req.Protocol = protocol
+	err = c.ask(ctx, decidePath, req, &out)
+	return out, err
+}
+
 // ask sends a request and reads its one answer.
 func (c *Client) ask(ctx context.Context, path string, req, out any) error {
 	resp, err := c.post(ctx, path, req)

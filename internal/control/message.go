@@ -15,6 +15,7 @@ const (
 	cleanupPath = "/cleanup"
 	pausePath   = "/pause"
 	outsidePath = "/evidence"
+	decidePath  = "/decide"
 	maxRequest  = 64 << 10
 	maxLine     = 1 << 20 // of an answer
 )
@@ -49,6 +50,30 @@ type Paused struct {
 type Outside struct {
 	Protocol int    `json:"protocol"`
 	Target   string `json:"target"`
+}
+
+// Decide asks for the decision of a person about a proposal, or without one for a list of those that wait.
+type Decide struct {
+	Protocol int    `json:"protocol"`
+	ID       string `json:"id,omitempty"` // "" lists them
+	Deny     bool   `json:"deny,omitempty"`
+	By       string `json:"by,omitempty"` // the name of who decides
+}
+
+// Decided is the answer to it.
+type Decided struct {
+	Run   string     `json:"run,omitempty"` // that carries the proposal out
+	Waits []Proposed `json:"waits"`         // for a list
+}
+
+// Proposed is a proposal that waits.
+type Proposed struct {
+	ID       string    `json:"id"`
+	Target   string    `json:"target"`
+	Playbook string    `json:"playbook"`
+	Level    string    `json:"level"`
+	What     string    `json:"what"`
+	Until    time.Time `json:"until"`
 }
 
 // Event is one line of an answer. One of its fields is set.

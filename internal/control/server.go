@@ -36,7 +36,9 @@ type Options struct {
 	Pause func(ctx context.Context, from Peer, req Pause) (Paused, error)
 	// Outside says what grew of a target in its folders and mappings.
 	Outside func(target string) evidence.Outside
-	Logger  *slog.Logger
+	// Decide does what a command says about a proposal.
+	Decide func(ctx context.Context, from Peer, req Decide) (Decided, error)
+	Logger *slog.Logger
 }
 
 // Server answers on the socket of one journal.
@@ -63,8 +65,15 @@ func Listen(ctx context.Context, dir string, o Options) (*Server, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+cleanupPath, s.cleanup)
-	mux.HandleFunc("POST "+pausePath, s.pause)
+	mux.HandleFunc("POST "+pausePath, func(w http.ResponseWriter, r *http.Request) {
+		var req Pause
+		answerTo(w, r, &req, &req.Protocol, func(from Peer) (Paused, error) { return s.opts.Pause(r.Context(), from, req) })
+	})
 	mux.HandleFunc("POST "+outsidePath, s.outside)
+	mux.HandleFunc("POST "+decidePath, func(w http.ResponseWriter, r *http.Request) {
+		var req Decide
+		answerTo(w, r, &req, &req.Protocol, func(from Peer) (Decided, error) { return s.opts.Decide(r.Context(), from, req) })
+	})
 	s.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 8 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -131,13 +140,13 @@ func understood(w http.ResponseWriter, r *http.Request, into any, version *int) 
 	return true
 }
 
-func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
+// answerTo answers a request that has one answer.
+func answerTo[T any](w http.ResponseWriter, r *http.Request, req any, version *int, do func(from Peer) (T, error)) {
 	from := r.Context().Value(peerKey{}).(Peer)
-	var req Pause
-	if !understood(w, r, &req, &req.Protocol) {
+	if !understood(w, r, req, version) {
 		return
 	}
-	out, err := s.opts.Pause(r.Context(), from, req)
+	out, err := do(from)
 	if err != nil {
 		http.Error(w, strings.TrimPrefix(err.Error(), ErrRefused.Error()+": "), http.StatusUnprocessableEntity)
 		return

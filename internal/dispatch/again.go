@@ -30,6 +30,7 @@ func (d *Dispatcher) goAgain() {
 		}
 		d.names.save(d.runCtx, d.opts.Journal.PutState)
 		d.endPauses(d.runCtx)
+		d.reviewProposals(d.runCtx)
 		fresh, pleas := d.startDue()
 		d.plead(d.runCtx, pleas)
 		d.begin(d.runCtx, runsOf(fresh))
@@ -163,8 +164,10 @@ func (d *Dispatcher) heldAgain(t *Target, p *Playbook, key playbookKey, s *playb
 	if !automatic(trigger) {
 		return false, nil
 	}
+	m := d.modeAt(t, p, level)
+	proposal, _ := d.proposalOf(key.target, key.playbook, "", p, level)
 	switch permit(situation{
-		mode: d.modeOf(t), level: level, paused: d.pausedBy(t.Name) != nil, closed: p.closed(level, now) != "", spent: s.spent(p, now),
+		mode: m, proposal: proposal, level: level, paused: d.pausedBy(t.Name) != nil, closed: p.closed(level, now) != "", spent: s.spent(p, now),
 	}).skip {
 	case "":
 		return false, nil

@@ -26,10 +26,15 @@ var (
 			OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman,
 			string(action.Done), string(action.Partial), string(action.Failed), string(action.Unknown), journal.OutcomeInterrupted,
 		},
+		propose: {
+			OutcomeProposed, OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman, OutcomeVoided,
+			string(action.Done), string(action.Partial), string(action.Failed), string(action.Unknown), journal.OutcomeInterrupted,
+		},
 		dryRun: {string(action.DryRun), OutcomeFalling, OutcomeSkipped, string(action.Partial), string(action.Failed), string(action.Unknown), journal.OutcomeInterrupted},
 	}
 	actionOutcomes = map[mode][]action.Outcome{
 		enforce: {action.Done, action.Partial, action.Failed, action.Unknown},
+		propose: {action.Done, action.Partial, action.Failed, action.Unknown},
 		dryRun:  {action.DryRun, action.Partial, action.Failed, action.Unknown},
 	}
 )
@@ -81,9 +86,18 @@ func (m *metrics) expectTarget(t *Target, in mode) {
 			}
 		}
 	}
+	for _, name := range t.proposing(in) {
+		for _, outcome := range proposalOutcomes {
+			bear(m.proposals, t.Name, name, outcome)
+		}
+	}
 	for _, s := range t.Starts {
 		for _, trigger := range s.Triggers {
-			for _, outcome := range playbookOutcomes[in] {
+			outcomes := playbookOutcomes[in]
+			if in == enforce && slices.Contains(t.proposing(in), s.Playbook) {
+				outcomes = playbookOutcomes[propose]
+			}
+			for _, outcome := range outcomes {
 				if outcome == OutcomeNeedsHuman && !t.Playbooks[s.Playbook].Budget.set() {
 					continue
 				}
@@ -97,6 +111,19 @@ func (m *metrics) expectTarget(t *Target, in mode) {
 			}
 		}
 	}
+}
+
+// proposing returns what may make a proposal in a mode of the target: playbooks, and actions that run by themselves.
+func (t *Target) proposing(in mode) []string {
+	var out []string
+	for _, s := range t.Starts {
+		p := t.Playbooks[s.Playbook]
+		if in == propose || in == enforce && slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Mode == ModePropose }) {
+			out = append(out, s.Playbook)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // does returns the actions that a playbook of the target runs.

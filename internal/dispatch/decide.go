@@ -24,13 +24,15 @@ const (
 	SkipQueueFull  = "queue_full"
 	SkipDraining   = "draining"
 	SkipJournal    = "journal"
-	SkipLevel      = "level"   // the level of the run is not in the step's `when`
-	SkipFalling    = "falling" // the value falls by itself
-	SkipStuck      = "stuck"   // an earlier run of the action has not returned
-	SkipMode       = "mode"    // the target is no longer in mode enforce
-	SkipPaused     = "paused"  // a person has paused what begins by itself
-	SkipWindow     = "window"  // the window of the playbook, or of the step, is closed
-	SkipBudget     = "budget"  // the playbook has acted as often as it may: a person is needed
+	SkipLevel      = "level"    // the level of the run is not in the step's `when`
+	SkipFalling    = "falling"  // the value falls by itself
+	SkipStuck      = "stuck"    // an earlier run of the action has not returned
+	SkipMode       = "mode"     // the target is no longer in mode enforce
+	SkipPaused     = "paused"   // a person has paused what begins by itself
+	SkipWindow     = "window"   // the window of the playbook, or of the step, is closed
+	SkipProposed   = "proposed" // a proposal waits for a person
+	SkipDenied     = "denied"   // a person has denied it
+	SkipBudget     = "budget"   // the playbook has acted as often as it may: a person is needed
 )
 
 // fallingShare: a value below this share of its own recent peak, and not critical, is falling.
@@ -59,6 +61,8 @@ type question struct {
 	closed   string // the window that is closed; "" when none holds the playbook back
 	budget   Budget
 	spent    bool // the budget is used up
+	proposal proposalState
+	proposed string // its id
 	now      time.Time
 	full     bool
 	draining bool
@@ -183,7 +187,7 @@ func decideLevel(q *question) (verdict, bool) {
 // permit asks whether the playbook may run by itself now.
 func (q *question) permit() permission {
 	return permit(situation{
-		mode: q.mode, level: q.level, paused: q.pause != nil, rests: q.now.Before(q.until), broken: q.broken, closed: q.closed != "", spent: q.spent,
+		mode: q.mode, level: q.level, paused: q.pause != nil, rests: q.now.Before(q.until), broken: q.broken, closed: q.closed != "", spent: q.spent, proposal: q.proposal,
 	})
 }
 
@@ -197,6 +201,12 @@ func decidePause(q *question) (verdict, bool) {
 
 func decidePermit(q *question) (verdict, bool) {
 	switch v := (verdict{skip: q.permit().skip}); v.skip {
+	case SkipProposed:
+		v.disposition, v.runID, v.reason = alert.Proposed, q.proposed, "the proposal "+q.proposed+" waits for a person: spillway_exporter approve "+q.proposed
+		return v, true
+	case SkipDenied:
+		v.disposition, v.runID, v.reason = alert.Denied, q.proposed, "a person has denied the proposal "+q.proposed
+		return v, true
 	case SkipCooldown:
 		v.disposition, v.reason = alert.Cooldown, "the playbook ran for this target, and its cooldown holds until "+clock(q.until)
 		if q.level == series.LevelEmergency {
@@ -279,6 +289,8 @@ const (
 	OutcomeFalling     = "falling"       // the value falls by itself and nothing more is done
 	OutcomeSkipped     = "skipped"       // every step was skipped, each with its reason
 	OutcomeNeedsHuman  = "needs_human"   // it was due, and its budget is used up: nothing ran
+	OutcomeProposed    = "proposed"      // the rest waits for the approval of a person
+	OutcomeVoided      = "voided"        // approved, and the situation was another one by then: nothing ran
 	OutcomeDone        = string(action.Done)
 )
 

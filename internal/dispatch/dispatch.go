@@ -73,9 +73,10 @@ type Dispatcher struct {
 	open      map[*run]struct{} // queued and running
 	strays    []*stray          // actions that have not returned
 	pauses    map[string]Pause  // by target; "" is all
-	ending    int               // runs whose end is being written
-	accepted  uint64            // runs so far
-	queued    int               // including those whose intent is being written
+	proposals map[string]*Proposal
+	ending    int    // runs whose end is being written
+	accepted  uint64 // runs so far
+	queued    int    // including those whose intent is being written
 	draining  bool
 	started   bool
 
@@ -102,7 +103,7 @@ func New(o Options) *Dispatcher {
 		ready: make(chan *slot, o.QueueLength), acting: make(chan struct{}, o.Workers),
 		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}), roused: make(chan struct{}, 1),
 		targets: make(map[string]Target), playbooks: make(map[playbookKey]*playbookState), slots: make(map[string]*slot), open: make(map[*run]struct{}),
-		pauses: make(map[string]Pause),
+		pauses: make(map[string]Pause), proposals: make(map[string]*Proposal),
 	}
 	d.runCtx, d.cancel = context.WithCancel(context.Background())
 	d.names.set(o.Instance, o.PinInstance)

@@ -27,8 +27,9 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	f("webhook.md", dispositions...)
-	f("webhook.md", SkipNotOurs, SkipInstance, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipWaiting, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck, SkipMode, SkipPaused, SkipWindow, SkipBudget)
-	f("webhook.md", OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman, journal.OutcomeInterrupted)
+	f("webhook.md", SkipNotOurs, SkipInstance, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipWaiting, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck, SkipMode, SkipPaused, SkipWindow, SkipBudget, SkipProposed, SkipDenied)
+	f("webhook.md", OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman, OutcomeProposed, OutcomeVoided, journal.OutcomeInterrupted)
+	f("autonomy.md", proposalOutcomes...)
 	f("webhook.md", DefaultNames()...)
 	for _, t := range []alert.Trigger{
 		alert.TriggerWebhook, alert.TriggerStandalone, alert.TriggerPull, alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch,

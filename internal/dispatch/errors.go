@@ -26,6 +26,13 @@ var (
 	// playbook.
 	ErrHeld = errors.New("the playbook may not run now")
 
+	// ErrNoProposal says that a proposal does not wait: it never did, or it has ended.
+	ErrNoProposal = errors.New("no proposal waits")
+	// ErrVoided says that a proposal is void: the situation is not the one that it was made for.
+	ErrVoided = errors.New("the proposal is void")
+	// ErrUnsure says that it cannot be checked at present whether a proposal still holds. It waits on.
+	ErrUnsure = errors.New("whether the proposal still holds cannot be checked now: retry later")
+
 	// ErrUnknown says that a manual request names a target, playbook or action that is not
 	// configured.
 	ErrUnknown = errors.New("not configured")

@@ -10,13 +10,14 @@ import (
 // guardMetrics are what holds back what begins by itself, and what runs in spite of it, as of each scrape: time alone
 // changes it.
 type guardMetrics struct {
-	d                              *Dispatcher
-	paused, remaining, window, run *prometheus.Desc
+	d                                         *Dispatcher
+	paused, remaining, window, run, proposals *prometheus.Desc
 }
 
 func newGuardMetrics(d *Dispatcher) *guardMetrics {
 	return &guardMetrics{
 		d: d, paused: metric.Paused.NewDesc(), remaining: metric.BudgetRemaining.NewDesc(), window: metric.WindowOpen.NewDesc(), run: metric.PlaybookRunning.NewDesc(),
+		proposals: metric.Proposals.NewDesc(),
 	}
 }
 
@@ -26,6 +27,7 @@ func (g *guardMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- g.remaining
 	ch <- g.window
 	ch <- g.run
+	ch <- g.proposals
 }
 
 // Collect implements prometheus.Collector.
@@ -36,6 +38,9 @@ func (g *guardMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, b := range s.budgets {
 		ch <- prometheus.MustNewConstMetric(g.remaining, prometheus.GaugeValue, float64(b.Remaining), b.Target, b.Playbook)
+	}
+	for key, n := range s.proposals {
+		ch <- prometheus.MustNewConstMetric(g.proposals, prometheus.GaugeValue, float64(n), key.target, key.playbook)
 	}
 	for key, open := range s.windows {
 		ch <- prometheus.MustNewConstMetric(g.window, prometheus.GaugeValue, zeroOrOne(open), key.target, key.playbook)
@@ -53,20 +58,24 @@ func zeroOrOne(b bool) float64 {
 }
 
 type guardState struct {
-	paused  map[string]bool
-	budgets []BudgetStatus
-	windows map[playbookKey]bool // whether it is open, of playbooks that have one
-	running map[playbookKey]bool
+	paused    map[string]bool
+	budgets   []BudgetStatus
+	windows   map[playbookKey]bool // whether it is open, of playbooks that have one
+	running   map[playbookKey]bool
+	proposals map[playbookKey]int // of all that may propose
 }
 
 // guards returns what holds at present.
 func (d *Dispatcher) guards() guardState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := guardState{paused: make(map[string]bool, len(d.targets)), windows: make(map[playbookKey]bool), running: make(map[playbookKey]bool)}
+	s := guardState{paused: make(map[string]bool, len(d.targets)), windows: make(map[playbookKey]bool), running: make(map[playbookKey]bool), proposals: make(map[playbookKey]int)}
 	now := d.opts.Now()
 	for name, t := range d.targets {
 		s.paused[name] = d.pausedBy(name) != nil
+		for _, playbook := range t.proposing(d.modeOf(&t)) {
+			s.proposals[playbookKey{name, playbook}] = 0
+		}
 		for book, p := range t.Playbooks {
 			if p.timed() {
 				s.windows[playbookKey{name, book}] = p.closed(series.LevelEmergency, now) == ""
@@ -77,6 +86,9 @@ func (d *Dispatcher) guards() guardState {
 		if !r.quiet && d.modeNow(r) == enforce { // a schedule's run is none yet: it may find nothing to do
 			s.running[playbookKey{r.target, r.playbook}] = true
 		}
+	}
+	for _, p := range d.openProposals() {
+		s.proposals[playbookKey{p.Target, p.Playbook}]++
 	}
 	s.budgets = d.budgets()
 	return s

@@ -8,13 +8,14 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 )
 
-// look asks a step's action what it would do. It has no effect, so it leaves no record.
-func (d *Dispatcher) look(r *run, i int) (action.Result, error) {
+// look asks a step's action what it would do, and has the files of it noted in choice, if that is not nil. It has no
+// effect, so it leaves no record.
+func (d *Dispatcher) look(r *run, i int, choice *action.Choice) (action.Result, error) {
 	a, err := d.prepare(r, i, r.steps[i])
 	if err != nil {
 		return action.Result{Outcome: action.Failed}, err
 	}
-	a.mode = dryRun
+	a.mode, a.choice = dryRun, choice
 	if !d.acquire() {
 		return action.Result{Outcome: action.Failed}, ErrDraining
 	}
@@ -29,7 +30,7 @@ func (d *Dispatcher) worthwhile(r *run) bool {
 	if !r.quiet {
 		return true
 	}
-	out, err := d.look(r, 0)
+	out, err := d.look(r, 0, nil)
 	switch {
 	case errors.Is(err, ErrDraining):
 		d.finish(r, result{outcome: journal.OutcomeInterrupted, err: fmt.Errorf("stopped before it looked: %w", err)})
@@ -75,7 +76,7 @@ func (d *Dispatcher) lookAgain(r *run, res *result) {
 		if spec, _ := action.SpecOf(r.steps[i].Do); spec.Subject != r.subject {
 			continue
 		}
-		out, err := d.look(r, i)
+		out, err := d.look(r, i, nil)
 		if err != nil {
 			continue // the next run says it
 		}

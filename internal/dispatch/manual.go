@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -82,11 +83,11 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 	}
 	r = d.newRun(&t, p, req.Trigger)
 	r.mode, r.force, r.only, r.scope, r.progress.level = m, req.Force, req.Only, req.scope(), req.Level
-	r.insists, r.by = req.Insist && m == enforce, req.By
+	r.insists, r.by, r.decided = req.Insist && m == enforce, req.By, req.decides(m)
 	r.progress.follow(req.Follower)
 	// A whole playbook that is run as configured counts as its run: alerts join it, and it starts
 	// the cooldown too.
-	if r.scope == wholePlaybook && req.Only == "" && m == d.modeOf(&t) && req.counts() && (state == nil || state.open == nil) {
+	if r.scope == wholePlaybook && req.Only == "" && (m == dryRun) == (d.modeOf(&t) == dryRun) && req.counts() && (state == nil || state.open == nil) {
 		d.own(r, key)
 		if req.Trigger == alert.TriggerExit {
 			d.spend(r, p.Budget)
@@ -103,12 +104,17 @@ func (d *Dispatcher) manual(req ManualRequest) (r *run, isNew bool, err error) {
 // manualMode is the mode of a manual run of a target.
 func (d *Dispatcher) manualMode(t *Target, req *ManualRequest) (mode, error) {
 	present := d.modeOf(t)
+	if present == propose && req.Steps != nil && !onlyObserve(req.Steps) {
+		present = dryRun // they are not of the target's playbooks, from which a proposal could be carried out later
+	}
 	switch dry := req.DryRun; {
 	case dry == nil:
 		return present, nil
 	case *dry:
 		return dryRun, nil
 	case req.Insist && d.opts.Journal.Durable():
+		return enforce, nil
+	case present == propose: // a person has decided
 		return enforce, nil
 	case present == dryRun:
 		return present, fmt.Errorf("target %q: %w: write mode: enforce in the configuration, or request a dry run", t.Name, ErrNotEnforced)
@@ -143,9 +149,17 @@ func (d *Dispatcher) held(req ManualRequest, state *playbookState, p *Playbook, 
 		s.rests, s.broken = state != nil && state.holding(m).holds(now), true
 		s.closed, s.spent = !p.Hours.Open(now), state.spent(p, now)
 	}
+	name := cmp.Or(req.Playbook, req.Action)
+	if m == propose {
+		s.proposal, _ = d.proposalOf(req.Target, name, req.Only, p, req.Level)
+	}
 	switch permit(s).skip {
 	case SkipPaused:
 		return fmt.Errorf("%w: %s", ErrPaused, pause)
+	case SkipProposed:
+		return fmt.Errorf("%q of target %q: %w: it waits for the approval of a person", name, req.Target, ErrHeld)
+	case SkipDenied:
+		return fmt.Errorf("%q of target %q: %w: a person has denied it", name, req.Target, ErrHeld)
 	case SkipCooldown:
 		return fmt.Errorf("playbook %q of target %q: %w until %s", req.Playbook, req.Target, ErrResting, clock(state.holding(m).Until))
 	case SkipWindow:
@@ -166,6 +180,11 @@ func (r *ManualRequest) scope() scope {
 	return wholePlaybook
 }
 
+// decides reports whether a person has said that the run acts, so that nothing is proposed first.
+func (r *ManualRequest) decides(m mode) bool {
+	return r.Trigger == alert.TriggerManual && r.DryRun != nil && m == enforce
+}
+
 // counts reports whether the run is one of the playbook that it names.
 func (r *ManualRequest) counts() bool {
 	return r.Steps == nil && (r.Trigger == alert.TriggerManual || r.Trigger == alert.TriggerExit)
@@ -180,7 +199,7 @@ func (d *Dispatcher) joinable(req ManualRequest, m mode) *run {
 	var oldest *run
 	for r := range d.open {
 		if r.target == req.Target && r.playbook == name && r.mode == m && r.only == req.Only && r.force == req.Force &&
-			r.scope == req.scope() && r.insists == (req.Insist && m == enforce) && (!r.quiet || req.Trigger == alert.TriggerSchedule) && (oldest == nil || r.seq < oldest.seq) {
+			r.scope == req.scope() && r.insists == (req.Insist && m == enforce) && r.decided == req.decides(m) && r.approved == nil && (!r.quiet || req.Trigger == alert.TriggerSchedule) && (oldest == nil || r.seq < oldest.seq) {
 			oldest = r
 		}
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 var dispositions = []string{
-	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.Waiting, alert.Paused, alert.Closed, alert.NeedsHuman, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
+	alert.Accepted, alert.Duplicate, alert.Cooldown, alert.Waiting, alert.Paused, alert.Closed, alert.NeedsHuman, alert.Proposed, alert.Denied, alert.NoPlaybook, alert.NotOurs, alert.Resolved, alert.Refused,
 }
 
 type metrics struct {
@@ -35,19 +35,22 @@ type metrics struct {
 	last     *prometheus.GaugeVec
 	alerts   *prometheus.CounterVec
 
+	proposals *prometheus.CounterVec
+
 	expected map[bornCounter]bool // that exist before the first run
 }
 
 func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metrics {
 	m := &metrics{
-		runs:     metric.ActionRuns.NewCounterVec(),
-		playbook: metric.PlaybookRuns.NewCounterVec(),
-		skips:    metric.ActionSkips.NewCounterVec(),
-		freed:    metric.ActionFreed.NewCounterVec(),
-		lost:     metric.ActionLost.NewCounterVec(),
-		removed:  metric.ActionRemovedFiles.NewCounterVec(),
-		skipped:  metric.ActionSkippedFiles.NewCounterVec(),
-		alerts:   metric.WebhookAlerts.NewCounterVec(),
+		runs:      metric.ActionRuns.NewCounterVec(),
+		playbook:  metric.PlaybookRuns.NewCounterVec(),
+		skips:     metric.ActionSkips.NewCounterVec(),
+		freed:     metric.ActionFreed.NewCounterVec(),
+		lost:      metric.ActionLost.NewCounterVec(),
+		removed:   metric.ActionRemovedFiles.NewCounterVec(),
+		skipped:   metric.ActionSkippedFiles.NewCounterVec(),
+		alerts:    metric.WebhookAlerts.NewCounterVec(),
+		proposals: metric.ProposalOutcomes.NewCounterVec(),
 		duration: metric.ActionDuration.NewHistogramVec(prometheus.HistogramOpts{
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40,
 			NativeHistogramMinResetDuration: time.Hour,
@@ -64,7 +67,7 @@ func newMetrics(reg prometheus.Registerer, queued, waiting func() float64) *metr
 		m.alerts.WithLabelValues(d)
 	}
 	if reg != nil {
-		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.lost, m.removed, m.skipped, m.alerts, m.duration, m.reaction, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
+		reg.MustRegister(m.runs, m.playbook, m.skips, m.freed, m.lost, m.removed, m.skipped, m.alerts, m.proposals, m.duration, m.reaction, m.last, metric.QueueLength.NewGaugeFunc(queued), metric.WaitingRuns.NewGaugeFunc(waiting))
 	}
 	return m
 }

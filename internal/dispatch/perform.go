@@ -21,7 +21,12 @@ func (d *Dispatcher) perform(r *run) result {
 	if passesOn(r.steps) {
 		res.removed = new(action.Removed)
 	}
-	for i, goOn := 0, true; goOn && i < len(r.steps); {
+	if why := d.stale(r); why != "" {
+		res.outcome, res.after = OutcomeVoided, res.before
+		res.notes = append(res.notes, "nothing ran: "+why)
+		return res
+	}
+	for i, goOn := r.from(), true; goOn && i < len(r.steps); {
 		i, goOn = d.advance(r, i, &res)
 	}
 	res.after = d.opts.Observer.Observe(r.target, r.subject)
@@ -71,6 +76,10 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 	if !res.wants(&step) {
 		return effectNone, true
 	}
+	if !r.approves(i) {
+		res.notes = append(res.notes, fmt.Sprintf("%s was skipped, since it was not proposed", step.Do))
+		return effectNone, true
+	}
 	if d.isStopping() {
 		res.outcome, res.err = journal.OutcomeInterrupted, fmt.Errorf("stopped before step %d: %w", i+1, ErrDraining)
 		return effectNone, false
@@ -87,6 +96,9 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 	}
 	if (r.guarded || isLast(&step)) && d.skips(r, step, now, res) {
 		return effectNone, true
+	}
+	if d.asks(r, &step) {
+		return effectNone, d.propose(r, i, now, res)
 	}
 	out, err := d.performStep(r, i, step, now, res)
 	if errors.Is(err, errStray) { // the steps after it need not wait

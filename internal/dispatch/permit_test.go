@@ -13,19 +13,25 @@ import (
 
 // permitTable is the decision as docs/autonomy.md has it: the first row that fits is the answer. "-" fits all.
 const permitTable = `
-mode    | level     | pause  | cooldown | window | budget | answer
--       | -         | paused | -        | -      | -      | paused
--       | warning   | -      | holds    | -      | -      | cooldown
--       | critical  | -      | holds    | -      | -      | cooldown
--       | warning   | -      | broken   | -      | -      | cooldown
--       | critical  | -      | broken   | -      | -      | cooldown
--       | emergency | -      | broken   | -      | -      | cooldown
--       | -         | -      | -        | closed | -      | window
--       | -         | -      | -        | -      | spent  | budget
-dry_run | emergency | -      | holds    | -      | -      | dry_run, breaks
-enforce | emergency | -      | holds    | -      | -      | enforce, breaks
-dry_run | -         | -      | -        | -      | -      | dry_run
-enforce | -         | -      | -        | -      | -      | enforce
+mode    | level     | pause  | cooldown | window | budget | proposal | answer
+-       | -         | paused | -        | -      | -      | -        | paused
+propose | -         | -      | -        | -      | -      | open     | proposed
+propose | -         | -      | -        | -      | -      | denied   | denied
+propose | -         | -      | -        | closed | -      | approved | window
+propose | -         | -      | -        | -      | -      | approved | enforce
+-       | warning   | -      | holds    | -      | -      | -        | cooldown
+-       | critical  | -      | holds    | -      | -      | -        | cooldown
+-       | warning   | -      | broken   | -      | -      | -        | cooldown
+-       | critical  | -      | broken   | -      | -      | -        | cooldown
+-       | emergency | -      | broken   | -      | -      | -        | cooldown
+-       | -         | -      | -        | closed | -      | -        | window
+-       | -         | -      | -        | -      | spent  | -        | budget
+dry_run | emergency | -      | holds    | -      | -      | -        | dry_run, breaks
+propose | emergency | -      | holds    | -      | -      | -        | propose, breaks
+enforce | emergency | -      | holds    | -      | -      | -        | enforce, breaks
+dry_run | -         | -      | -        | -      | -      | -        | dry_run
+propose | -         | -      | -        | -      | -      | -        | propose
+enforce | -         | -      | -        | -      | -      | -        | enforce
 `
 
 // oracle reads the answer from the table.
@@ -65,11 +71,13 @@ func everySituation(f func(s situation, cells []string)) {
 		}
 		return "no"
 	}
-	for _, m := range []mode{dryRun, enforce} {
+	proposals := []string{proposalNone: "no", proposalOpen: "open", proposalDenied: "denied", proposalApproved: "approved"}
+	for _, m := range []mode{dryRun, propose, enforce} {
 		for _, level := range []series.Level{warning, critical, emergency} {
-			for bits := range 1 << 5 {
+			for bits := range 1 << 7 {
 				s := situation{
 					mode: m, level: level, paused: bits&1 > 0, rests: bits&2 > 0, broken: bits&4 > 0, closed: bits&8 > 0, spent: bits&16 > 0,
+					proposal: proposalState(bits >> 5),
 				}
 				cooldown := "no" // one that has ended cannot be broken
 				switch {
@@ -78,7 +86,7 @@ func everySituation(f func(s situation, cells []string)) {
 				case s.rests:
 					cooldown = "holds"
 				}
-				f(s, []string{string(m), level.String(), pick(s.paused, "paused"), cooldown, pick(s.closed, "closed"), pick(s.spent, "spent")})
+				f(s, []string{string(m), level.String(), pick(s.paused, "paused"), cooldown, pick(s.closed, "closed"), pick(s.spent, "spent"), proposals[s.proposal]})
 			}
 		}
 	}
@@ -95,8 +103,8 @@ func TestPermit(t *testing.T) {
 			t.Errorf("%q: %s, want %s", cells, got, want)
 		}
 	})
-	if n != 192 || len(answers) != 8 {
-		t.Errorf("%d situations with %d answers, want 192 with 8: %v", n, len(answers), answers)
+	if n != 1152 || len(answers) != 12 {
+		t.Errorf("%d situations with %d answers, want 1152 with 12: %v", n, len(answers), answers)
 	}
 }
 
@@ -104,14 +112,14 @@ func TestPermit(t *testing.T) {
 // what comes before it answers; and only what may run is accepted.
 func TestPermitIsAskedForAlerts(t *testing.T) {
 	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	dispositions := map[string]string{SkipPaused: alert.Paused, SkipCooldown: alert.Cooldown, SkipWindow: alert.Closed, SkipBudget: alert.NeedsHuman}
+	dispositions := map[string]string{SkipPaused: alert.Paused, SkipCooldown: alert.Cooldown, SkipWindow: alert.Closed, SkipBudget: alert.NeedsHuman, SkipProposed: alert.Proposed, SkipDenied: alert.Denied}
 	rng := rand.New(rand.NewPCG(1, 13))
 	everySituation(func(s situation, cells []string) {
 		for range 20 {
 			q := question{
 				alert: &alert.Alert{Status: alert.StatusFiring, Labels: map[string]string{alert.LabelTarget: "svc", alert.LabelPlaybook: "p"}},
 				id:    &identity{}, hasTarget: true, hasPlaybook: true, applies: true, now: now,
-				mode: s.mode, level: s.level, broken: s.broken, spent: s.spent,
+				mode: s.mode, level: s.level, broken: s.broken, spent: s.spent, proposal: s.proposal,
 				open: rng.IntN(4) == 0, full: rng.IntN(4) == 0, draining: rng.IntN(4) == 0,
 			}
 			if s.paused {

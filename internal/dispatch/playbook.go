@@ -48,6 +48,9 @@ type Step struct {
 	// Only while this window is open; `not night` is while the window night is closed.
 	WhenOpen window.Ref `yaml:"when_open"`
 
+	// What the step may do at most, if that is less than its target may: propose or dry_run.
+	Mode string `yaml:"mode"`
+
 	Hours window.Hours `yaml:"-"` // that WhenOpen names
 
 	With action.Settings `yaml:"-"` // the settings of the action; nil for one that takes nothing
@@ -115,6 +118,9 @@ func (s *Step) validate(known []string, report report.Func) {
 	s.validateLast(report)
 	if !slices.Contains([]string{RunIfUnrelieved, RunIfRemoved, RunAlways}, s.Run) {
 		report("run", "%q is not known: write %s or %s or %s", s.Run, RunIfUnrelieved, RunIfRemoved, RunAlways)
+	}
+	if s.Mode != "" && s.Mode != ModeDryRun && s.Mode != ModePropose {
+		report("mode", "%q is not a mode of a step, which cannot do more than its target: write propose or dry_run, or remove the key", s.Mode)
 	}
 	if s.With != nil {
 		s.With.Validate(report)
@@ -248,6 +254,9 @@ func (s Step) String() string {
 	}
 	if s.WhenOpen != "" {
 		text += " (when open: " + string(s.WhenOpen) + ")"
+	}
+	if s.Mode != "" {
+		text += " (mode: " + s.Mode + ")"
 	}
 	return text
 }

@@ -20,7 +20,8 @@ type playbookKey struct{ target, playbook string }
 
 // playbookState is what is remembered about one playbook of one target. It is guarded by
 // Dispatcher.mu. Dry runs leave no trace in the cooldown of runs that act: a change to mode enforce
-// finds nothing held back by what was only tried, and nothing freed by it.
+// finds nothing held back by what was only tried, and nothing freed by it. A proposal counts as a dry run: it does
+// nothing.
 type playbookState struct {
 	open  *run // queued or running
 	acted cooldown
@@ -75,7 +76,7 @@ func (s *playbookState) view(q *question, m mode, key string) {
 	_, q.served = s.acted.served[key]
 	firing := s.firesInside(q.alert.Name(), q.now)
 	q.twin = s.acted.servedTwin(q, firing)
-	if m == dryRun {
+	if m != enforce {
 		_, dry := s.dry.served[key]
 		q.served, q.twin = q.served || dry, q.twin || s.dry.servedTwin(q, firing)
 	}
@@ -109,7 +110,7 @@ func (s *playbookState) ended(r *run, res *result, now time.Time) bool {
 func (s *playbookState) stepUntil(step *Step, m mode, now time.Time) time.Time {
 	s.clamp(now)
 	until := s.acted.Steps[step.rest()]
-	if dry := s.dry.Steps[step.rest()]; m == dryRun && dry.After(until) {
+	if dry := s.dry.Steps[step.rest()]; m != enforce && dry.After(until) {
 		return dry
 	}
 	return until
@@ -182,6 +183,7 @@ func (d *Dispatcher) encode(key playbookKey, s savedState) (name string, raw []b
 // load restores the cooldowns of the previous process.
 func (d *Dispatcher) load(ctx context.Context) {
 	d.loadPauses()
+	d.loadProposals()
 	if saved, err := d.opts.Journal.States(namesKey); err == nil {
 		d.names.load(saved[namesKey])
 	}

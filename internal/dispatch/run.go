@@ -15,6 +15,7 @@ type mode string
 
 const (
 	dryRun  mode = ModeDryRun
+	propose mode = ModePropose
 	enforce mode = ModeEnforce
 )
 
@@ -64,6 +65,10 @@ type request struct {
 	quiet              bool   // of a schedule: recorded only when there is something to do
 	insists            bool   // enforces whatever the target's mode is
 	by                 string // who asked, "" when that is not known
+	decided            bool   // a person has decided that it acts: what is to be proposed first is not
+
+	approved *Proposal      // that it carries out; nil for any other run
+	choice   *action.Choice // the files of it
 
 	key   playbookKey
 	state *playbookState // that it belongs to; nil when it leaves no trace there
@@ -123,7 +128,10 @@ type result struct {
 // record is the intent of the run.
 func (r *run) record(now time.Time, level series.Level) journal.Record {
 	intent := "run " + describe(r.steps)
-	if r.by != "" {
+	switch {
+	case r.approved != nil:
+		intent = "run " + describe(r.steps[r.approved.From:]) + ", the proposal " + r.approved.ID + ", approved by " + r.by
+	case r.by != "":
 		intent += ", requested by " + r.by
 	}
 	return journal.Record{
@@ -171,27 +179,61 @@ func (d *Dispatcher) newRun(t *Target, p Playbook, trigger alert.Trigger) *run {
 	return r
 }
 
-// modeOf is the mode in which actions of a target run at present: enforce when its configuration
-// says so and the journal would survive a crash.
+// modeOf is the mode in which actions of a target run at present: as its configuration says, if the
+// journal would survive a crash.
 func (d *Dispatcher) modeOf(t *Target) mode {
-	if t.Mode == ModeEnforce && d.opts.Journal.Durable() {
-		return enforce
+	if m := mode(t.Mode); (m == enforce || m == propose) && d.opts.Journal.Durable() {
+		return m
 	}
 	return dryRun
 }
 
-// modeNow is the mode of the next step of a run: one that was accepted as a dry run stays one, and
-// one that was accepted to enforce becomes one when its target no longer enforces, unless a person
-// insists. It is called with the lock held.
+// modeNow is the mode of a run at present: one that was accepted as a dry run stays one, and one that was accepted to
+// enforce may do no more than its target may now, unless a person insists. What a person has approved is bound to the
+// configuration of then. It is called with the lock held.
 func (d *Dispatcher) modeNow(r *run) mode {
 	t, ok := d.targets[r.target]
 	switch {
-	case !ok || r.mode != enforce:
+	case !ok || r.mode == dryRun, r.approved != nil && r.approved.Digest != t.Digest:
 		return dryRun
 	case r.insists && d.opts.Journal.Durable():
 		return enforce
 	}
-	return d.modeOf(&t)
+	m := d.modeOf(&t)
+	if m == propose && r.decided || m == enforce && r.mode == propose && !r.decided {
+		return r.mode
+	}
+	return m
+}
+
+// stepMode is the mode of a step: that of its run, or what the step says if that is less. What only looks needs no one's
+// approval. It is called with the lock held.
+func (d *Dispatcher) stepMode(r *run, step *Step) mode {
+	m := d.modeNow(r)
+	switch {
+	case m == dryRun || step.Mode == ModeDryRun:
+		return dryRun
+	case r.decided || r.insists || observes(step):
+		return enforce
+	case step.Mode == ModePropose:
+		return propose
+	}
+	return m
+}
+
+// modeAt is the mode of a playbook at a level: that of its target, or propose where its first step that relieves is
+// proposed.
+func (d *Dispatcher) modeAt(t *Target, p *Playbook, level series.Level) mode {
+	m := d.modeOf(t)
+	for i := range p.Steps {
+		if s := &p.Steps[i]; m == enforce && s.applies(level) && !observes(s) {
+			if s.Mode == ModePropose {
+				return propose
+			}
+			return m
+		}
+	}
+	return m
 }
 
 // describe returns the steps for the journal.

@@ -24,6 +24,7 @@ type Status struct {
 	Playbooks []PlaybookStatus // by target and playbook
 	Pauses    []Pause          // that hold; that of all targets first
 	Budgets   []BudgetStatus   // by target and playbook
+	Proposals []Proposal       // that wait for a person, the oldest first
 }
 
 // BudgetStatus is what a playbook may still do by itself.
@@ -92,7 +93,7 @@ func (d *Dispatcher) Status() Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.opts.Now()
-	s := Status{Queued: d.queued, Draining: d.draining, Open: []OpenRun{}, Playbooks: []PlaybookStatus{}, Pauses: d.pausesNow(), Budgets: d.budgets()}
+	s := Status{Queued: d.queued, Draining: d.draining, Open: []OpenRun{}, Playbooks: []PlaybookStatus{}, Pauses: d.pausesNow(), Budgets: d.budgets(), Proposals: d.openProposals()}
 	for _, r := range slices.SortedFunc(maps.Keys(d.open), bySeq) {
 		s.Open = append(s.Open, d.openRun(r))
 	}

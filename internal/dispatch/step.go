@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type attempt struct {
 	mode   mode
 	level  series.Level
 
+	choice  *action.Choice  // that a dry run notes its files in; nil for any other
 	removed *action.Removed // by the steps before it, which this one adds to; nil when none passes that on
 }
 
@@ -141,7 +143,7 @@ func (d *Dispatcher) prepare(r *run, i int, step Step) (attempt, error) {
 		return attempt{}, fmt.Errorf("%s: %w", step.Do, errStray)
 	}
 	p := &r.progress
-	p.state, p.step, p.action, p.mode, p.files, p.bytes = StateRunning, i+1, step.Do, d.modeNow(r), 0, 0
+	p.state, p.step, p.action, p.mode, p.files, p.bytes = StateRunning, i+1, step.Do, d.stepMode(r, &step), 0, 0
 	return attempt{number: i + 1, step: step, action: act, mode: p.mode, level: p.level}, nil
 }
 
@@ -154,7 +156,7 @@ func (d *Dispatcher) confirm(r *run, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	if a.mode == enforce && d.modeNow(r) != enforce {
+	if a.mode == enforce && d.stepMode(r, &a.step) != enforce {
 		return fmt.Errorf("step %d, %s: %w since the last reload", a.number, a.step.Do, ErrNotEnforced)
 	}
 	a.action = act
@@ -244,7 +246,7 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
 		OnFile:   d.onFile(r, a.removed),
-		Playbook: r.playbook, Alert: r.first, Settings: step.With, Removed: a.removed,
+		Playbook: r.playbook, Alert: r.first, Settings: step.With, Removed: a.removed, Choice: cmp.Or(a.choice, r.choice),
 		Held: d.holding(r, a),
 	}
 	if step.To != nil {
@@ -282,7 +284,7 @@ func (d *Dispatcher) reportProgress(r *run, p action.PolicyResult) {
 func (d *Dispatcher) stepUntil(r *run, step Step) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r.state == nil || r.breaks {
+	if r.state == nil || r.breaks || r.approved != nil {
 		return time.Time{}
 	}
 	return r.state.stepUntil(&step, d.modeNow(r), d.opts.Now())

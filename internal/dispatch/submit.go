@@ -73,14 +73,16 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now tim
 	target := d.targets[a.Target()]
 	key := playbookKey{a.Target(), a.Playbook()}
 	state, playbook := d.playbooks[key], target.Playbooks[key.playbook]
-	m := d.modeOf(&target)
 	state.clamp(now)
 	q := d.question(b, a, id, now)
+	m := d.modeAt(&target, &playbook, q.level)
 	q.mode, q.spent = m, state.spent(&playbook, now)
+	q.proposal, q.proposed = d.proposalOf(key.target, key.playbook, "", &playbook, q.level)
 	state.view(&q, m, a.Key())
 	v = decide(q)
 	if a.Status == alert.StatusResolved {
 		state.resolved(a.Fingerprint)
+		d.relieved(key, a.Fingerprint)
 	}
 	defer func() { d.heard(b.Trigger, a, &q, &v, m) }()
 	switch {
@@ -93,6 +95,9 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now tim
 	case v.disposition != alert.Accepted:
 		if v.disposition == alert.Duplicate || v.disposition == alert.Cooldown {
 			v.runID = state.holding(m).LastRun
+		}
+		if v.disposition == alert.Proposed {
+			d.proposals[q.proposed].joins(a.Fingerprint)
 		}
 		if v.disposition == alert.Waiting {
 			v.runID = state.wait.joined(a.Key())

@@ -13,6 +13,7 @@ import (
 // The modes of a target.
 const (
 	ModeDryRun  = "dry_run"
+	ModePropose = "propose" // what relieves is proposed to a person first
 	ModeEnforce = "enforce"
 )
 
@@ -28,10 +29,16 @@ func isFolder(s Subject) bool {
 // Target is one service and what can be done for it.
 type Target struct {
 	Name      string
-	Mode      string                   // ModeDryRun or ModeEnforce; anything else counts as dry_run
+	Mode      string                   // one of the modes; anything else counts as dry_run
 	Playbooks map[string]Playbook      // by name, as Playbooks.Build returns them
 	Actions   map[string]action.Action // by name: clean_temp, evict_cache, collect_garbage
 	Starts    []Start                  // what may start them, for the counters that are born at 0
+
+	// Digest changes with everything in the configuration that decides what is done for the target. A proposal is bound to it.
+	Digest string
+	// Process names the process that the target is about, "" while there is none; nil where none is watched. A proposal is bound
+	// to it.
+	Process func() string
 }
 
 // Playbook is a remedy: ordered steps, the next one only if the last did not help enough.

@@ -15,7 +15,7 @@ type Record struct {
 	Trigger      string           `json:"trigger"`
 	Alert        string           `json:"alert,omitempty"` // alertname
 	Fingerprint  string           `json:"fingerprint,omitempty"`
-	Mode         string           `json:"mode"` // dry_run, enforce
+	Mode         string           `json:"mode"` // dry_run, propose, enforce
 	Intent       string           `json:"intent"`
 	Level        string           `json:"level,omitempty"`
 	Before       string           `json:"before,omitempty"`

@@ -10,6 +10,8 @@ var (
 	BudgetRemaining    = &Own{"spillway_budget_remaining", "Runs of a playbook that its budget still allows.", Gauge, []string{"target", "playbook"}}
 	PlaybookRunning    = &Own{"spillway_playbook_running", "1 while a run of a playbook is open that acts, from its intent to its end; absent otherwise. Dry runs and schedules do not count.", Gauge, []string{"target", "playbook"}}
 	WindowOpen         = &Own{"spillway_window_open", "Whether the window of a playbook is open, and with it that of a step which applies in an emergency; absent where no window is configured.", Gauge, []string{"target", "playbook"}}
+	Proposals          = &Own{"spillway_proposals", "Proposals of a playbook that wait for the approval of a person.", Gauge, []string{"target", "playbook"}}
+	ProposalOutcomes   = &Own{"spillway_proposal_outcomes_total", "Proposals that have ended, by outcome.", Counter, []string{"target", "playbook", "outcome"}}
 	PlaybookRuns       = &Own{"spillway_playbook_runs_total", "Completed playbook runs, by outcome.", Counter, []string{"target", "playbook", "trigger", "outcome"}}
 	ActionRuns         = &Own{"spillway_action_runs_total", "Completed action runs, by outcome.", Counter, []string{"target", "action", "trigger", "outcome"}}
 	ActionSkips        = &Own{"spillway_action_skips_total", "Alert-triggered actions that were skipped, by reason.", Counter, []string{"target", "action", "reason"}}
@@ -23,6 +25,6 @@ var (
 )
 
 var dispatchOwns = []*Own{
-	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, PlaybookRunning, WindowOpen, PlaybookRuns, ActionRuns, ActionSkips,
+	WebhookRequests, WebhookAlerts, QueueLength, WaitingRuns, Paused, BudgetRemaining, Proposals, ProposalOutcomes, PlaybookRunning, WindowOpen, PlaybookRuns, ActionRuns, ActionSkips,
 	ActionDuration, Reaction, ActionLastRun, ActionFreed, ActionLost, ActionRemovedFiles, ActionSkippedFiles,
 }

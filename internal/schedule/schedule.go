@@ -175,7 +175,7 @@ func (s *Schedule) start(ctx context.Context, p Policy) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
-	if err != nil && !errors.Is(err, dispatch.ErrPaused) {
+	if err != nil && !errors.Is(err, dispatch.ErrPaused) && !errors.Is(err, dispatch.ErrHeld) {
 		s.opts.Logger.Warn("scheduled cleanup could not be started", "target", p.Target, "dir", p.Name, "err", err)
 	}
 	s.mu.Lock()

@@ -195,7 +195,7 @@ func (e *Evidence) Run(ctx context.Context, graph func() EvidenceGraph, run func
 			t := &g.Config.Targets[i]
 			members := g.Members(t.Name)
 			e.lookAtMappings(t, members)
-			if t.Mode != config.Enforce || !t.Captures() {
+			if !t.Changes() || !t.Captures() {
 				continue
 			}
 			if reason := e.due(g.Config, t, members); reason != "" {

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 
@@ -47,4 +48,25 @@ func HeapMembersOf(tracker *proc.Tracker, t *config.Target) func() []proc.Member
 		return nil
 	}
 	return MembersOf(tracker, t.Name)
+}
+
+// ProcessOf returns a function that names the oldest process of a target, by its pid and start, "" while there is none; nil
+// for a target that watches no processes.
+func ProcessOf(t *config.Target, members func() []proc.Member) func() string {
+	if t.Processes == nil {
+		return nil
+	}
+	return func() string {
+		var oldest *proc.Member
+		all := members()
+		for i := range all {
+			if m := &all[i]; m.StartTicks() > 0 && (oldest == nil || cmp.Or(cmp.Compare(m.StartTicks(), oldest.StartTicks()), cmp.Compare(m.PID, oldest.PID)) < 0) {
+				oldest = m
+			}
+		}
+		if oldest == nil {
+			return ""
+		}
+		return fmt.Sprintf("%d/%d", oldest.PID, oldest.StartTicks())
+	}
 }

@@ -69,7 +69,7 @@ func TestMayChange(t *testing.T) {
 		{"a token in enforce: none sent, authenticated by the listener", strict, true, from(far, nil), 200, ""},
 	}
 	for _, tt := range tests {
-		for path, body := range map[string]string{"/api/v1/webhook": notification, "/api/v1/run": `{"target":"app","playbook":"clean_temp"}`, "/api/v1/pause": "{}", "/api/v1/resume": "{}", "/-/reload": ""} {
+		for path, body := range map[string]string{"/api/v1/webhook": notification, "/api/v1/run": `{"target":"app","playbook":"clean_temp"}`, "/api/v1/pause": "{}", "/api/v1/resume": "{}", "/api/v1/proposals/p/approve": "{}", "/api/v1/proposals/p/deny": "{}", "/-/reload": ""} {
 			t.Run(tt.name+path, func(t *testing.T) {
 				changed := false
 				f := newFixture(t, func(o *Options) {
@@ -79,6 +79,7 @@ func TestMayChange(t *testing.T) {
 				f.token, f.proof = tt.access.TokenFile, !tt.access.TrustLoopback
 				f.run = func(RunRequest) (string, error) { changed = true; return "1", nil }
 				f.pause = func(PauseRequest) error { changed = true; return nil }
+				f.decide = func(Decision) (string, error) { changed = true; return "", nil }
 				f.submit = func(alert.Batch) ([]alert.Disposition, error) { changed = true; return nil, nil }
 				all := header{"Content-Type": "application/json"}
 				maps.Copy(all, tt.header)
@@ -121,10 +122,11 @@ func TestForwardingHeaders(t *testing.T) {
 // TestAccessIsAskedAgain: a request whose body was still on its way when proof became necessary is
 // refused.
 func TestAccessIsAskedAgain(t *testing.T) {
-	for path, body := range map[string]string{"/api/v1/webhook": notification, "/api/v1/run": `{"target":"app","playbook":"clean_temp"}`, "/api/v1/pause": "{ }", "/api/v1/resume": "{ }"} {
+	for path, body := range map[string]string{"/api/v1/webhook": notification, "/api/v1/run": `{"target":"app","playbook":"clean_temp"}`, "/api/v1/pause": "{ }", "/api/v1/resume": "{ }", "/api/v1/proposals/p/approve": "{ }", "/api/v1/proposals/p/deny": "{ }"} {
 		f := newFixture(t, nil)
 		f.run = func(RunRequest) (string, error) { t.Error("it ran"); return "1", nil }
 		f.pause = func(PauseRequest) error { t.Error("it was paused"); return nil }
+		f.decide = func(Decision) (string, error) { t.Error("it was decided"); return "", nil }
 		f.submit = func(alert.Batch) ([]alert.Disposition, error) { t.Error("it ran"); return nil, nil }
 		r := httptest.NewRequest("POST", "http://127.0.0.1:10042"+path, io.MultiReader(strings.NewReader(body[:1]), readerFunc(func(p []byte) (int, error) {
 			f.proof = true

@@ -106,6 +106,7 @@ type view struct {
 	Firing  int
 	Pending int
 	Runs    activityView
+	Decides bool // who looks may approve and deny here
 	Actions []journal.Record
 	AllDry  bool // of the Actions
 	ReadErr string
@@ -166,8 +167,8 @@ type folderRow struct {
 }
 
 // index is the status page.
-func (s *server) index(w http.ResponseWriter, _ *http.Request) {
-	s.render(w, s.view("", series.TierSample, pageActions))
+func (s *server) index(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, s.view("", series.TierSample, pageActions))
 }
 
 // target is the page of one target, with its longer past.
@@ -178,7 +179,7 @@ func (s *server) target(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusNotFound, "There is no target "+strconv.Quote(name)+". The status page at / lists them.")
 		return
 	}
-	s.render(w, v)
+	s.render(w, r, v)
 }
 
 func (s *server) view(only string, tier series.Tier, actions int) *view {
@@ -311,7 +312,12 @@ func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[seri
 	return c
 }
 
-func (s *server) render(w http.ResponseWriter, v *view) {
+func (s *server) render(w http.ResponseWriter, r *http.Request, v *view) {
+	if len(v.Runs.Proposals) > 0 && s.decides(r) {
+		v.Decides = true
+		w.Header().Set("Content-Security-Policy", cspDecides)
+		w.Header().Set("Referrer-Policy", "same-origin") // else a form has no origin to be known by
+	}
 	var b bytes.Buffer
 	lease, err := s.page.templates.Get(context.Background())
 	if err == nil {

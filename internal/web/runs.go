@@ -30,6 +30,7 @@ type Activity struct {
 	Cooldowns []Cooldown `json:"cooldowns"` // that hold, by target and playbook
 	Pauses    []Pause    `json:"pauses"`    // that hold, that of all targets first
 	Budgets   []Budget   `json:"budgets"`   // by target and playbook
+	Proposals []Proposal `json:"proposals"` // that wait for a person, the oldest first
 }
 
 // Run is a run that has not ended.
@@ -37,7 +38,7 @@ type Run struct {
 	ID       string    `json:"run_id,omitempty"` // absent while its intent is being written
 	Target   string    `json:"target"`
 	Playbook string    `json:"playbook"`
-	Mode     string    `json:"mode"` // dry_run, enforce: of the step at work, else of the next one
+	Mode     string    `json:"mode"` // dry_run, propose, enforce: of the step at work, else of the next one
 	Trigger  string    `json:"trigger"`
 	Alert    string    `json:"alert,omitempty"` // name of the alert that began it
 	Alerts   int       `json:"alerts"`          // that it serves
@@ -112,7 +113,7 @@ func (c *Cooldown) DryRun() bool { return c.Mode == modeDryRun }
 // activityView is what the page shows: one target if it is the page of one, and no more than fits.
 type activityView struct {
 	Activity
-	MoreRuns, MoreWaits, MoreCooldowns, MoreBudgets int // that are not shown
+	MoreRuns, MoreWaits, MoreCooldowns, MoreBudgets, MoreProposals int // that are not shown
 }
 
 func newActivityView(a Activity, only string) activityView {
@@ -120,6 +121,7 @@ func newActivityView(a Activity, only string) activityView {
 	if only != "" {
 		v.Pauses = slices.DeleteFunc(slices.Clone(a.Pauses), func(p Pause) bool { return !p.concerns(only) })
 		v.Budgets = slices.DeleteFunc(slices.Clone(a.Budgets), func(b Budget) bool { return b.Target != only })
+		v.Proposals = slices.DeleteFunc(slices.Clone(a.Proposals), func(p Proposal) bool { return p.Target != only })
 		v.Runs = slices.DeleteFunc(slices.Clone(a.Runs), func(r Run) bool { return r.Target != only })
 		v.Waits = slices.DeleteFunc(slices.Clone(a.Waits), func(w Wait) bool { return w.Target != only })
 		v.Cooldowns = slices.DeleteFunc(slices.Clone(a.Cooldowns), func(c Cooldown) bool { return c.Target != only })
@@ -131,6 +133,7 @@ func newActivityView(a Activity, only string) activityView {
 	v.Waits, v.MoreWaits = fit(v.Waits)
 	v.Cooldowns, v.MoreCooldowns = fit(v.Cooldowns)
 	v.Budgets, v.MoreBudgets = fit(v.Budgets)
+	v.Proposals, v.MoreProposals = fit(publicProposals(v.Proposals))
 	return v
 }
 
@@ -156,6 +159,7 @@ func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 		Activity
 	}{"success", a}
 	out.Runs, out.Waits, out.Cooldowns, out.Pauses, out.Budgets = []Run{}, []Wait{}, []Cooldown{}, []Pause{}, []Budget{}
+	out.Proposals = slices.DeleteFunc(publicProposals(a.Proposals), func(p Proposal) bool { return only != "" && p.Target != only })
 	for _, p := range a.Pauses {
 		if p.concerns(only) {
 			out.Pauses = append(out.Pauses, p)

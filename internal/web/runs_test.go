@@ -52,6 +52,9 @@ func busy(f *fixture) {
 			{ID: "1", Target: "app", Playbook: "relieve_memory", Mode: "enforce", Trigger: "webhook", Alert: "SpillwayMemoryCritical", Alerts: 2, Level: "critical", State: "verifying", Step: 2, Steps: 3, Action: "evict_cache", Files: 45, Bytes: 123 << 20, Since: ago(12 * time.Second)},
 			{ID: "2", Target: "other", Playbook: "clean_temp", Mode: "dry_run", Trigger: "standalone", Level: "warning", State: "running", Step: 1, Steps: 1, Action: "clean_temp", Files: 7, Since: ago(2 * time.Second)},
 		},
+		Proposals: []Proposal{{
+			ID: "p1", Target: "app", Playbook: "restore", Level: "critical", Trigger: "standalone", Since: f.now.UTC(), Until: f.now.Add(time.Hour).UTC(), Steps: []ProposedStep{{Do: "restart"}},
+		}},
 		Waits: []Wait{{Target: "app", Playbook: "trim_cache", Until: f.now.Add(55 * time.Second), Run: "9"}},
 		Cooldowns: []Cooldown{
 			{Target: "app", Playbook: "clean_temp", Until: f.now.Add(4 * time.Minute), Mode: "enforce", Broken: true, LastRun: "8", LastOutcome: "ineffective", LastEnd: ago(6 * time.Minute)},
@@ -139,7 +142,7 @@ func TestPageBoundsRuns(t *testing.T) {
 
 func TestRunsAPI(t *testing.T) {
 	f := newFixture(t, nil)
-	if w := f.do("GET", "/api/v1/runs", nil, ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"status":"success","draining":false,"queued":0,"runs":[],"waits":[],"cooldowns":[],"pauses":[],"budgets":[]}` {
+	if w := f.do("GET", "/api/v1/runs", nil, ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"status":"success","draining":false,"queued":0,"runs":[],"waits":[],"cooldowns":[],"pauses":[],"budgets":[],"proposals":[]}` {
 		t.Errorf("when idle: %d %s", w.Code, w.Body)
 	}
 	busy(f)

@@ -65,7 +65,7 @@ type PauseRequest struct {
 
 // State is what the page shows in addition to the targets.
 type State struct {
-	Modes       map[string]string // by target: dry_run, enforce
+	Modes       map[string]string // by target: dry_run, propose, enforce
 	Standalone  bool
 	Reflex      bool // not Standalone, but the group spillway-reflex is evaluated here
 	Alerts      []Alert
@@ -106,7 +106,8 @@ type Options struct {
 	TelemetryPath string
 	Submit        func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) // an error means: come again
 	RunNow        func(ctx context.Context, r RunRequest) (runID string, err error)
-	Pause         func(ctx context.Context, r PauseRequest) error // an error that is not ErrRefused: it is in effect, but not in the journal
+	Pause         func(ctx context.Context, r PauseRequest) error                 // an error that is not ErrRefused: it is in effect, but not in the journal
+	Decide        func(ctx context.Context, d Decision) (runID string, err error) // an ErrGone, ErrVoid or ErrRefused; another error means: come again
 	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
 	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
 	Mappings      func(target string) *evidence.Mappings          // what its processes have mapped; nil: it is not known
@@ -191,6 +192,9 @@ func New(o Options) *Handler {
 	mux.HandleFunc("/api/v1/run", s.run)
 	mux.HandleFunc("/api/v1/pause", s.pause)
 	mux.HandleFunc("/api/v1/resume", s.resume)
+	mux.HandleFunc("GET /api/v1/proposals", s.proposals)
+	mux.HandleFunc("/api/v1/proposals/{id}/approve", s.approve)
+	mux.HandleFunc("/api/v1/proposals/{id}/deny", s.deny)
 	mux.HandleFunc("/-/reload", s.reload)
 	mux.HandleFunc("/", s.unknown(mux))
 	return &Handler{headers(mux), s}
@@ -200,7 +204,7 @@ func New(o Options) *Handler {
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", csp)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		next.ServeHTTP(w, r)
@@ -224,7 +228,7 @@ func (s *server) unknown(mux *http.ServeMux) http.HandlerFunc {
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/health") {
-		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /runs, /journal, /evidence, /alerts, /watch, and /health/memory", r.URL.Path)
+		fail(w, http.StatusNotFound, "there is nothing at %s: see /api/v1/targets, /series, /runs, /proposals, /journal, /evidence, /alerts, /watch, and /health/memory", r.URL.Path)
 		return
 	}
 	text(w, http.StatusNotFound, "There is nothing here. The status page is at /, the metrics are at "+s.TelemetryPath+".")

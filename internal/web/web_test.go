@@ -51,6 +51,7 @@ type fixture struct {
 	submit  func(alert.Batch) ([]alert.Disposition, error)
 	run     func(RunRequest) (string, error)
 	pause   func(PauseRequest) error
+	decide  func(Decision) (string, error)
 	reload  error
 	token   string // path
 	public  bool   // outputs are shown to all
@@ -73,6 +74,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 		},
 		RunNow: func(_ context.Context, r RunRequest) (string, error) { return f.run(r) },
 		Pause:  func(_ context.Context, r PauseRequest) error { return f.pause(r) },
+		Decide: func(_ context.Context, d Decision) (string, error) { return f.decide(d) },
 		Journal: func(journal.Filter) ([]journal.Record, string, error) {
 			return f.records, "", nil
 		},
