@@ -185,8 +185,8 @@ func (r *Recorder) refill() {
 			continue
 		}
 		points = points[:0]
-		for _, p := range past { // a step is known when it has ended
-			points = append(points, series.Point{Time: p.Time.Add(Step - time.Millisecond), Min: p.Min, Max: p.Max, Last: p.Mean})
+		for _, p := range past {
+			points = append(points, series.Point{Time: p.Time.Add(Step / 2), Min: p.Min, Max: p.Max, Last: p.Mean})
 		}
 		cut := r.opts.Booted()
 		if started, ok := r.started(target); ok && started.After(cut) {

@@ -42,7 +42,10 @@ func (g *gathering) add(ms int64, v float64) {
 		g.now = sum{step: step, min: v, max: v}
 	}
 	s := &g.now
-	weight := float64(min(max(ms-before, 1), mostHeld))
+	weight := 1.0
+	if before > 0 {
+		weight = float64(min(max(ms-before, 1), mostHeld))
+	}
 	s.min, s.max = min(s.min, v), max(s.max, v)
 	s.weighted, s.weight = s.weighted+weight*v, s.weight+weight
 	s.last = ms
@@ -60,7 +63,7 @@ func (e *entry) gathered(s *sum) Gathered {
 }
 
 // GatherEvery makes the store gather, from now on, the extremes and the mean of the series that want is
-// true for, for each step of time.
+// true for, for each step of time. A nil want ends that.
 func (s *Store) GatherEvery(step time.Duration, want func(*Desc) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,6 +74,7 @@ func (s *Store) GatherEvery(step time.Duration, want func(*Desc) bool) {
 }
 
 func (s *Store) gatherFor(e *entry) {
+	e.sums = nil
 	if s.gatherWant != nil && s.gatherWant(e.desc) {
 		e.sums = &gathering{step: s.gatherStep}
 	}
