@@ -126,9 +126,11 @@ func buildBlock(list []row, names []name) (block, []byte) {
 	return b, body
 }
 
-// readIndex reads the marks and the index of a block; ok is false where they are damaged.
-func readIndex(from io.ReaderAt, b *block) (marks, index []byte, ok bool, err error) {
-	buf := make([]byte, b.size-b.index)
+// readIndex reads the marks and the index of a block into space, which grows as need be; ok is false where
+// they are damaged.
+func readIndex(from io.ReaderAt, b *block, space *[]byte) (marks, index []byte, ok bool, err error) {
+	*space = slices.Grow((*space)[:0], int(b.size-b.index))
+	buf := (*space)[:b.size-b.index]
 	if err := readFull(from, buf, b.at+b.index); err != nil {
 		return nil, nil, false, unlessShort(err)
 	}

@@ -17,6 +17,7 @@ type view struct {
 	end      int64
 	names    []name
 	from, to int64 // milliseconds
+	space    []byte
 }
 
 // look returns a view of a range, which does not begin before what is kept.
@@ -144,7 +145,7 @@ func (v *view) eachRow(f func(*row)) error {
 
 // indexOf reads the marks and the index of a block. One that is damaged is dropped.
 func (s *Store) indexOf(v *view, b *block) (marks, index []byte, ok bool, err error) {
-	marks, index, ok, err = readIndex(v.file, b)
+	marks, index, ok, err = readIndex(v.file, b, &v.space)
 	if err == nil && !ok && s.holds(b.seq) {
 		s.damage(damage{seq: b.seq})
 	}

@@ -187,6 +187,7 @@ func (s *Store) limit() int64 {
 // loadBlocks finds the blocks. One that lies beyond the limit is dropped.
 func loadBlocks(f io.ReaderAt, limit int64) (blocks []block, damaged int, err error) {
 	var h [blockHeader]byte
+	var space []byte
 	for at := int64(blocksStart); at+blockHeader <= limit; {
 		if err := readFull(f, h[:], at); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -196,7 +197,7 @@ func loadBlocks(f io.ReaderAt, limit int64) (blocks []block, damaged int, err er
 		}
 		b, ours, ok := decodeBlock(h[:], at)
 		if ok {
-			_, _, ok, err = readIndex(f, &b)
+			_, _, ok, err = readIndex(f, &b, &space)
 			if err != nil {
 				return nil, 0, err
 			}
