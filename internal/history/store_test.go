@@ -191,7 +191,7 @@ func TestMarks(t *testing.T) {
 		t.Errorf("%v, %v, want those at 10 and 20", got, err)
 	}
 	if a, b := want[0].Program, want[1].Program; a.Same(b) || !a.Same(a) || !a.Same(Program{}) {
-		t.Error("programs are not told apart by inode and time")
+		t.Error("programs with another inode and time are the same")
 	}
 }
 
