@@ -252,15 +252,17 @@ func (g *gauge) spent(took time.Duration) {
 }
 
 // growth returns the trend since the members changed: over the medium tier once it holds enough,
-// before that over single samples, provided that they span what they do at the usual interval:
-// where they span less, one rise of a garbage collector's sawtooth would pass for a leak.
+// be it of before this process started; before that over single samples, provided that they span what
+// they do at the usual interval: where they span less, one rise of a garbage collector's sawtooth would
+// pass for a leak.
 func (g *gauge) growth(now time.Time) (perSecond float64, ok bool) {
 	g.points = g.store.PointsSinceCut(g.points[:0], series.TierMedium, metric.MemoryUsed, g.target)
-	if len(g.points) < trendPoints {
-		g.points = g.store.PointsSinceCut(g.points[:0], series.TierSample, metric.MemoryUsed, g.target)
-		if len(g.points) == 0 || now.Sub(g.points[0].Time) < (trendPoints-1)*g.interval {
-			return 0, false
-		}
+	if perSecond, ok = series.GrowthOver(g.points, (trendPoints-1)*series.MediumSpan*g.interval); ok {
+		return perSecond, true
+	}
+	g.points = g.store.PointsSinceCut(g.points[:0], series.TierSample, metric.MemoryUsed, g.target)
+	if len(g.points) == 0 || now.Sub(g.points[0].Time) < (trendPoints-1)*g.interval {
+		return 0, false
 	}
 	return series.Growth(g.points)
 }

@@ -111,6 +111,11 @@ func (b *board) dispatch() []*jsonPanel {
 			q(most(lineCount, "runtime, outcome", b.own("spillway_evidence_captures_total")), "{{runtime}}: {{outcome}}")),
 		graph("Pause for evidence", "95th percentile of the time until a service had answered a capture, which is the longest that it can have paused for it.", "s", 8,
 			q(quantile("0.95", "runtime", b.own("spillway_evidence_pause_seconds_bucket")), "{{runtime}}")),
+		spread("History", "Bytes of the history that hold values: the ten largest, and where all stand.", "bytes", 6, b.own("spillway_history_size_bytes"), "{{instance}}"),
+		spread("Series in the history", "Series in the last five minutes that the history has: the ten with the most, and where all stand.", "none", 6, b.own("spillway_history_series"), "{{instance}}"),
+		graph("Age of the history", "Time since the last addition to the history, which comes every five minutes, of the ten exporters with the longest.", "s", 6, q(ages(lineCount, b.own("spillway_history_last_append_timestamp_seconds")), "{{instance}}")),
+		bars("Trouble with the history", "Additions that failed, such as on a full disk, and damaged parts that were dropped, of all exporters.", "none", 6,
+			q("sum("+increase(b.own("spillway_history_append_failures_total"))+")", "failed"), q("sum("+increase(b.own("spillway_history_damaged_parts_total"))+")", "damaged")),
 	}
 }
 

@@ -66,6 +66,7 @@ type App struct {
 	control    *control.Server // nil without a journal on disk
 	wakes      *setup.Wakes
 	evidence   *setup.Evidence
+	history    *setup.History // nil: nothing is recorded
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -168,6 +169,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	}
 	a.life.AddKept("journal", journalTime, func(context.Context) error { return a.journal.Close() })
 	a.openControl(ctx)
+	a.history = setup.NewHistory(setup.HistoryOptions{Config: cfg, Journal: a.journal, Series: a.parts.store, Members: a.members, ProcFS: a.opts.ProcFS, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now})
 	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
 		return errors.Join(err, a.life.Stop())
 	}
@@ -243,6 +245,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.schedule.Apply(schedule.Of(g.cfg))
 	a.tasks.Go(func() { a.schedule.Run(ctx) })
 	a.tasks.Go(func() { a.evidence.Run(ctx, a.evidenceGraph, a.dispatcher.RunNow) })
+	a.tasks.Go(func() { a.history.Run(ctx) })
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })
@@ -310,6 +313,7 @@ func (a *App) swept(whole bool) {
 	if whole {
 		a.beat()
 	}
+	a.history.Swept()
 	a.observeExits()
 	a.observeLevels()
 	a.followCgroups()
@@ -367,6 +371,9 @@ func (a *App) openEvaluator(context.Context) (*eval.Evaluator, error) {
 	a.evaluator.Store(e)
 	return e, nil
 }
+
+// members lists the current processes of a target.
+func (a *App) members(target string) []proc.Member { return a.graph.Load().tracker.Members(target) }
 
 // ready is nil once every source has been sampled.
 func (a *App) ready() error {

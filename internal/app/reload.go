@@ -137,8 +137,8 @@ func (a *App) reload() error {
 	setup.Warn(cfg, a.logger)
 	setup.LogAccess(cfg, auth, a.logger)
 	g.logExchanged(old, a.logger)
-	if cfg.Window != old.cfg.Window || !cfg.Journal.SameStore(old.cfg.Journal) {
-		a.logger.Warn("window and journal take effect at the next start only")
+	if cfg.Window != old.cfg.Window || !cfg.Journal.SameStore(old.cfg.Journal) || cfg.History != old.cfg.History {
+		a.logger.Warn("window, journal and history take effect at the next start only")
 	}
 	a.reloading.waitsFor("the sources of the old configuration to end")
 	a.stopOld(old)

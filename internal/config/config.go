@@ -14,6 +14,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
+	"github.com/spillway-exporter/spillway_exporter/internal/history"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -79,6 +80,8 @@ type Config struct {
 	Alertmanager pull.Config `yaml:"alertmanager"`
 	// Where and for how long it is recorded what was done.
 	Journal journal.Config `yaml:"journal"`
+	// Values of two weeks, in a file alongside the journal; off keeps none.
+	History history.Config `yaml:"history"`
 
 	Defaults bool   `yaml:"-"` // no file was given: the embedded defaults
 	Warnings Errors `yaml:"-"` // what may become right later: a folder that does not exist yet

@@ -71,6 +71,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.checkToken(report, warn, checks)
 	c.Journal.Validate(report.Under("journal"))
 	c.Restarts.Validate(report.Under("restarts"))
+	c.History.Validate(report.Under("history"))
 	if c.Discover != nil {
 		c.Discover.Validate(report.Under("discover"))
 		if c.Discover.JoinTargets && c.Enforces() {

@@ -21,7 +21,7 @@ func Pressure() []*series.Desc { return slices.Concat(memoryDescs, heapDescs) }
 // Owns returns every metric that the exporter keeps about itself, in the order of their files.
 func Owns() []*Own {
 	return slices.Concat(
-		alertmanagerOwns, dispatchOwns, evaluatorOwns, evidenceOwns, exporterOwns, journalOwns, providerOwns, restartOwns, samplerOwns, wakeOwns, watcherOwns,
+		alertmanagerOwns, dispatchOwns, evaluatorOwns, evidenceOwns, exporterOwns, historyOwns, journalOwns, providerOwns, restartOwns, samplerOwns, wakeOwns, watcherOwns,
 	)
 }
 

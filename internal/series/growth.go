@@ -3,6 +3,7 @@ package series
 import (
 	"math"
 	"slices"
+	"time"
 )
 
 const (
@@ -21,25 +22,47 @@ func Growth(points []Point) (perSecond float64, ok bool) {
 	if len(points) < growthMinSamples {
 		return 0, false
 	}
-	var at, low [growthBuckets]float64
-	for b := range growthBuckets {
-		part := points[b*len(points)/growthBuckets : (b+1)*len(points)/growthBuckets]
-		lowest := slices.MinFunc(part, func(x, y Point) int {
-			switch {
-			case x.Min < y.Min:
-				return -1
-			case x.Min > y.Min:
-				return 1
-			}
-			return 0
-		})
-		at[b] = lowest.Time.Sub(points[0].Time).Seconds()
-		low[b] = lowest.Min
+	return trend(points), true
+}
+
+// GrowthOver is Growth for points that each summarise some time, longer the older ones: they have to span
+// least and to be 10.
+func GrowthOver(points []Point, least time.Duration) (perSecond float64, ok bool) {
+	if len(points) < growthBuckets || points[len(points)-1].Time.Sub(points[0].Time) < least {
+		return 0, false
 	}
+	return trend(points), true
+}
+
+// trend is Growth without a least number of points. The buckets are of equal time, so that the minimum of
+// points that stand closer together is not one of less.
+func trend(points []Point) float64 {
+	var at, low [growthBuckets]float64
+	filled := 0
+	first := points[0].Time
+	width := points[len(points)-1].Time.Sub(first)/growthBuckets + 1
+	for i := 0; i < len(points); filled++ {
+		bucket := points[i].Time.Sub(first) / width
+		lowest := points[i]
+		for i++; i < len(points) && points[i].Time.Sub(first)/width == bucket; i++ {
+			if points[i].Min < lowest.Min {
+				lowest = points[i]
+			}
+		}
+		if filled == growthBuckets { // the clock was set back within the points
+			return 0
+		}
+		at[filled], low[filled] = lowest.Time.Sub(first).Seconds(), lowest.Min
+	}
+	return theilSen(at[:filled], low[:filled])
+}
+
+// theilSen returns the median slope of points, 0 where they are not in one order.
+func theilSen(at, low []float64) float64 {
 	slopes := make([]float64, 0, growthBuckets*(growthBuckets-1)/2)
 	concordant, pairs := 0, 0
-	for i := range growthBuckets {
-		for j := i + 1; j < growthBuckets; j++ {
+	for i := range at {
+		for j := i + 1; j < len(at); j++ {
 			pairs++
 			switch {
 			case low[j] > low[i]:
@@ -52,13 +75,13 @@ func Growth(points []Point) (perSecond float64, ok bool) {
 			}
 		}
 	}
-	tau := float64(concordant) / float64(pairs)
+	tau := float64(concordant) / float64(max(pairs, 1))
 	if len(slopes) == 0 || math.Abs(tau) < growthMinTau {
-		return 0, true
+		return 0
 	}
 	slices.Sort(slopes)
 	n := len(slopes)
-	return (slopes[(n-1)/2] + slopes[n/2]) / 2, true
+	return (slopes[(n-1)/2] + slopes[n/2]) / 2
 }
 
 // Exhaustion returns the seconds until used reaches limit at the given growth: +Inf when it is

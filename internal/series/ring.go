@@ -38,7 +38,12 @@ func (r *ring) push(ms int64, v float64) {
 		last.last = v
 		return
 	}
-	r.slots[r.next] = slot{ms: ms, min: v, max: v, last: v}
+	r.append(slot{ms: ms, min: v, max: v, last: v})
+}
+
+// append makes a slot the newest.
+func (r *ring) append(s slot) {
+	r.slots[r.next] = s
 	r.next++
 	if r.next == len(r.slots) {
 		r.next, r.full = 0, true

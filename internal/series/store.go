@@ -18,8 +18,11 @@ const (
 	tiers
 )
 
+// MediumSpan is the width of the slots of TierMedium in sample intervals.
+const MediumSpan = 15
+
 // spans are the slots' widths in sample intervals.
-var spans = [tiers]int{0, 15, 300}
+var spans = [tiers]int{0, MediumSpan, 300}
 
 // Options configure a Store. Zero values take the defaults named in each field.
 type Options struct {
@@ -70,6 +73,7 @@ type entry struct {
 	value  float64
 	ms     int64
 	rings  [tiers]*ring // nil unless desc.Window
+	sums   *gathering   // nil unless it is gathered
 	cutMS  int64        // samples before this time do not belong to the same population
 	hidden bool         // not in the owner's newest batch: absent
 	next   *entry       // what the owner set after it, which it will most likely do again
@@ -96,6 +100,9 @@ type Store struct {
 	order   []*entry // in order of first sight, for a stable and cheap walk
 	dropped uint64
 	seq     uint64 // commits so far
+
+	gatherStep int64 // milliseconds
+	gatherWant func(*Desc) bool
 }
 
 // NewStore returns an empty Store.
@@ -235,6 +242,9 @@ func (s *Store) Refine(owner, b *Batch) {
 // take makes a value the newest of the series.
 func (e *entry) take(ms int64, v float64, between bool) {
 	e.value, e.ms, e.hidden = v, ms, false
+	if e.sums != nil {
+		e.sums.add(ms, v)
+	}
 	for _, r := range e.rings {
 		switch {
 		case r == nil:
@@ -274,6 +284,7 @@ func (s *Store) add(k Key, values []string) *entry {
 			e.rings[i] = newRing(s.opts.Window, time.Duration(spans[i])*s.opts.Interval)
 		}
 	}
+	s.gatherFor(e)
 	s.series[k] = e
 	s.order = append(s.order, e)
 	return e
