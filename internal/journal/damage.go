@@ -53,15 +53,17 @@ func stampOf(f *os.File) (stamp, error) {
 	return s, nil
 }
 
-// auditShare is how many times as long as an audit took the next one is away, at least.
-const auditShare = 20
+const (
+	auditDelay = 50 * time.Millisecond // after a write, so that no intent of a run waits for the audit
+	auditShare = 20                    // the next audit is as many times as long away as this one took, at least
+)
 
 // custody watches over the file of an open journal. bbolt maps it, so whoever writes to it or cuts
 // it short changes what bbolt believes. Before each use the file's stamp is compared with that of
 // our own last write; another one is read through by verify, and a file that is damaged is given up
 // for good: bbolt is not called again, not even to close it, since it may hold its locks for ever.
-// What another writes just while we do is in the stamp that we take for ours, so what we wrote is read
-// through before the next change, as often as that costs little: see audit.
+// What another writes just while we do is in the stamp that we take for ours, so a moment after we wrote
+// the file is read through, as often as that costs little: see audit.
 type custody struct {
 	path    string
 	handle  *os.File
@@ -248,9 +250,6 @@ func (c *custody) write(db *bolt.DB, f func(*bolt.Tx) error) error {
 	}
 	c.writes.Lock()
 	defer c.writes.Unlock()
-	if err := c.audit(); err != nil {
-		return err
-	}
 	c.setWriting(true)
 	defer c.setWriting(false)
 	return c.inMemory(func() error { return db.Update(f) })

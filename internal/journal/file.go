@@ -195,6 +195,7 @@ func (f *file) write() {
 	defer retry.Stop()
 	hourly := time.NewTicker(retentionEvery)
 	defer hourly.Stop()
+	var audit <-chan time.Time // when what was written is read through; nil when nothing was
 	var written int64
 	company := false
 	batch := make([]*op, 0, 2*maxBatch)
@@ -216,6 +217,10 @@ func (f *file) write() {
 			}
 			batch = drain(append(batch, o), f.results)
 			resulted = time.Now()
+		case <-audit:
+			audit = nil
+			_ = f.inspect() // it notes what is wrong
+			continue
 		case <-retry.C:
 			if f.inspect() != nil || !f.j.hasPending() {
 				continue
@@ -231,6 +236,9 @@ func (f *file) write() {
 			return
 		}
 		company = len(batch) > 1
+		if audit == nil {
+			audit = time.After(auditDelay)
+		}
 		if written += f.commit(batch); written >= f.j.opts.MaxBytes/retentionShare {
 			f.retain()
 			written = 0
