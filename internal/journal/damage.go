@@ -53,15 +53,18 @@ func stampOf(f *os.File) (stamp, error) {
 	return s, nil
 }
 
-// auditShare is how many times as long as an audit took the next one is away, at least.
-const auditShare = 20
+// An audit waits until nothing has been written for a time, so that hardly an intent has to wait for it.
+const (
+	auditDelay  = 50 * time.Millisecond
+	auditPerMiB = 200 * time.Millisecond // more, for what is beyond the first MiB
+)
 
 // custody watches over the file of an open journal. bbolt maps it, so whoever writes to it or cuts
 // it short changes what bbolt believes. Before each use the file's stamp is compared with that of
 // our own last write; another one is read through by verify, and a file that is damaged is given up
 // for good: bbolt is not called again, not even to close it, since it may hold its locks for ever.
-// What another writes just while we do is in the stamp that we take for ours, so what we wrote is read
-// through before the next change, as often as that costs little: see audit.
+// What another writes just while we do is in the stamp that we take for ours, so a moment after we wrote
+// the file is read through: see audit.
 type custody struct {
 	path    string
 	handle  *os.File
@@ -77,8 +80,7 @@ type custody struct {
 	known    stamp
 	head     head
 	writing  bool
-	verified stamp     // of the file when all of it was last read
-	again    time.Time // when it may be read again, should we have written it
+	verified stamp // of the file when all of it was last read
 
 	once sync.Once
 	lost chan struct{} // closed when the file is given up
@@ -168,7 +170,6 @@ func (c *custody) trusted() error {
 // readThrough reads all of the file, whose stamp is now, and gives it up when it is damaged or its meta pages
 // are not ours. It is called by the holder of writes.
 func (c *custody) readThrough(now stamp, ours head) error {
-	begin := time.Now()
 	if err := verify(c.handle, now.size); err != nil {
 		return c.giveUp(fmt.Errorf("it was changed by another program: %w", err))
 	}
@@ -178,23 +179,33 @@ func (c *custody) readThrough(now stamp, ours head) error {
 	case h != ours: // such as an older copy
 		return c.giveUp(errors.New("another program has put other content into it"))
 	}
-	end := time.Now()
 	c.mu.Lock()
-	c.known, c.verified, c.again = now, now, end.Add(auditShare*end.Sub(begin))
+	c.known, c.verified = now, now
 	c.mu.Unlock()
 	return nil
 }
 
-// audit reads through a file that we have written since that was last done, unless it would take more than
-// its share of the time. It is called by the holder of writes, after trusted.
+// audit reads through a file that we have written since that was last done.
 func (c *custody) audit() error {
+	if err := c.trusted(); err != nil {
+		return err
+	}
+	c.writes.Lock()
+	defer c.writes.Unlock()
 	c.mu.Lock()
-	known, ours, verified, again := c.known, c.head, c.verified, c.again
+	known, ours, verified := c.known, c.head, c.verified
 	c.mu.Unlock()
-	if known == verified || time.Now().Before(again) {
+	if known == verified {
 		return nil
 	}
 	return c.readThrough(known, ours)
+}
+
+// auditDelay is how long nothing is written before the file is read through.
+func (c *custody) auditDelay() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return auditDelay + auditPerMiB*time.Duration(max(c.known.size>>20-1, 0))
 }
 
 func (c *custody) stamp() (stamp, error) {
@@ -248,9 +259,6 @@ func (c *custody) write(db *bolt.DB, f func(*bolt.Tx) error) error {
 	}
 	c.writes.Lock()
 	defer c.writes.Unlock()
-	if err := c.audit(); err != nil {
-		return err
-	}
 	c.setWriting(true)
 	defer c.setWriting(false)
 	return c.inMemory(func() error { return db.Update(f) })

@@ -195,6 +195,9 @@ func (f *file) write() {
 	defer retry.Stop()
 	hourly := time.NewTicker(retentionEvery)
 	defer hourly.Stop()
+	audit := time.NewTimer(auditDelay)
+	audit.Stop() // what was just opened is read through already
+	defer audit.Stop()
 	var written int64
 	company := false
 	batch := make([]*op, 0, 2*maxBatch)
@@ -216,6 +219,9 @@ func (f *file) write() {
 			}
 			batch = drain(append(batch, o), f.results)
 			resulted = time.Now()
+		case <-audit.C:
+			f.audit()
+			continue
 		case <-retry.C:
 			if f.inspect() != nil || !f.j.hasPending() {
 				continue
@@ -235,6 +241,15 @@ func (f *file) write() {
 			f.retain()
 			written = 0
 		}
+		audit.Reset(f.c.auditDelay())
+	}
+}
+
+// audit reads the file through once it rests, so that damage is noticed before the next intent.
+func (f *file) audit() {
+	defer f.c.enter()()
+	if err := f.c.audit(); err != nil {
+		f.j.wrote(err, pending{})
 	}
 }
 
@@ -243,11 +258,6 @@ func (f *file) write() {
 func (f *file) inspect() error {
 	defer f.c.enter()()
 	err := f.c.trusted()
-	if err == nil {
-		f.c.writes.Lock()
-		err = f.c.audit()
-		f.c.writes.Unlock()
-	}
 	if err == nil {
 		err = f.c.inPlace()
 	}

@@ -38,8 +38,19 @@ var host = binary.NativeEndian
 type pageReader struct {
 	r                    io.ReaderAt
 	pageSize             uint64
-	root, freelist, high uint64 // high is the first page that is not in use
-	seen                 []bool // by page: reached, or free
+	root, freelist, high uint64   // high is the first page that is not in use
+	seen                 []bool   // by page: reached, or free
+	spare                [][]byte // pages that are read, for the next ones
+}
+
+// buffer returns room for a page.
+func (p *pageReader) buffer() []byte {
+	if n := len(p.spare); n > 0 {
+		b := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return b[:p.pageSize]
+	}
+	return make([]byte, p.pageSize)
 }
 
 // verify reads all that the newest commit of a file holds, and returns why it cannot be trusted:
@@ -110,7 +121,7 @@ func (p *pageReader) page(id uint64) ([]byte, error) {
 	if id < 2 || id >= p.high {
 		return nil, fmt.Errorf("a reference to page %d of %d", id, p.high)
 	}
-	b := make([]byte, p.pageSize)
+	b := p.buffer()
 	if _, err := p.r.ReadAt(b, int64(id*p.pageSize)); err != nil {
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
@@ -158,6 +169,7 @@ func (t *treeReader) walk(id uint64, depth int) error {
 	if err != nil {
 		return err
 	}
+	defer func() { t.p.spare = append(t.p.spare, b) }()
 	switch host.Uint16(b[8:]) {
 	case flagLeaf:
 		return t.leaves(b, id)
@@ -178,7 +190,7 @@ func (t *treeReader) walk(id uint64, depth int) error {
 		if !ok || t.begun && bytes.Compare(key, t.last) <= 0 {
 			return fmt.Errorf("page %d has a key out of place", id)
 		}
-		t.floor = key
+		t.floor = append(t.floor[:0], key...)
 		if err := t.walk(host.Uint64(b[at+8:]), depth+1); err != nil {
 			return err
 		}
@@ -198,7 +210,7 @@ func (t *treeReader) leaves(b []byte, id uint64) error {
 		if !ok || !ok2 || bytes.Compare(key, t.floor) < 0 || t.begun && bytes.Compare(key, t.last) <= 0 {
 			return fmt.Errorf("page %d has a key out of place", id)
 		}
-		t.last, t.begun = key, true
+		t.last, t.begun = append(t.last[:0], key...), true
 		if err := t.leaf(host.Uint32(b[at:]), key, value); err != nil {
 			return err
 		}
