@@ -31,7 +31,7 @@ var denyCommand = command{
 		effects: "nothing is changed, and the exporter that runs makes no other proposal for the same situation, unless the level rises.",
 		examples: [][2]string{
 			{"spillway_exporter deny 01J9Z0000001 --by=anna --config.file=spillway.yml", "deny one"},
-			{"spillway_exporter approve --config.file=spillway.yml", "the proposals that wait"},
+			{"spillway_exporter deny --config.file=spillway.yml 01J9Z0000001", "deny one in your own name"},
 		},
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner { return declareDecision(c, e, true) },
