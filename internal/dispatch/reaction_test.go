@@ -48,11 +48,11 @@ func TestReactionIsFromTheReadingToTheFirstEffect(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.observer.set("svc", subject.Memory, .97)
 		empty := func(ctx context.Context, req action.Request) (action.Result, error) {
-			time.Sleep(100 * time.Millisecond) // of the bubble
+			<-time.After(100 * time.Millisecond) // of the bubble
 			return nothingToDo(ctx, req)
 		}
 		slow := func(context.Context, action.Request) (action.Result, error) {
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second)
 			return action.Result{Outcome: action.Done, Files: 3, FreedBytes: 10, Policies: []action.PolicyResult{{Files: 3, FreedBytes: 10}}}, nil
 		}
 		w.cache.will(empty)
@@ -108,7 +108,7 @@ func TestReactionIsObservedOncePerRun(t *testing.T) {
 		expectReactions(t, w, 1, 30*time.Millisecond)
 		own.ReadAt = time.Time{}
 		for range 20 { // it fires on, and the run is repeated after the cooldown
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			w.by(alert.TriggerStandalone, own)
 		}
 		w.finished()
@@ -134,7 +134,7 @@ func TestReactionOfARunThatAnAlertJoins(t *testing.T) {
 		if own := w.by(alert.TriggerStandalone, w.read(10*time.Millisecond, emergency)); own.RunID != d.RunID {
 			t.Fatalf("%+v, want run %s", own, d.RunID)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 		w.temp.will(nil)
 		close(release)
 		w.finished()

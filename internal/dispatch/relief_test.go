@@ -154,7 +154,7 @@ func TestVerificationWaitsForFreshSamples(t *testing.T) {
 		begin := time.Now()
 		d := w.one(w.firing("svc", "relieve_memory", critical))
 		for n := range 3 {
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second)
 			if n == 2 {
 				w.observer.set("svc", subject.Memory, .50)
 			}

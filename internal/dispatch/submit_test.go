@@ -57,7 +57,7 @@ func TestDuplicatesAndCooldown(t *testing.T) {
 		if n := len(w.temp.calls()); n != 1 {
 			t.Errorf("the action ran %d times", n)
 		}
-		time.Sleep(defaultCooldown + time.Second)
+		<-time.After(defaultCooldown + time.Second)
 		if d := w.one(a); d.Disposition != alert.Accepted || d.RunID == first.RunID {
 			t.Errorf("the same alert, still firing, after the cooldown: %+v", d)
 		}
@@ -131,7 +131,7 @@ func TestStormIsOneRun(t *testing.T) {
 				trigger = alert.TriggerStandalone
 			}
 			wg.Go(func() {
-				time.Sleep(time.Duration(i) * time.Millisecond)
+				<-time.After(time.Duration(i) * time.Millisecond)
 				out, err := w.d.Submit(t.Context(), alert.Batch{Trigger: trigger, Alerts: []alert.Alert{a}})
 				mu.Lock()
 				defer mu.Unlock()

@@ -81,7 +81,7 @@ func TestAlertOfTheOtherSideActsOnce(t *testing.T) {
 				}
 				if tc.after > 0 {
 					w.finished()
-					time.Sleep(tc.after - time.Since(began))
+					<-time.After(tc.after - time.Since(began))
 				}
 				second := w.firing("svc", "relieve_memory", emergency)
 				if tc.second == here {
@@ -108,7 +108,7 @@ func TestNewEmergencyAfterARunOfBothSides(t *testing.T) {
 		w.by(alert.TriggerStandalone, w.firing("svc", "relieve_memory", emergency))
 		w.by(alert.TriggerWebhook, w.firing("svc", "relieve_memory", emergency))
 		w.finished()
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		w.observer.set("svc", subject.Memory, .97)
 		if d := w.by(alert.TriggerStandalone, w.firing("svc", "relieve_memory", emergency)); d.Disposition != alert.Accepted {
 			t.Errorf("the next emergency: %+v", d)
@@ -134,7 +134,7 @@ func TestNewEmergencyAfterARunOfBothSides(t *testing.T) {
 		own := w.firing("svc", "relieve_memory", emergency)
 		w.by(alert.TriggerStandalone, own)
 		w.finished()
-		time.Sleep(4 * time.Minute) // too late for one that was only slow
+		<-time.After(4 * time.Minute) // too late for one that was only slow
 		if d := w.by(alert.TriggerWebhook, w.firing("svc", "relieve_memory", emergency)); d.Disposition != alert.Duplicate {
 			t.Errorf("one of the Prometheus while the own one fires: %+v", d)
 		}

@@ -81,7 +81,7 @@ func TestWaitingRun(t *testing.T) {
 			w.observer.set("svc", subject.Cache, .60)
 			return action.Result{Outcome: action.Done, Files: 5, Policies: []action.PolicyResult{{Policy: "tts", Files: 5}}}, nil
 		})
-		time.Sleep(time.Until(due) + time.Second)
+		<-time.After(time.Until(due) + time.Second)
 		w.finished()
 		runs := w.records(journal.Filter{Playbook: "trim_cache"})
 		second := w.run(runs[0].RunID)
@@ -129,7 +129,7 @@ func TestWaitEnds(t *testing.T) {
 		{"a restart", func(w *world, a alert.Alert) {
 			w.end()
 			w.start(Options{})
-			time.Sleep(2 * time.Minute)
+			<-time.After(2 * time.Minute)
 			if d := w.one(a); d.Disposition != alert.Accepted {
 				w.t.Errorf("after a restart the alert is answered %+v", d)
 			}
@@ -142,7 +142,7 @@ func TestWaitEnds(t *testing.T) {
 				w.one(a)
 				w.finished()
 				tt.do(w, a)
-				time.Sleep(3 * time.Minute)
+				<-time.After(3 * time.Minute)
 				w.finished()
 				if diff := cmp.Diff(tt.want, w.outcomes()); diff != "" {
 					t.Errorf("outcomes (-want +got):\n%s", diff)
@@ -158,7 +158,7 @@ func TestInUseIsLookedAtAgain(t *testing.T) {
 	full(t, func(t *testing.T, w *world) {
 		w.cache.will(blocked(time.Time{}, true))
 		w.one(w.firing("svc", "trim_cache", warning))
-		time.Sleep(30 * time.Minute)
+		<-time.After(30 * time.Minute)
 		w.finished()
 		var gaps []time.Duration
 		var before time.Time
@@ -194,7 +194,7 @@ func TestLeakIsIneffectiveWhateverIsYoung(t *testing.T) {
 		}
 		w.temp.will(nothingToDo)
 		w.gc.will(nothingToDo)
-		time.Sleep(20 * time.Minute)
+		<-time.After(20 * time.Minute)
 		w.cache.will(blocked(time.Now().Add(time.Minute), false))
 		d = w.one(w.firing("svc", "relieve_memory", critical))
 		w.finished()
@@ -202,7 +202,7 @@ func TestLeakIsIneffectiveWhateverIsYoung(t *testing.T) {
 			t.Errorf("the run is %+v, want waiting: nothing could be done yet", r)
 		}
 		w.observer.set("svc", subject.Memory, .50)
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		w.finished()
 		if got := w.outcomes(); len(got) != 2 {
 			t.Errorf("outcomes %q: memory has room again, and a run went on for it", got)
@@ -215,7 +215,7 @@ func TestWaitingStepHasNoCooldown(t *testing.T) {
 	full(t, func(t *testing.T, w *world) {
 		w.d.Apply(map[string]Target{"svc": w.target("svc", ModeEnforce, Playbooks{"trim_cache": {{Do: action.NameEvictCache, Cooldown: 3600e9}}})})
 		w.one(w.firing("svc", "trim_cache", warning))
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		w.finished()
 		if n := len(w.cache.calls()); n != 2 {
 			t.Errorf("the step ran %d times, want 2", n)
@@ -228,7 +228,7 @@ func TestCooldownOfAWebhook(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		a := w.firing("svc", "relieve_memory", critical)
 		w.one(a)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		w.finished()
 		if got := w.outcomes(); len(got) != 1 {
 			t.Errorf("outcomes %q, want one run", got)
@@ -253,14 +253,14 @@ func TestCooldownOfTheEvaluator(t *testing.T) {
 			begin := time.Now()
 			submit(w.firing("svc", "relieve_memory", warning))
 			w.finished()
-			time.Sleep(4 * time.Minute)
+			<-time.After(4 * time.Minute)
 			if still {
 				w.observer.set("svc", subject.Memory, .90)
 			}
 			if d := submit(w.firing("svc", "relieve_memory", critical)); d.Disposition != alert.Cooldown {
 				t.Fatalf("during the cooldown: %+v", d)
 			}
-			time.Sleep(2 * time.Minute)
+			<-time.After(2 * time.Minute)
 			w.finished()
 			calls := w.temp.calls()
 			if want := map[bool]int{true: 2, false: 1}[still]; len(calls) != want {

@@ -170,7 +170,10 @@ func (c *custody) trusted() error {
 // readThrough reads all of the file, whose stamp is now, and gives it up when it is damaged or its meta pages
 // are not ours. It is called by the holder of writes.
 func (c *custody) readThrough(now stamp, ours head) error {
-	if err := verify(c.handle, now.size); err != nil {
+	switch err := verify(c.handle, now.size); {
+	case isSystem(err):
+		return err
+	case err != nil:
 		return c.giveUp(fmt.Errorf("it was changed by another program: %w", err))
 	}
 	switch h, err := c.headOf(); {

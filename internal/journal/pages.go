@@ -88,9 +88,13 @@ var errForeign = errors.New("it holds no records: this is a file of another prog
 // meta finds the newest valid meta page, as bbolt does.
 func (p *pageReader) meta(size int64) error {
 	var newest uint64
+	var failed error // of the disk, which says nothing about the page
 	take := func(at int64) bool {
 		b := make([]byte, metaSize)
 		if _, err := p.r.ReadAt(b, at+headerSize); err != nil {
+			if isSystem(err) {
+				failed = err
+			}
 			return false
 		}
 		h := fnv.New64a()
@@ -109,6 +113,9 @@ func (p *pageReader) meta(size int64) error {
 		if take(at) {
 			break
 		}
+	}
+	if failed != nil {
+		return failed
 	}
 	if p.pageSize == 0 {
 		return errors.New("neither of its meta pages is valid")
