@@ -55,6 +55,7 @@ type openFiles struct {
 	mapped   map[uint64]bool // inode numbers of mapped files
 	hidden   map[uint32]bool // users with a process that could not be looked into
 	hidesAll bool            // other users' processes are not even listed
+	host     bool            // processes are those of the whole host, not of a container
 	at       time.Time
 	took     time.Duration
 }
@@ -82,6 +83,32 @@ func (o *openFiles) locks(id Identity) bool {
 // maps reports whether a file may be mapped. On an overlay the maps may show the device of the layer
 // below, so the inode number alone decides; another file that has it stays for nothing, once.
 func (o *openFiles) maps(id Identity) bool { return o.mapped[id.Ino] }
+
+// hostProcesses is the PID namespace in which the kernel starts the first process (PROC_PID_INIT_INO of
+// include/uapi/linux/nsfs.h): whoever lists its processes lists all.
+const hostProcesses = "pid:[4026531836]"
+
+// quiet reports whether all processes of the host were looked into, and none has, or locks, anything on the
+// device of a folder.
+func (o *openFiles) quiet(fd int) bool {
+	id, _, err := lookAtFolder(fd, "")
+	if err != nil || !o.host || o.hidesAll || len(o.hidden) > 0 {
+		return false
+	}
+	for _, all := range []map[fileID]bool{o.files, o.own, o.folders} {
+		for is := range all {
+			if is.major == id.major && is.minor == id.minor {
+				return false
+			}
+		}
+	}
+	for is := range o.locked {
+		if is.major == id.major && is.minor == id.minor && is != id { // ours
+			return false
+		}
+	}
+	return true
+}
 
 // hides reports whether a process of the user may have files open that were not seen.
 func (o *openFiles) hides(uid uint32) bool {
@@ -129,6 +156,8 @@ func scanOpenFiles(root string) *openFiles {
 			}
 		}
 	}
+	of, _ := os.Readlink(filepath.Join(root, "1/ns/pid"))
+	o.host = of == hostProcesses
 	_ = eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
 	o.took = time.Since(o.at)
 	return o

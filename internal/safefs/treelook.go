@@ -37,6 +37,7 @@ type treeLook struct {
 	ask  treeAsk
 	open *openFiles // as they were when the look began; nil without the in-use check
 
+	whole bool        // each file was looked at
 	ended atomic.Bool // there is a reason
 
 	mu                  sync.Mutex
@@ -65,7 +66,7 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 	if err != nil {
 		return nil, errorReason(err)
 	}
-	l := &treeLook{r: r, ask: ask}
+	l := &treeLook{r: r, ask: ask, whole: true}
 	if !r.opts.NoInUse {
 		r.stacked(fd) // once, before there are two workers
 		l.open = r.look.now()
