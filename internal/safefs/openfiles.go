@@ -58,6 +58,7 @@ type openFiles struct {
 	host     bool            // processes are those of the whole host, not of a container
 	at       time.Time
 	took     time.Duration
+	lines    []byte // memory of the reader of lines
 }
 
 type fileID struct {
@@ -123,7 +124,7 @@ func (o *openFiles) stale() bool { return time.Since(o.at) > max(2*time.Second, 
 func scanOpenFiles(root string) *openFiles {
 	o := &openFiles{
 		files: make(map[fileID]bool), own: make(map[fileID]bool), folders: make(map[fileID]bool), locked: make(map[fileID]bool), mapped: make(map[uint64]bool),
-		hidden: make(map[uint32]bool), hidesAll: true, at: time.Now(),
+		hidden: make(map[uint32]bool), hidesAll: true, at: time.Now(), lines: make([]byte, 4<<10),
 	}
 	self, err := os.Readlink(filepath.Join(root, "self"))
 	if err != nil { // else the process as the mount of another PID namespace numbers it
@@ -158,8 +159,8 @@ func scanOpenFiles(root string) *openFiles {
 	}
 	of, _ := os.Readlink(filepath.Join(root, "1/ns/pid"))
 	o.host = of == hostProcesses
-	_ = eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
-	o.took = time.Since(o.at)
+	_ = o.eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
+	o.took, o.lines = time.Since(o.at), nil
 	return o
 }
 
@@ -191,7 +192,7 @@ func scanDescriptors(dir string, into, folders map[fileID]bool) error {
 }
 
 func (o *openFiles) scanMaps(path string) error {
-	return eachLine(path, func(line []byte) {
+	return o.eachLine(path, func(line []byte) {
 		if id, ok := parseMapsLine(line); ok {
 			o.files[id] = true
 			o.mapped[id.ino] = true
@@ -199,13 +200,14 @@ func (o *openFiles) scanMaps(path string) error {
 	})
 }
 
-func eachLine(path string, add func(line []byte)) error {
+func (o *openFiles) eachLine(path string, add func(line []byte)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
+	lines.Buffer(o.lines, bufio.MaxScanTokenSize)
 	for lines.Scan() {
 		add(lines.Bytes())
 	}
@@ -252,11 +254,20 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 // parseMapsLine reads device and inode of a line of /proc/pid/maps (proc(5)):
 // "7f0-7f1 r--p 00000000 fe:00 1234  /usr/lib/libc.so".
 func parseMapsLine(line []byte) (id fileID, ok bool) {
-	fields := bytes.Fields(line)
-	if len(fields) < 5 {
-		return id, false
+	var device, inode []byte
+	n := 0
+	for field := range bytes.FieldsSeq(line) { // bytes.Fields would allocate for each line of each process
+		switch n++; n {
+		case 4:
+			device = field
+		case 5:
+			inode = field
+		}
+		if n == 5 {
+			break
+		}
 	}
-	return parseFileID(string(fields[3]), string(fields[4]))
+	return parseFileID(string(device), string(inode))
 }
 
 // parseFileID reads a device, as "fe:00", and an inode.
