@@ -17,6 +17,7 @@ const maxRemovedNames = 48 << 10
 // may still name files. A nil *Removed collects nothing.
 type Removed struct {
 	mu       sync.Mutex
+	names    int64
 	files    int64
 	used     int
 	policies []removedFrom
@@ -27,8 +28,9 @@ type removedFrom struct {
 	Kind        string   `json:"kind"`
 	Policy      string   `json:"policy"`
 	Dir         string   `json:"dir"`
-	Files       int64    `json:"files"`                  // all of them
-	Names       []string `json:"names"`                  // relative to the folder
+	Entries     int64    `json:"entries,omitempty"`      // that may have several files each
+	Files       int64    `json:"files"`                  // all of them, those of entries included
+	Names       []string `json:"names"`                  // of files and entries, relative to the folder
 	NamesBase64 []string `json:"names_base64,omitempty"` // those that are not UTF-8
 	More        int64    `json:"more,omitempty"`         // that are not named
 }
@@ -39,7 +41,7 @@ type removedMessage struct {
 	Policies []removedFrom `json:"policies"`
 }
 
-// Note takes in a file as Request.OnFile has it. What stays in place under another name, such as a log that
+// Note takes in a file, or an entry of several, as Request.OnFile has it. What stays in place under another name, such as a log that
 // was rotated, is not removed.
 func (r *Removed) Note(p *PolicyResult, path []byte, why string) {
 	if r == nil || why == whyRotated || why == whyCompressed || why == whyLeftOver {
@@ -47,13 +49,21 @@ func (r *Removed) Note(p *PolicyResult, path []byte, why string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.files++
+	files := int64(1)
+	if p.EntryFiles != nil {
+		files = *p.EntryFiles
+	}
+	r.names++
+	r.files += files
 	i := slices.IndexFunc(r.policies, func(f removedFrom) bool { return f.Kind == p.Kind && f.Policy == p.Policy })
 	if i < 0 {
 		i, r.policies = len(r.policies), append(r.policies, removedFrom{Kind: p.Kind, Policy: p.Policy, Dir: p.Dir, Names: []string{}})
 	}
 	from := &r.policies[i]
-	from.Files++
+	from.Files += files
+	if p.EntryFiles != nil {
+		from.Entries++
+	}
 	name, plain := string(path), utf8.Valid(path)
 	if !plain {
 		name = base64.StdEncoding.EncodeToString(path)
@@ -76,19 +86,19 @@ func (r *Removed) Note(p *PolicyResult, path []byte, why string) {
 	r.used += size
 }
 
-// Files returns how many files were noted.
-func (r *Removed) Files() int64 {
+// Noted returns how many files and entries were noted. An entry without a file counts too.
+func (r *Removed) Noted() int64 {
 	if r == nil {
 		return 0
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.files
+	return r.names
 }
 
 // message returns what a receiver is sent, nil when nothing was removed.
 func (r *Removed) message() *removedMessage {
-	if r.Files() == 0 {
+	if r.Noted() == 0 {
 		return nil
 	}
 	r.mu.Lock()
@@ -102,7 +112,7 @@ func (r *Removed) message() *removedMessage {
 
 // text says in a dry run what would be passed on.
 func (r *Removed) text() string {
-	if n := r.Files(); n > 0 {
+	if n := r.Noted(); n > 0 {
 		return fmt.Sprintf(", with the names of what was removed (%d)", n)
 	}
 	return ""

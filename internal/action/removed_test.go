@@ -32,7 +32,7 @@ func TestRemovedIsBounded(t *testing.T) {
 			}
 			sum += p.Files
 		}
-		if sum != int64(n) || m.Files != int64(n) || r.Files() != int64(n) {
+		if sum != int64(n) || m.Files != int64(n) || r.Noted() != int64(n) {
 			rt.Fatalf("%d of %d files", sum, n)
 		}
 	})
@@ -64,12 +64,37 @@ func TestRotatedIsNotRemoved(t *testing.T) {
 		r.Note(&PolicyResult{Kind: "log"}, []byte("app.log"), why)
 	}
 	raw, err := json.Marshal(newMessage(&Request{RunID: "r", Removed: r}))
-	if err != nil || r.Files() != 0 || strings.Contains(string(raw), "removed") {
-		t.Errorf("%d files, %s, %v", r.Files(), raw, err)
+	if err != nil || r.Noted() != 0 || strings.Contains(string(raw), "removed") {
+		t.Errorf("%d files, %s, %v", r.Noted(), raw, err)
 	}
 	var none *Removed
 	none.Note(&PolicyResult{}, []byte("x"), "expired")
-	if none.Files() != 0 || none.message() != nil {
+	if none.Noted() != 0 || none.message() != nil {
 		t.Error("nothing collects something")
+	}
+}
+
+// TestRemovedEntries: an entry is one name, whatever it holds, and counts with all of its files.
+func TestRemovedEntries(t *testing.T) {
+	r := new(Removed)
+	for name, files := range map[string]int64{"job/1": 120, "job/2": 0} {
+		r.Note(&PolicyResult{Kind: "temp", Policy: "jobs", Entry: "dir", EntryFiles: &files}, []byte(name), "expired")
+	}
+	m := r.message()
+	if p := m.Policies[0]; m.Files != 120 || p.Files != 120 || p.Entries != 2 || len(p.Names) != 2 || p.More != 0 || r.Noted() != 2 {
+		t.Errorf("%+v, %d noted; want 2 entries with 120 files", m, r.Noted())
+	}
+	empty, none := new(Removed), int64(0)
+	empty.Note(&PolicyResult{Kind: "temp", Policy: "jobs", Entry: "dir", EntryFiles: &none}, []byte("job"), "expired")
+	if m := empty.message(); m == nil || m.Files != 0 || len(m.Policies[0].Names) != 1 {
+		t.Errorf("of an entry without a file: %+v, want its name", m)
+	}
+	long := new(Removed)
+	two := int64(2)
+	for range 3000 {
+		long.Note(&PolicyResult{Kind: "temp", Policy: "jobs", Entry: "dir", EntryFiles: &two}, []byte(strings.Repeat("d", 40)), "expired")
+	}
+	if p := long.message().Policies[0]; p.More != 3000-int64(len(p.Names)) || p.Files != 6000 || p.Entries != 3000 {
+		t.Errorf("%d named, %d more, %d entries, %d files", len(p.Names), p.More, p.Entries, p.Files)
 	}
 }

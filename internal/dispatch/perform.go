@@ -140,7 +140,7 @@ func (res *result) wants(step *Step) bool {
 		return true
 	case step.Run != RunIfRemoved:
 		return !res.settled
-	case res.removed.Files() > 0:
+	case res.removed.Noted() > 0:
 		return true
 	}
 	res.notes = append(res.notes, fmt.Sprintf("%s was skipped, since nothing was removed", step.Do))

@@ -70,7 +70,7 @@ func TestRunKey(t *testing.T) {
 				service := &fakeAction{}
 				var files []int64
 				service.do = func(_ context.Context, req action.Request) (action.Result, error) {
-					files = append(files, req.Removed.Files())
+					files = append(files, req.Removed.Noted())
 					out := action.Result{Outcome: action.Done}
 					if req.DryRun {
 						out.Outcome = action.DryRun

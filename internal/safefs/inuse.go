@@ -31,31 +31,53 @@ func openQuietly(dirfd int, name []byte) (int, Reason) {
 	if err == unix.EPERM {
 		fd, err = openAt(dirfd, name, flags)
 	}
+	if err != 0 {
+		return -1, openReason(err)
+	}
+	return fd, Removed
+}
+
+// openHere is openQuietly for a file that must not be mounted over. Where something is, that is not opened.
+func openHere(dirfd int, name []byte) (int, Reason) {
+	fd, err := openBeneath(dirfd, name, unix.O_NONBLOCK)
+	if err != 0 {
+		return -1, openReason(err)
+	}
+	return fd, Removed
+}
+
+// openReason is the reason in the error of an open.
+func openReason(err unix.Errno) Reason {
 	switch err {
-	case 0:
-		return fd, Removed
 	case unix.ENOENT:
-		return -1, Changed
+		return Changed
 	case unix.ELOOP:
-		return -1, Symlink
+		return Symlink
+	case unix.EXDEV:
+		return Mount
 	case unix.ENXIO: // a socket, or a fifo with no reader
-		return -1, NotRegular
+		return NotRegular
 	case unix.EWOULDBLOCK, unix.ETXTBSY: // somebody else's lease
-		return -1, InUse
+		return InUse
 	default:
-		return -1, errorReason(err)
+		return errorReason(err)
 	}
 }
 
-// heldElsewhere reports, in a folder that no one else can reach, whether a file is open, mapped or locked. A
-// lease that is granted says at once that there is no other open description, and so no lock.
+// heldElsewhere reports, in a folder that no one else can reach, whether a file is open, mapped or locked.
 func (r *Remover) heldElsewhere(dirfd int, name []byte, id Identity, uid uint32) Reason {
 	fd, why := openQuietly(dirfd, name)
 	if why != Removed {
 		return why
 	}
 	defer unix.Close(fd)
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+	return r.openElsewhere(fd, id, uid)
+}
+
+// openElsewhere is heldElsewhere for a file that is open by now. A lease that is granted says at once that
+// there is no other open description, and so no lock.
+func (r *Remover) openElsewhere(fd int, id Identity, uid uint32) Reason {
+	if !leased(fd) {
 		r.st.Uid = uid
 		return r.exclusive(fd, id)
 	}
@@ -63,6 +85,12 @@ func (r *Remover) heldElsewhere(dirfd int, name []byte, id Identity, uid uint32)
 		return InUse
 	}
 	return Removed
+}
+
+// leased takes a lease on an open file, until it is closed, and reports whether it was granted.
+func leased(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+	return err == nil
 }
 
 // exclusive takes the lock and the lease, or looks through the open descriptors of the host where

@@ -55,8 +55,10 @@ type openFiles struct {
 	mapped   map[uint64]bool // inode numbers of mapped files
 	hidden   map[uint32]bool // users with a process that could not be looked into
 	hidesAll bool            // other users' processes are not even listed
+	host     bool            // processes are those of the whole host, not of a container
 	at       time.Time
 	took     time.Duration
+	lines    []byte // memory of the reader of lines
 }
 
 type fileID struct {
@@ -83,6 +85,32 @@ func (o *openFiles) locks(id Identity) bool {
 // below, so the inode number alone decides; another file that has it stays for nothing, once.
 func (o *openFiles) maps(id Identity) bool { return o.mapped[id.Ino] }
 
+// hostProcesses is the PID namespace in which the kernel starts the first process (PROC_PID_INIT_INO of
+// include/uapi/linux/nsfs.h): whoever lists its processes lists all.
+const hostProcesses = "pid:[4026531836]"
+
+// quiet reports whether all processes of the host were looked into, and none has, or locks, anything on the
+// device of a folder.
+func (o *openFiles) quiet(fd int) bool {
+	id, _, err := lookAtFolder(fd, "")
+	if err != nil || !o.host || o.hidesAll || len(o.hidden) > 0 {
+		return false
+	}
+	for _, all := range []map[fileID]bool{o.files, o.own, o.folders} {
+		for is := range all {
+			if is.major == id.major && is.minor == id.minor {
+				return false
+			}
+		}
+	}
+	for is := range o.locked {
+		if is.major == id.major && is.minor == id.minor && is != id { // ours
+			return false
+		}
+	}
+	return true
+}
+
 // hides reports whether a process of the user may have files open that were not seen.
 func (o *openFiles) hides(uid uint32) bool {
 	return o.hidden[uid] || o.hidesAll && int(uid) != os.Geteuid()
@@ -96,7 +124,7 @@ func (o *openFiles) stale() bool { return time.Since(o.at) > max(2*time.Second, 
 func scanOpenFiles(root string) *openFiles {
 	o := &openFiles{
 		files: make(map[fileID]bool), own: make(map[fileID]bool), folders: make(map[fileID]bool), locked: make(map[fileID]bool), mapped: make(map[uint64]bool),
-		hidden: make(map[uint32]bool), hidesAll: true, at: time.Now(),
+		hidden: make(map[uint32]bool), hidesAll: true, at: time.Now(), lines: make([]byte, 4<<10),
 	}
 	self, err := os.Readlink(filepath.Join(root, "self"))
 	if err != nil { // else the process as the mount of another PID namespace numbers it
@@ -129,8 +157,10 @@ func scanOpenFiles(root string) *openFiles {
 			}
 		}
 	}
-	_ = eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
-	o.took = time.Since(o.at)
+	of, _ := os.Readlink(filepath.Join(root, "1/ns/pid"))
+	o.host = of == hostProcesses
+	_ = o.eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
+	o.took, o.lines = time.Since(o.at), nil
 	return o
 }
 
@@ -162,7 +192,7 @@ func scanDescriptors(dir string, into, folders map[fileID]bool) error {
 }
 
 func (o *openFiles) scanMaps(path string) error {
-	return eachLine(path, func(line []byte) {
+	return o.eachLine(path, func(line []byte) {
 		if id, ok := parseMapsLine(line); ok {
 			o.files[id] = true
 			o.mapped[id.ino] = true
@@ -170,13 +200,14 @@ func (o *openFiles) scanMaps(path string) error {
 	})
 }
 
-func eachLine(path string, add func(line []byte)) error {
+func (o *openFiles) eachLine(path string, add func(line []byte)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
+	lines.Buffer(o.lines, bufio.MaxScanTokenSize)
 	for lines.Scan() {
 		add(lines.Bytes())
 	}
@@ -223,11 +254,20 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 // parseMapsLine reads device and inode of a line of /proc/pid/maps (proc(5)):
 // "7f0-7f1 r--p 00000000 fe:00 1234  /usr/lib/libc.so".
 func parseMapsLine(line []byte) (id fileID, ok bool) {
-	fields := bytes.Fields(line)
-	if len(fields) < 5 {
-		return id, false
+	var device, inode []byte
+	n := 0
+	for field := range bytes.FieldsSeq(line) { // bytes.Fields would allocate for each line of each process
+		switch n++; n {
+		case 4:
+			device = field
+		case 5:
+			inode = field
+		}
+		if n == 5 {
+			break
+		}
 	}
-	return parseFileID(string(fields[3]), string(fields[4]))
+	return parseFileID(string(device), string(inode))
 }
 
 // parseFileID reads a device, as "fe:00", and an inode.

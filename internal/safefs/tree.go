@@ -166,6 +166,9 @@ func (r *Remover) removeSeen(j *treeJob) (freed, files int64, skipped Reason) {
 	switch {
 	case err == nil:
 	case cannotMove(err):
+		if why := j.lookAtAll(); why != Removed {
+			return 0, 0, why
+		}
 		return r.clearInPlace(j)
 	default:
 		return 0, 0, moveReason(err)
@@ -180,6 +183,15 @@ func (r *Remover) removeSeen(j *treeJob) (freed, files int64, skipped Reason) {
 		return 0, j.seen.files, Removed
 	}
 	return r.clearAside(j.fd, j.t, as, j.seen)
+}
+
+// lookAtAll looks at each file of a tree that stays in its place, unless that has been done: all of it goes or
+// nothing.
+func (j *treeJob) lookAtAll() (why Reason) {
+	if !j.seen.whole {
+		j.seen, why = j.r.lookAtTree(j.fd, treeAsk{newestNs: j.t.NewestNs, files: j.t.Files, bytes: j.t.Bytes, counted: true})
+	}
+	return why
 }
 
 // inPlace reports whether the folder that holds the tree lies where the walk found it, and not where

@@ -358,7 +358,7 @@ func TestTreeExchangedAtTheMove(t *testing.T) {
 	if err := errors.Join(os.Rename(top, root+"/taken"), os.Rename(root+"/mine", top)); err != nil {
 		t.Fatal(err)
 	}
-	j.seen = &treeLook{}
+	j.seen = &treeLook{whole: true}
 	if _, _, why := r.removeSeen(j); why != Changed || !exists(top+"/f") || treeAt(t, root, "taken").Files != 13 {
 		t.Errorf("%q, want %q and both kept", why, Changed)
 	}

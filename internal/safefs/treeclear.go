@@ -25,6 +25,7 @@ type clearing struct {
 	linked    map[fileID]*linkSet // files with several links, as they were seen
 	files     atomic.Int64
 	idle      chan *level // to a worker that waits; nil when there is one
+	waiting   atomic.Int32
 	work      sync.WaitGroup
 }
 
@@ -151,7 +152,13 @@ const (
 // serve empties what another worker gives away.
 func (c *clearing) serve() {
 	buf := make([]byte, clearBuffer)
-	for l := range c.idle {
+	for {
+		c.waiting.Add(1)
+		l, ok := <-c.idle
+		c.waiting.Add(-1)
+		if !ok {
+			return
+		}
 		if why := c.enter(l, buf); why != Removed {
 			l.up.fail(why)
 		}
@@ -161,7 +168,7 @@ func (c *clearing) serve() {
 
 // enter empties a folder and removes it.
 func (c *clearing) enter(l *level, buf []byte) Reason {
-	fd, err := dirscan.OpenBeneath(l.up.fd, string(l.name[:len(l.name)-1]))
+	fd, err := openFolder(l.up.fd, l.name)
 	if err != nil {
 		return pathReason(err)
 	}
@@ -304,15 +311,21 @@ func (c *clearing) lies(l *level) bool {
 	return true
 }
 
-// enterAll empties the folders of a part of the listing, or gives them to another worker that waits.
+// enterAll empties the folders of a part of the listing, or gives them to another worker that waits. They
+// share the memory of one level.
 func (c *clearing) enterAll(l *level, names, buf []byte) Reason {
+	var child *level
 	for len(names) > 0 {
 		end := bytes.IndexByte(names, 0) + 1
-		child := &level{up: l, name: names[:end]}
+		name := names[:end]
 		names = names[end:]
-		if c.give(child) {
+		if c.give(l, name) {
 			continue
 		}
+		if child == nil {
+			child = new(level)
+		}
+		*child = level{up: l, name: name} // what was below the one before has been left
 		if why := c.enter(child, buf); why != Removed {
 			return why
 		}
@@ -321,17 +334,17 @@ func (c *clearing) enterAll(l *level, names, buf []byte) Reason {
 }
 
 // give gives a folder to a worker that waits, if there is one.
-func (c *clearing) give(child *level) bool {
-	if c.idle == nil {
+func (c *clearing) give(up *level, name []byte) bool {
+	if c.waiting.Load() == 0 { // else a copy would be made for nothing
 		return false
 	}
-	own := &level{up: child.up, name: bytes.Clone(child.name)}
-	child.up.given.Add(1)
+	own := &level{up: up, name: bytes.Clone(name)}
+	up.given.Add(1)
 	select {
 	case c.idle <- own:
 		return true
 	default:
-		child.up.given.Done()
+		up.given.Done()
 		return false
 	}
 }

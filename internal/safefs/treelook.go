@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +37,8 @@ type treeLook struct {
 	ask  treeAsk
 	open *openFiles // as they were when the look began; nil without the in-use check
 
-	ticks int // of files
+	whole bool        // each file was looked at
+	ended atomic.Bool // there is a reason
 
 	mu                  sync.Mutex
 	files, bytes, freed int64
@@ -64,7 +66,7 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 	if err != nil {
 		return nil, errorReason(err)
 	}
-	l := &treeLook{r: r, ask: ask}
+	l := &treeLook{r: r, ask: ask, whole: true}
 	if !r.opts.NoInUse {
 		r.stacked(fd) // once, before there are two workers
 		l.open = r.look.now()
@@ -75,7 +77,7 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	res, err := dirscan.ScanFD(ctx, own, dirscan.Options{
+	o := dirscan.Options{
 		Dir: r.opts.Dir, Recursive: true, MaxDepth: maxTreeDepth, Foreign: r.opts.OpenRoot != nil, Workers: workers, Visit: l.file,
 		Enter: func(f *dirscan.Folder) {
 			if why := l.folder(f.FD(), f.Depth()); why != Removed {
@@ -83,7 +85,11 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 				cancel()
 			}
 		},
-	})
+	}
+	if ask.aside && mayLookAside(fd) {
+		o.Except = (&walkers{l: l, cancel: cancel, elsewhere: r.mapsElsewhere(fd)}).except
+	}
+	res, err := dirscan.ScanFD(ctx, own, o)
 	if why := l.outcome(&res, err); why != Removed {
 		return nil, why
 	}
@@ -96,6 +102,7 @@ func (l *treeLook) stop(why Reason) {
 	defer l.mu.Unlock()
 	if l.why == Removed {
 		l.why = why
+		l.ended.Store(true)
 	}
 }
 
@@ -221,9 +228,6 @@ func mayEmpty(fd int, st *unix.Statx_t) Reason {
 
 // file looks at a file of the tree.
 func (l *treeLook) file(e *dirscan.Entry) error {
-	if l.ticks++; l.ticks%pulseEvery == 0 && l.r.pulse() != nil {
-		return stays(Stopped)
-	}
 	why := l.judge(e)
 	if why == Removed && l.open != nil {
 		why = l.inUse(e)
@@ -248,6 +252,15 @@ func (l *treeLook) judge(e *dirscan.Entry) Reason {
 	if e.Fixed {
 		return errorReason(unix.EPERM)
 	}
+	files, why := l.count(e)
+	if why == Removed && files%pulseEvery == 0 && l.r.pulse() != nil {
+		return Stopped
+	}
+	return why
+}
+
+// count adds a file to what was seen.
+func (l *treeLook) count(e *dirscan.Entry) (files int64, why Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.filesNs = max(l.filesNs, e.NewestNs())
@@ -256,9 +269,9 @@ func (l *treeLook) judge(e *dirscan.Entry) Reason {
 	l.bytes += e.SizeBytes
 	if e.Nlink <= 1 {
 		l.freed += e.AllocatedBytes
-		return Removed
+		return l.files, Removed
 	}
-	return l.link(e)
+	return l.files, l.link(e)
 }
 
 // link counts a name of a file that has several. All of them may lie in the tree.

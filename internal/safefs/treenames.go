@@ -11,11 +11,15 @@ import (
 // lookAtNames is the first look at a big tree, at its folders and at the inodes of its files: enough
 // to leave alone what is in use, or what files have been added to or taken from since it was found.
 // A look at each file would cost as much as half of the removal, and follows once, where no one else
-// can reach them.
+// can reach them. Where no process has anything of the file system open, no name could say more of a use, and the
+// look ends with the tree's own folder.
 func (r *Remover) lookAtNames(fd int, ask treeAsk) (*treeLook, Reason) {
 	l := &treeLook{r: r, ask: ask}
 	if !r.opts.NoInUse {
 		l.open = r.look.now()
+	}
+	if l.open == nil || l.open.quiet(fd) {
+		return l, l.folder(fd, 0)
 	}
 	own, err := dirscan.OpenBeneath(fd, ".") // a listing of its own
 	if err != nil {
@@ -64,7 +68,7 @@ func (l *treeLook) names(fd, depth int, buf []byte) Reason {
 		why := lookReason(err)
 		for rest := folders; len(rest) > 0 && why == Removed; {
 			end := bytes.IndexByte(rest, 0) + 1
-			why = l.below(fd, rest[:end-1], depth, buf)
+			why = l.below(fd, rest[:end], depth, buf)
 			rest = rest[end:]
 		}
 		if why != Removed || !more {
@@ -73,9 +77,9 @@ func (l *treeLook) names(fd, depth int, buf []byte) Reason {
 	}
 }
 
-// below looks at the names in a sub-folder.
+// below looks at the names in a sub-folder, whose own ends with a NUL.
 func (l *treeLook) below(fd int, name []byte, depth int, buf []byte) Reason {
-	child, err := dirscan.OpenBeneath(fd, string(name))
+	child, err := openFolder(fd, name)
 	if err != nil {
 		return pathReason(err)
 	}

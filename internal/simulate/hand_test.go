@@ -198,7 +198,7 @@ func (c *call) name(req *action.Request, p *action.PolicyResult) {
 func (h *hand) other(c *call, req *action.Request) (action.Result, error) {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	if req.Playbook == relieveMemory && req.Removed.Files() == 0 { // its step runs if something was removed
+	if req.Playbook == relieveMemory && req.Removed.Noted() == 0 { // its step runs if something was removed
 		h.w.breaks("the service %s is sent the names of nothing in run %s", h.target, req.RunID)
 	}
 	if req.DryRun {
