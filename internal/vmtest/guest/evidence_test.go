@@ -1,0 +1,81 @@
+//go:build vm
+
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// crowdedScript remembers sessions until its control group is nine tenths full, and then only waits.
+const crowdedScript = `'use strict';
+const fs = require('node:fs');
+const group = '/sys/fs/cgroup' + fs.readFileSync('/proc/self/cgroup', 'utf8').trim().split('::')[1];
+const number = (file) => Number(fs.readFileSync(group + '/' + file, 'utf8'));
+const used = () => number('memory.current') - Number(/inactive_file (\d+)/.exec(fs.readFileSync(group + '/memory.stat', 'utf8'))[1]);
+const sessions = [];
+function rememberSession(id) { sessions.push({ id, user: 'user' + id, seen: new Array(20).fill(id) }); }
+const routes = [rememberSession, (id) => ({ id }), (id) => [id], (id) => 'a' + id, (id) => String(id)];
+let served = 0;
+const filling = setInterval(() => {
+  if (used() >= 0.9 * number('memory.max')) { clearInterval(filling); return; }
+  for (let i = 0; i < 2000 * routes.length; i++) routes[i % routes.length](served++);
+}, 20);
+setInterval(() => {}, 1e6);
+`
+
+// memoryEvent returns how often an event of a control group has occurred.
+func memoryEvent(t *testing.T, group, event string) string {
+	t.Helper()
+	return sh(t, fmt.Sprintf("awk '/^%s / {print $2}' %s/memory.events", event, group))
+}
+
+func TestEvidenceUnderLimit(t *testing.T) {
+	what(t, "a service at 90 % of its `MemoryMax=`: its capture is skipped within the default headroom, does not reach the limit with a wider one, and a full heap snapshot does")
+	script := "/srv/crowded.cjs"
+	write(t, script, crowdedScript)
+	// --heapsnapshot-signal is how the full snapshot is requested below.
+	transient(t, "crowded", "-p", "User=app", "-p", "MemoryMax=140M", "-p", "MemorySwapMax=0", "-p", "WorkingDirectory=/tmp",
+		"node", "--max-old-space-size=1000", "--require=/usr/share/spillway/spillway-agent.cjs", "--heapsnapshot-signal=SIGUSR2", script)
+	group := filepath.Dir(cgroupFile(t, "crowded.service", "memory.max"))
+	capture := func(evidence string) string {
+		t.Helper()
+		serve(t, fmt.Sprintf("targets: [{name: crowded, processes: {match: {systemd_unit: crowded.service}}, heap: {provider: node_agent}%s}]\n", evidence))
+		atLeast(t, `spillway_memory_used_ratio{target="crowded"}`, 0.85)
+		atLeast(t, `spillway_heap_used_bytes{runtime="node",target="crowded"}`, 20<<20)
+		reached := memoryEvent(t, group, "max")
+		out, err := try("spillway_exporter", "evidence", "crowded", "--capture", "--config.file="+configFile)
+		t.Logf("with%s: %v\n%s\nmemory.max %s, memory.current %s, memory.peak %s", evidence, err, out, read(t, group+"/memory.max"), read(t, group+"/memory.current"), read(t, group+"/memory.peak"))
+		if now := memoryEvent(t, group, "max"); now != reached {
+			t.Errorf("memory.max was reached %s times, and %s before the capture", now, reached)
+		}
+		return out
+	}
+	within(t, 4*time.Minute, func() error {
+		if used, limit := number(t, group+"/memory.current"), number(t, group+"/memory.max"); used < 0.88*limit {
+			return fmt.Errorf("%.0f of %.0f bytes are used", used, limit)
+		}
+		return nil
+	})
+	if out := capture(""); !strings.Contains(out, "20% of the") {
+		t.Errorf("within the default headroom: %s, want that it is skipped", out)
+	}
+	if out := capture(", evidence: {max_pause: 10s, headroom: 90%}"); !strings.Contains(out, "rememberSession") {
+		t.Errorf("with a wider headroom: %s, want the function that fills it", out)
+	}
+	if kills := memoryEvent(t, group, "oom_kill"); kills != "0" {
+		t.Fatalf("the kernel has killed %s processes of it", kills)
+	}
+	reached := memoryEvent(t, group, "max")
+	run(t, "systemctl", "kill", "-s", "USR2", "crowded.service")
+	within(t, 5*time.Minute, func() error { // the group is gone when the kernel has killed its process
+		if exists(group) && memoryEvent(t, group, "max") == reached {
+			return errors.New("a full snapshot has not reached the limit")
+		}
+		return nil
+	})
+}
