@@ -31,7 +31,7 @@ func (s *Store) look(from, to time.Time) (view, error) {
 		return view{}, ErrNotOpen
 	}
 	return view{
-		file: s.file, blocks: s.blocks, gen: s.rows.gen, end: s.rows.end, names: s.rows.names[:len(s.rows.names):len(s.rows.names)],
+		file: s.file, blocks: s.blocks, gen: s.rows.gen, end: s.rows.end, names: slices.Clip(s.rows.names),
 		from: from.UnixMilli(), to: to.UnixMilli(),
 	}, nil
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -91,9 +92,7 @@ func TestDecideByForm(t *testing.T) {
 		f := newFixture(t, func(o *Options) { o.Authenticated = func(*http.Request) bool { return tt.listen } })
 		f.decide = func(d Decision) (string, error) { decided++; return "", nil }
 		header := map[string]string{"Content-Type": formType, "Host": "127.0.0.1"}
-		for k, v := range tt.header {
-			header[k] = v
-		}
+		maps.Copy(header, tt.header)
 		w := f.do("POST", "/api/v1/proposals/p1/approve", header, "")
 		if w.Code != tt.code || (decided == 1) != (tt.code == http.StatusSeeOther) {
 			t.Errorf("%s: %d %s, decided %d times", tt.name, w.Code, w.Body, decided)
