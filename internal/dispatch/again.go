@@ -95,12 +95,13 @@ func (d *Dispatcher) startDue() (out []resumed, pleas []*plea) {
 	}
 	d.mu.Unlock()
 	readings := make(map[playbookKey]Reading, len(subjects))
-	for key, subject := range subjects {
-		readings[key] = d.opts.Observer.Observe(key.target, subject)
+	keys := slices.SortedFunc(maps.Keys(subjects), compareKeys)
+	for _, key := range keys {
+		readings[key] = d.opts.Observer.Observe(key.target, subjects[key])
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, key := range slices.SortedFunc(maps.Keys(readings), compareKeys) {
+	for _, key := range keys {
 		if s := d.playbooks[key]; s != nil && s.due(now) && !d.draining {
 			r, plea := d.startAgain(key, s, readings[key], now)
 			if r.run != nil {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 )
@@ -68,8 +69,8 @@ func (d *Dispatcher) keepSpent(ctx context.Context, fresh []*run) error {
 		}
 	}
 	d.mu.Unlock()
-	for name, raw := range states {
-		if err := d.opts.Journal.PutState(ctx, name, raw); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		if err := d.opts.Journal.PutState(ctx, name, states[name]); err != nil {
 			return err
 		}
 	}
