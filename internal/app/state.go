@@ -14,7 +14,7 @@ func (a *App) state() web.State {
 	for i := range g.cfg.Targets {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}
-	st.Activity = activityOf(a.dispatcher.Status())
+	st.Activity, st.Week = activityOf(a.dispatcher.Status()), a.ledger.Week()
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
 	}

@@ -19,6 +19,10 @@ const (
 	// keep is how long a victim is remembered.
 	keep = 32 * 24 * time.Hour
 
+	// maxPolicies bounds the state of all policies: 10 MiB.
+	maxPolicies = 200
+
+	prefix      = "regret/"
 	version     = 1
 	headerBytes = 8
 	entryBytes  = 12
@@ -31,7 +35,7 @@ type Source interface {
 	States(prefix string) (map[string][]byte, error)
 }
 
-// Store is where a Recorder keeps victims; *journal.Journal is one.
+// Store is where a Recorder keeps victims; *journal.Journal is one. A nil value removes the key.
 type Store interface {
 	Source
 	PutState(ctx context.Context, key string, value []byte) error
@@ -42,100 +46,109 @@ type Of struct{ Target, Kind, Policy string }
 
 // key is that of the policy's state. Names have any length and the keys of the store have not.
 func (of Of) key() string {
-	return fmt.Sprintf("regret/%016x", hash([]byte(of.Target+"\x00"+of.Kind+"\x00"+of.Policy)))
+	return fmt.Sprintf("%s%016x", prefix, hash([]byte(of.Target+"\x00"+of.Kind+"\x00"+of.Policy)))
 }
 
-// Recorder remembers what dry runs would have removed. It is safe for concurrent use.
+// Recorder remembers what dry runs would have removed. It is safe for concurrent use and keeps nothing in memory.
 type Recorder struct {
 	store Store
 	now   func() time.Time
-
-	mu   sync.Mutex
-	sets map[Of]*victims
 }
 
-// New returns a Recorder. It reads nothing before the first dry run.
-func New(store Store, now func() time.Time) *Recorder {
-	return &Recorder{store: store, now: now, sets: make(map[Of]*victims)}
-}
+// New returns a Recorder. It reads nothing before a dry run names a file.
+func New(store Store, now func() time.Time) *Recorder { return &Recorder{store: store, now: now} }
 
 // Run is one dry run of an action.
 type Run struct {
 	r       *Recorder
 	target  string
 	seconds uint32
-	touched map[Of]*victims // under r.mu
-	err     error           // under r.mu
+
+	mu      sync.Mutex
+	touched map[Of]*victims
+	err     error
+	ended   bool
 }
 
 // Begin returns a run that has no victim yet. A use of a file counts from now on.
 func (r *Recorder) Begin(target string) *Run {
-	return &Run{r: r, target: target, seconds: uint32(r.now().Add(time.Second - 1).Unix())}
+	return &Run{r: r, target: target, seconds: uint32(r.now().Add(time.Second - 1).Unix()), touched: make(map[Of]*victims)}
 }
 
 // Note remembers a file that would be removed, by its path relative to the folder of its policy. One that is
-// remembered already keeps its first time.
+// remembered already keeps its first time. After End nothing is remembered.
 func (u *Run) Note(kind, policy string, path []byte) {
-	u.r.mu.Lock()
-	defer u.r.mu.Unlock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err != nil || u.ended {
+		return
+	}
 	of := Of{u.target, kind, policy}
 	v := u.touched[of]
 	if v == nil {
-		var err error
-		if v, err = u.r.load(of); err != nil {
-			u.err = err
+		if v, u.err = load(u.r.store, of); u.err != nil {
 			return
-		}
-		if u.touched == nil {
-			u.touched = make(map[Of]*victims)
 		}
 		u.touched[of] = v
 	}
 	v.add(hash(path), u.seconds)
 }
 
-// End writes what is new. The victims of a run that is not written are written with the next.
+// End writes what is new. What cannot be written is forgotten: the next dry run names the same files.
 func (u *Run) End(ctx context.Context) error {
-	u.r.mu.Lock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
 	errs := []error{u.err}
-	changed := make(map[string][]byte)
 	for of, v := range u.touched {
-		v.expire(u.seconds)
-		if v.dirty {
-			changed[of.key()] = v.encode()
-			v.dirty = false
+		if v.expire(u.seconds); !v.dirty {
+			continue
+		}
+		err := v.hasRoom(ctx, u.r.store, u.seconds)
+		if err == nil {
+			err = u.r.store.PutState(ctx, of.key(), v.encode())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", of.Kind, of.Policy, err))
 		}
 	}
-	u.r.mu.Unlock()
-	for key, value := range changed {
-		if err := u.r.store.PutState(ctx, key, value); err != nil {
-			errs = append(errs, err)
-			u.again(key)
-		}
-	}
+	u.touched = nil
 	return errors.Join(errs...)
 }
 
-// again has a policy written with the next run.
-func (u *Run) again(key string) {
-	u.r.mu.Lock()
-	defer u.r.mu.Unlock()
-	for of, v := range u.touched {
-		v.dirty = v.dirty || of.key() == key
+// hasRoom makes room for a policy that is not stored yet: those of which everything is too old go. The error
+// is that there are too many.
+func (v *victims) hasRoom(ctx context.Context, s Store, now uint32) error {
+	if v.stored {
+		return nil
 	}
+	all, err := s.States(prefix)
+	if err != nil {
+		return err
+	}
+	for key, value := range all {
+		old, err := decode(value)
+		if err == nil {
+			old.expire(now)
+		}
+		if err != nil || len(old.at) == 0 {
+			if err := s.PutState(ctx, key, nil); err != nil {
+				return err
+			}
+			delete(all, key)
+		}
+	}
+	if len(all) >= maxPolicies {
+		return fmt.Errorf("the victims of %d policies are remembered, and there is no room for more", len(all))
+	}
+	return nil
 }
 
-// load returns the victims of a policy. It is called with the lock held; what cannot be decoded begins anew.
-func (r *Recorder) load(of Of) (*victims, error) {
-	if v := r.sets[of]; v != nil {
-		return v, nil
-	}
-	v, err := read(r.store, of)
+// load returns the victims of a policy. What cannot be decoded begins anew.
+func load(s Source, of Of) (*victims, error) {
+	v, err := read(s, of)
 	if errors.Is(err, errEncoding) {
-		v, err = newVictims(), nil
-	}
-	if err == nil {
-		r.sets[of] = v
+		return newVictims(), nil
 	}
 	return v, err
 }
@@ -150,7 +163,11 @@ func read(s Source, of Of) (*victims, error) {
 	if !found {
 		return newVictims(), nil
 	}
-	return decode(value)
+	v, err := decode(value)
+	if err == nil {
+		v.stored = true
+	}
+	return v, err
 }
 
 // victims are those of one policy: the time in seconds since 1970 at which each became one, by the hash of
@@ -159,6 +176,8 @@ type victims struct {
 	level uint8
 	at    map[uint64]uint32
 	dirty bool
+
+	stored bool // there is a state of the policy
 }
 
 func newVictims() *victims { return &victims{at: make(map[uint64]uint32)} }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,10 +19,22 @@ type memory struct {
 	puts   int
 }
 
-func (m *memory) States(string) (map[string][]byte, error) { return m.states, m.err }
+func (m *memory) States(prefix string) (map[string][]byte, error) {
+	out := make(map[string][]byte)
+	for key, value := range m.states {
+		if strings.HasPrefix(key, prefix) {
+			out[key] = value
+		}
+	}
+	return out, m.err
+}
 
 func (m *memory) PutState(_ context.Context, key string, value []byte) error {
-	if m.err == nil {
+	switch {
+	case m.err != nil:
+	case value == nil:
+		delete(m.states, key)
+	default:
 		m.states[key] = value
 		m.puts++
 	}
@@ -137,31 +150,64 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestEnd: victims that could not be written are written with the next run, those of a month ago go, and a
+// TestEnd: a store that fails costs the victims of one run and is asked once, those of a month ago go, and a
 // state that cannot be read is begun anew.
 func TestEnd(t *testing.T) {
 	store, now := newMemory(), time.Now()
 	r := New(store, func() time.Time { return now })
+	holds := func(when string, want int) {
+		t.Helper()
+		if v, err := read(store, media); err != nil || len(v.at) != want {
+			t.Errorf("%s: %v, %v", when, v, err)
+		}
+	}
 	run := r.Begin("app")
 	run.Note("cache", "media", []byte("a"))
 	store.err = errors.New("disk full")
 	if err := run.End(t.Context()); !errors.Is(err, store.err) {
 		t.Errorf("%v", err)
 	}
+	run.Note("cache", "media", []byte("late")) // by an action that was left behind
+	run = r.Begin("app")
+	run.Note("cache", "media", []byte("a"))
 	store.err = nil
-	dryRun(t, r, "b")
-	if v, err := read(store, media); err != nil || len(v.at) != 2 {
-		t.Errorf("%v, %v", v, err)
+	run.Note("cache", "media", []byte("b"))
+	if err := run.End(t.Context()); err == nil || len(store.states) != 0 {
+		t.Errorf("a run whose policy could not be read: %v, %d states", err, len(store.states))
 	}
+	dryRun(t, r, "a", "b")
+	holds("after the failures", 2)
 	now = now.Add(keep + time.Hour)
 	dryRun(t, r, "c")
-	if v, err := read(store, media); err != nil || len(v.at) != 1 {
-		t.Errorf("a month later: %v, %v", v, err)
-	}
+	holds("a month later", 1)
 	store.states[media.key()] = []byte("broken")
 	dryRun(t, New(store, time.Now), "d")
-	if v, err := read(store, media); err != nil || len(v.at) != 1 {
-		t.Errorf("after the damage: %v, %v", v, err)
+	holds("after the damage", 1)
+}
+
+// TestManyPolicies: the states of all policies are bounded, and those that are too old make room.
+func TestManyPolicies(t *testing.T) {
+	store, now := newMemory(), time.Now()
+	r := New(store, func() time.Time { return now })
+	note := func(i int) error {
+		run := r.Begin("app")
+		run.Note("cache", fmt.Sprintf("p%d", i), []byte("a"))
+		return run.End(t.Context())
+	}
+	for i := range maxPolicies {
+		if err := note(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := note(maxPolicies); err == nil || len(store.states) != maxPolicies {
+		t.Errorf("%v, %d states", err, len(store.states))
+	}
+	if err := note(0); err != nil {
+		t.Errorf("one that has a state: %v", err)
+	}
+	now = now.Add(keep + time.Hour)
+	if err := note(maxPolicies); err != nil || len(store.states) != 1 {
+		t.Errorf("a month later: %v, %d states", err, len(store.states))
 	}
 }
 
