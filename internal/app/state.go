@@ -1,9 +1,9 @@
 package app
 
 import (
-	"fmt"
 	"slices"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
@@ -25,12 +25,7 @@ func (a *App) state() web.State {
 		}
 		st.Providers = append(st.Providers, provider)
 	}
-	switch {
-	case !a.journal.Durable():
-		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
-	case !a.journal.Writable():
-		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
-	}
+	st.Journal = setup.JournalNotice(a.journal)
 	st.Reflex = g.judgesReflex()
 	e := a.evaluator.Load()
 	if e == nil || g.judged == nil {
