@@ -182,6 +182,9 @@ func TestReport(t *testing.T) {
 	if strings.Contains(r.out, "quiet") {
 		t.Error(r.out)
 	}
+	if r := runLine(t, "report", flag, "--web.listen-address=:1", "--target=app"); !strings.Contains(r.out, "mode enforce would be refused") {
+		t.Error("without a token:", r.out)
+	}
 }
 
 // TestReportRefuses: no journal, and what cannot be meant.

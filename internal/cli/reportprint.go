@@ -39,7 +39,7 @@ func (w *weekReport) print(out io.Writer) {
 		}
 	}
 	if dry {
-		fmt.Fprintln(out, "\nFILES and FREED of dry runs are those of the largest run: each dry run names the same files again.")
+		fmt.Fprintln(out, "\nOf dry runs, FILES and the space are those of the largest run: each dry run names the same files again.")
 	}
 }
 

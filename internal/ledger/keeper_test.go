@@ -136,3 +136,13 @@ func TestHostile(t *testing.T) {
 		t.Errorf("%+v", k.Week())
 	}
 }
+
+// BenchmarkRead is the price of a look at a full journal.
+func BenchmarkRead(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Read(new(broken), time.Time{}, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

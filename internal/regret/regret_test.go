@@ -229,3 +229,19 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkNote is the price of a file of a dry run.
+func BenchmarkNote(b *testing.B) {
+	run := New(newMemory(), time.Now).Begin("app")
+	paths := make([][]byte, 50_000)
+	for i := range paths {
+		paths[i] = fmt.Appendf(nil, "%02x/%06d.bin", i%256, i)
+	}
+	for _, p := range paths {
+		run.Note("cache", "media", p)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		run.Note("cache", "media", paths[i%len(paths)])
+	}
+}
