@@ -170,6 +170,9 @@ func TestReport(t *testing.T) {
 	if quiet.Verdict != verdictNotReady || !strings.Contains(strings.Join(quiet.Reasons, "\n"), "nothing was decided in the last 7d") {
 		t.Errorf("%s %q", quiet.Verdict, quiet.Reasons)
 	}
+	if !strings.Contains(strings.Join(quiet.Reasons, "\n"), "no process matches it now") || strings.Contains(strings.Join(app.Reasons, "\n"), "no process") {
+		t.Errorf("%q, %q", quiet.Reasons, app.Reasons)
+	}
 	if !strings.Contains(strings.Join(w.Notes, "\n"), "which sources fail is not known") {
 		t.Errorf("%q", w.Notes)
 	}

@@ -51,14 +51,16 @@ func (o *obstacles) add(target, text string) {
 // obstacles asks what check and the start of an exporter that enforces would say.
 func (e *env) obstacles(ctx context.Context, flags *web.FlagConfig) *obstacles {
 	out := new(obstacles)
-	cfg, err := e.config()
-	if err == nil {
-		for i := range cfg.Targets {
-			cfg.Targets[i].Mode = config.Enforce
-		}
-		if _, err := e.checkService(cfg, flags); err != nil {
-			out.add("", fmt.Sprintf("mode enforce would be refused: %v", err))
-		}
+	cfg, err := e.config() // one of its own, which is changed
+	if err != nil {
+		out.add("", fmt.Sprintf("check fails: %v", err))
+		return out
+	}
+	for i := range cfg.Targets {
+		cfg.Targets[i].Mode = config.Enforce
+	}
+	if _, err := e.checkService(cfg, flags); err != nil {
+		out.add("", fmt.Sprintf("mode enforce would be refused: %v", err))
 	}
 	p, err := check(ctx, e, flags, false)
 	if err != nil {
@@ -66,7 +68,11 @@ func (e *env) obstacles(ctx context.Context, flags *web.FlagConfig) *obstacles {
 		return out
 	}
 	for i := range p.Targets {
-		out.ofPlan(&p.Targets[i], p.Warnings)
+		t := &p.Targets[i]
+		out.ofPlan(t, p.Warnings)
+		if len(t.Processes) == 0 && slices.ContainsFunc(cfg.Targets, func(c config.Target) bool { return c.Name == t.Name && c.Processes != nil }) {
+			out.add(t.Name, "no process matches it now, so nothing of its memory can be read")
+		}
 	}
 	out.user = p.Host.User
 	for i := range p.Host.Findings {
@@ -181,10 +187,10 @@ func outcomesText(outcomes map[string]int, chosen func(string) bool) string {
 func age(d time.Duration) string {
 	for _, unit := range []time.Duration{day, time.Hour} {
 		if d >= unit {
-			return units.Duration(d / unit * unit).String()
+			return units.Duration(d - d%unit).String()
 		}
 	}
-	return units.Duration(max(d/time.Minute*time.Minute, time.Minute)).String()
+	return units.Duration(max(d-d%time.Minute, time.Minute)).String()
 }
 
 func after(separator, text string) string {

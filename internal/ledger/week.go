@@ -73,7 +73,10 @@ func (a *Account) Summary() string {
 		text := fmt.Sprintf("%s ran %s", s.playbook, count(s.runs, "time", "times"))
 		var more []string
 		if s.relieved+s.failed > 0 {
-			more = append(more, fmt.Sprintf("%d relieved the pressure, %d did not", s.relieved, s.failed))
+			more = append(more, fmt.Sprintf("%d relieved the pressure", s.relieved))
+		}
+		if s.failed > 0 {
+			more = append(more, fmt.Sprintf("%d did not", s.failed))
 		}
 		if s.freed > 0 {
 			more = append(more, units.Bytes(s.freed).String()+" freed")
