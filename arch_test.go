@@ -58,10 +58,12 @@ var house = map[string][]string{
 	"internal/restart":        {},
 	"internal/entry":          {"internal/dirscan"},
 	"internal/journal":        {},
+	"internal/ledger":         {"internal/journal"},
 	"internal/health":         {"internal/verdict"},
 	"internal/verdict":        {},
-	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy", "internal/verdict"},
-	"internal/dispatch":       {"internal/action", "internal/journal", "internal/window"},
+	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy", "internal/ledger", "internal/verdict"},
+	"internal/dispatch":       {"internal/action", "internal/journal", "internal/regret", "internal/window"},
+	"internal/regret":         {"internal/dirscan"},
 	"internal/watch":          {"internal/action"},
 	"internal/pull":           {"internal/fetch"},
 	"internal/sdnotify":       {},
@@ -75,10 +77,10 @@ var house = map[string][]string{
 	"internal/control":        {"internal/action", "internal/config", "internal/dispatch", "internal/evidence", "internal/safefs", "internal/setup"},
 	"internal/schedule":       {"internal/config", "internal/dispatch"},
 	"internal/hostfs":         {},
-	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/history", "internal/inside", "internal/journal", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/wake"},
+	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/history", "internal/inside", "internal/journal", "internal/ledger", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/wake"},
 	"internal/hostcheck":      {"internal/action", "internal/cgroup", "internal/config", "internal/proc", "internal/restart", "internal/safefs", "internal/setup"},
-	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
-	"internal/cli":            {"dashboards", "deploy/node-agent", "deploy/python-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/setup", "internal/web"},
+	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/ledger", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
+	"internal/cli":            {"dashboards", "deploy/node-agent", "deploy/python-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/ledger", "internal/listen", "internal/proc", "internal/regret", "internal/restart", "internal/safefs", "internal/setup", "internal/web"},
 	"internal/e2e":            {},
 	"internal/attack":         {},
 	"internal/gotest":         {},
@@ -99,7 +101,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/history", "internal/hitrate", "internal/proc", "internal/wake", "internal/health", "internal/verdict", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/history", "internal/hitrate", "internal/ledger", "internal/proc", "internal/regret", "internal/wake", "internal/health", "internal/verdict", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch", "internal/restart"}
 )
 

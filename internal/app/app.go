@@ -25,6 +25,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/ledger"
 	"github.com/spillway-exporter/spillway_exporter/internal/lifecycle"
 	"github.com/spillway-exporter/spillway_exporter/internal/listen"
 	"github.com/spillway-exporter/spillway_exporter/internal/memlock"
@@ -67,6 +68,7 @@ type App struct {
 	wakes      *setup.Wakes
 	evidence   *setup.Evidence
 	history    *setup.History // nil: nothing is recorded
+	ledger     *ledger.Keeper
 
 	graph      atomic.Pointer[graph]
 	evaluator  atomic.Pointer[eval.Evaluator] // nil until it was needed once
@@ -170,6 +172,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.life.AddKept("journal", journalTime, func(context.Context) error { return a.journal.Close() })
 	a.openControl(ctx)
 	a.history = setup.NewHistory(setup.HistoryOptions{Config: cfg, Journal: a.journal, Series: a.parts.store, Members: a.members, ProcFS: a.opts.ProcFS, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now})
+	a.ledger = setup.NewLedger(a.journal, func() *config.Config { return a.graph.Load().cfg }, a.logger, a.opts.Now)
 	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
 		return errors.Join(err, a.life.Stop())
 	}
@@ -184,7 +187,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
-		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings,
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings, Advice: a.ledger.Advice,
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
@@ -246,6 +249,7 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.tasks.Go(func() { a.schedule.Run(ctx) })
 	a.tasks.Go(func() { a.evidence.Run(ctx, a.evidenceGraph, a.dispatcher.RunNow) })
 	a.tasks.Go(func() { a.history.Run(ctx) })
+	a.tasks.Go(func() { a.ledger.Run(ctx) })
 	a.tasks.Go(func() { a.statusLog(ctx) })
 	a.tasks.Go(func() { a.serveExits(ctx) })
 	a.tasks.Go(func() { a.handleReloads(ctx) })

@@ -7,6 +7,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
+	"github.com/spillway-exporter/spillway_exporter/internal/ledger"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/subject"
@@ -57,8 +58,12 @@ func TestMemoryReadingRises(t *testing.T) {
 			b.Set(metric.MemoryFastGrowth, *growth, "app")
 		}
 		a.parts.store.Commit(&b)
-		if r := (observer{a}).memory("app"); !r.Known || r.Rising != want {
+		r := (observer{a}).memory("app")
+		if !r.Known || r.Rising != want {
 			t.Errorf("%s: %+v, want rising %v", name, r, want)
+		}
+		if ratio, ok := ledger.MemoryRatio(r.Text); !ok || ratio != .72 {
+			t.Errorf("the ledger reads %v, %v from %q", ratio, ok, r.Text)
 		}
 		a.parts.store.Forget(&b)
 	}

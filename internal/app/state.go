@@ -1,9 +1,9 @@
 package app
 
 import (
-	"fmt"
 	"slices"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
@@ -14,7 +14,7 @@ func (a *App) state() web.State {
 	for i := range g.cfg.Targets {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}
-	st.Activity = activityOf(a.dispatcher.Status())
+	st.Activity, st.Week = activityOf(a.dispatcher.Status()), a.ledger.Week()
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
 	}
@@ -25,12 +25,7 @@ func (a *App) state() web.State {
 		}
 		st.Providers = append(st.Providers, provider)
 	}
-	switch {
-	case !a.journal.Durable():
-		st.Journal = "Dry runs are recorded in memory only: no folder for the journal can be written."
-	case !a.journal.Writable():
-		st.Journal = fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", a.journal.Failure())
-	}
+	st.Journal = setup.JournalNotice(a.journal)
 	st.Reflex = g.judgesReflex()
 	e := a.evaluator.Load()
 	if e == nil || g.judged == nil {

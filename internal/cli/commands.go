@@ -27,7 +27,7 @@ type runner func(context.Context) error
 // commands returns the table, in the order of the help. The first one is run where none is named.
 func commands() []command {
 	return []command{
-		serveCommand, checkCommand, cleanupCommand, journalCommand, evidenceCommand, pauseCommand, resumeCommand, approveCommand, denyCommand, explainCommand, exportCommand, demoCommand, demoServiceCommand,
+		serveCommand, checkCommand, cleanupCommand, journalCommand, reportCommand, evidenceCommand, pauseCommand, resumeCommand, approveCommand, denyCommand, explainCommand, exportCommand, demoCommand, demoServiceCommand,
 	}
 }
 

@@ -23,7 +23,7 @@ func TestAdvice(t *testing.T) {
 	}
 	f(`unknown command "chekc": did you mean check?`, "chekc")
 	f(`unknown command "chekc": did you mean check?`, "help", "chekc")
-	f(`unknown command "version": write one of approve, check, cleanup, demo, deny, evidence, explain, export, journal, pause, resume, serve`, "version")
+	f(`unknown command "version": write one of approve, check, cleanup, demo, deny, evidence, explain, export, journal, pause, report, resume, serve`, "version")
 	f(`unexpected argument "extra": 'spillway_exporter check --help' shows what check takes`, "check", "extra")
 	f("unknown flag --config.fiel for serve: did you mean --config.file?", "--config.fiel=x")
 	f("unknown flag --targte for cleanup: did you mean --target?", "cleanup", "--targte=x")

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/regret"
 )
 
 const (
@@ -54,6 +55,7 @@ type Dispatcher struct {
 	log     *slog.Logger
 	metrics *metrics
 	names   names
+	victims *regret.Recorder // of dry runs
 
 	submitting atomic.Int64 // calls of Submit at present
 
@@ -105,6 +107,7 @@ func New(o Options) *Dispatcher {
 		targets: make(map[string]Target), playbooks: make(map[playbookKey]*playbookState), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 		pauses: make(map[string]Pause), proposals: make(map[string]*Proposal),
 	}
+	d.victims = regret.New(o.Journal, o.Now)
 	d.runCtx, d.cancel = context.WithCancel(context.Background())
 	d.names.set(o.Instance, o.PinInstance)
 	d.metrics = newMetrics(o.Registerer, d.queueLength, d.waitingRuns)

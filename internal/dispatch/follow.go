@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
+	"github.com/spillway-exporter/spillway_exporter/internal/regret"
 )
 
 // Follower learns how a run goes on and how it ends. Progress and File are called on the goroutine of
@@ -38,19 +40,22 @@ func (d *Dispatcher) followers(r *run) []*Follower {
 }
 
 // onFile returns what names the files of a step to those that want to know them, nil when none does. into is nil
-// when no later step does.
-func (d *Dispatcher) onFile(r *run, into *action.Removed) func(action.PolicyResult, []byte, string) {
+// when no later step does, foreseen where the step acts.
+func (d *Dispatcher) onFile(r *run, into *action.Removed, foreseen *regret.Run) func(action.PolicyResult, []byte, string) {
 	var want []func(action.PolicyResult, []byte, string)
 	for _, f := range d.followers(r) {
 		if f.File != nil {
 			want = append(want, f.File)
 		}
 	}
-	if len(want) == 0 && into == nil {
+	if len(want) == 0 && into == nil && foreseen == nil {
 		return nil
 	}
 	return func(p action.PolicyResult, path []byte, why string) {
 		into.Note(&p, path, why)
+		if foreseen != nil && p.Kind != policy.KindLog && p.EntryFiles == nil {
+			foreseen.Note(p.Kind, p.Policy, path)
+		}
 		for _, name := range want {
 			name(p, path, why)
 		}

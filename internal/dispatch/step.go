@@ -241,11 +241,13 @@ func (d *Dispatcher) call(r *run, a *attempt) (out action.Result, err error) {
 	step := &a.step
 	ctx, cancel := context.WithTimeout(d.runCtx, step.Timeout.Std())
 	defer cancel()
+	foreseen := d.foreseen(r, a)
+	defer d.remember(foreseen, r, step.Do)
 	req := action.Request{
 		RunID: r.id, Target: r.target, Trigger: string(r.trigger), DryRun: a.mode == dryRun, Level: a.level, Below: step.Verify.Below,
 		Relief: r.only == "" && r.subject != "", Only: r.only, Force: r.force,
 		Progress: func(p action.PolicyResult) { d.reportProgress(r, p) },
-		OnFile:   d.onFile(r, a.removed),
+		OnFile:   d.onFile(r, a.removed, foreseen),
 		Playbook: r.playbook, Alert: r.first, Settings: step.With, Removed: a.removed, Choice: cmp.Or(a.choice, r.choice),
 		Held: d.holding(r, a),
 	}

@@ -35,6 +35,18 @@ func (t *Target) Warn(alerts []Alert) {
 	t.add(out)
 }
 
+// Advise adds what the records of the past advise. It is no hurry.
+func (t *Target) Advise(advice []string) {
+	if len(advice) == 0 {
+		return
+	}
+	out := make([]Recommendation, len(advice))
+	for i, text := range advice {
+		out[i] = Recommendation{low, text}
+	}
+	t.add(out)
+}
+
 // Outdated says that what is known of a target is old, or that nothing is.
 func (t *Target) Outdated() {
 	t.add([]Recommendation{{high, "Nothing new has been read of " + t.Name + ": the status page says why"}})

@@ -30,6 +30,21 @@ func TestWarn(t *testing.T) {
 		Recommendation{low, "Evict 3 entries of media that are over age: frees 3 inodes and their space"})
 }
 
+// TestAdvise: what the past advises stands last, and what stands for nothing goes.
+func TestAdvise(t *testing.T) {
+	target := Targets(user("a"))[0]
+	target.Advise(nil)
+	if diff := cmp.Diff([]Recommendation{{low, "System operating normally"}}, target.Recommendations); diff != "" {
+		t.Errorf("without advice (-want +got):\n%s", diff)
+	}
+	target.Warn([]Alert{{"SpillwaySlowResponse", "warning", ""}})
+	target.Advise([]string{"evict_cache relieved 0 of 14 runs"})
+	want := []Recommendation{{medium, "SpillwaySlowResponse fires: see the alerts on the status page"}, {low, "evict_cache relieved 0 of 14 runs"}}
+	if diff := cmp.Diff(want, target.Recommendations); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestFailedSources: what cannot be read is not normal, and it is said what.
 func TestFailedSources(t *testing.T) {
 	failed := func(source, name string) series.Sample { return sample(metric.SourceSuccess, 0, source, "a", name) }

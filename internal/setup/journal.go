@@ -44,6 +44,17 @@ func OpenJournal(cfg *config.Config, logger *slog.Logger, reg prometheus.Registe
 	return journal.OpenMemory(opts), nil
 }
 
+// JournalNotice says what is wrong with a journal, for the page; "" is nothing.
+func JournalNotice(j *journal.Journal) string {
+	switch {
+	case !j.Durable():
+		return "Dry runs are recorded in memory only: no folder for the journal can be written."
+	case !j.Writable():
+		return fmt.Sprintf("The journal cannot be written, and nothing is done until it can: %v.", j.Failure())
+	}
+	return ""
+}
+
 // unseen says what became of a step of an earlier process that restarts: all else is interrupted.
 func unseen(r *journal.Record, states map[string][]byte) (text string, acted bool) {
 	if r.Step == 0 || r.Action != action.NameRestart || r.Mode != dispatch.ModeEnforce {

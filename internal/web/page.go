@@ -211,6 +211,7 @@ func (s *server) view(only string, tier series.Tier, actions int) *view {
 		maps.DeleteFunc(v.State.Orders, func(target string, _ []string) bool { return target != only })
 	}
 	v.Runs = newActivityView(v.State.Activity, only)
+	v.State.Week = v.State.Week.Of(only)
 	v.Counts = count(v.Cards)
 	v.RuleCounts = countRules(v.State.Rules)
 	var newest time.Time

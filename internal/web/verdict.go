@@ -10,12 +10,15 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/verdict"
 )
 
-// judge says of each configured target what makes it grow. Of what was merely found on the host nothing is said.
+// judge says of each configured target what makes it grow, and what its journal advises. Of what was merely found on the host nothing is said.
 func (s *server) judge(targets []health.Target) {
 	modes := s.State().Modes
 	for i := range targets {
 		if _, configured := modes[targets[i].Name]; configured {
 			targets[i].Verdicts = s.judged.take(s.Now(), s.Interval(), targets[i].Name, s.verdicts)
+			if s.Advice != nil {
+				targets[i].Advise(s.Advice(targets[i].Name))
+			}
 		}
 	}
 }

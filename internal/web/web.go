@@ -19,6 +19,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
+	"github.com/spillway-exporter/spillway_exporter/internal/ledger"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -78,7 +79,8 @@ type State struct {
 	LoadedAt    time.Time // when what runs was loaded
 	ReloadError string    // of the last reload; "" when it succeeded
 	Activity    Activity  // open runs, and cooldowns that hold
-	Journal     string    // "" when it is durable and can be written, else what is wrong
+	Week        ledger.Week
+	Journal     string // "" when it is durable and can be written, else what is wrong
 }
 
 // Provider is something that is opened only when it is needed: the client of a heap, a watch.
@@ -112,6 +114,7 @@ type Options struct {
 	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
 	Mappings      func(target string) *evidence.Mappings          // what its processes have mapped; nil: it is not known
 	Folders       func(target string) []evidence.Folder           // what fills the folders of a target; nil: it is not known
+	Advice        func(target string) []string                    // what the journal says of its steps; nil: nothing
 	State         func() State
 	Reload        func() error
 	Ready         func() error
