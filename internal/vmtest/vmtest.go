@@ -36,6 +36,7 @@ var Programs = []Program{
 	{Name: "journal", User: "root", Boot: 1, Run: "^TestJournal"},
 	{Name: "engine", User: "root", Boot: 1, Run: "^TestEngine"},
 	{Name: "restart", User: "root", Boot: 1, Run: "^TestRestart"},
+	{Name: "evidence", User: "root", Boot: 1, Run: "^TestEvidence"},
 	{Name: "image", User: "root", Boot: 1, Run: "^TestImage"},
 	{Name: "oomd", User: "root", Boot: 1, Run: "^TestOomd"},
 	{Name: Kubelet, User: "root", Boot: 1, Run: "^TestKubelet"},
