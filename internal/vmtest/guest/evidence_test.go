@@ -42,6 +42,12 @@ func TestEvidenceUnderLimit(t *testing.T) {
 	transient(t, "crowded", "-p", "User=app", "-p", "MemoryMax=140M", "-p", "MemorySwapMax=0", "-p", "WorkingDirectory=/tmp",
 		"node", "--max-old-space-size=1000", "--require=/usr/share/spillway/spillway-agent.cjs", "--heapsnapshot-signal=SIGUSR2", script)
 	group := filepath.Dir(cgroupFile(t, "crowded.service", "memory.max"))
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := try("journalctl", "--no-pager", "-o", "cat", "-n", "30", "-u", "crowded.service")
+			t.Logf("crowded.service: %s", out)
+		}
+	})
 	capture := func(evidence string) string {
 		t.Helper()
 		serve(t, fmt.Sprintf("targets: [{name: crowded, processes: {match: {systemd_unit: crowded.service}}, heap: {provider: node_agent}%s}]\n", evidence))
