@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// crowdedScript remembers sessions until its control group is nine tenths full, and then only waits.
+// crowdedScript remembers sessions until its control group is nine tenths full, and more whenever a collection has made room.
 const crowdedScript = `'use strict';
 const fs = require('node:fs');
 const group = '/sys/fs/cgroup' + fs.readFileSync('/proc/self/cgroup', 'utf8').trim().split('::')[1];
@@ -21,11 +21,10 @@ const sessions = [];
 function rememberSession(id) { sessions.push({ id, user: 'user' + id, seen: new Array(20).fill(id) }); }
 const routes = [rememberSession, (id) => ({ id }), (id) => [id], (id) => 'a' + id, (id) => String(id)];
 let served = 0;
-const filling = setInterval(() => {
-  if (used() >= 0.9 * number('memory.max')) { clearInterval(filling); return; }
+setInterval(() => {
+  if (used() >= 0.9 * number('memory.max')) return;
   for (let i = 0; i < 2000 * routes.length; i++) routes[i % routes.length](served++);
 }, 20);
-setInterval(() => {}, 1e6);
 `
 
 // memoryEvent returns how often an event of a control group has occurred.
