@@ -22,13 +22,14 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 )
 
-// withoutData are the families that some machines cannot have, each with why, and how to see that
+// withoutData are the families that some machines cannot have, or this test, each with why, and how to see that
 // this is one of them. Everything else has to have data.
 var withoutData = []struct {
 	metrics string // matches the names
 	why     string
 	here    func() bool
 }{
+	{`^spillway_history_last_append_timestamp_seconds$`, "less than the five minutes after which the first is written", func() bool { return true }},
 	{`^spillway_host_pressure_`, "a kernel without pressure stall information", missing("/proc/pressure/memory")},
 	{`^spillway_host_memory_zfs_arc_`, "a kernel without ZFS", missing("/proc/spl/kstat/zfs/arcstats")},
 	{`^spillway_cgroup_pressure_`, "control groups of version 1, or a target in the root group", func() bool { return ownCgroupFile("memory.pressure") == "" }},
@@ -88,6 +89,7 @@ instance: '%[8]s'
 webhook: {token_file: %[2]s}
 alertmanager: {pull: ['%[3]s'], push: ['%[3]s']}
 rule_files: [%[11]s/*.yml]
+windows: {always: [{times: [{start_time: '00:00', end_time: '24:00'}]}]}
 watchers: [{on: [normal, warning, critical, emergency], log: true}]
 targets:
   - name: leaky
@@ -112,10 +114,19 @@ targets:
         - {do: collect_garbage, when: [critical, emergency], cooldown: 1s, verify: {after: 2}}
       trim_cache: [{do: evict_cache, cooldown: 1s}]
       clean_temp: [{do: clean_temp, cooldown: 1s}]
+    guards:
+      trim_cache: {when_open: always, budget: {at_most: 1000, per: 1d}}
   - name: growing
+    mode: propose
+    temp_dirs: [{name: tts, dir: %[9]s/tts, include: ['*.wav', '*.mp3'], max_age: 1h, max_files: 20, min_age: 1s}]
+    playbooks: {clean_temp: [{do: clean_temp, cooldown: 1s}]}
     processes: {match: {cmdline: '%[9]s'}}
     memory: {limit: 2GiB}
     heap: {provider: go_pprof, address: '127.0.0.1:1'}
+  - name: stuck
+    processes: {match: {cmdline: '%[12]s'}}
+    memory: {limit: 8MiB}
+    playbooks: {relieve_memory: [{do: restart, via: command, command: [/bin/true], when: [warning, critical, emergency], cooldown: 1s}]}
   - name: java
     mode: dry_run
     processes: {match: {cmdline: '%[10]s'}}
@@ -132,7 +143,7 @@ func TestDashboardsShowData(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", leaky, "../../examples/leaky").CombinedOutput(); err != nil {
 		t.Fatalf("build the service: %v\n%s", err, out)
 	}
-	service, other := filepath.Join(dir, "service"), filepath.Join(dir, "other")
+	service, other, stuck := filepath.Join(dir, "service"), filepath.Join(dir, "other"), filepath.Join(dir, "stuck")
 	writeFiles(t, filepath.Join(dir, "uploads"), "video-%d.mp4", 3, 2048, 2*time.Hour)
 	writeFiles(t, filepath.Join(dir, "logs"), "app-%d.log", 3, 2048, 0)
 	tokenFile, secret := token(t, dir)
@@ -140,7 +151,7 @@ func TestDashboardsShowData(t *testing.T) {
 	am := startAlertmanager(t, dir, exporterAddr, tokenFile)
 	// The exporter is there before the service, so that it sees the service start.
 	e := startExporterAt(t, exporterAddr, dir, fmt.Sprintf(dashboardsConfig,
-		kernelTellsEvents(), tokenFile, am.url, regexp.QuoteMeta(service), serviceAddr, service, dir, exporterAddr, regexp.QuoteMeta(other), fullJava(dir, "leak"), rulesWithMistake(t, dir)))
+		kernelTellsEvents(), tokenFile, am.url, regexp.QuoteMeta(service), serviceAddr, service, dir, exporterAddr, regexp.QuoteMeta(other), fullJava(dir, "leak"), rulesWithMistake(t, dir), regexp.QuoteMeta(stuck)))
 	prometheus := startPrometheus(t, dir, e.addr, am, "127.0.0.1:1")
 	eventually(t, startLimit, "the exporter has seen that the service does not run", func() error {
 		m, err := e.scrape()
@@ -152,6 +163,7 @@ func TestDashboardsShowData(t *testing.T) {
 	paths := startLeak(t, leaky, service, serviceAddr)
 	startLeak(t, leaky, service+"/second", "127.0.0.1:0") // whose heap is not read
 	startLeak(t, leaky, other, "127.0.0.1:0")
+	startLeak(t, leaky, stuck, "127.0.0.1:0") // too large from its start on
 	startFullJava(t, dir, "leak") // a heap that is judged by what lives
 	// Processes that come, go and fail.
 	start(t, nil, "sh", "-c", `while :; do sleep 1.5; sh -c "exit 3"; done`, service)
@@ -168,6 +180,7 @@ func TestDashboardsShowData(t *testing.T) {
 		readSome(paths.CacheDir)
 		body := strings.ReplaceAll(notification("leaky", "clean_temp", round/2, 1), "2026-01-01T00:00:00Z", time.Now().UTC().Format(time.RFC3339))
 		post(t, e.url+"/api/v1/webhook", "application/json", secret, body)
+		denyAll(t, e, secret)
 		left, excused = ask(t, prometheus, left, excused)
 		if time.Since(begin) > within {
 			break
@@ -176,6 +189,26 @@ func TestDashboardsShowData(t *testing.T) {
 	t.Logf("%d expressions; %d cannot have data on this machine; all others had some after %s", total, excused, time.Since(begin).Round(time.Second))
 	for _, q := range left {
 		t.Errorf("%s, panel %q: no data within %s: %s", q.Dashboard, q.Panel, within, q.Raw)
+	}
+}
+
+// denyAll denies the proposals that wait.
+func denyAll(t *testing.T, e *exporter, secret string) {
+	t.Helper()
+	text, err := get(e.url + "/api/v1/proposals")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var waiting struct {
+		Proposals []struct {
+			ID string `json:"id"`
+		} `json:"proposals"`
+	}
+	if err := json.Unmarshal([]byte(text), &waiting); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, p := range waiting.Proposals {
+		post(t, e.url+"/api/v1/proposals/"+p.ID+"/deny", "application/json", secret, `{"by": "test"}`)
 	}
 }
 

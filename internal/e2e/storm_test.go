@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-const stormRSS = 40 << 20
+const stormRSS = 44 << 20
 
 // rss returns the resident memory of a process.
 func rss(t *testing.T, pid int) int64 {
