@@ -60,7 +60,7 @@ var house = map[string][]string{
 	"internal/journal":        {},
 	"internal/health":         {"internal/verdict"},
 	"internal/verdict":        {},
-	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy", "internal/verdict"},
+	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/history", "internal/journal", "internal/lazy", "internal/verdict"},
 	"internal/dispatch":       {"internal/action", "internal/journal", "internal/window"},
 	"internal/watch":          {"internal/action"},
 	"internal/pull":           {"internal/fetch"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
 )
 
@@ -15,6 +16,11 @@ func (a *App) state() web.State {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}
 	st.Activity = activityOf(a.dispatcher.Status())
+	for _, p := range a.schedule.Planned() {
+		st.Activity.Planned = append(st.Activity.Planned, web.Planned{Target: p.Target, Action: p.Action, Policy: p.Name, At: p.At})
+	}
+	st.PrometheusURL = g.cfg.PrometheusURL
+	st.DashboardURL, st.DashboardHome = setup.Dashboards(g.cfg, a.listeners[0].Addr())
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
 	}

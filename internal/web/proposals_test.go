@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -91,20 +92,18 @@ func TestDecideByForm(t *testing.T) {
 		f := newFixture(t, func(o *Options) { o.Authenticated = func(*http.Request) bool { return tt.listen } })
 		f.decide = func(d Decision) (string, error) { decided++; return "", nil }
 		header := map[string]string{"Content-Type": formType, "Host": "127.0.0.1"}
-		for k, v := range tt.header {
-			header[k] = v
-		}
+		maps.Copy(header, tt.header)
 		w := f.do("POST", "/api/v1/proposals/p1/approve", header, "")
 		if w.Code != tt.code || (decided == 1) != (tt.code == http.StatusSeeOther) {
 			t.Errorf("%s: %d %s, decided %d times", tt.name, w.Code, w.Body, decided)
 		}
 		proposes(f)
 		page := f.do("GET", "/", nil, "")
-		button, policy := strings.Contains(page.Body.String(), "<button"), page.Header().Get("Content-Security-Policy")
-		if button != tt.listen || strings.Contains(policy, "form-action 'self'") != tt.listen || strings.Contains(page.Body.String(), "spillway_exporter approve p1") == tt.listen {
+		button, policy := strings.Contains(page.Body.String(), ">Approve</button>"), page.Header().Get("Content-Security-Policy")
+		if button != tt.listen || !strings.Contains(policy, "form-action 'self'") || strings.Contains(page.Body.String(), "spillway_exporter approve p1") == tt.listen {
 			t.Errorf("%s: button %v, %s", tt.name, button, policy)
 		}
-		for _, want := range []string{"Waits for approval", "clean_temp (3 files, 300B)", "server.js grew", "memory 903MiB of 1GiB"} {
+		for _, want := range []string{"Waiting for approval", "clean_temp (3 files, 300B)", "server.js grew", "memory 903MiB of 1GiB"} {
 			if !strings.Contains(page.Body.String(), want) {
 				t.Errorf("%s: the page does not say %q", tt.name, want)
 			}
