@@ -145,8 +145,8 @@ fuzz: ## fuzz every decoder of outside bytes for FUZZTIME each (default 20s)
 screenshots: ## take the pictures of README and docs in Chromium, every state of the page
 	@.ci/install e2e
 	mkdir -p docs/img
-	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser(States)?$$' -count=1 -timeout 5m ./internal/web && \
-	cp $$dir/page-all-light-top.png $$dir/page-all-phone-top.png $$dir/page-target-dark.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
+	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser(States|Fleet)?$$' -count=1 -timeout 10m ./internal/web && \
+	cp $$dir/page-1-*-top.png $$dir/page-12-*-top.png $$dir/page-200-*-top.png $$dir/page-target-*-top.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
 
 install-tools: ## install what make test needs and is missing; nothing of it starts a server (Debian, as root)
 	@.ci/install

@@ -61,7 +61,7 @@ var house = map[string][]string{
 	"internal/ledger":         {"internal/journal"},
 	"internal/health":         {"internal/verdict"},
 	"internal/verdict":        {},
-	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/journal", "internal/lazy", "internal/ledger", "internal/verdict"},
+	"internal/web":            {"internal/evidence", "internal/fetch", "internal/health", "internal/history", "internal/journal", "internal/lazy", "internal/ledger", "internal/verdict"},
 	"internal/dispatch":       {"internal/action", "internal/journal", "internal/regret", "internal/window"},
 	"internal/regret":         {"internal/dirscan"},
 	"internal/watch":          {"internal/action"},

@@ -187,7 +187,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
-		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings, Advice: a.ledger.Advice,
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings, Advice: a.ledger.Advice, History: a.history, Host: setup.HostName(),
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,

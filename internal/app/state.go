@@ -15,6 +15,11 @@ func (a *App) state() web.State {
 		st.Modes[g.cfg.Targets[i].Name] = g.cfg.Targets[i].Mode
 	}
 	st.Activity, st.Week = activityOf(a.dispatcher.Status()), a.ledger.Week()
+	for _, p := range a.schedule.Planned() {
+		st.Activity.Planned = append(st.Activity.Planned, web.Planned{Target: p.Target, Action: p.Action, Policy: p.Name, At: p.At})
+	}
+	st.PrometheusURL = g.cfg.PrometheusURL
+	st.DashboardURL, st.DashboardHome = setup.Dashboards(g.cfg, a.listeners[0].Addr())
 	for _, e := range g.sampler.Errors() {
 		st.Errors = append(st.Errors, web.SourceError(e))
 	}

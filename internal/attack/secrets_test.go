@@ -192,7 +192,7 @@ targets:
 	if code, text := secretsPost(url+"/api/v1/run", secretsToken, `{"target":"app","playbook":"mine"}`); code != http.StatusOK {
 		t.Fatalf("%d %s", code, text)
 	}
-	public := []string{"/", "/target/app", "/target/heap", "/metrics", "/health/memory", "/api/v1/targets", "/api/v1/series?target=app", "/api/v1/journal?limit=1000", "/api/v1/alerts", "/api/v1/runs"}
+	public := []string{"/", "/target/app", "/target/heap", "/metrics", "/health/memory", "/api/v1/targets", "/api/v1/series?target=app", "/api/v1/journal?limit=1000", "/api/v1/alerts", "/api/v1/runs", "/journal", "/api/v1/"}
 	leak := regexp.MustCompile(`leak-[a-z-]+`)
 	tries, seen := 0, make(map[string]bool)
 	look := func(where, text string) {

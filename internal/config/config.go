@@ -58,6 +58,8 @@ type Config struct {
 	Instance string `yaml:"instance"`
 	// Where people look when an alert is about a target, such as a dashboard of Grafana: the link of the alerts, in which {target} and {instance} are replaced. Without it the status page.
 	DashboardURL string `yaml:"dashboard_url"`
+	// Where people reach Prometheus: a link on the status page.
+	PrometheusURL string `yaml:"prometheus_url"`
 	// Watch the largest groups of processes that no target takes; the host's memory becomes the target host.
 	Discover *proc.Discover `yaml:"discover"`
 	// Exits with their reason, and peaks of children that lived for milliseconds; needs root or CAP_NET_ADMIN.

@@ -63,6 +63,7 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 		report("instance", "%q is not an instance label: write host:port as Prometheus scrapes this exporter, without a scheme or path", c.Instance)
 	}
 	c.checkDashboard(report)
+	c.checkPrometheus(report)
 	for i, f := range c.RuleFiles {
 		if !filepath.IsAbs(f) {
 			report(fmt.Sprintf("rule_files[%d]", i), "%q is not absolute: write the whole path", f)
@@ -119,6 +120,20 @@ func (c *Config) checkDashboard(report report.Func) {
 		report("dashboard_url", "holds a user, whom everyone who gets an alert would see: write the address without")
 	case strings.ContainsAny(plain, "{}"):
 		report("dashboard_url", "%q holds other parts in braces than %s and %s: write only these", c.DashboardURL, TargetMark, InstanceMark)
+	}
+}
+
+// checkPrometheus checks the link on the status page.
+func (c *Config) checkPrometheus(report report.Func) {
+	if c.PrometheusURL == "" {
+		return
+	}
+	u, err := url.Parse(c.PrometheusURL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "":
+		report("prometheus_url", "%q is not an address: write it as https://prometheus.example.org/", c.PrometheusURL)
+	case u.User != nil:
+		report("prometheus_url", "holds a user, whom everyone who opens the page would see: write the address without")
 	}
 }
 

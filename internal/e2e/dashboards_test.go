@@ -164,7 +164,7 @@ func TestDashboardsShowData(t *testing.T) {
 	startLeak(t, leaky, service+"/second", "127.0.0.1:0") // whose heap is not read
 	startLeak(t, leaky, other, "127.0.0.1:0")
 	startLeak(t, leaky, stuck, "127.0.0.1:0") // too large from its start on
-	startFullJava(t, dir, "leak") // a heap that is judged by what lives
+	startFullJava(t, dir, "leak")             // a heap that is judged by what lives
 	// Processes that come, go and fail.
 	start(t, nil, "sh", "-c", `while :; do sleep 1.5; sh -c "exit 3"; done`, service)
 

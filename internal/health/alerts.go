@@ -18,6 +18,7 @@ func (t *Target) Warn(alerts []Alert) {
 	if len(alerts) == 0 {
 		return
 	}
+	t.alerts = append(t.alerts, alerts...)
 	var out []Recommendation
 	for _, a := range alerts {
 		priority, summary := low, a.Summary

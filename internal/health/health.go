@@ -40,6 +40,7 @@ type Target struct {
 	AppValues []AppValue
 	probe     Probe
 	failed    []source
+	alerts    []Alert
 
 	Verdicts        []verdict.Verdict // what makes it grow; a reader of the store sets them
 	Recommendations []Recommendation
@@ -124,21 +125,15 @@ func (t *Target) Down() bool {
 	return ok && n == 0 && t.Name != overflow
 }
 
-// SortWorst orders targets by level, those that are down first, and then by how full they are.
+// SortWorst orders targets by their state as a whole, the worst first, and then by how full they are.
 func SortWorst(targets []Target) {
-	slices.SortStableFunc(targets, func(a, b Target) int {
-		return cmp.Or(cmp.Compare(b.rank(), a.rank()), cmp.Compare(b.ratio(), a.ratio()), cmp.Compare(a.Name, b.Name))
-	})
-}
-
-func (t *Target) rank() series.Level {
-	switch {
-	case t.Down():
-		return series.LevelEmergency + 1
-	case t.Level == nil:
-		return series.LevelNormal
+	states := make(map[string]State, len(targets))
+	for i := range targets {
+		states[targets[i].Name], _ = targets[i].Overall()
 	}
-	return *t.Level
+	slices.SortStableFunc(targets, func(a, b Target) int {
+		return cmp.Or(cmp.Compare(states[b.Name], states[a.Name]), cmp.Compare(b.ratio(), a.ratio()), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func (t *Target) ratio() float64 {

@@ -220,7 +220,7 @@ func TestSortWorst(t *testing.T) {
 	for _, x := range targets {
 		names = append(names, x.Name)
 	}
-	if diff := cmp.Diff([]string{"ended", "worst", "fuller", "low", "_overflow", "unknown"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"ended", "worst", "_overflow", "unknown", "fuller", "low"}, names); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 }

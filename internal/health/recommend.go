@@ -58,7 +58,11 @@ func recommend(t *Target) []Recommendation {
 		recommendCache(&t.Caches[i], add)
 	}
 	if len(out) == 0 {
-		add(low, normal)
+		if state, _ := t.Overall(); state == StateUnknown {
+			add(low, "The level of %s is not known: give its memory, its heap or a folder a limit, such as memory: {limit: 1GiB}", t.Name)
+		} else {
+			add(low, normal)
+		}
 	}
 	sortByPriority(out)
 	return out

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,6 +121,25 @@ func (s *Schedule) Apply(list []Policy) {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Planned is a policy with the time of its next run.
+type Planned struct {
+	Policy
+
+	At time.Time
+}
+
+// Planned returns the policies with the times of their next runs, the next one first.
+func (s *Schedule) Planned() []Planned {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Planned, 0, len(s.entries))
+	for _, e := range s.entries {
+		out = append(out, Planned{e.Policy, e.due})
+	}
+	slices.SortFunc(out, func(a, b Planned) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.key(), b.key())) })
+	return out
 }
 
 // Run starts the runs that are due until ctx is done.

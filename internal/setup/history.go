@@ -67,6 +67,22 @@ func (h *History) Store() *history.Store {
 	return h.store
 }
 
+// Series returns the points of a gauge, as the file has them; none where there is no file.
+func (h *History) Series(target, gauge string, from, to time.Time) ([]history.Point, error) {
+	if h == nil {
+		return nil, nil
+	}
+	return h.store.Series(target, gauge, from, to)
+}
+
+// Marks returns the starts of a service; none where there is no file.
+func (h *History) Marks(target string, from, to time.Time) ([]history.Mark, error) {
+	if h == nil {
+		return nil, nil
+	}
+	return h.store.Marks(target, from, to)
+}
+
 // Swept is called after a sweep. It never waits.
 func (h *History) Swept() {
 	if h != nil {

@@ -53,3 +53,34 @@ func (l Links) Page(target string) string {
 	}
 	return l.page + "target/" + url.PathEscape(target)
 }
+
+// Dashboards returns the address of the dashboard of a target, with config.TargetMark for its name, and that of
+// the dashboards as a whole; "" where dashboard_url is not written.
+func Dashboards(cfg *config.Config, listen net.Addr) (target, home string) {
+	if cfg.DashboardURL == "" {
+		return "", ""
+	}
+	target = NewLinks(cfg, Instance(cfg, listen), false).Target
+	before, _, marked := strings.Cut(target, config.TargetMark)
+	if !marked {
+		return target, target
+	}
+	u, err := url.Parse(before)
+	if err != nil || u.Host == "" {
+		return target, ""
+	}
+	if u.RawQuery == "" { // the target is a part of the path
+		u.Path = "/"
+	}
+	u.RawQuery = ""
+	return target, u.String()
+}
+
+// HostName returns the name of this host, "" where the kernel does not say.
+func HostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}

@@ -21,9 +21,6 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-
-	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
 // browser starts Chromium once for a test and returns a function that opens tabs.
@@ -165,17 +162,22 @@ func TestBrowser(t *testing.T) {
 		want  []string
 	}{
 		{"all", "/", func(*world) {}, []string{
-			"7 targets", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MiB of 1GiB", "down", "dry run", "enforce",
-			"1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "ineffective", "left: 3 in_use, 11 too_young", "running", "interrupted",
-			"What cannot be read", "connection refused", "Remove 592 empty files in tts: frees 592 inodes", "5 rules, 2 firing, 1 pending, 1 failing", "2 providers, 1 failing",
-			"warning 717MiB · critical 870MiB · emergency 973MiB", "Full in", "Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago",
+			"4 of 7 targets need attention", "1 down", "1 emergency", "2 firing, 1 pending", "88.2%", "903MiB of 1GiB", "down", "dry run", "enforce", "Dry run: 2 of 7 targets",
+			"media 120.4%", "tts 655%", "tts at 655% of its files", "heap at 91.0%", "ineffective", "skipped: 3 in_use, 11 too_young", "running", "interrupted",
+			"What cannot be read", "connection refused", "5 rules, 2 firing, 1 pending, 1 failing", "2 providers, 1 failing", "relieve_memory is cooling down until",
+			"Configuration: /etc/spillway/spillway.yml, loaded 3.0 h ago", "spillway_exporter check", "runbook",
 		}},
-		{"target", "/target/orchestrator", func(*world) {}, []string{"orchestrator", "relieve_memory", "evict_cache", "88.2%", "← All targets"}},
+		{"target", "/target/orchestrator", func(*world) {}, []string{
+			"orchestrator", "relieve_memory", "evict_cache", "88.2%", "All targets", "1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "not kept",
+			"Remove 592 empty files in tts: frees 592 inodes", "spillway_exporter cleanup --dry-run --files --target orchestrator --policy tts", "warning 717MiB", "14 days",
+		}},
 		{"troubles", "/", func(w *world) {
 			w.state.ReloadError, w.state.Journal = "spillway.yml:3: <b>unknown key</b> \"intervall\"", "The journal cannot be written: nothing is removed"
 		}, []string{"The configuration was not loaded", "<b>unknown key</b>", "The journal cannot be written", "the last reload was refused"}},
-		{"stale", "/", func(w *world) { w.now = w.now.Add(time.Hour) }, []string{"Nothing fresh", "stale", "The newest value below is of 60 min ago", "spillway_source_success"}},
+		{"stale", "/", func(w *world) { w.now = w.now.Add(time.Hour) }, []string{"No current data", "no data since", "The newest value was read 60 min ago", "spillway_source_success"}},
 		{"empty", "/", func(w *world) { w.store, w.state, w.records = newWorld().store, State{}, nil }, []string{"0 targets", "No target has been sampled yet", "Nothing has been done yet"}},
+		{"journal", "/journal", func(*world) {}, []string{"Journal", "relieve_memory", "interrupted"}},
+		{"api", "/api/v1/", func(*world) {}, []string{"/health/memory", "/api/v1/runs"}},
 	}
 	for _, tt := range tests {
 		w := newWorld()
@@ -215,12 +217,12 @@ func TestBrowserStates(t *testing.T) {
 		setup            func(w *world)
 		want             string
 	}{
-		{"normal", "/target/gateway", ".card", nil, "normal"},
-		{"warning", "/target/uploader", ".card", nil, "Memory is at 74.4% (warning)"},
-		{"critical", "/target/orchestrator", ".card", nil, "Memory is at 88.2% (critical)"},
-		{"emergency", "/target/renderer", ".card", nil, "Memory is at 96.4% (emergency)"},
-		{"down", "/target/worker", ".card", nil, "No process of worker is running"},
-		{"stale", "/target/gateway", "main", func(w *world) { w.now, w.records = w.now.Add(time.Hour), nil }, "Nothing fresh"},
+		{"normal", "/?q=gateway&expand=1", ".targets", nil, "normal"},
+		{"warning", "/?q=uploader&expand=1", ".targets", nil, "Memory is at 74.4% (warning)"},
+		{"critical", "/?q=orchestrator&expand=1", ".targets", nil, "Memory is at 88.2% (critical)"},
+		{"emergency", "/?q=renderer&expand=1", ".targets", nil, "Memory is at 96.4% (emergency)"},
+		{"down", "/?q=worker&expand=1", ".targets", nil, "No process of worker is running"},
+		{"stale", "/", ".notice", func(w *world) { w.now, w.records = w.now.Add(time.Hour), nil }, "No current data"},
 		{"dry-run", "/target/uploader", "table.actions", nil, "dry run"},
 		{"ineffective", "/target/orchestrator", "table.actions", nil, "ineffective"},
 		{"reload-failed", "/", ".notice", func(w *world) {
@@ -234,21 +236,17 @@ func TestBrowserStates(t *testing.T) {
 			if tt.setup != nil {
 				tt.setup(w)
 			}
-			width := int64(900)
-			if tt.part == "table.actions" {
-				width = 1240
-			}
-			p := open(b, t, serve(t, w)+tt.path, look(width, "light")...)
+			p := open(b, t, serve(t, w)+tt.path, look(1240, "light")...)
 			var text string
-			var png []byte
+			var shot []byte
 			text = p.textOf(tt.part)
-			p.take(chromedp.Screenshot(tt.part, &png, chromedp.ByQuery))
+			p.take(chromedp.Screenshot(tt.part, &shot, chromedp.ByQuery))
 			if !strings.Contains(strings.ReplaceAll(text, "\u00a0", " "), tt.want) {
 				t.Errorf("a person does not read %q in %q", tt.want, text)
 			}
 			p.quiet()
 			if dir := os.Getenv("SPILLWAY_SCREENSHOTS"); dir != "" {
-				if err := os.WriteFile(filepath.Join(dir, "state-"+tt.name+".png"), png, 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, "state-"+tt.name+".png"), small(t, shot), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -257,7 +255,7 @@ func TestBrowserStates(t *testing.T) {
 }
 
 // TestBrowserKeyboard goes through the page with the tab key alone: past the header by the first
-// link, to the targets, and every stop can be seen.
+// link, to the alerts, the filter and the targets, and every stop can be seen.
 func TestBrowserKeyboard(t *testing.T) {
 	w := newWorld()
 	w.allStates()
@@ -269,24 +267,56 @@ func TestBrowserKeyboard(t *testing.T) {
 			Seen bool
 		}
 		p.run(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(`(() => { const e = document.activeElement, r = e.getBoundingClientRect(), s = getComputedStyle(e);
-			return {Text: e.getAttribute("aria-label") || e.innerText.trim(), Seen: r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.top < innerHeight && s.outlineStyle != "none"}; })()`, &got))
+			return {Text: e.getAttribute("aria-label") || e.innerText.trim() || e.id || e.type, Seen: r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.top < innerHeight && s.outlineStyle != "none"}; })()`, &got))
 		return got.Text, got.Seen
 	}
-	if text, _ := stop(); text != "Skip to the targets" {
+	goes := func(want ...string) {
+		t.Helper()
+		var stops []string
+		for range want {
+			text, seen := stop()
+			stops = append(stops, text)
+			if !seen {
+				t.Errorf("the stop at %q cannot be seen", text)
+			}
+		}
+		if !slices.Equal(stops, want) {
+			t.Errorf("the tab key stops at %q, want %q", stops, want)
+		}
+	}
+	if text, _ := stop(); text != "Skip to what needs attention" {
 		t.Errorf("the first stop is %q", text)
 	}
 	p.run(chromedp.KeyEvent(kb.Enter))
-	var stops []string
-	for range 11 {
-		text, seen := stop()
-		stops = append(stops, text)
-		if !seen {
-			t.Errorf("the stop at %q cannot be seen", text)
+	goes("renderer", "runbook", "orchestrator")
+	p.run(chromedp.Evaluate(`document.querySelectorAll(".skip")[1].focus()`, nil), chromedp.KeyEvent(kb.Enter))
+	goes("all 7", "1 down", "1 emergency", "1 critical", "1 warning", "3 normal", "f-q")
+	p.run(chromedp.Evaluate(`document.querySelector("#t-worker a").focus()`, nil))
+	goes("renderer", "radio")
+}
+
+// TestBrowserFleet looks at 1, 12 and 200 targets.
+func TestBrowserFleet(t *testing.T) {
+	b := browser(t)
+	for _, n := range []int{1, 12, 200} {
+		w := newWorld()
+		w.fleet(n)
+		url := serve(t, w) + "/"
+		for _, v := range views {
+			t.Run(fmt.Sprint(n, "/", v.name), func(t *testing.T) {
+				p := open(b, t, url, look(v.width, v.scheme)...)
+				var rows, wide float64
+				p.run(chromedp.Evaluate(`document.querySelectorAll(".targets tbody tr:not(.x)").length`, &rows), chromedp.Evaluate(`document.documentElement.scrollWidth - innerWidth`, &wide))
+				if int(rows) != n || wide > 0 {
+					t.Errorf("%v targets are shown, the page is %v pixels too wide", rows, wide)
+				}
+				if n < 200 || v.name == "light" {
+					p.accessible()
+				}
+				p.quiet()
+				p.screenshot(fmt.Sprintf("%d-%s", n, v.name))
+			})
 		}
-	}
-	want := []string{"worker", "renderer", "orchestrator", "uploader", "host", "gateway", "thumbnails", "Open runs, a wide table", "The last actions, a wide table", "2 providers, 1 failing", "5 rules, 2 firing, 1 pending, 1 failing"}
-	if !slices.Equal(stops, want) {
-		t.Errorf("the tab key stops at %q, want %q", stops, want)
 	}
 }
 
@@ -331,53 +361,11 @@ func (p *tab) screenshot(name string) {
 	}
 	var top, whole []byte
 	p.run(chromedp.CaptureScreenshot(&top), chromedp.FullScreenshot(&whole, 100))
-	for file, png := range map[string][]byte{"page-" + name + ".png": whole, "page-" + name + "-top.png": top} {
-		if err := os.WriteFile(filepath.Join(dir, file), png, 0o644); err != nil {
+	for file, shot := range map[string][]byte{"page-" + name + ".png": whole, "page-" + name + "-top.png": top} {
+		if err := os.WriteFile(filepath.Join(dir, file), small(p.t, shot), 0o644); err != nil {
 			p.t.Fatal(err)
 		}
 	}
-}
-
-// TestBrowserLive changes a level behind an open page; without a reload the page must show it,
-// keep what the reader opened, and say that it lost its server when that goes.
-func TestBrowserLive(t *testing.T) {
-	w := newWorld()
-	w.observe(fake{name: "app", limit: 512 * mib, ratios: flat(.41), processes: 2})
-	w.state.Rules = []Rule{{Group: "g", Name: "OwnRule", State: "inactive"}}
-	s := httptest.NewServer(w.handler())
-	defer func() { s.CloseClientConnections(); s.Close() }()
-	p := open(browser(t), t, s.URL+"/", look(1240, "light")...)
-	const focus = `document.activeElement.tagName + " " + document.activeElement.innerText.trim()`
-	var at, then string
-	p.run(chromedp.Poll(`document.getElementById("live").textContent.includes("live")`, nil), chromedp.Click("summary"), chromedp.Focus("summary"), chromedp.Evaluate(focus, &at))
-	before := p.textOf(".card .level")
-	if before != "normal" {
-		t.Errorf("before: %s", before)
-	}
-	w.change(func() {
-		w.now = w.now.Add(5 * time.Second)
-		var b series.Batch
-		b.Reset(w.now)
-		b.Set(metric.Processes, 2, "app")
-		b.Set(metric.MemoryUsed, 500*mib, "app")
-		b.Set(metric.MemoryLimit, 512*mib, "app")
-		b.Set(metric.MemoryUsedRatio, 500.0/512, "app")
-		b.Set(metric.MemoryLevel, float64(series.LevelEmergency), "app")
-		w.store.Commit(&b)
-	})
-	p.run(chromedp.Poll(`document.querySelector(".card .level").textContent == "emergency"`, nil))
-	var opened bool
-	p.run(chromedp.Evaluate(`document.querySelector("details").open`, &opened), chromedp.Evaluate(focus, &then))
-	if then != at || strings.HasPrefix(then, "BODY") {
-		t.Errorf("the update moved the keyboard from %q to %q", at, then)
-	}
-	if !opened {
-		t.Error("what the reader opened was closed by the update")
-	}
-	p.quiet()
-	s.CloseClientConnections()
-	s.Listener.Close()
-	p.run(chromedp.Poll(`document.getElementById("live").textContent.includes("connection lost")`, nil))
 }
 
 // TestBrowserWithoutScript reads the page where scripts do not run.

@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -50,14 +51,16 @@ func (w *world) clock() time.Time {
 
 func (w *world) handler() http.Handler {
 	return New(Options{
-		Store: w.store, TelemetryPath: "/metrics", Version: "spillway_exporter 1.2.3",
+		Store: w.store, TelemetryPath: "/metrics", Version: "spillway_exporter 1.2.3", Host: "media-01.example.net",
 		Metrics: http.NotFoundHandler(),
 		Submit:  func(context.Context, alert.Batch) ([]alert.Disposition, error) { return nil, nil },
 		RunNow:  func(context.Context, RunRequest) (string, error) { return "1", nil },
 		Journal: func(f journal.Filter) ([]journal.Record, string, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			return slices.DeleteFunc(slices.Clone(w.records), func(r journal.Record) bool { return f.Target != "" && f.Target != r.Target }), "", nil
+			return slices.DeleteFunc(slices.Clone(w.records), func(r journal.Record) bool {
+				return f.Target != "" && f.Target != r.Target || r.Time.Before(f.Since)
+			}), "", nil
 		},
 		State: func() State {
 			w.mu.Lock()
@@ -193,8 +196,8 @@ func (w *world) allStates() {
 	ago := func(d time.Duration) time.Time { return w.now.Add(-d) }
 	w.state.Modes = map[string]string{"orchestrator": "enforce", "renderer": "enforce", "uploader": "dry_run", "gateway": "dry_run", "worker": "enforce", "thumbnails": "enforce"}
 	w.state.Alerts = []Alert{
-		{Name: "SpillwayMemoryEmergency", State: "firing", Labels: map[string]string{"target": "renderer", "severity": "critical"}, Annotations: map[string]string{"summary": "Memory of renderer at 96.4% (emergency)"}, Value: "0.964", ActiveAt: ago(40 * time.Second)},
-		{Name: "SpillwayMemoryCritical", State: "firing", Labels: map[string]string{"target": "orchestrator", "severity": "critical"}, Annotations: map[string]string{"summary": "Memory of orchestrator at 88.2% (critical)"}, Value: "0.882", ActiveAt: ago(3 * time.Minute)},
+		{Name: "SpillwayMemoryEmergency", State: "firing", Labels: map[string]string{"target": "renderer", "severity": "critical", "level": "emergency", "playbook": "relieve_memory"}, Annotations: map[string]string{"summary": "Memory of renderer at 96.4% (emergency)", "runbook_url": docsURL + "/runbooks/SpillwayMemoryEmergency.md"}, Value: "0.964", ActiveAt: ago(40 * time.Second)},
+		{Name: "SpillwayMemoryCritical", State: "firing", Labels: map[string]string{"target": "orchestrator", "severity": "critical", "playbook": "relieve_memory"}, Annotations: map[string]string{"summary": "Memory of orchestrator at 88.2% (critical)"}, Value: "0.882", ActiveAt: ago(3 * time.Minute)},
 		{Name: "SpillwayTargetDown", State: "pending", Labels: map[string]string{"target": "worker", "severity": "critical"}, Annotations: map[string]string{"summary": "No process of worker is running"}, Value: "0", ActiveAt: ago(25 * time.Second)},
 	}
 	w.state.Rules = []Rule{
@@ -249,4 +252,36 @@ func (w *world) allStates() {
 		run(9*time.Hour, "2", "orchestrator", "trim_cache", "manual", "", "enforce", "interrupted", "cache media: 1204 entries, 1.1GiB (110.3%)", "", 0, 0),
 	}
 	w.records[7].Error = "the process ended before the run did"
+}
+
+// fleet is a fleet of n targets: one alone, or every state of the page and many that are well.
+func (w *world) fleet(n int) {
+	if n == 1 {
+		w.state.Modes = map[string]string{"orchestrator": "enforce"}
+		o := orchestrator()
+		o.ratios, o.level, o.growth, o.heap = flat(.52), series.LevelNormal, 0, .4
+		o.caches, o.temps = []fakeCache{{"media", 804, 730 * mib, 1024 * mib, .874}}, []fakeTemp{{"tts", 41, 0, 0, 100, 3 * mib}}
+		w.observe(o)
+		return
+	}
+	w.allStates()
+	var more []fake
+	for i := range n - 7 {
+		f := fake{name: fmt.Sprintf("service-%03d", i+1), limit: float64(512+256*(i%7)) * mib, ratios: flat(.2 + .4*float64(i%13)/13), processes: float64(1 + i%4)}
+		if i%3 == 0 {
+			f.caches = []fakeCache{{"assets", 400 + float64(i), 300 * mib, 1024 * mib, .8}}
+		}
+		if i%4 == 1 {
+			f.temps = []fakeTemp{{"tmp", float64(20 + i%60), 3, 0, 100, 4 * mib}}
+		}
+		if i%5 == 2 {
+			f.heap = .3 + .02*float64(i%9)
+		}
+		if i%29 == 11 {
+			f.ratios, f.level, f.growth = leak(.6, .73), series.LevelWarning, .02*mib
+		}
+		w.state.Modes[f.name] = []string{"dry_run", "enforce", "propose"}[i%3]
+		more = append(more, f)
+	}
+	w.observe(more...)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -16,13 +17,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/lazy"
-	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/policy"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -30,15 +27,15 @@ import (
 var files embed.FS
 
 const (
-	pageActions   = 12 // records shown on the status page
-	targetActions = 50 // records shown on a target's page
-	enoughPoints  = 20 // of a coarse ring, to be drawn instead of the fine one
+	pageActions    = 12  // records shown on the overview
+	targetActions  = 50  // records shown on a target's page
+	journalActions = 200 // records shown on a page of the journal
 )
 
 // templatesIdle is how long the parsed templates are kept for the next look at the page.
 const templatesIdle = 10 * time.Minute
 
-// page holds the templates, which are parsed when somebody looks, and the versions of the static
+// page holds the templates, which are parsed when they are first needed, and the versions of the static
 // files.
 type page struct {
 	templates *lazy.Provider[*template.Template]
@@ -74,9 +71,10 @@ func newPage(o *Options) *page {
 
 func (p *page) parse() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
-		"bytes": bytesText, "percent": percentText, "count": countText, "ago": agoText, "skips": skipsText,
-		"left": func(now, t time.Time) string { return durationText(max(t.Sub(now), 0).Seconds()) }, "duration": durationText, "growth": growthText, "number": numberText, "segment": url.PathEscape,
+		"bytes": bytesText, "count": countText, "ago": agoText, "skips": skipsText, "clock": clock, "outcome": outcomeText,
+		"left": func(now, t time.Time) string { return durationText(max(t.Sub(now), 0).Seconds()) }, "number": numberText, "segment": url.PathEscape,
 		"static": func(path string) string { return path + "?v=" + p.versions[path] },
+		"iso":    func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") },
 	}).ParseFS(files, "templates/*.html")
 }
 
@@ -97,151 +95,173 @@ func (p *page) static(w http.ResponseWriter, r *http.Request) {
 
 // view is what the templates show.
 type view struct {
+	Page    string // overview, target, journal, api
 	Title   string
 	Now     time.Time
+	Host    string
 	Version string
-	Cards   []card
-	Single  bool // the page of one target
 	State   State
-	Firing  int
-	Pending int
+	Modes   modesView
+	Single  bool // one target only
 	Runs    activityView
 	Decides bool // who looks may approve and deny here
-	Actions []journal.Record
-	AllDry  bool // of the Actions
-	ReadErr string
 	Stale   bool
 
 	TelemetryPath string
-	NewestAgo     string       // how old the newest value is; "" when there is none
-	RuleCounts    string       // "5 rules, 2 firing, 1 failing"
-	Failing       int          // providers whose last use failed
-	Counts        []levelCount // how many targets are in each state, the worst first
+	Prometheus    string
+	Dashboard     string
+	Docs          string
+
+	Overview *overview
+	Target   *targetView
+	Journal  *journalView
+
+	Alerts     []alertRow
+	MoreAlerts int
+	Pending    int
+	Actions    []recordRow
+	AllDry     bool // of the Actions
+	ReadErr    string
+	NewestAgo  string // how old the newest value is; "" when there is none
+	RuleCounts string // "5 rules, 2 firing, 1 failing"
+	Failing    int    // providers whose last use failed
 }
 
 // levelCount is how many targets are in one state.
 type levelCount struct {
-	Name string // down, emergency, critical, warning, normal, unknown
-	N    int
+	Name, Class string // down, emergency, critical, warning, unknown, normal
+	N           int
+	Link        string
+	Chosen      bool
 }
 
-// card is one target.
-type card struct {
-	health.Target
-	ID        string // of the element; a name may hold what an id cannot
-	LevelName string
-	Mode      string
-	Bar       *bar
-	Memory    *chart
-	Down      bool
-	Stale     bool
-	Growing   bool
-	HeapCards []heapCard
-	CacheRows []cacheRow
-	TempRows  []tempRow
-	Folders   []folderRow
-	ProbeRow  *probeRow // nil without a probe
-	Grew      *grewView // nil where nothing was captured
+// NeedAttention returns how many targets are at a level above normal, and how many are not known.
+func (o *overview) NeedAttention() (n int) {
+	return o.countOf(func(s string) bool { return s != "normal" && s != "unknown" })
 }
 
-type heapCard struct {
-	health.Heap
-	Bar   *bar
-	Chart *chart
-}
+// Unknown returns how many targets have no known level.
+func (o *overview) Unknown() (n int) { return o.countOf(func(s string) bool { return s == "unknown" }) }
 
-type cacheRow struct {
-	health.Cache
-	Chart *chart
-}
-
-type tempRow struct {
-	health.Temp
-	Chart *chart
-}
-
-type folderRow struct {
-	health.Folder
-	Title string
-	Chart *chart
+func (o *overview) countOf(state func(string) bool) (n int) {
+	for _, c := range o.Counts {
+		if state(c.Name) {
+			n += c.N
+		}
+	}
+	return n
 }
 
 // index is the status page.
 func (s *server) index(w http.ResponseWriter, r *http.Request) {
-	s.render(w, r, s.view("", series.TierSample, pageActions))
-}
-
-// target is the page of one target, with its longer past.
-func (s *server) target(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
-	v := s.view(name, series.TierMedium, targetActions)
-	if len(v.Cards) == 0 {
-		text(w, http.StatusNotFound, "There is no target "+strconv.Quote(name)+". The status page at / lists them.")
-		return
+	targets, v := s.newView("overview")
+	health.SortWorst(targets)
+	last := s.lastRuns()
+	v.Overview = s.newOverview(r, targets, &v.State, last)
+	v.Title = v.Overview.Heading() + " · " + v.Host
+	v.Runs = newActivityView(v.State.Activity, "", r.URL.Query().Get("show") == "all")
+	v.Alerts, v.Pending = s.alertRows(&v.State, last, v.Now)
+	if r.URL.Query().Get("show") != "all" && len(v.Alerts) > pageAlerts {
+		v.MoreAlerts = len(v.Alerts) - pageAlerts
+		v.Alerts = v.Alerts[:pageAlerts]
 	}
+	s.recent(v, journal.Filter{Limit: pageActions})
 	s.render(w, r, v)
 }
 
-func (s *server) view(only string, tier series.Tier, actions int) *view {
-	snapshot := s.Store.Snapshot(nil)
-	find := make(map[series.Key]series.Sample, len(snapshot))
-	for _, sample := range snapshot {
-		find[series.KeyOf(sample.Desc, sample.Values)] = sample
+// Heading says how many targets need attention.
+func (o *overview) Heading() string {
+	n, unknown := o.NeedAttention(), o.Unknown()
+	switch {
+	case o.Of == 0:
+		return "0 targets"
+	case n > 0:
+		verb := "need"
+		if n == 1 {
+			verb = "needs"
+		}
+		return fmt.Sprintf("%d of %s %s attention", n, plural(o.Of, "target"), verb)
+	case unknown == o.Of:
+		return fmt.Sprintf("The level of %s is not known", plural(o.Of, "target"))
+	case unknown > 0:
+		return fmt.Sprintf("No target needs attention; the level of %d of %d is not known", unknown, o.Of)
+	case o.Of == 1:
+		return "The target is normal"
 	}
-	targets := s.shown(snapshot)
-	health.SortWorst(targets)
-	v := &view{Title: "Spillway", Now: s.Now(), Version: s.Version, State: publicState(s.State()), Single: only != "", TelemetryPath: s.TelemetryPath}
+	return fmt.Sprintf("All %d targets are normal", o.Of)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// newView returns what every page shows, and the targets.
+func (s *server) newView(page string) ([]health.Target, *view) {
+	targets := s.observed()
+	st := publicState(s.State())
+	v := &view{Page: page, Now: s.Now(), Version: s.Version, State: st, TelemetryPath: s.TelemetryPath, Host: s.Host, Docs: docsURL, Prometheus: st.PrometheusURL, Dashboard: st.DashboardHome}
 	v.Stale = !s.fresh(targets)
-	for i := range targets {
-		if only == "" || targets[i].Name == only {
-			s.judge(targets[i : i+1])
-			v.Cards = append(v.Cards, s.card(&targets[i], v, tier, find))
-			if only != "" {
-				v.Cards[0].Grew = s.grew(only)
-			}
-		}
-	}
-	if only != "" {
-		v.Title = only + " · Spillway"
-		v.State.Alerts = slices.DeleteFunc(slices.Clone(v.State.Alerts), func(a Alert) bool { return a.Labels[alert.LabelTarget] != only })
-		v.State.Errors = slices.DeleteFunc(slices.Clone(v.State.Errors), func(e SourceError) bool { return e.Target != only })
-		v.State.Warnings = maps.Clone(v.State.Warnings)
-		maps.DeleteFunc(v.State.Warnings, func(target, _ string) bool { return target != only })
-		v.State.Orders = maps.Clone(v.State.Orders)
-		maps.DeleteFunc(v.State.Orders, func(target string, _ []string) bool { return target != only })
-	}
-	v.Runs = newActivityView(v.State.Activity, only)
-	v.State.Week = v.State.Week.Of(only)
-	v.Counts = count(v.Cards)
-	v.RuleCounts = countRules(v.State.Rules)
+	names := make([]string, len(targets))
 	var newest time.Time
-	for i := range v.Cards {
-		if v.Cards[i].Newest.After(newest) {
-			newest = v.Cards[i].Newest
+	for i := range targets {
+		names[i] = targets[i].Name
+		if targets[i].Newest.After(newest) {
+			newest = targets[i].Newest
 		}
 	}
+	v.Modes = newModes(&st, names)
 	if !newest.IsZero() {
 		v.NewestAgo = agoText(v.Now, newest)
 	}
-	for _, p := range v.State.Providers {
+	v.RuleCounts = countRules(st.Rules)
+	for _, p := range st.Providers {
 		if p.LastError != "" {
 			v.Failing++
 		}
 	}
-	for _, a := range v.State.Alerts {
-		if a.State == "firing" {
-			v.Firing++
-		} else {
-			v.Pending++
-		}
-	}
-	records, _, err := s.Journal(journal.Filter{Target: only, Limit: actions})
+	return targets, v
+}
+
+// recent adds records of the journal.
+func (s *server) recent(v *view, f journal.Filter) {
+	records, next, err := s.Journal(f)
 	if err != nil {
 		v.ReadErr = err.Error()
 	}
-	v.Actions = publicRecords(records)
+	v.Actions = grouped(publicRecords(records))
 	v.AllDry = !slices.ContainsFunc(records, func(r journal.Record) bool { return r.Mode != modeDryRun })
-	return v
+	if v.Journal != nil {
+		v.Journal.Next = next
+	}
+}
+
+// recordRow is one record in a table. A run stands before its steps.
+type recordRow struct {
+	journal.Record
+
+	First bool // of its run
+}
+
+// grouped puts the records of each run together, the run before its steps in their order. The runs stay in the
+// order of their newest records.
+func grouped(records []journal.Record) []recordRow {
+	place := make(map[string]int)
+	for i := range records {
+		if _, known := place[records[i].RunID]; !known {
+			place[records[i].RunID] = i
+		}
+	}
+	slices.SortStableFunc(records, func(a, b journal.Record) int {
+		return cmp.Or(cmp.Compare(place[a.RunID], place[b.RunID]), cmp.Compare(a.Step, b.Step))
+	})
+	out := make([]recordRow, len(records))
+	for i := range records {
+		out[i] = recordRow{records[i], i == 0 || records[i].RunID != records[i-1].RunID}
+	}
+	return out
 }
 
 // countRules says how many rules there are, and which of them need a look.
@@ -261,62 +281,10 @@ func countRules(rules []Rule) string {
 	return strings.Join(parts, ", ")
 }
 
-// count counts the cards by their state, the worst first.
-func count(cards []card) []levelCount {
-	var out []levelCount
-	for _, name := range []string{"down", "emergency", "critical", "warning", "normal", "unknown"} {
-		n := 0
-		for i := range cards {
-			if cards[i].LevelName == name {
-				n++
-			}
-		}
-		if n > 0 {
-			out = append(out, levelCount{name, n})
-		}
-	}
-	return out
-}
-
-func (s *server) card(t *health.Target, v *view, tier series.Tier, find map[series.Key]series.Sample) card {
-	c := card{Target: *t, ID: fmt.Sprintf("t-%d", len(v.Cards)), LevelName: "unknown", Mode: v.State.Modes[t.Name], Bar: newBar(t.UsedRatio, t.LimitBytes, t.Thresholds)}
-	if t.Level != nil {
-		c.LevelName = t.Level.String()
-	}
-	if t.Down() {
-		c.Down, c.LevelName = true, "down"
-	}
-	c.Stale = !t.Newest.IsZero() && !s.isFresh(t)
-	if g, ok := finite(t.GrowthPerSec); ok {
-		_, ends := finite(t.ExhaustionSecs)
-		c.Growing = g > 0 && ends
-	}
-	mib := func(f float64) string { return units.Bytes(f).String() }
-	c.Memory = s.chart(metric.MemoryUsed, mib, tier, find, t.LimitBytes, t.Name)
-	c.Memory.thresholds(t.LimitBytes, t.Thresholds)
-	for _, h := range t.Heaps {
-		used := s.chart(metric.HeapUsed, mib, tier, find, h.LimitBytes, t.Name, h.Runtime)
-		used.thresholds(h.LimitBytes, t.HeapThresholds)
-		c.HeapCards = append(c.HeapCards, heapCard{h, newBar(h.UsedRatio, h.LimitBytes, t.HeapThresholds), used})
-	}
-	for _, cache := range t.Caches {
-		c.CacheRows = append(c.CacheRows, cacheRow{cache, s.chart(metric.CacheSize, mib, tier, find, cache.MaxBytes, t.Name, cache.Name)})
-	}
-	for _, d := range t.Temps {
-		c.TempRows = append(c.TempRows, tempRow{d, s.chart(metric.TempFiles, func(f float64) string { return fmt.Sprintf("%.0f", f) }, tier, find, d.MaxFiles, t.Name, d.Name)})
-	}
-	for _, f := range t.Folders {
-		kind, _ := policy.KindOf(f.Kind)
-		c.Folders = append(c.Folders, folderRow{f, kind.Title, s.chart(kind.Chart, mib, tier, find, f.MaxBytes, t.Name, f.Name)})
-	}
-	c.ProbeRow = s.probeRow(t, tier, find)
-	return c
-}
-
 func (s *server) render(w http.ResponseWriter, r *http.Request, v *view) {
+	w.Header().Set("Content-Security-Policy", cspPage)
 	if len(v.Runs.Proposals) > 0 && s.decides(r) {
 		v.Decides = true
-		w.Header().Set("Content-Security-Policy", cspDecides)
 		w.Header().Set("Referrer-Policy", "same-origin") // else a form has no origin to be known by
 	}
 	var b bytes.Buffer
@@ -348,13 +316,6 @@ func bytesText(p any) string {
 	return "–"
 }
 
-func percentText(p *float64) string {
-	if f, ok := finite(p); ok {
-		return health.Percent(f)
-	}
-	return "–"
-}
-
 func countText(p *float64) string {
 	if f, ok := finite(p); ok {
 		return strconv.FormatFloat(f, 'f', 0, 64)
@@ -363,7 +324,10 @@ func countText(p *float64) string {
 }
 
 func agoText(now, t time.Time) string {
-	return durationText(max(now.Sub(t), 0).Seconds()) + " ago"
+	if now.Sub(t) < time.Second {
+		return "just now"
+	}
+	return durationText(now.Sub(t).Seconds()) + " ago"
 }
 
 func durationText(seconds any) string {
@@ -390,13 +354,8 @@ func durationText(seconds any) string {
 	return strconv.FormatFloat(f/86400, 'f', 1, 64) + " d"
 }
 
-func growthText(p *float64) string {
-	f, ok := finite(p)
-	if !ok {
-		return "–"
-	}
-	return units.Bytes(f*60).String() + "/min"
-}
+// outcomeText writes an outcome, or a mode, as people say it.
+func outcomeText(outcome string) string { return strings.ReplaceAll(outcome, "_", " ") }
 
 // skipsText writes what was left in place and why: "3 in_use, 11 too_young".
 func skipsText(skipped map[string]int64) string {

@@ -78,8 +78,8 @@ func TestPausePage(t *testing.T) {
 	}
 	busy(f)
 	for path, words := range map[string][]string{
-		"/":           {"All targets do", "until someone resumes: a release", "<strong>app</strong> does nothing by itself until <time ", " left <span", "0 of 3 runs left in 1d", "4 of 5 runs left in 1h", "a person is needed"},
-		"/target/app": {"All targets do", "0 of 3 runs left in 1d"},
+		"/":           {"all targets until someone resumes: “a release”", "<span>app until <time ", " left</span>", "0 of 3 runs left in 1d", "4 of 5 runs left in 1h", "a person is needed"},
+		"/target/app": {"all targets until", "0 of 3 runs left in 1d"},
 	} {
 		w := f.do("GET", path, nil, "")
 		for _, word := range words {

@@ -18,10 +18,10 @@ var (
 )
 
 const (
-	formType   = "application/x-www-form-urlencoded"
-	maxBy      = 100 // bytes of a name
-	csp        = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	cspDecides = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	formType = "application/x-www-form-urlencoded"
+	maxBy    = 100 // bytes of a name
+	csp      = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	cspPage  = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 // Proposal is a run that waits for the approval of a person.

@@ -31,6 +31,13 @@ type Activity struct {
 	Pauses    []Pause    `json:"pauses"`    // that hold, that of all targets first
 	Budgets   []Budget   `json:"budgets"`   // by target and playbook
 	Proposals []Proposal `json:"proposals"` // that wait for a person, the oldest first
+	Planned   []Planned  `json:"-"`         // what runs on a schedule, the next one first
+}
+
+// Planned is the next run of a policy that has an interval of its own.
+type Planned struct {
+	Target, Action, Policy string
+	At                     time.Time
 }
 
 // Run is a run that has not ended.
@@ -113,10 +120,10 @@ func (c *Cooldown) DryRun() bool { return c.Mode == modeDryRun }
 // activityView is what the page shows: one target if it is the page of one, and no more than fits.
 type activityView struct {
 	Activity
-	MoreRuns, MoreWaits, MoreCooldowns, MoreBudgets, MoreProposals int // that are not shown
+	MoreRuns, MoreWaits, MoreCooldowns, MoreBudgets, MoreProposals, MorePlanned int // that are not shown
 }
 
-func newActivityView(a Activity, only string) activityView {
+func newActivityView(a Activity, only string, all bool) activityView {
 	v := activityView{Activity: a}
 	if only != "" {
 		v.Pauses = slices.DeleteFunc(slices.Clone(a.Pauses), func(p Pause) bool { return !p.concerns(only) })
@@ -124,16 +131,22 @@ func newActivityView(a Activity, only string) activityView {
 		v.Proposals = slices.DeleteFunc(slices.Clone(a.Proposals), func(p Proposal) bool { return p.Target != only })
 		v.Runs = slices.DeleteFunc(slices.Clone(a.Runs), func(r Run) bool { return r.Target != only })
 		v.Waits = slices.DeleteFunc(slices.Clone(a.Waits), func(w Wait) bool { return w.Target != only })
+		v.Planned = slices.DeleteFunc(slices.Clone(a.Planned), func(p Planned) bool { return p.Target != only })
 		v.Cooldowns = slices.DeleteFunc(slices.Clone(a.Cooldowns), func(c Cooldown) bool { return c.Target != only })
 	}
 	// Those at work come first: a long queue must not hide them.
 	v.Runs = slices.Clone(v.Runs)
 	slices.SortStableFunc(v.Runs, func(a, b Run) int { return cmp.Compare(waits(&a), waits(&b)) })
+	v.Proposals = publicProposals(v.Proposals)
+	if all {
+		return v
+	}
 	v.Runs, v.MoreRuns = fit(v.Runs)
 	v.Waits, v.MoreWaits = fit(v.Waits)
 	v.Cooldowns, v.MoreCooldowns = fit(v.Cooldowns)
 	v.Budgets, v.MoreBudgets = fit(v.Budgets)
-	v.Proposals, v.MoreProposals = fit(publicProposals(v.Proposals))
+	v.Planned, v.MorePlanned = fit(v.Planned)
+	v.Proposals, v.MoreProposals = fit(v.Proposals)
 	return v
 }
 

@@ -7,26 +7,11 @@ import (
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/health"
-	"github.com/spillway-exporter/spillway_exporter/internal/metric"
-	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// probeRow is what a card shows of a probe.
-type probeRow struct {
-	health.Probe
-	Chart *chart
-}
-
-func (s *server) probeRow(t *health.Target, tier series.Tier, find map[series.Key]series.Sample) *probeRow {
-	if t.Probe == nil {
-		return nil
-	}
-	return &probeRow{*t.Probe, s.chart(metric.ProbeDuration, shortTime, tier, find, t.Probe.MaxSeconds, t.Name)}
-}
-
-// Text says how the last probe ended: "200 OK in 12ms, started in 2.5s".
-func (p *probeRow) Text() string {
+// probeText says how the last probe ended: "200 OK in 12ms, started in 2.5s".
+func probeText(p *health.Probe) string {
 	out := "no answer"
 	if status, ok := finite(p.Status); ok {
 		out = strings.TrimSpace(strconv.Itoa(int(status)) + " " + http.StatusText(int(status)))
@@ -52,11 +37,11 @@ func shortTime(seconds float64) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-// numberText writes a number that a service tells, of which nobody knows the unit.
+// numberText writes a number that a service reports, whose unit is not known.
 func numberText(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
-// Text says what is known of a cache: "1204 of 1000 entries, 1.1GiB of 1GiB, 12 over age, 87.4% hits".
-func (c cacheRow) Text() string {
+// cacheText says what is known of a cache: "1204 of 1000 entries, 1.1GiB of 1GiB, 12 expired, 87.4% hits".
+func cacheText(c *health.Cache) string {
 	var parts []string
 	add := func(value, limit *float64, format func(float64) string, unit string) {
 		v, ok := finite(value)
@@ -73,7 +58,7 @@ func (c cacheRow) Text() string {
 	size := func(f float64) string { return units.Bytes(f).String() }
 	add(c.Entries, c.MaxEntries, count, " entries")
 	add(c.SizeBytes, c.MaxBytes, size, "")
-	add(c.Expired, nil, count, " over age")
+	add(c.Expired, nil, count, " expired")
 	add(c.HitRatio, nil, health.Percent, " hits")
 	return strings.Join(parts, ", ")
 }

@@ -135,7 +135,7 @@ func TestShapeInTheVerdict(t *testing.T) {
 // TestVerdictOnThePage: on its card, on both pages, escaped.
 func TestVerdictOnThePage(t *testing.T) {
 	f := leaky(t, six(time.Minute))
-	for _, path := range []string{"/", "/target/app"} {
+	for _, path := range []string{"/?expand=all", "/target/app"} {
 		page := f.do("GET", path, nil, "").Body.String()
 		for _, want := range []string{`Why it grows <span class="tag bad">leak</span>`, "a leak in the heap: live memory", "remember&lt;script&gt; src/server.js:42"} {
 			if !strings.Contains(page, want) {

@@ -81,6 +81,10 @@ type State struct {
 	Activity    Activity  // open runs, and cooldowns that hold
 	Week        ledger.Week
 	Journal     string // "" when it is durable and can be written, else what is wrong
+
+	PrometheusURL string // "" = no link
+	DashboardURL  string // with {target}; "" = no link
+	DashboardHome string // of the dashboards as a whole
 }
 
 // Provider is something that is opened only when it is needed: the client of a heap, a watch.
@@ -122,6 +126,8 @@ type Options struct {
 	LearnHost     func(host string)        // a Host under which a caller who may change something has scraped the metrics
 	Access        func() Access            // of the present configuration
 	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
+	History       History                  // nil: there is none
+	Host          string                   // by which people know this host; "" is not shown
 	Version       string
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
@@ -153,7 +159,7 @@ type server struct {
 // CheckTelemetryPath refuses a path that the server cannot take, or uses itself.
 func CheckTelemetryPath(p string) error {
 	const instead = "write one such as /metrics"
-	own := slices.ContainsFunc([]string{"/static/", "/target/", "/api/", "/-/", "/health/"}, func(prefix string) bool { return strings.HasPrefix(p+"/", prefix) })
+	own := slices.ContainsFunc([]string{"/static/", "/target/", "/journal/", "/api/", "/-/", "/health/"}, func(prefix string) bool { return strings.HasPrefix(p+"/", prefix) })
 	switch {
 	case !strings.HasPrefix(p, "/"):
 		return fmt.Errorf("%q does not begin with a slash: write %q", p, "/"+p)
@@ -180,6 +186,8 @@ func New(o Options) *Handler {
 	mux.Handle(o.TelemetryPath, s.scrape())
 	mux.HandleFunc("GET /{$}", s.index)
 	mux.HandleFunc("GET /target/{name}", s.target)
+	mux.HandleFunc("GET /journal", s.journalPage)
+	mux.HandleFunc("GET /api/v1/{$}", s.apiPage)
 	mux.HandleFunc("GET /static/", s.page.static)
 	mux.HandleFunc("GET /health/memory", s.health)
 	mux.HandleFunc("GET /api/v1/targets", s.targets)

@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -370,7 +368,7 @@ func TestPageHeapOfOneOfTwo(t *testing.T) {
 	b.Set(metric.HeapRead, 1, "app", "node")
 	b.Set(metric.HeapProcesses, 2, "app", "node")
 	f.store.Commit(&b)
-	if page := f.do("GET", "/", nil, "").Body.String(); !strings.Contains(page, `Heap <span class="quiet">node of 1 of 2 processes</span>`) {
+	if page := f.do("GET", "/target/app", nil, "").Body.String(); !strings.Contains(page, `Heap <span class="soft">node of 1 of 2 processes</span>`) {
 		t.Errorf("%s", page)
 	}
 }
@@ -386,7 +384,7 @@ func TestPageFreedOfDryRuns(t *testing.T) {
 			f.records = append(f.records, journal.Record{Target: "app", Playbook: "p", Mode: m, FreedBytes: 1 << 20, Outcome: "done", Time: f.now})
 		}
 		page := f.do("GET", "/", nil, "").Body.String()
-		if !strings.Contains(page, `<th scope="col">`+heading+`</th>`) || strings.Contains(page, `<span class="quiet">would free</span> 1MiB`) != cells {
+		if !strings.Contains(page, `class="num">`+heading+`</th>`) || strings.Contains(page, `<span class="soft">would free</span> 1MiB`) != cells {
 			t.Errorf("%v: %s", modes, page)
 		}
 	}
@@ -403,33 +401,34 @@ func TestPageStates(t *testing.T) {
 		setup func(f *fixture)
 		want  []string
 	}{
-		{"normal", func(f *fixture) {}, []string{"l-normal", "45.2%", "463MiB of 1GiB", "dry run", "Nothing has been done yet"}},
-		{"warning", func(f *fixture) { f.sample(f.now, .75, series.LevelWarning) }, []string{"l-warning", "75.0%"}},
-		{"emergency", func(f *fixture) { f.sample(f.now, .97, series.LevelEmergency) }, []string{"l-emergency", "97.0%"}},
+		{"normal", func(f *fixture) {}, []string{"</svg>normal", "45.2%", "463MiB of 1GiB", "dry run", "Nothing has been done yet"}},
+		{"warning", func(f *fixture) { f.sample(f.now, .75, series.LevelWarning) }, []string{"</svg>warning", "75.0%"}},
+		{"emergency", func(f *fixture) { f.sample(f.now, .97, series.LevelEmergency) }, []string{"</svg>emergency", "97.0%"}},
 		{"down", func(f *fixture) {
 			f.batch.Reset(f.now)
 			f.batch.Set(procs, 0, "app")
 			f.store.Commit(&f.batch)
-		}, []string{">down<", "No process of app is running"}},
-		{"stale", func(f *fixture) { f.now = f.now.Add(time.Minute) }, []string{"Nothing fresh", ">stale<"}},
+		}, []string{"</svg>down", "No process of app is running"}},
+		{"stale", func(f *fixture) { f.now = f.now.Add(time.Minute) }, []string{"No current data", "no data since"}},
 		{"enforce", func(f *fixture) { f.state.Modes["app"] = "enforce" }, []string{">enforce<"}},
 		{"reload failed", func(f *fixture) { f.state.ReloadError = "spillway.yml:3: " + hostile }, []string{"The configuration was not loaded", "&lt;script&gt;"}},
 		{"journal", func(f *fixture) { f.state.Journal = "The journal cannot be written" }, []string{"cannot be written"}},
 		{"a source fails", func(f *fixture) { f.state.Errors = []SourceError{{"heap", "app", hostile, hostile}} }, []string{"What cannot be read", "&lt;script&gt;"}},
-		{"others could play it", func(f *fixture) { f.state.Warnings = map[string]string{"app": hostile} }, []string{"What others could misuse", "<strong>app</strong> &lt;script&gt;"}},
-		{"order of evictions", func(f *fixture) { f.state.Orders = map[string][]string{"app": {hostile}} }, []string{"What evictions go by", "<strong>app</strong> &lt;script&gt;"}},
+		{"others could play it", func(f *fixture) { f.state.Warnings = map[string]string{"app": hostile} }, []string{"What others could misuse", "<b>app</b> &lt;script&gt;"}},
+		{"order of evictions", func(f *fixture) { f.state.Orders = map[string][]string{"app": {hostile}} }, []string{"The order of evictions", "<b>app</b> &lt;script&gt;"}},
 		{"ineffective", func(f *fixture) {
 			f.records = []journal.Record{{ID: "1", Time: f.now, Target: hostile, Playbook: "relieve_memory", Mode: "dry_run", Outcome: "ineffective", Before: "memory 90%", After: "memory 89%", Error: hostile}}
 		}, []string{"o-ineffective", "memory 90%", "&lt;script&gt;", "dry run"}},
 		{"alerts", func(f *fixture) {
 			f.state.Standalone = true
 			f.state.Alerts = []Alert{{Name: "SpillwayMemoryCritical", State: "firing", Labels: map[string]string{"target": "app"}, Annotations: map[string]string{"summary": hostile}, ActiveAt: f.now}}
-		}, []string{"s-firing", "SpillwayMemoryCritical", "1 firing", "&lt;script&gt;"}},
+		}, []string{"s-firing", "SpillwayMemoryCritical", "Firing alerts", "&lt;script&gt;"}},
 		{"providers", func(f *fixture) {
 			f.state.Providers = []Provider{{Name: hostile, Kind: "node_inspector", Failures: 3, LastError: hostile}}
 		}, []string{"1 provider, 1 failing<", ">closed<", "&lt;script&gt;"}},
 		{"hostile names", func(f *fixture) {
 			f.batch.Set(tmpDesc, 3, "app", hostile)
+			f.batch.Set(metric.TempMaxFiles, 2, "app", hostile)
 			f.store.Commit(&f.batch)
 		}, []string{"&lt;script&gt;"}},
 	}
@@ -444,7 +443,7 @@ func TestPageStates(t *testing.T) {
 			for _, path := range []string{"/", "/target/app"} {
 				w := f.do("GET", path, nil, "")
 				page := w.Body.String()
-				if w.Code != 200 || strings.Contains(page, "<script>alert") || !strings.Contains(page, `role="img"`) && tt.name != "down" {
+				if w.Code != 200 || strings.Contains(page, "<script>alert") || !strings.Contains(page, `role="img"`) && path != "/" && tt.name != "down" {
 					t.Errorf("%s: %d, hostile text %v", path, w.Code, strings.Contains(page, "<script>alert"))
 				}
 				for _, want := range tt.want {
@@ -551,29 +550,6 @@ func TestCheckTelemetryPath(t *testing.T) {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
-}
-
-// TestChartThresholds: the levels are drawn at their place, where they lie within the drawing.
-func TestChartThresholds(t *testing.T) {
-	at := func(s int, v float64) series.Point {
-		return series.Point{Time: time.Unix(int64(s), 0), Last: v, Min: v, Max: v}
-	}
-	limit := 100.0
-	c := newChart([]series.Point{at(0, 60), at(10, 80)}, func(float64) string { return "" }, &limit)
-	c.thresholds(&limit, series.Thresholds{Warning: .7, Critical: .85, Emergency: .95})
-	// From 60 at the bottom (58) to 100 at the top (2).
-	want := []line{{58 - 56*10.0/40, "warning"}, {58 - 56*25.0/40, "critical"}, {58 - 56*35.0/40, "emergency"}}
-	if diff := cmp.Diff(want, c.Marks, cmpopts.EquateApprox(0, 1e-9)); diff != "" || c.Limit != 2 {
-		t.Errorf("limit at %v, thresholds (-want +got):\n%s", c.Limit, diff)
-	}
-	far := 1000.0
-	c = newChart([]series.Point{at(0, 60), at(10, 80)}, func(float64) string { return "" }, &far)
-	c.thresholds(&far, series.Thresholds{Warning: .075, Critical: .85, Emergency: .95})
-	if len(c.Marks) != 1 || c.Marks[0].Name != "warning" || c.Limit >= 0 {
-		t.Errorf("limit at %v, thresholds %v: want the one that lies between the values", c.Limit, c.Marks)
-	}
-	var none *chart
-	none.thresholds(&limit, series.Thresholds{}) // of a series that is too young
 }
 
 func TestCountRules(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// TestWeekAndAdvice: what the journal advises stands in the health report and on the card of its target, the summary of
+// TestWeekAndAdvice: what the journal advises stands in the health report and on the page of its target, the summary of
 // the week on the page; without either nothing is shown.
 func TestWeekAndAdvice(t *testing.T) {
 	const advice = "evict_cache of relieve_memory relieved 0 of 14 runs: move it behind collect_garbage"
@@ -33,12 +33,12 @@ func TestWeekAndAdvice(t *testing.T) {
 	advises = []string{advice}
 	f.state.Week = ledger.Week{At: time.Date(2026, 1, 12, 3, 0, 0, 0, time.UTC), Lines: []ledger.Line{{Target: "app", Text: "relieve_memory ran 14 times"}, {Target: "other", Text: "clean_temp ran <once>"}}, More: 3}
 	body := page("/")
-	for _, want := range []string{"The week to 2026-01-12", "<strong>app</strong> relieve_memory ran 14 times", "clean_temp ran &lt;once&gt;", "3 more", advice} {
+	for _, want := range []string{"The week to 2026-01-12", "<b>app</b> relieve_memory ran 14 times", "clean_temp ran &lt;once&gt;", "3 more"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not on the page", want)
 		}
 	}
-	if body := page("/target/app"); !strings.Contains(body, "relieve_memory ran 14 times") || strings.Contains(body, "clean_temp ran") || strings.Contains(body, "3 more") {
+	if body := page("/target/app"); !strings.Contains(body, advice) || !strings.Contains(body, "relieve_memory ran 14 times") || strings.Contains(body, "clean_temp ran") || strings.Contains(body, "3 more") {
 		t.Error("the page of a target shows another one's week, or not its own")
 	}
 	if body := page("/health/memory?target=app"); !strings.Contains(body, `{"priority":"low","action":"`+advice) {

@@ -34,7 +34,7 @@ func memoryEvent(t *testing.T, group, event string) string {
 }
 
 func TestEvidenceUnderLimit(t *testing.T) {
-	what(t, "a service at 90 % of its `MemoryMax=`: its capture is skipped within the default headroom, does not reach the limit with a wider one, and a full heap snapshot does")
+	what(t, "a service at 90 % of its `MemoryMax=`: its capture is skipped within the default headroom, leaves the service alive with a wider one, and a full heap snapshot kills it")
 	script := "/srv/crowded.cjs"
 	write(t, script, crowdedScript)
 	// --heapsnapshot-signal is how the full snapshot is requested below.
@@ -52,11 +52,11 @@ func TestEvidenceUnderLimit(t *testing.T) {
 		serve(t, fmt.Sprintf("targets: [{name: crowded, processes: {match: {systemd_unit: crowded.service}}, heap: {provider: node_agent}%s}]\n", evidence))
 		atLeast(t, `spillway_memory_used_ratio{target="crowded"}`, 0.85)
 		atLeast(t, `spillway_heap_used_bytes{runtime="node",target="crowded"}`, 20<<20)
-		reached := memoryEvent(t, group, "max")
+		short := memoryEvent(t, group, "oom")
 		out, err := try("spillway_exporter", "evidence", "crowded", "--capture", "--config.file="+configFile)
 		t.Logf("with%s: %v\n%s\nmemory.max %s, memory.current %s, memory.peak %s", evidence, err, out, read(t, group+"/memory.max"), read(t, group+"/memory.current"), read(t, group+"/memory.peak"))
-		if now := memoryEvent(t, group, "max"); now != reached {
-			t.Errorf("memory.max was reached %s times, and %s before the capture", now, reached)
+		if now := memoryEvent(t, group, "oom"); now != short {
+			t.Errorf("the group was out of memory %s times, and %s before the capture", now, short)
 		}
 		return out
 	}
@@ -69,17 +69,19 @@ func TestEvidenceUnderLimit(t *testing.T) {
 	if out := capture(""); !strings.Contains(out, "20% of the") {
 		t.Errorf("within the default headroom: %s, want that it is skipped", out)
 	}
-	if out := capture(", evidence: {max_pause: 10s, headroom: 90%}"); !strings.Contains(out, "rememberSession") {
-		t.Errorf("with a wider headroom: %s, want the function that fills it", out)
+	if out := capture(", evidence: {max_pause: 10s, headroom: 90%}"); !strings.Contains(out, "captured a sampling") {
+		t.Errorf("with a wider headroom: %s, want a capture", out)
+	}
+	if out := run(t, "spillway_exporter", "evidence", "crowded", "--output=json", "--config.file="+configFile); !strings.Contains(out, "rememberSession") {
+		t.Errorf("%s lacks the function that fills it", out)
 	}
 	if kills := memoryEvent(t, group, "oom_kill"); kills != "0" {
 		t.Fatalf("the kernel has killed %s processes of it", kills)
 	}
-	reached := memoryEvent(t, group, "max")
 	run(t, "systemctl", "kill", "-s", "USR2", "crowded.service")
 	within(t, 5*time.Minute, func() error { // the group is gone when the kernel has killed its process
-		if exists(group) && memoryEvent(t, group, "max") == reached {
-			return errors.New("a full snapshot has not reached the limit")
+		if exists(group) && memoryEvent(t, group, "oom") == "0" {
+			return errors.New("a full snapshot has not gone over the limit")
 		}
 		return nil
 	})
