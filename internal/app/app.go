@@ -179,7 +179,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		return errors.Join(a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll())
 	})
 	a.dispatcher = dispatch.New(dispatch.Options{
-		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, PinInstance: a.pins(cfg), Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
+		Journal: a.journal, Observer: observer{a}, Outlook: a.parts.trends.Of, Instance: cfg.Instance, PinInstance: a.pins(cfg), Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
 	})
 	a.schedule = schedule.New(schedule.Options{RunNow: a.dispatcher.RunNow, State: a.journal, Logger: a.logger, Now: a.opts.Now})
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
