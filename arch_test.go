@@ -20,7 +20,7 @@ import (
 const module = "github.com/spillway-exporter/spillway_exporter"
 
 // vocabulary are packages of types and pure functions that every room may use.
-var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs", "internal/strictyaml", "internal/subject", "internal/needs"}
+var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs", "internal/strictyaml", "internal/subject", "internal/needs", "internal/trend"}
 
 // house is the table of who may import what of ours, beside the vocabulary. A folder that is not
 // listed here is an error, so that a new room is a decision.
@@ -38,6 +38,7 @@ var house = map[string][]string{
 	"internal/strictyaml":     {},
 	"internal/subject":        {},
 	"internal/series":         {},
+	"internal/trend":          {},
 	"internal/metric":         {},
 	"internal/alert":          {},
 	"internal/policy":         {"internal/dirscan"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
 // trendPoints is the number of points that a trend needs, as series.Growth has it.
@@ -44,6 +45,7 @@ type gauge struct {
 	store      *series.Store
 	thresholds series.Thresholds
 	interval   time.Duration
+	trends     *trend.Board   // nil: nothing is known between days
 	points     []series.Point // of the sweep
 
 	near nearState // of the goroutine that reads between two sweeps
@@ -96,12 +98,14 @@ func (g *gauge) pace() time.Duration { return g.interval / hurryFactor }
 // the next readings are taken; cut that this one describes another population than those before.
 func (g *gauge) set(b *series.Batch, r reading, l limit, from place, cut bool) {
 	b.Set(metric.MemoryUsed, r.used, g.target)
-	growth, known := 0.0, false
+	var growth trend.Growth
+	known := false
 	if !cut {
-		growth, known = g.growth(b.Time)
+		growth, known = g.combined(b.Time, r.used, float64(l.bytes))
 	}
 	if known {
-		b.Set(metric.MemoryGrowth, growth, g.target)
+		b.Set(metric.MemoryGrowth, growth.PerSecond, g.target)
+		b.Set(metric.MemoryGrowthConfidence, growth.Confidence, g.target)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,7 +117,7 @@ func (g *gauge) set(b *series.Batch, r reading, l limit, from place, cut bool) {
 	g.swept, g.fresh = g.taken, true
 	g.setState(b, r)
 	if known && l.bytes > 0 {
-		b.Set(metric.MemoryExhaustion, series.Exhaustion(r.used, float64(l.bytes), growth), g.target)
+		b.Set(metric.MemoryExhaustion, growth.Exhaustion, g.target)
 	}
 }
 
@@ -249,6 +253,17 @@ func (g *gauge) spent(took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.distance.spent(took)
+}
+
+// combined returns the growth that counts: between days, or of the last hours. What is known between days is of
+// the present processes only if it was judged since they changed.
+func (g *gauge) combined(now time.Time, used, limit float64) (trend.Growth, bool) {
+	short, ok := g.growth(now)
+	o := g.trends.Of(g.target)
+	if o.Judged.Before(g.store.CutTime(metric.MemoryUsed, g.target)) {
+		o = trend.Outlook{}
+	}
+	return o.Combine(now, short, ok, used, limit)
 }
 
 // growth returns the trend since the members changed: over the medium tier once it holds enough,

@@ -1,11 +1,13 @@
 package collector
 
 import (
+	"math"
 	"testing"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
 // TestClockIsSet: a clock that jumps, either way, neither raises a level nor stops one from rising, and
@@ -77,4 +79,50 @@ func TestPopulationAndLimitAreCut(t *testing.T) {
 	if d := g.distance.fastest; d > 0 {
 		t.Errorf("fastest growth %v after a cut", d)
 	}
+}
+
+// TestGrowthBetweenDays: what is known between days is published in place of the last hours, and not before it was judged of
+// the present processes.
+func TestGrowthBetweenDays(t *testing.T) {
+	store, board := series.NewStore(series.Options{}), trend.NewBoard()
+	g := &gauge{target: "a", store: store, thresholds: testThresholds, interval: 5 * time.Second, trends: board}
+	var b series.Batch
+	at := testStart
+	sweep := func(cut bool) {
+		at = at.Add(5 * time.Second)
+		b.Reset(at)
+		if cut {
+			b.Cut()
+		}
+		g.set(&b, exactly(200*mib), limit{bytes: 1024 * mib, basis: BasisRSS}, place{procfs: "x"}, cut)
+		store.Commit(&b)
+	}
+	expect := func(what string, growth, confidence, exhaustion float64, want bool) {
+		t.Helper()
+		v, _, ok := store.Value(metric.MemoryGrowth, "a")
+		sure, _, okSure := store.Value(metric.MemoryGrowthConfidence, "a")
+		left, _, okLeft := store.Value(metric.MemoryExhaustion, "a")
+		if ok != want || okSure != want || okLeft != want || v != growth || math.Abs(sure-confidence) > 1e-9 || left != exhaustion {
+			t.Errorf("%s: growth %v, confidence %v, exhaustion %v, known %v %v %v", what, v, sure, left, ok, okSure, okLeft)
+		}
+	}
+	sweep(false)
+	expect("nothing is known", 0, 0, 0, false)
+	for range 60 {
+		sweep(false)
+	}
+	expect("of minutes", 0, .1, math.Inf(1), true)
+	outlook := trend.Outlook{Estimate: trend.Estimate{Known: true, Growing: true, PerSecond: 3000, Confidence: .9}, Judged: at, Limit: 1024 * mib}
+	outlook.At = at.Add(9 * time.Hour)
+	board.Put("a", &outlook)
+	sweep(false)
+	expect("of days", 3000, .9, 9*3600-5, true)
+	sweep(true)
+	expect("of other processes", 0, 0, 0, false)
+	sweep(false)
+	expect("before it was judged anew", 0, 0, 0, false)
+	outlook.Judged = at
+	board.Put("a", &outlook)
+	sweep(false)
+	expect("judged anew", 3000, .9, 9*3600-20, true)
 }

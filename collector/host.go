@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
 // HostTarget is the name of the target that stands for the whole host.
@@ -22,6 +23,7 @@ type HostOptions struct {
 	Store      *series.Store
 	Thresholds series.Thresholds
 	Interval   time.Duration // the usual sample interval; default 5s
+	Trends     *trend.Board  // what is known of the growth between days; nil: nothing
 }
 
 // hostSource publishes the host's memory, both as it is and as the target "host".
@@ -39,7 +41,7 @@ func NewHostSource(o HostOptions) Source {
 		o.Interval = 5 * time.Second
 	}
 	return &hostSource{opts: o, gauge: gauge{
-		target: HostTarget, store: o.Store, thresholds: o.Thresholds, interval: o.Interval,
+		target: HostTarget, store: o.Store, thresholds: o.Thresholds, interval: o.Interval, trends: o.Trends,
 	}}
 }
 

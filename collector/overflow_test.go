@@ -17,7 +17,7 @@ import (
 // another starts is no restart.
 var notOfTheRest = []*series.Desc{
 	metric.TargetRestarts, metric.MemoryUsed, metric.MemoryUsedRatio, metric.MemoryLimit, metric.MemoryLimitInfo, metric.MemoryLevel,
-	metric.MemoryGrowth, metric.MemoryFastGrowth, metric.MemoryExhaustion, metric.MemoryPSS, metric.MemoryUSS,
+	metric.MemoryGrowth, metric.MemoryGrowthConfidence, metric.MemoryFastGrowth, metric.MemoryExhaustion, metric.MemoryPSS, metric.MemoryUSS,
 	metric.ProcessNamed, metric.ProcessExitReasons, metric.ProcessEndedPeak, metric.ProcessEventsLost, metric.DiscoveryProcesses, metric.DiscoveryUnreadable, metric.DiscoveryHeld,
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
 // discoverySource refreshes the tracker that the sources of all targets read.
@@ -43,6 +44,7 @@ type TargetOptions struct {
 	Memory     MemoryConfig
 	Thresholds series.Thresholds
 	Interval   time.Duration // the usual sample interval; default 5s
+	Trends     *trend.Board  // what is known of the growth between days; nil: nothing
 }
 
 // targetSource publishes the processes and the memory of one target.
@@ -77,7 +79,7 @@ func newTargetSource(o TargetOptions) *targetSource {
 	}
 	return &targetSource{
 		opts:   o,
-		gauge:  gauge{target: o.Target, store: o.Store, thresholds: o.Thresholds, interval: o.Interval},
+		gauge:  gauge{target: o.Target, store: o.Store, thresholds: o.Thresholds, interval: o.Interval, trends: o.Trends},
 		limits: limitReader{limits: o.Limits, config: o.Memory},
 	}
 }
@@ -195,6 +197,7 @@ type GroupsOptions struct {
 	Limits     *Limits
 	Thresholds series.Thresholds
 	Interval   time.Duration // the usual sample interval; default 5s
+	Trends     *trend.Board  // what is known of the growth between days; nil: nothing
 }
 
 // groupsSource publishes the groups that discovery shows, which come and go.
@@ -252,7 +255,7 @@ func (s *groupsSource) group(name string) *targetSource {
 	if g == nil {
 		g = newTargetSource(TargetOptions{
 			Target: name, Tracker: s.opts.Tracker, Store: s.opts.Store, Limits: s.opts.Limits,
-			Thresholds: s.opts.Thresholds, Interval: s.opts.Interval,
+			Thresholds: s.opts.Thresholds, Interval: s.opts.Interval, Trends: s.opts.Trends,
 		})
 		g.discovered = true
 		s.groups[name] = g

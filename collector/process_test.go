@@ -251,7 +251,7 @@ func TestObservedSeriesLint(t *testing.T) {
 	for _, d := range []*series.Desc{
 		metric.Processes, metric.ProcessStarts, metric.ProcessExits, metric.TargetRestarts, metric.ProcessOldestStart, metric.DiscoveryProcesses, metric.DiscoveryUnreadable, metric.DiscoveryHeld,
 		metric.MemoryResident, metric.MemoryAnon, metric.MemoryFile, metric.MemoryShmem, metric.MemorySwap, metric.MemoryWindowMax, metric.MemoryWindowMin, metric.MemoryUsed,
-		metric.MemoryLimit, metric.MemoryUsedRatio, metric.MemoryLimitInfo, metric.MemoryLevel, metric.MemoryGrowth, metric.MemoryExhaustion, metric.ThresholdRatio,
+		metric.MemoryLimit, metric.MemoryUsedRatio, metric.MemoryLimitInfo, metric.MemoryLevel, metric.MemoryGrowth, metric.MemoryGrowthConfidence, metric.MemoryExhaustion, metric.ThresholdRatio,
 		metric.HostMemoryTotal, metric.HostMemoryAvailable, metric.HostMemoryHugetlb, metric.HostMemoryARC, metric.HostSwapTotal, metric.HostSwapFree, metric.HostWaiting, metric.HostStalled,
 	} {
 		b.Set(d, 1, make([]string, len(d.Labels))...)
@@ -282,7 +282,7 @@ func TestTargetThatIsGone(t *testing.T) {
 	b.expect(metric.ProcessExits, "2", "a")
 	for _, d := range []*series.Desc{
 		metric.ProcessOldestStart, metric.MemoryResident, metric.MemoryAnon, metric.MemoryFile, metric.MemoryShmem, metric.MemorySwap, metric.MemoryWindowMax, metric.MemoryWindowMin,
-		metric.MemoryUsed, metric.MemoryLimit, metric.MemoryUsedRatio, metric.MemoryLevel, metric.MemoryGrowth, metric.MemoryExhaustion,
+		metric.MemoryUsed, metric.MemoryLimit, metric.MemoryUsedRatio, metric.MemoryLevel, metric.MemoryGrowth, metric.MemoryGrowthConfidence, metric.MemoryExhaustion,
 	} {
 		b.expect(d, "", "a")
 	}
@@ -456,12 +456,12 @@ spillway_processes{target="mid"} 1
 	for range 14 {
 		b.mustTick(5 * time.Second) // it becomes a member that counts, which cuts big and not small
 	}
-	if big, small := trend(b, "big"), trend(b, "small"); big >= 10 || small <= 15 {
+	if big, small := sinceCut(b, "big"), sinceCut(b, "small"); big >= 10 || small <= 15 {
 		t.Errorf("%d points of big and %d of small since the cut, want the cut in big alone", big, small)
 	}
 }
 
-func trend(b *bench, target string) int {
+func sinceCut(b *bench, target string) int {
 	return len(b.store.PointsSinceCut(nil, series.TierSample, metric.MemoryUsed, target))
 }
 

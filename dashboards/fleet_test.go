@@ -104,7 +104,7 @@ func (b *board) most(n int, metric string) string {
 
 // What the reference of the code says may stand in a label: TestListsAreThoseOfTheCode.
 const (
-	skipReasons  = "budget, cooldown, denied, draining, duplicate, falling, instance, journal, level, mode, no_playbook, not_ours, paused, proposed, queue_full, stuck, waiting, window"
+	skipReasons  = "budget, cooldown, denied, draining, duplicate, falling, forecast, instance, journal, level, mode, no_playbook, not_ours, paused, proposed, queue_full, stuck, waiting, window"
 	runOutcomes  = "done, dry_run, failed, falling, ineffective, needs_human, nothing_to_do, partial, proposed, relieved, skipped, unknown, voided, waiting"
 	dispositions = "accepted, cooldown, denied, duplicate, needs_human, no_playbook, not_ours, paused, proposed, refused, resolved, waiting, window"
 )

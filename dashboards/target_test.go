@@ -61,6 +61,8 @@ func (b *board) memory() []*jsonPanel {
 			q(b.of("spillway_memory_window_min_bytes"), "window min {{instance}}"), q(b.of("spillway_memory_peak_bytes"), "ever {{instance}}")).dashed("/^ever /"),
 		graph("Growth", "Robust trend of the used memory: what survives garbage collections. A lasting value above 0 is likely a leak. Fast is the growth of the last seconds.", "binBps", 8,
 			q(b.of("spillway_memory_growth_bytes_per_second"), "{{instance}}"), q(b.of("spillway_memory_fast_growth_bytes_per_second"), "fast {{instance}}")).runbook("SpillwayMemoryLeakSuspected"),
+		graph("Confidence in the growth", "How sure the growth is. Below 0.5 it may be the rhythm of the day: whether it leaks is not known yet.", "none", 8,
+			q(b.of("spillway_memory_growth_confidence"), "{{instance}}")).runbook("SpillwayMemoryLeakSuspected"),
 		graph("Time to exhaustion", "Time until the limit is reached at the present growth; nothing is drawn while the memory does not grow.", "s", 8,
 			q(b.of("spillway_memory_exhaustion_seconds")+" < +Inf", "{{instance}}")).runbook("SpillwayMemoryLeakSuspected"),
 		graph("Shared pages counted once", "Resident memory with shared pages divided among those who share them (PSS), and what would be freed if the target ended (USS). Needs memory.proportional.", "bytes", 8,

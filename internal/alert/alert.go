@@ -12,6 +12,7 @@ const (
 	TriggerManual     Trigger = "manual"     // POST /api/v1/run or the cleanup command
 	TriggerSchedule   Trigger = "schedule"   // a policy's `every`
 	TriggerExit       Trigger = "exit"       // the last process of a target ended
+	TriggerForecast   Trigger = "forecast"   // the memory would reach its limit before a window opens again
 	TriggerPull       Trigger = "pull"       // polled from an Alertmanager
 	TriggerWatch      Trigger = "watch"      // a watcher's command, when the level of a target changed
 )

@@ -34,6 +34,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 	"github.com/spillway-exporter/spillway_exporter/internal/wake"
 	"github.com/spillway-exporter/spillway_exporter/internal/watch"
 	"github.com/spillway-exporter/spillway_exporter/internal/web"
@@ -134,7 +135,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, left: action.NewLeft(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
+		store: store, logger: logger, now: o.Now, left: action.NewLeft(), trends: trend.NewBoard(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
 		checks: &a.checks, share: collector.NewShare(scanBudget, scansAtOnce), blocked: collector.NewBlocked(),
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,
@@ -171,7 +172,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 	}
 	a.life.AddKept("journal", journalTime, func(context.Context) error { return a.journal.Close() })
 	a.openControl(ctx)
-	a.history = setup.NewHistory(setup.HistoryOptions{Config: cfg, Journal: a.journal, Series: a.parts.store, Members: a.members, ProcFS: a.opts.ProcFS, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now})
+	a.history = setup.NewHistory(setup.HistoryOptions{Config: cfg, Journal: a.journal, Series: a.parts.store, Members: a.members, ProcFS: a.opts.ProcFS, Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Trends: a.parts.trends})
 	a.ledger = setup.NewLedger(a.journal, func() *config.Config { return a.graph.Load().cfg }, a.logger, a.opts.Now)
 	if a.listeners, err = listen.Open(ctx, a.opts.Web); err != nil {
 		return errors.Join(err, a.life.Stop())
@@ -181,13 +182,13 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		return errors.Join(a.parts.pool.Close(), a.parts.opens.Close(), a.own.CloseAll())
 	})
 	a.dispatcher = dispatch.New(dispatch.Options{
-		Journal: a.journal, Observer: observer{a}, Instance: cfg.Instance, PinInstance: a.pins(cfg), Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
+		Journal: a.journal, Observer: observer{a}, Outlook: a.parts.trends.Of, Instance: cfg.Instance, PinInstance: a.pins(cfg), Logger: a.logger, Now: a.opts.Now, Registerer: a.registry,
 	})
 	a.schedule = schedule.New(schedule.Options{RunNow: a.dispatcher.RunNow, State: a.journal, Logger: a.logger, Now: a.opts.Now})
 	a.watchers = watch.New(watch.Options{Report: a.reportOf, Run: a.runWatcher, Logger: a.logger, Registerer: a.registry})
 	a.handler = web.New(web.Options{
 		Store: a.parts.store, Metrics: setup.MetricsHandler(a.registry), TelemetryPath: a.opts.TelemetryPath,
-		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings, Advice: a.ledger.Advice, History: a.history, Host: setup.HostName(),
+		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings, Growth: a.parts.trends.Of, Advice: a.ledger.Advice, History: a.history, Host: setup.HostName(),
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
 		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,

@@ -28,6 +28,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -82,6 +83,7 @@ type parts struct {
 	swept    func(whole bool)   // after each sweep of processes
 	crossed  func(collector.Crossing)
 	left     *action.Left
+	trends   *trend.Board
 	clock    *action.Clock
 	evidence *setup.Evidence
 	restarts *restart.Ledger
@@ -174,12 +176,12 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 			continue
 		}
 		jobs = append(jobs, collector.Job{Source: sourceProcess, Target: t.Name, Impl: collector.NewTargetSource(collector.TargetOptions{
-			Target: t.Name, Tracker: g.tracker, Store: p.store, Limits: limits, Memory: t.Memory, Thresholds: thresholds, Interval: interval,
+			Target: t.Name, Tracker: g.tracker, Store: p.store, Limits: limits, Memory: t.Memory, Thresholds: thresholds, Interval: interval, Trends: p.trends,
 		})})
 	}
 	if cfg.Discover != nil {
 		jobs = append(jobs, collector.Job{Source: sourceGroups, Impl: collector.NewGroupsSource(collector.GroupsOptions{
-			Tracker: g.tracker, Store: p.store, Limits: limits, Thresholds: thresholds, Interval: interval,
+			Tracker: g.tracker, Store: p.store, Limits: limits, Thresholds: thresholds, Interval: interval, Trends: p.trends,
 		})})
 	}
 	if cfg.ProcEvents {
@@ -189,7 +191,7 @@ func (g *graph) processLane(o *Options, p *parts) collector.Lane {
 	}
 	jobs = append(jobs,
 		collector.Job{Source: sourceHost, Target: collector.HostTarget, Impl: collector.NewHostSource(collector.HostOptions{
-			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval,
+			Procfs: o.ProcFS, Store: p.store, Thresholds: thresholds, Interval: interval, Trends: p.trends,
 		})},
 		collector.Job{Source: sourceInfo, Impl: collector.NewInfoSource(info, g.tracker)},
 		collector.Job{Source: sourceThresholds, Impl: collector.NewThresholdsSource(known, heaps)})

@@ -343,7 +343,7 @@ func (p *prober) samples(typ reflect.Type) []any {
 		}
 		return append(out, []any{"/srv"}, "warning")
 	}
-	return append(texts, "/bin/true", "*", "warning", "enforce", "dry_run", "stem", "podman", "app.service", "mine", "Local", "02:00", "04:00")
+	return append(texts, "/bin/true", "*", "warning", "enforce", "dry_run", "stem", "podman", "app.service", "mine", "Local", "02:00", "04:00", "limit")
 }
 
 // context returns the other keys that have to be written so that the key is accepted at all: none,

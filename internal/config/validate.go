@@ -73,6 +73,9 @@ func (c *Config) validate(report, warn report.Func, checks *Checks) {
 	c.Journal.Validate(report.Under("journal"))
 	c.Restarts.Validate(report.Under("restarts"))
 	c.History.Validate(report.Under("history"))
+	if !c.History.Enabled() && slices.ContainsFunc(c.Targets, func(t Target) bool { return t.Playbooks.ActsEarly(t.Guards) }) {
+		report("history", "is off, and act_before foresees the memory from it: remove one of them")
+	}
 	if c.Discover != nil {
 		c.Discover.Validate(report.Under("discover"))
 		if c.Discover.JoinTargets && c.Enforces() {
@@ -253,8 +256,11 @@ func (c *Config) checkTarget(i int, names map[string]int, report report.Func) {
 	t.Playbooks.Validate(report.Under(key + ".playbooks"))
 	t.Playbooks.CheckActions(t.Has, report.Under(key+".playbooks"))
 	t.checkRestarts(report.Under(key + ".playbooks"))
-	t.Playbooks.CheckWindows(t.Windows, report.Under(key+".playbooks"))
+	t.Playbooks.CheckWindows(t.Windows, t.Guards, report.Under(key+".playbooks"))
 	t.Guards.Validate(t.Playbooks, t.Windows, report.Under(key+".guards"))
+	if t.Processes == nil && t.Playbooks.ActsEarly(t.Guards) {
+		at("", "has act_before and no processes, whose memory it foresees: write processes, or remove act_before")
+	}
 	seen := make(map[string]bool)
 	policyName := func(key, kind, name string) {
 		switch {

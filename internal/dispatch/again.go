@@ -32,8 +32,10 @@ func (d *Dispatcher) goAgain() {
 		d.endPauses(d.runCtx)
 		d.reviewProposals(d.runCtx)
 		fresh, pleas := d.startDue()
-		d.plead(d.runCtx, pleas)
-		d.begin(d.runCtx, runsOf(fresh))
+		early, more := d.startEarly()
+		d.plead(d.runCtx, append(pleas, more...))
+		d.begin(d.runCtx, append(runsOf(fresh), early...))
+		d.retryEarly(early)
 		next := d.postpone(fresh)
 		timer.Reset(next)
 	}

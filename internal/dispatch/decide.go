@@ -30,6 +30,7 @@ const (
 	SkipMode       = "mode"     // the target is no longer in mode enforce
 	SkipPaused     = "paused"   // a person has paused what begins by itself
 	SkipWindow     = "window"   // the window of the playbook, or of the step, is closed
+	SkipForecast   = "forecast" // the memory does not reach its limit before the window opens again, or that is not sure
 	SkipProposed   = "proposed" // a proposal waits for a person
 	SkipDenied     = "denied"   // a person has denied it
 	SkipBudget     = "budget"   // the playbook has acted as often as it may: a person is needed

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/regret"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
 const (
@@ -38,11 +39,12 @@ type Journal interface {
 type Options struct {
 	Journal       Journal
 	Observer      Observer
-	Instance      string        // the configured instance label; "" = learned
-	PinInstance   bool          // the first name that is learned stays the only one
-	QueueLength   int           // runs that may wait; default 8192
-	Workers       int           // actions at the same time, of different targets; default 4
-	VerifyTimeout time.Duration // how long fresh samples are waited for after a step; default 2m
+	Instance      string                            // the configured instance label; "" = learned
+	PinInstance   bool                              // the first name that is learned stays the only one
+	QueueLength   int                               // runs that may wait; default 8192
+	Workers       int                               // actions at the same time, of different targets; default 4
+	VerifyTimeout time.Duration                     // how long fresh samples are waited for after a step; default 2m
+	Outlook       func(target string) trend.Outlook // of its memory; nil: nothing acts before a limit
 	Logger        *slog.Logger
 	Now           func() time.Time      // default time.Now
 	Registerer    prometheus.Registerer // nil: no metrics are published

@@ -27,12 +27,12 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	f("webhook.md", dispositions...)
-	f("webhook.md", SkipNotOurs, SkipInstance, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipWaiting, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck, SkipMode, SkipPaused, SkipWindow, SkipBudget, SkipProposed, SkipDenied)
+	f("webhook.md", SkipNotOurs, SkipInstance, SkipNoPlaybook, SkipDuplicate, SkipCooldown, SkipWaiting, SkipQueueFull, SkipDraining, SkipJournal, SkipLevel, SkipFalling, SkipStuck, SkipMode, SkipPaused, SkipWindow, SkipBudget, SkipProposed, SkipDenied, SkipForecast)
 	f("webhook.md", OutcomeRelieved, OutcomeIneffective, OutcomeWaiting, OutcomeNothing, OutcomeFalling, OutcomeSkipped, OutcomeNeedsHuman, OutcomeProposed, OutcomeVoided, journal.OutcomeInterrupted)
 	f("autonomy.md", proposalOutcomes...)
 	f("webhook.md", DefaultNames()...)
 	for _, t := range []alert.Trigger{
-		alert.TriggerWebhook, alert.TriggerStandalone, alert.TriggerPull, alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch,
+		alert.TriggerWebhook, alert.TriggerStandalone, alert.TriggerPull, alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch, alert.TriggerForecast,
 	} {
 		f("webhook.md", string(t))
 	}

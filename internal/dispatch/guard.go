@@ -21,6 +21,9 @@ const (
 type Guard struct {
 	Budget   Budget     `yaml:"budget"`    // how often it may act; then a person is needed
 	WhenOpen window.Ref `yaml:"when_open"` // only while this window is open; `not night` is while the window night is closed
+
+	// What it acts before by itself, in the last window before that: limit is the limit of the memory. It needs when_open.
+	ActBefore string `yaml:"act_before"`
 }
 
 // Budget is how often a playbook may act.
@@ -43,6 +46,7 @@ func (g Guards) Validate(p Playbooks, w window.Windows, report report.Func) {
 		}
 		guard.Budget.validate(at)
 		guard.WhenOpen.Check(w, "when_open", at)
+		checkEarly(guard.ActBefore, guard.WhenOpen != "", at)
 		if guard == (Guard{}) {
 			report(name, "says nothing: write budget: {at_most: 3, per: 24h} or when_open, or remove it")
 		}
@@ -74,11 +78,13 @@ func (b Budget) validate(report report.Func) {
 	}
 }
 
-// CheckWindows reports the steps whose window is not configured.
-func (p Playbooks) CheckWindows(w window.Windows, report report.Func) {
+// CheckWindows reports the steps whose window is not configured, and those that are to act early without one.
+func (p Playbooks) CheckWindows(w window.Windows, g Guards, report report.Func) {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		for i := range p[name] {
-			p[name][i].WhenOpen.Check(w, fmt.Sprintf("%s[%d].when_open", name, i), report)
+			s, at := &p[name][i], report.Under(fmt.Sprintf("%s[%d]", name, i))
+			s.WhenOpen.Check(w, "when_open", at)
+			checkEarly(s.ActBefore, s.WhenOpen != "" || g[name].WhenOpen != "", at)
 		}
 	}
 }
@@ -89,6 +95,7 @@ func (g Guards) Apply(books map[string]Playbook, w window.Windows) {
 		p.Budget, p.Hours = g[name].Budget, w.Hours(g[name].WhenOpen)
 		for i := range p.Steps {
 			p.Steps[i].Hours = w.Hours(p.Steps[i].WhenOpen)
+			p.Steps[i].Early = p.Steps[i].ActBefore != "" || g[name].ActBefore != ""
 		}
 		books[name] = p
 	}

@@ -138,7 +138,7 @@ func (s *Step) checkName(known []string, report report.Func) {
 			s.Do, strings.Join(action.Names(), ", "), strings.Join(known, ", "))
 		return
 	}
-	if s.To != nil || len(s.When) > 0 || s.Cooldown != 0 || s.Timeout != 0 || s.Run != "" || s.Mode != "" || s.WhenOpen != "" || s.Verify.Written {
+	if s.To != nil || len(s.When) > 0 || s.Cooldown != 0 || s.Timeout != 0 || s.Run != "" || s.Mode != "" || s.WhenOpen != "" || s.ActBefore != "" || s.Verify.Written {
 		report("", "is the playbook %q with keys of a step: write its name alone, and the keys in its own steps", s.Do)
 	}
 }

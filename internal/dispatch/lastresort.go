@@ -54,6 +54,7 @@ func (d *Dispatcher) heldNow(r *run, a *attempt) (reason, text string) {
 	d.mu.Lock()
 	pause, now := d.pausedBy(r.target), d.modeNow(r)
 	d.mu.Unlock()
+	early := d.isEarly(r)
 	reading := d.opts.Observer.Observe(r.target, r.subject)
 	switch {
 	case a.mode == enforce && now != enforce:
@@ -62,7 +63,9 @@ func (d *Dispatcher) heldNow(r *run, a *attempt) (reason, text string) {
 		return SkipPaused, fmt.Sprintf("a person has paused %s", pause)
 	case !a.step.Hours.Open(d.opts.Now()):
 		return SkipWindow, fmt.Sprintf("its window %q has closed", a.step.Hours)
-	case reading.Known && !a.step.applies(reading.Level):
+	case early && !foreseen(d.outlookOf(r.target), d.opts.Now()):
+		return SkipForecast, "the memory is no longer foreseen to reach its limit"
+	case !early && reading.Known && !a.step.applies(reading.Level):
 		return SkipLevel, fmt.Sprintf("%s is at level %s now", r.subject, reading.Level)
 	}
 	return "", ""

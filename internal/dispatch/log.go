@@ -15,7 +15,10 @@ func (d *Dispatcher) logBegin(r *run, now Reading, level series.Level) {
 		args = append(args, "used", percent(now.Ratio))
 	}
 	args = append(args, "level", level.String(), "playbook", r.playbook, "mode", string(r.mode), "trigger", string(r.trigger), "run", r.id)
-	if !r.guarded {
+	if r.why != "" {
+		args = append(args, "reason", r.why)
+	}
+	if !r.guarded || r.why != "" {
 		d.log.Info("playbook begins", args...)
 		return
 	}
@@ -41,7 +44,7 @@ func (d *Dispatcher) logEnd(r *run, res *result) {
 		severity = slog.LevelWarn
 	}
 	msg := "playbook ended"
-	if r.guarded {
+	if r.guarded && r.why == "" {
 		msg = subject.Of(r.subject).Relief
 	}
 	d.log.Log(d.runCtx, severity, msg, args...) //nolint:sloglint // a constant of the table

@@ -76,6 +76,10 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 	if !res.wants(&step) {
 		return effectNone, true
 	}
+	early := d.isEarly(r)
+	if early && !step.Early {
+		return effectNone, true
+	}
 	if !r.approves(i) {
 		res.notes = append(res.notes, fmt.Sprintf("%s was skipped, since it was not proposed", step.Do))
 		return effectNone, true
@@ -88,7 +92,7 @@ func (d *Dispatcher) do(r *run, i int, res *result) (did effect, goOn bool) {
 		return effectNone, true
 	}
 	now := d.opts.Observer.Observe(r.target, r.subject)
-	if r.guarded && !res.settled && step.isRelief() && falling(r.subject, now) {
+	if r.guarded && !early && !res.settled && step.isRelief() && falling(r.subject, now) {
 		res.outcome, res.settled = OutcomeFalling, true
 		res.notes = append(res.notes, fmt.Sprintf("stopped before step %d: %s is below 85%% of its recent peak of %s and falling by itself", i+1, percent(now.Ratio), percent(now.Peak)))
 		d.skipRest(r, i, SkipFalling)
@@ -166,6 +170,9 @@ func (d *Dispatcher) skips(r *run, step Step, now Reading, res *result) bool {
 	if isLast(&step) && now.Known {
 		level = now.Level // not the highest of the run: the steps before it may have helped
 	}
+	if d.isEarly(r) {
+		step.When = nil
+	}
 	reason, text := skipStep(step, level, d.stepUntil(r, step), d.opts.Now())
 	if reason == "" {
 		return false
@@ -222,6 +229,8 @@ func outcomeOf(res *result, waits bool) string {
 // waited for: that is a leak, and there are young files at any time.
 func (r *run) mayWait(res *result) bool {
 	switch {
+	case r.why != "": // the next window, or an alert, says whether it is still needed
+		return false
 	case r.state == nil || res.dueAt.IsZero() && !res.inUse || res.effect == effectDry:
 		return false
 	case isFolder(r.subject):

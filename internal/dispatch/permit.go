@@ -12,8 +12,18 @@ type situation struct {
 	closed bool // the window of the playbook is closed, or that of each step for the level
 	spent  bool // its budget is used up
 
+	forecast forecast      // whether it is to act before the limit is reached
 	proposal proposalState // of the playbook
 }
+
+// forecast is what the growth of the memory says of a playbook with act_before.
+type forecast int
+
+const (
+	forecastUnasked forecast = iota // something else requests the playbook
+	forecastDue                     // the limit would be reached before the window opens again
+	forecastNotDue                  // it would not, or that is not known surely enough
+)
 
 // proposalState is where the proposal of a playbook stands.
 type proposalState int
@@ -34,7 +44,7 @@ type permission struct {
 
 // permit is the whole decision whether a remedy may run by itself. It is pure, and a table of all situations
 // is its test. What a person wants comes first. An emergency breaks a cooldown once, and nothing else: neither a
-// pause nor a window nor a budget gives way to it. A budget comes last, since only what would run now needs a
+// pause nor a window nor a budget gives way to it. A forecast is no emergency, whatever the level is. A budget comes last, since only what would run now needs a
 // person. What a person has approved acts in place of a proposal: its cooldown and budget are for what no person has
 // seen. A proposal says something about a playbook only while that is in mode propose; what is left of one in another mode
 // is void.
@@ -50,12 +60,14 @@ func permit(s situation) permission {
 		return permission{skip: SkipProposed}
 	case s.proposal == proposalDenied:
 		return permission{skip: SkipDenied}
-	case s.rests && !approved && (s.level < series.LevelEmergency || s.broken):
+	case s.rests && !approved && (s.level < series.LevelEmergency || s.broken || s.forecast != forecastUnasked):
 		return permission{skip: SkipCooldown}
 	case s.closed:
 		return permission{skip: SkipWindow}
 	case approved:
 		return permission{mode: enforce}
+	case s.forecast == forecastNotDue:
+		return permission{skip: SkipForecast}
 	case s.spent:
 		return permission{skip: SkipBudget}
 	}

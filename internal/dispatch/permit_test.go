@@ -13,25 +13,28 @@ import (
 
 // permitTable is the decision as docs/autonomy.md has it: the first row that fits is the answer. "-" fits all.
 const permitTable = `
-mode    | level     | pause  | cooldown | window | budget | proposal | answer
--       | -         | paused | -        | -      | -      | -        | paused
-propose | -         | -      | -        | -      | -      | open     | proposed
-propose | -         | -      | -        | -      | -      | denied   | denied
-propose | -         | -      | -        | closed | -      | approved | window
-propose | -         | -      | -        | -      | -      | approved | enforce
--       | warning   | -      | holds    | -      | -      | -        | cooldown
--       | critical  | -      | holds    | -      | -      | -        | cooldown
--       | warning   | -      | broken   | -      | -      | -        | cooldown
--       | critical  | -      | broken   | -      | -      | -        | cooldown
--       | emergency | -      | broken   | -      | -      | -        | cooldown
--       | -         | -      | -        | closed | -      | -        | window
--       | -         | -      | -        | -      | spent  | -        | budget
-dry_run | emergency | -      | holds    | -      | -      | -        | dry_run, breaks
-propose | emergency | -      | holds    | -      | -      | -        | propose, breaks
-enforce | emergency | -      | holds    | -      | -      | -        | enforce, breaks
-dry_run | -         | -      | -        | -      | -      | -        | dry_run
-propose | -         | -      | -        | -      | -      | -        | propose
-enforce | -         | -      | -        | -      | -      | -        | enforce
+mode    | level     | pause  | cooldown | window | budget | proposal | forecast | answer
+-       | -         | paused | -        | -      | -      | -        | -        | paused
+propose | -         | -      | -        | -      | -      | open     | -        | proposed
+propose | -         | -      | -        | -      | -      | denied   | -        | denied
+propose | -         | -      | -        | closed | -      | approved | -        | window
+propose | -         | -      | -        | -      | -      | approved | -        | enforce
+-       | -         | -      | holds    | -      | -      | -        | due      | cooldown
+-       | -         | -      | holds    | -      | -      | -        | not_due  | cooldown
+-       | warning   | -      | holds    | -      | -      | -        | -        | cooldown
+-       | critical  | -      | holds    | -      | -      | -        | -        | cooldown
+-       | warning   | -      | broken   | -      | -      | -        | -        | cooldown
+-       | critical  | -      | broken   | -      | -      | -        | -        | cooldown
+-       | emergency | -      | broken   | -      | -      | -        | -        | cooldown
+-       | -         | -      | -        | closed | -      | -        | -        | window
+-       | -         | -      | -        | -      | -      | -        | not_due  | forecast
+-       | -         | -      | -        | -      | spent  | -        | -        | budget
+dry_run | emergency | -      | holds    | -      | -      | -        | -        | dry_run, breaks
+propose | emergency | -      | holds    | -      | -      | -        | -        | propose, breaks
+enforce | emergency | -      | holds    | -      | -      | -        | -        | enforce, breaks
+dry_run | -         | -      | -        | -      | -      | -        | -        | dry_run
+propose | -         | -      | -        | -      | -      | -        | -        | propose
+enforce | -         | -      | -        | -      | -      | -        | -        | enforce
 `
 
 // oracle reads the answer from the table.
@@ -72,12 +75,14 @@ func everySituation(f func(s situation, cells []string)) {
 		return "no"
 	}
 	proposals := []string{proposalNone: "no", proposalOpen: "open", proposalDenied: "denied", proposalApproved: "approved"}
+	forecasts := []string{forecastUnasked: "no", forecastDue: "due", forecastNotDue: "not_due"}
 	for _, m := range []mode{dryRun, propose, enforce} {
 		for _, level := range []series.Level{warning, critical, emergency} {
-			for bits := range 1 << 7 {
+			for bits := range 3 << 7 {
 				s := situation{
-					mode: m, level: level, paused: bits&1 > 0, rests: bits&2 > 0, broken: bits&4 > 0, closed: bits&8 > 0, spent: bits&16 > 0,
-					proposal: proposalState(bits >> 5),
+					forecast: forecast(bits >> 7),
+					mode:     m, level: level, paused: bits&1 > 0, rests: bits&2 > 0, broken: bits&4 > 0, closed: bits&8 > 0, spent: bits&16 > 0,
+					proposal: proposalState(bits >> 5 & 3),
 				}
 				cooldown := "no" // one that has ended cannot be broken
 				switch {
@@ -86,7 +91,7 @@ func everySituation(f func(s situation, cells []string)) {
 				case s.rests:
 					cooldown = "holds"
 				}
-				f(s, []string{string(m), level.String(), pick(s.paused, "paused"), cooldown, pick(s.closed, "closed"), pick(s.spent, "spent"), proposals[s.proposal]})
+				f(s, []string{string(m), level.String(), pick(s.paused, "paused"), cooldown, pick(s.closed, "closed"), pick(s.spent, "spent"), proposals[s.proposal], forecasts[s.forecast]})
 			}
 		}
 	}
@@ -103,8 +108,8 @@ func TestPermit(t *testing.T) {
 			t.Errorf("%q: %s, want %s", cells, got, want)
 		}
 	})
-	if n != 1152 || len(answers) != 12 {
-		t.Errorf("%d situations with %d answers, want 1152 with 12: %v", n, len(answers), answers)
+	if n != 3456 || len(answers) != 13 {
+		t.Errorf("%d situations with %d answers, want 3456 with 13: %v", n, len(answers), answers)
 	}
 }
 
@@ -115,6 +120,9 @@ func TestPermitIsAskedForAlerts(t *testing.T) {
 	dispositions := map[string]string{SkipPaused: alert.Paused, SkipCooldown: alert.Cooldown, SkipWindow: alert.Closed, SkipBudget: alert.NeedsHuman, SkipProposed: alert.Proposed, SkipDenied: alert.Denied}
 	rng := rand.New(rand.NewPCG(1, 13))
 	everySituation(func(s situation, cells []string) {
+		if s.forecast != forecastUnasked {
+			return
+		}
 		for range 20 {
 			q := question{
 				alert: &alert.Alert{Status: alert.StatusFiring, Labels: map[string]string{alert.LabelTarget: "svc", alert.LabelPlaybook: "p"}},

@@ -48,10 +48,15 @@ type Step struct {
 	// Only while this window is open; `not night` is while the window night is closed.
 	WhenOpen window.Ref `yaml:"when_open"`
 
+	// What the step runs before by itself, at any level, in the last window before that: limit is the limit of the memory. It
+	// needs when_open.
+	ActBefore string `yaml:"act_before"`
+
 	// What the step may do at most, if that is less than its target may: propose or dry_run.
 	Mode string `yaml:"mode"`
 
 	Hours window.Hours `yaml:"-"` // that WhenOpen names
+	Early bool         `yaml:"-"` // it acts before the limit, as ActBefore or its playbook says
 
 	With action.Settings `yaml:"-"` // the settings of the action; nil for one that takes nothing
 }
@@ -254,6 +259,9 @@ func (s Step) String() string {
 	}
 	if s.WhenOpen != "" {
 		text += " (when open: " + string(s.WhenOpen) + ")"
+	}
+	if s.ActBefore != "" {
+		text += " (act before: " + s.ActBefore + ")"
 	}
 	if s.Mode != "" {
 		text += " (mode: " + s.Mode + ")"

@@ -212,8 +212,8 @@ func TestStepYAMLMistakes(t *testing.T) {
 	f("[clean_temp]", ": is a list: write keys and values, such as {do: ...}")
 	f("7", ": is a single value: write keys and values, such as {do: ...}")
 	f("{do: clean_temp, colldown: 5m, do: x}", `.colldown: unknown key: did you mean "cooldown"?`, ".do: stands twice, first in line 2: remove one")
-	f("{do: clean_temp, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, run, when_open, mode")
-	f("{do: command, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, run, when_open, mode, argv, env")
+	f("{do: clean_temp, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, run, when_open, act_before, mode")
+	f("{do: command, nonsense: 1}", ".nonsense: unknown key: write one of do, to, when, cooldown, timeout, verify, run, when_open, act_before, mode, argv, env")
 	f("{do: [a], to: half, cooldown: , timeout: soon}",
 		".do: is a list: write a single value",
 		`.to: "half" is not a ratio: write 70% or 0.7`,

@@ -34,6 +34,7 @@ type playbookState struct {
 
 	used    []time.Time // when runs began that count against the budget, the oldest first
 	pleaded bool        // it is recorded that a person is needed
+	early   opening     // of the window in which it has acted before the limit
 }
 
 // savedState is the form in the journal.

@@ -35,6 +35,7 @@ type Proposal struct {
 	Only        string       `json:"only,omitempty"`   // only the policies with this name
 	From        int          `json:"from"`             // the step that it begins with, from 0
 	Guarded     bool         `json:"guarded,omitempty"`
+	Why         string       `json:"why,omitempty"` // it acts before the limit is reached; "" for any other
 	Force       bool         `json:"force,omitempty"`
 	Fingerprint string       `json:"fingerprint,omitempty"`
 	First       *alert.Alert `json:"first,omitempty"`
@@ -106,6 +107,9 @@ func (d *Dispatcher) asks(r *run, step *Step) bool {
 // propose makes a proposal of the rest of a run, from its step i. It reports whether the run goes on, which it does not.
 func (d *Dispatcher) propose(r *run, i int, now Reading, res *result) (goOn bool) {
 	level := d.raise(r, now)
+	if d.isEarly(r) {
+		level = series.LevelNormal // pressure is another situation
+	}
 	book := &Playbook{Steps: r.steps}
 	d.mu.Lock()
 	state, id := d.proposalOf(r.target, r.playbook, r.only, book, level)
@@ -147,6 +151,9 @@ func (d *Dispatcher) newProposal(r *run, level series.Level, now Reading, res *r
 		Since: at, Until: at.Add(proposalValid), Reading: now.Text, Evidence: slices.Clone(res.notes),
 		Single: r.scope == oneAction, Only: r.only, Guarded: r.guarded, Force: r.force, First: r.first,
 	}
+	if d.isEarly(r) {
+		p.Why = r.why
+	}
 	d.mu.Lock()
 	t := d.targets[r.target]
 	d.mu.Unlock()
@@ -164,7 +171,7 @@ func (d *Dispatcher) fill(p *Proposal, r *run, i int, res *result) bool {
 	for ; i < len(r.steps); i++ {
 		step := &r.steps[i]
 		level, _ := series.ParseLevel(p.Level)
-		if observes(step) || step.Mode == ModeDryRun || r.guarded && !step.applies(level) {
+		if observes(step) || step.Mode == ModeDryRun || p.Why != "" && !step.Early || p.Why == "" && r.guarded && !step.applies(level) {
 			continue
 		}
 		s := ProposedStep{Step: i, Do: step.String()}

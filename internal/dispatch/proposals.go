@@ -162,6 +162,9 @@ func (d *Dispatcher) mayCarryOut(p *Proposal) error {
 	}
 	level, _ := series.ParseLevel(p.Level)
 	pause, closed := d.pausedBy(p.Target), book.closed(level, d.opts.Now())
+	if p.Why != "" {
+		closed = book.earlyClosed(d.opts.Now())
+	}
 	switch permit(situation{mode: propose, level: level, paused: pause != nil, closed: closed != "", proposal: proposalApproved}).skip {
 	case SkipPaused:
 		return fmt.Errorf("%w: %s: resume first", ErrPaused, pause)
@@ -194,6 +197,7 @@ func (d *Dispatcher) carryOut(p *Proposal, by string) (*run, error) {
 	r.mode, r.decided, r.approved, r.choice, r.by = enforce, true, p, choice, by
 	r.alert, r.fingerprint, r.first, r.guarded, r.force, r.only = p.Alert, p.Fingerprint, p.First, p.Guarded, p.Force, p.Only
 	r.progress.level, _ = series.ParseLevel(p.Level)
+	r.why, r.progress.early = p.Why, p.Why != ""
 	if p.Single {
 		r.scope = oneAction
 	}

@@ -65,6 +65,7 @@ type request struct {
 	quiet              bool   // of a schedule: recorded only when there is something to do
 	insists            bool   // enforces whatever the target's mode is
 	by                 string // who asked, "" when that is not known
+	why                string // it acts early; "" when it does not
 	decided            bool   // a person has decided that it acts: what is to be proposed first is not
 
 	approved *Proposal      // that it carries out; nil for any other run
@@ -98,6 +99,8 @@ type progress struct {
 	record string // of the step, from its intent to its result; else ""
 	files  int64
 	bytes  int64
+
+	early bool // only the steps that act before the limit run, at any level; an alert that joins ends that
 
 	followers []*Follower
 }
@@ -133,6 +136,8 @@ func (r *run) record(now time.Time, level series.Level) journal.Record {
 		intent = "run " + describe(r.steps[r.approved.From:]) + ", the proposal " + r.approved.ID + ", approved by " + r.by
 	case r.by != "":
 		intent += ", requested by " + r.by
+	case r.why != "":
+		intent += ", since " + r.why
 	}
 	return journal.Record{
 		Time: now, Target: r.target, Playbook: r.playbook, Trigger: string(r.trigger), Alert: r.alert, Fingerprint: r.fingerprint,

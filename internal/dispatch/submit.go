@@ -87,6 +87,7 @@ func (d *Dispatcher) judge(b *alert.Batch, a *alert.Alert, id *identity, now tim
 	defer func() { d.heard(b.Trigger, a, &q, &v, m) }()
 	switch {
 	case v.join:
+		state.open.progress.early = false
 		state.open.progress.level = max(state.open.progress.level, q.level)
 		if v.disposition == alert.Accepted {
 			state.open.progress.serve(a, b.Trigger)

@@ -26,7 +26,7 @@ func (r *run) wantsVerification(step Step, before Reading) bool {
 		return false
 	}
 	switch r.trigger {
-	case alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch:
+	case alert.TriggerManual, alert.TriggerSchedule, alert.TriggerExit, alert.TriggerWatch, alert.TriggerForecast:
 		return before.Level >= step.Verify.Below
 	}
 	return true

@@ -30,6 +30,8 @@ type Target struct {
 	WindowMaxBytes *float64
 	GrowthPerSec   *float64
 	ExhaustionSecs *float64
+	GrowthSure     *float64 // confidence in GrowthPerSec, from 0 to 1
+	Outlook        *Outlook // of days; nil: nothing grows, or it is not known; a reader of the store sets it
 
 	Heaps   []Heap
 	Caches  []Cache

@@ -74,6 +74,9 @@ func sortByPriority(list []Recommendation) {
 	})
 }
 
+// soonSeconds is how soon memory has to reach its limit so that it does not matter whether it is only the rhythm of the day.
+const soonSeconds = 6 * 3600
+
 func recommendMemory(t *Target, add func(priority, format string, args ...any)) {
 	used, haveUsed := known(t.UsedBytes)
 	limit, haveLimit := known(t.LimitBytes)
@@ -98,7 +101,8 @@ func recommendMemory(t *Target, add func(priority, format string, args ...any)) 
 	}
 	growth, haveGrowth := known(t.GrowthPerSec)
 	left, haveLeft := known(t.ExhaustionSecs)
-	if haveGrowth && haveLeft && growth > 0 && !math.IsInf(left, 1) && left < 24*3600 {
+	surely := !t.Unproven() || left < soonSeconds
+	if haveGrowth && haveLeft && growth > 0 && !math.IsInf(left, 1) && left < 24*3600 && surely {
 		priority := medium
 		if left < 3600 {
 			priority = high

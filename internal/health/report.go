@@ -18,6 +18,7 @@ type Report struct {
 	Cache           *CacheReport     `json:"cache,omitempty"`
 	Recommendations []Recommendation `json:"recommendations"`
 	Verdicts        []Verdict        `json:"verdicts,omitempty"`
+	Outlook         *Outlook         `json:"outlook,omitempty"`
 	Raw             Raw              `json:"raw"`
 	Target          string           `json:"target"`
 	Timestamp       string           `json:"timestamp,omitempty"` // RFC 3339, of the newest value
@@ -57,6 +58,7 @@ type Raw struct {
 	LevelNumber    *int     `json:"level,omitempty"`
 	GrowthPerSec   *float64 `json:"growth_bytes_per_second,omitempty"`
 	ExhaustionSecs *float64 `json:"exhaustion_seconds,omitempty"` // absent when not growing
+	GrowthSure     *float64 `json:"growth_confidence,omitempty"`
 	HeapUsedBytes  *float64 `json:"heap_used_bytes,omitempty"`
 	HeapLimitBytes *float64 `json:"heap_limit_bytes,omitempty"`
 	CacheEntries   *float64 `json:"cache_entries,omitempty"`
@@ -69,10 +71,10 @@ type Raw struct {
 // Report returns the report of a target.
 func (t *Target) Report() Report {
 	r := Report{
-		Target: t.Name, Recommendations: t.Recommendations,
+		Target: t.Name, Recommendations: t.Recommendations, Outlook: t.Outlook,
 		Raw: Raw{
 			Processes: finite(t.Processes), ResidentBytes: finite(t.ResidentBytes), UsedBytes: finite(t.UsedBytes), LimitBytes: finite(t.LimitBytes),
-			UsedRatio: finite(t.UsedRatio), GrowthPerSec: finite(t.GrowthPerSec), ExhaustionSecs: finite(t.ExhaustionSecs),
+			UsedRatio: finite(t.UsedRatio), GrowthPerSec: finite(t.GrowthPerSec), ExhaustionSecs: finite(t.ExhaustionSecs), GrowthSure: finite(t.GrowthSure),
 		},
 	}
 	for i := range t.Verdicts {

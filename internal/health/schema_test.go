@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 	"github.com/spillway-exporter/spillway_exporter/internal/verdict"
 )
 
@@ -72,13 +74,21 @@ func TestSchema(t *testing.T) {
 	targets := Targets([]series.Sample{
 		sample(metric.Processes, 2, "a"), sample(metric.MemoryResident, 512<<20, "a"), sample(metric.MemoryUsed, .452*(1<<30), "a"),
 		sample(metric.MemoryLimit, 1<<30, "a"), sample(metric.MemoryUsedRatio, .452, "a"), sample(metric.MemoryLevel, 0, "a"),
-		sample(metric.MemoryGrowth, -3.5, "a"), sample(metric.HeapUsed, 256<<20, "a", "node"),
+		sample(metric.MemoryGrowth, -3.5, "a"), sample(metric.MemoryGrowthConfidence, .4, "a"), sample(metric.HeapUsed, 256<<20, "a", "node"),
 		sample(metric.CacheEntries, 234, "a", "media"), sample(metric.CacheSize, 456<<20, "a", "media"), sample(metric.CacheHitRatio, .874, "a", "media", "app"),
 		sample(metric.TempFiles, 655, "a", "tts"), sample(metric.TempSize, 1.5*(1<<30), "a", "tts"),
 		sample(metric.Processes, 0, "down"),
 		sample(metric.ThresholdRatio, .7, "unknown", metric.SignalMemory, "warning"),
 	})
 	targets[0].Verdicts = []verdict.Verdict{{State: verdict.NotKnown, About: "heap", Text: "not known yet: x", Since: now, Numbers: map[string]float64{"collections": 3}}}
+	at := time.Date(2026, 1, 6, 3, 40, 0, 0, time.UTC)
+	targets[0].Outlook = OutlookOf(&trend.Outlook{Estimate: trend.Estimate{Known: true, Growing: true, PerSecond: 3500, Confidence: .93}, Forecast: trend.Forecast{At: at, Earliest: at.Add(-time.Hour)}}, at.Add(-time.Hour))
+	if o := targets[0].Outlook; o == nil || o.Reaches != "2026-01-06T03:40:00Z" || o.Latest != "" || !targets[0].Unproven() || targets[1].Unproven() {
+		t.Errorf("the outlook is %+v", o)
+	}
+	if o := OutlookOf(&trend.Outlook{}, at); o != nil {
+		t.Errorf("of nothing the outlook is %+v", o)
+	}
 	if len(targets) != 3 {
 		t.Fatalf("%d targets", len(targets))
 	}

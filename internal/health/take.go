@@ -12,14 +12,15 @@ import (
 // fields are the families whose value is one field of a target, and where that field is. The limits
 // of a probe alone, of a target that does not run, are not a probe: Target.Probe stays nil.
 var fields = map[*series.Desc]func(t *Target, s *series.Sample) **float64{
-	metric.Processes:        func(t *Target, _ *series.Sample) **float64 { return &t.Processes },
-	metric.MemoryResident:   func(t *Target, _ *series.Sample) **float64 { return &t.ResidentBytes },
-	metric.MemoryUsed:       func(t *Target, _ *series.Sample) **float64 { return &t.UsedBytes },
-	metric.MemoryLimit:      func(t *Target, _ *series.Sample) **float64 { return &t.LimitBytes },
-	metric.MemoryUsedRatio:  func(t *Target, _ *series.Sample) **float64 { return &t.UsedRatio },
-	metric.MemoryWindowMax:  func(t *Target, _ *series.Sample) **float64 { return &t.WindowMaxBytes },
-	metric.MemoryGrowth:     func(t *Target, _ *series.Sample) **float64 { return &t.GrowthPerSec },
-	metric.MemoryExhaustion: func(t *Target, _ *series.Sample) **float64 { return &t.ExhaustionSecs },
+	metric.Processes:              func(t *Target, _ *series.Sample) **float64 { return &t.Processes },
+	metric.MemoryResident:         func(t *Target, _ *series.Sample) **float64 { return &t.ResidentBytes },
+	metric.MemoryUsed:             func(t *Target, _ *series.Sample) **float64 { return &t.UsedBytes },
+	metric.MemoryLimit:            func(t *Target, _ *series.Sample) **float64 { return &t.LimitBytes },
+	metric.MemoryUsedRatio:        func(t *Target, _ *series.Sample) **float64 { return &t.UsedRatio },
+	metric.MemoryWindowMax:        func(t *Target, _ *series.Sample) **float64 { return &t.WindowMaxBytes },
+	metric.MemoryGrowth:           func(t *Target, _ *series.Sample) **float64 { return &t.GrowthPerSec },
+	metric.MemoryGrowthConfidence: func(t *Target, _ *series.Sample) **float64 { return &t.GrowthSure },
+	metric.MemoryExhaustion:       func(t *Target, _ *series.Sample) **float64 { return &t.ExhaustionSecs },
 
 	metric.HeapUsed:      func(t *Target, s *series.Sample) **float64 { return &t.heap(s).UsedBytes },
 	metric.HeapCommitted: func(t *Target, s *series.Sample) **float64 { return &t.heap(s).CommittedBytes },

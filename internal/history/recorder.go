@@ -12,15 +12,16 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// RecorderOptions configure a Recorder. All are required but Now and Booted.
+// RecorderOptions configure a Recorder. All are required but Taken, Now and Booted.
 type RecorderOptions struct {
 	Store   *Store
 	Series  *series.Store
 	Program func(target string, started time.Time) Program // what the process of a target that started then runs
 	Refill  time.Duration                                  // how far back the rings reach
 	Logger  *slog.Logger
-	Now     func() time.Time // default time.Now
-	Booted  func() time.Time // when the host started; default the kernel's answer
+	Taken   func(samples []Sample, at time.Time, marks []Mark) // what was recorded of the step that begins then; it may not keep the slices
+	Now     func() time.Time                                   // default time.Now
+	Booted  func() time.Time                                   // when the host started; default the kernel's answer
 }
 
 // Recorder writes what a series store has into a Store, and gives the rings back what they held before a
@@ -45,14 +46,14 @@ func NewRecorder(o RecorderOptions) *Recorder {
 		o.Now = time.Now
 	}
 	if o.Booted == nil {
-		o.Booted = func() time.Time { return booted(o.Now()) }
+		o.Booted = func() time.Time { return Booted(o.Now()) }
 	}
 	o.Series.GatherEvery(Step, Recorded)
 	return &Recorder{opts: o, swept: make(chan struct{}, 1), starts: make(map[string]time.Time)}
 }
 
-// booted returns when the host started, the zero time where the kernel does not say.
-func booted(now time.Time) time.Time {
+// Booted returns when the host started, the zero time where the kernel does not say.
+func Booted(now time.Time) time.Time {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return time.Time{}
@@ -121,8 +122,18 @@ func (r *Recorder) record(all bool) {
 			for i := range marks {
 				r.starts[marks[i].Target] = marks[i].Time
 			}
+			r.taken(at, marks)
 			marks = nil
+			continue
 		}
+		r.taken(at, marks)
+	}
+}
+
+// taken passes on what was measured, whether the disk took it or not.
+func (r *Recorder) taken(at time.Time, marks []Mark) {
+	if r.opts.Taken != nil {
+		r.opts.Taken(r.samples, at, marks)
 	}
 }
 
@@ -173,9 +184,16 @@ func (r *Recorder) refill() {
 	r.fresh = r.opts.Series.Fresh(r.fresh[:0])
 	now := r.opts.Now()
 	var points []series.Point
+	r.samples = r.samples[:0]
+	defer func() {
+		if len(r.samples) > 0 {
+			r.taken(stepOf(now), nil)
+		}
+	}()
 	for i := range r.fresh {
 		s := &r.fresh[i]
 		target := s.Values[0]
+		r.samples = append(r.samples, Sample{Target: target, Gauge: GaugeOf(s.Desc, s.Values), Min: s.Value, Mean: s.Value, Max: s.Value})
 		past, err := r.opts.Store.Series(target, GaugeOf(s.Desc, s.Values), now.Add(-r.opts.Refill), now)
 		if err != nil && !errors.Is(err, ErrNotOpen) {
 			r.opts.Logger.Warn("the history cannot be read: rings begin anew", "err", err)

@@ -23,6 +23,8 @@ type exporter struct {
 	series  *series.Store
 	log     strings.Builder
 	started time.Time // the target
+	taken   []Sample
+	marked  int
 	used    func(time.Time) float64
 	stop    func()
 }
@@ -38,7 +40,10 @@ func run(path string, started time.Time, program Program, used func(time.Time) f
 	e.store.wrap = unsynced
 	r := NewRecorder(RecorderOptions{
 		Store: e.store, Series: e.series, Refill: e.series.Reach(), Logger: logger,
-		Booted:  func() time.Time { return time.Time{} },
+		Booted: func() time.Time { return time.Time{} },
+		Taken: func(samples []Sample, _ time.Time, marks []Mark) {
+			e.taken, e.marked = append(e.taken, samples...), e.marked+len(marks)
+		},
 		Program: func(string, time.Time) Program { return program },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -86,6 +91,9 @@ func TestRecorder(t *testing.T) {
 		e := run(path, service, build, leak)
 		pass(3 * time.Hour)
 		e.stop()
+		if n := len(e.taken); n < 3*37 || n > 3*39 || e.marked != 1 {
+			t.Errorf("%d values and %d starts were passed on, want three of each five minutes, and with the first sweep, and one start", n, e.marked)
+		}
 		if e.store = newStore(t, path, &clock{time.Now()}, nil); e.store == nil {
 			return
 		}

@@ -16,9 +16,10 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
-// HistoryOptions configure a History. All are required.
+// HistoryOptions configure a History. All are required but Trends.
 type HistoryOptions struct {
 	Config     *config.Config
 	Journal    *journal.Journal
@@ -28,6 +29,7 @@ type HistoryOptions struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+	Trends     *trend.Board // where the growth between days is put
 }
 
 // History is the file of the history and what fills it. It outlives reloads. A nil *History records nothing.
@@ -51,6 +53,7 @@ func NewHistory(o HistoryOptions) *History {
 		Logger: o.Logger, Registerer: o.Registerer, Now: o.Now,
 	})}
 	h.recorder = history.NewRecorder(history.RecorderOptions{
+		Taken: newTrends(h.store, &o).take,
 		Store: h.store, Series: o.Series, Refill: o.Series.Reach(), Logger: o.Logger, Now: o.Now,
 		Program: func(target string, started time.Time) history.Program {
 			return programOf(o.ProcFS, o.Members(target), started)

@@ -44,7 +44,11 @@ func Starts(cfg *config.Config, t *config.Target, playbooks map[string]dispatch.
 		if name == dispatch.PlaybookOnExit {
 			triggers = []alert.Trigger{alert.TriggerExit}
 		}
-		out = append(out, dispatch.Start{Playbook: name, Triggers: append(slices.Clone(triggers), alert.TriggerManual)})
+		triggers = append(slices.Clone(triggers), alert.TriggerManual)
+		if p := playbooks[name]; p.ActsEarly() {
+			triggers = append(triggers, alert.TriggerForecast)
+		}
+		out = append(out, dispatch.Start{Playbook: name, Triggers: triggers})
 	}
 	if t.Captures() {
 		out = append(out, dispatch.Start{Playbook: action.NameCaptureEvidence, Triggers: []alert.Trigger{alert.TriggerSchedule}})

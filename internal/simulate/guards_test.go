@@ -9,6 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 	"github.com/spillway-exporter/spillway_exporter/internal/window"
 )
@@ -32,9 +33,15 @@ func (w *world) guard(books map[string]dispatch.Playbook) bool {
 		}
 		if w.happens(40) {
 			g.WhenOpen = pick(w, window.Ref("office"), "not office", "hours")
+			if w.happens(60) {
+				g.ActBefore = dispatch.ActBeforeLimit
+			}
 		}
 		if step := w.rng.IntN(3); step < len(books[name].Steps) && w.happens(30) {
 			books[name].Steps[step].WhenOpen = "hours"
+			if w.happens(50) {
+				books[name].Steps[step].ActBefore = dispatch.ActBeforeLimit
+			}
 		}
 		guards[name] = g
 	}
@@ -71,11 +78,63 @@ type guardBook struct {
 	paused map[string]pauseNote // "" is all targets
 	used   map[key][]use        // by runs that acted by themselves, whose end is synced
 	began  map[string]use       // by the id of a run that is open
+	early  map[key]earlyNote    // of this process: runs before a limit
 	fresh  time.Duration        // when the configuration came into effect, since the beginning of the story
 }
 
 func newGuardBook() guardBook {
-	return guardBook{paused: make(map[string]pauseNote), used: make(map[key][]use), began: make(map[string]use)}
+	return guardBook{paused: make(map[string]pauseNote), used: make(map[key][]use), began: make(map[string]use), early: make(map[key]earlyNote)}
+}
+
+// earlyNote is a run that began before a limit, by both clocks.
+type earlyNote struct {
+	at    time.Time
+	after time.Duration
+}
+
+// outlook is what is foreseen of a target. It is another one each hour, by the seed.
+func (w *world) outlook(target string, now time.Time) trend.Outlook {
+	hour := now.Truncate(time.Hour)
+	sum := hashStart.number(int64(w.seed)).number(hour.Unix()).text(target, "outlook").mixed()
+	o := trend.Outlook{Judged: now}
+	o.Growing, o.PerSecond = sum%4 > 0, 1
+	o.Confidence = float64(sum/4%10) / 9
+	o.At = hour.Add(time.Duration(1+sum/40%30) * time.Hour)
+	o.Earliest, o.Latest = o.At.Add(-time.Duration(sum/1200%60)*time.Minute), o.At.Add(time.Hour)
+	return o
+}
+
+// checkEarly: what acts before a limit does so only where that is foreseen and sure, once while its window is open, and with the
+// steps that say so.
+func (w *world) checkEarly(r *journal.Record, p *dispatch.Playbook) {
+	if r.Step > 0 {
+		if !slices.ContainsFunc(p.Steps, func(s dispatch.Step) bool { return s.Do == r.Action && s.Early }) {
+			w.breaks("%s of %s for %s runs before the limit, and does not say so", r.Action, r.Playbook, r.Target)
+		}
+		return
+	}
+	if r.Outcome != "" || r.Mode != dispatch.ModeEnforce {
+		return
+	}
+	sure := func(at time.Time) bool {
+		o := w.outlook(r.Target, at)
+		return o.Growing && o.Confidence >= trend.Sure
+	}
+	if !sure(r.Time) && !sure(r.Time.Add(-time.Minute)) {
+		w.breaks("%s for %s began at %s before its limit, which is not foreseen", r.Playbook, r.Target, r.Time.Format(time.TimeOnly))
+	}
+	g, k := &w.ledger.guards, key{r.Target, r.Playbook}
+	last, before := g.early[k]
+	g.early[k] = earlyNote{r.Time, w.elapsed()}
+	if !before || last.after < g.fresh || r.Time.Before(last.at) {
+		return
+	}
+	for at := last.at; !at.After(r.Time); at = at.Add(time.Minute) {
+		if !slices.ContainsFunc(p.Steps, func(s dispatch.Step) bool { return s.Early && p.Hours.Open(at) && s.Hours.Open(at) }) {
+			return
+		}
+	}
+	w.breaks("%s for %s began at %s and at %s before its limit, in one window", r.Playbook, r.Target, last.at.Format(time.TimeOnly), r.Time.Format(time.TimeOnly))
 }
 
 // clamp is what becomes of pauses and uses when the clock is set. A pause that is over may have been noticed.
@@ -152,6 +211,9 @@ func (w *world) checkGuards(r *journal.Record, trigger alert.Trigger) {
 	playbook, ok := w.config.targets[r.Target].Playbooks[r.Playbook]
 	if trigger == alert.TriggerSchedule || !ok || w.elapsed() < g.fresh+time.Minute { // it may have begun by the configuration before
 		return
+	}
+	if trigger == alert.TriggerForecast {
+		w.checkEarly(r, &playbook)
 	}
 	if r.Step == 0 {
 		if !playbook.Hours.Open(r.Time) && r.Outcome == "" && r.Mode == dispatch.ModeEnforce {

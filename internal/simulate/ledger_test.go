@@ -75,7 +75,7 @@ func newLedger() ledger {
 
 // restart is what a new process knows.
 func (l *ledger) restart(now time.Time) {
-	l.guards.began = make(map[string]use)
+	l.guards.began, l.guards.early = make(map[string]use), make(map[key]earlyNote)
 	l.pending, l.runs, l.waits = make(map[asking]*runNote), make(map[string]*runNote), make(map[key]*runNote)
 	l.held, l.stepHeld = maps.Clone(l.kept), make(map[key]map[string]rest)
 	for k, steps := range l.stepKept {
@@ -145,7 +145,7 @@ func (w *world) asked(p *process, r *journal.Record) {
 	playbook, ok := w.config.targets[r.Target].Playbooks[r.Playbook]
 	n := &runNote{key: k, base: playbook.Cooldown, steps: playbook.Steps, budget: playbook.Budget.AtMost > 0}
 	switch alert.Trigger(r.Trigger) {
-	case alert.TriggerWebhook, alert.TriggerStandalone:
+	case alert.TriggerWebhook, alert.TriggerStandalone, alert.TriggerForecast:
 		n.owned, n.guarded = ok, true
 	case alert.TriggerManual, alert.TriggerExit:
 		n.owned = ok && r.Mode == w.config.targets[r.Target].Mode && !w.ledger.isOpen(k)

@@ -13,6 +13,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/schedule"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 )
 
 const verifyTimeout = 40*time.Second + 37*time.Millisecond // never at the same time as a poll
@@ -79,7 +80,7 @@ func (w *world) start() {
 	w.trace("start", cfg.String())
 	quiet := slog.New(slog.DiscardHandler)
 	p.dispatcher = dispatch.New(dispatch.Options{
-		Journal: p.book, Observer: eyes{w}, Instance: "host", QueueLength: w.queue, Workers: w.workers,
+		Journal: p.book, Observer: eyes{w}, Outlook: func(target string) trend.Outlook { return w.outlook(target, w.now()) }, Instance: "host", QueueLength: w.queue, Workers: w.workers,
 		VerifyTimeout: verifyTimeout, Logger: quiet, Now: w.now,
 	})
 	p.dispatcher.Apply(cfg.of(p))

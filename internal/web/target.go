@@ -29,6 +29,7 @@ const (
 // card is the details of a target in the overview.
 type card struct {
 	Plot     *plot
+	Outlook  *health.Outlook
 	Verdicts []verdict.Verdict
 	Leak     bool
 	Advice   []advice
@@ -43,7 +44,7 @@ func (s *server) newCard(t *health.Target, st *State, now time.Time) card {
 	}
 	o := s.memoryPlot(t, cardHeight, cardReadings)
 	o.id = "c-" + idOf(t.Name)
-	c := card{Plot: s.plot(p, o), Verdicts: t.Verdicts, Leak: leaks(t), Advice: newAdvice(t, st.Config)}
+	c := card{Plot: s.plot(p, o), Outlook: t.Outlook, Verdicts: t.Verdicts, Leak: leaks(t), Advice: newAdvice(t, st.Config)}
 	if t.Probe != nil {
 		c.Probe = probeText(t.Probe)
 	}

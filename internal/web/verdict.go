@@ -15,6 +15,10 @@ func (s *server) judge(targets []health.Target) {
 	modes := s.State().Modes
 	for i := range targets {
 		if _, configured := modes[targets[i].Name]; configured {
+			if s.Growth != nil {
+				o := s.Growth(targets[i].Name)
+				targets[i].Outlook = health.OutlookOf(&o, s.Now())
+			}
 			targets[i].Verdicts = s.judged.take(s.Now(), s.Interval(), targets[i].Name, s.verdicts)
 			if s.Advice != nil {
 				targets[i].Advise(s.Advice(targets[i].Name))

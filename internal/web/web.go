@@ -22,6 +22,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/ledger"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/trend"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -117,6 +118,7 @@ type Options struct {
 	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
 	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
 	Mappings      func(target string) *evidence.Mappings          // what its processes have mapped; nil: it is not known
+	Growth        func(target string) trend.Outlook               // what is known of its growth between days; nil: nothing
 	Folders       func(target string) []evidence.Folder           // what fills the folders of a target; nil: it is not known
 	Advice        func(target string) []string                    // what the journal says of its steps; nil: nothing
 	State         func() State
