@@ -164,7 +164,9 @@ func TestRestartUndrainWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := func(context.Context, string, string) (func(error) error, error) { return nil, errors.New("it was at work") }
+	record := func(context.Context, string, string) (func(error) error, error) {
+		return nil, errors.New("it was at work")
+	}
 	step := DrainStep{Settings: restartRequest("r9", d.drain).Settings.(*RestartSettings), Enforces: true}
 	if over, err := a.Undrain(t.Context(), []DrainStep{step}, true, record); over || err != nil {
 		t.Errorf("%t, %v", over, err)

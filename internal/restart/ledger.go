@@ -70,7 +70,7 @@ const (
 	Asked     Stage = "asked"     // the manager may have been asked
 	Ended     Stage = "ended"
 	Failed    Stage = "failed" // the manager reports that nothing came of it, and its service may still be drained
-	Dropped   Stage = "" // nothing was restarted: the attempt costs nothing, and is forgotten unless its service may still be drained
+	Dropped   Stage = ""       // nothing was restarted: the attempt costs nothing, and is forgotten unless its service may still be drained
 )
 
 // Attempt is one restart that was begun.
