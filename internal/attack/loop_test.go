@@ -66,10 +66,9 @@ func loopElsewhere(t *testing.T) (url string, came *atomic.Int64) {
 }
 
 // grown starts so many services, which stand for targets, and returns their conditions once they are so old that what they
-// hold is not taken for a reading right after their start. The attack begins then.
+// hold is not taken for a reading right after their start.
 func (s *stage) grown(n int) (match []string) {
 	s.t.Helper()
-	limit := time.Until(s.until)
 	for i := range n {
 		p := s.start(nil, "sleep", "100000")
 		pidfile := fmt.Sprintf("%s/pid%d", s.dir, i)
@@ -83,7 +82,6 @@ func (s *stage) grown(n int) (match []string) {
 		}
 		return nil
 	})
-	s.until = time.Now().Add(limit)
 	return match
 }
 
@@ -103,6 +101,7 @@ func loopAddress(t *testing.T) string {
 // theirs, each restart of something else, one restart too many, and a run that does not end.
 func TestAttackRestartOfAnother(t *testing.T) {
 	s := newStage(t)
+	limit := time.Until(s.until)
 	elsewhere, came := loopElsewhere(t)
 	theirs, effects := s.dir+"/theirs", s.dir+"/effects"
 	s.write(effects, "", 0)
@@ -142,6 +141,7 @@ func TestAttackRestartOfAnother(t *testing.T) {
 		names = append(names, name)
 	}
 	s.serve(targets)
+	s.until = time.Now().Add(limit)
 	runs := make(map[string]int)
 	for s.lasts() {
 		for _, name := range names {
@@ -172,6 +172,9 @@ func TestAttackRestartOfAnother(t *testing.T) {
 		s.harmed("the last run ended after %s", took)
 	}
 	s.judgeRestarts(effects, runs, came.Load(), restarted.Load())
+	if raw, err := s.get("/api/v1/journal?target=named&limit=1000"); err != nil || !strings.Contains(string(raw), "the container is not known") {
+		t.Errorf("no one took the impostor for the service: %v, %s", err, raw)
+	}
 	for _, a := range attackers {
 		a.leave()
 	}
