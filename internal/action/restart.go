@@ -18,6 +18,7 @@ const (
 	restartReading = 15 * time.Second // for the first reading after the start
 	restartUndo    = 5 * time.Second
 	restartWrite   = 10 * time.Second // for a note in the journal although the step was cancelled
+	restartLook    = 5 * time.Second  // for the state after a failed restart
 )
 
 // RestartOptions configure a Restart. All are required but Capture.
@@ -104,23 +105,29 @@ func (r *restarting) end(res *Result, err error) (Result, error) {
 // mayRun finds the manager, asks for the state and says why nothing may be done.
 func (r *restarting) mayRun(ctx context.Context) error {
 	place := r.Service.Place()
-	spec, notIts := r.s.Spec(&place)
-	r.spec = spec
-	if notIts == nil && spec.Via == restart.ViaCommand {
-		r.manager = &commandManager{r: r}
-	} else if notIts == nil {
-		var err error
-		if r.manager, err = r.Open(&r.spec); err != nil {
-			return fmt.Errorf("restart: %w", err)
-		}
-	} else {
-		return notIts
+	if err := r.find(&place); err != nil {
+		return err
 	}
 	var err error
 	if r.before, err = r.manager.State(ctx); err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
 	return r.decide(&place)
+}
+
+// find finds the manager.
+func (r *restarting) find(place *restart.Place) (err error) {
+	if r.spec, err = r.s.Spec(place); err != nil {
+		return err
+	}
+	if r.spec.Via == restart.ViaCommand {
+		r.manager = &commandManager{r: r}
+		return nil
+	}
+	if r.manager, err = r.Open(&r.spec); err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	return nil
 }
 
 func (r *restarting) decide(place *restart.Place) error {
@@ -162,14 +169,21 @@ func (r *restarting) plan() string {
 // run does it.
 func (r *restarting) run(ctx context.Context, res *Result) error {
 	key := r.req.RunID
+	release, err := r.Ledger.Claim(ctx, r.Target)
+	if err != nil {
+		return fmt.Errorf("restart: nothing was restarted: %w", err)
+	}
+	defer release()
 	if err := r.Ledger.Begin(ctx, r.Target, key, r.before.Instance, r.s.Budget, r.Service.Host); err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
 	r.evidence(ctx)
 	if r.s.Drain.Post != "" {
-		r.drain(ctx)
+		err = r.drain(ctx)
 	}
-	err := r.unchanged(ctx)
+	if err == nil {
+		err = r.unchanged(ctx)
+	}
 	if err == nil {
 		err = r.Ledger.Reach(ctx, r.Target, key, restart.Asked)
 	}
@@ -181,6 +195,7 @@ func (r *restarting) run(ctx context.Context, res *Result) error {
 	switch {
 	case errors.Is(err, restart.ErrUnseen):
 		res.Outcome = Unknown // and the ledger goes on saying that it was asked
+		r.leave()
 		return fmt.Errorf("restart: %w", err)
 	case errors.Is(err, restart.ErrEnded):
 		r.Ledger.Needs(r.Target, restart.ReasonFailed)
@@ -188,7 +203,7 @@ func (r *restarting) run(ctx context.Context, res *Result) error {
 		return r.drop(ctx, err)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("restart: %w", err), r.note(ctx, restart.Ended))
+		return r.failed(ctx, err)
 	}
 	res.Outcome = Done
 	err = r.after(ctx, res, asked)
@@ -204,10 +219,28 @@ func (r *restarting) note(ctx context.Context, s restart.Stage) error {
 
 // drop forgets an attempt of which nothing came, and takes its drain back.
 func (r *restarting) drop(ctx context.Context, err error) error {
-	if r.drained {
-		r.undo(ctx)
+	return errors.Join(fmt.Errorf("restart: %w", err), r.takeBack(ctx), r.note(ctx, restart.Dropped))
+}
+
+// failed ends an attempt of which the manager says that it failed. Where the start before it runs on, its drain is taken
+// back: the program that was to restart it may not even exist.
+func (r *restarting) failed(ctx context.Context, err error) error {
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), restartLook)
+	defer cancel()
+	var back error
+	switch now, unseen := r.manager.State(look); {
+	case unseen != nil:
+		r.leave()
+	case now.Phase == restart.Running && now.Instance == r.before.Instance:
+		back = r.takeBack(ctx)
+	default:
+		r.drained = false
 	}
-	return errors.Join(fmt.Errorf("restart: %w", err), r.note(ctx, restart.Dropped))
+	stage := restart.Ended
+	if r.drained {
+		stage = restart.Failed
+	}
+	return errors.Join(fmt.Errorf("restart: %w", err), back, r.note(ctx, stage))
 }
 
 // unchanged looks again directly before the restart: what was drained may have been restarted by someone else.

@@ -2,8 +2,11 @@ package action
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
@@ -59,15 +62,24 @@ func (d *Drain) plan() string {
 	return fmt.Sprintf("drain it by a POST to %s and wait %s", fetch.PublicURL(d.Post), until)
 }
 
+// name is what the drain of a step is found by again, without its URLs.
+func (d *Drain) name() string {
+	sum := sha256.Sum256([]byte(d.Post))
+	return hex.EncodeToString(sum[:8])
+}
+
 // drain asks the service to take no more work and waits until it is idle. One that does not answer is restarted all
-// the same: that is what the restart is for.
-func (r *restarting) drain(ctx context.Context) {
+// the same: that is what the restart is for. The error says that the journal does not have it, so that nothing was asked.
+func (r *restarting) drain(ctx context.Context) error {
 	d := &r.s.Drain
 	start := r.Now()
+	if err := r.Ledger.Draining(ctx, r.Target, r.req.RunID, d.name()); err != nil {
+		return err
+	}
 	r.drained = true // a request without an answer may have been heard
 	if err := r.post(ctx, d.Post); err != nil {
 		r.say("not drained: %v", err)
-		return
+		return nil
 	}
 	idle := r.awaitIdle(ctx)
 	took := r.Now().Sub(start).Round(time.Millisecond)
@@ -79,6 +91,7 @@ func (r *restarting) drain(ctx context.Context) {
 	default:
 		r.say("drained, and not idle within %s", took)
 	}
+	return nil
 }
 
 func (r *restarting) post(ctx context.Context, address string) error {
@@ -88,20 +101,6 @@ func (r *restarting) post(ctx context.Context, address string) error {
 	req.DryRun, req.Settings = false, r.s.Drain.to(address)
 	_, err := NewHTTP(r.Logger).Run(ctx, req)
 	return err
-}
-
-// undo takes the drain back, although the step may have been cancelled meanwhile.
-func (r *restarting) undo(ctx context.Context) {
-	if r.s.Drain.Undo == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restartUndo)
-	defer cancel()
-	if err := r.post(ctx, r.s.Drain.Undo); err != nil {
-		r.say("still drained: %v", err)
-		return
-	}
-	r.say("no longer drained")
 }
 
 // awaitIdle waits for the answer that says so, at most until the deadline.
@@ -140,7 +139,7 @@ func (d *Drain) idle(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	transport := newHTTPTransport(len(d.Hosts) > 0)
+	transport := newHTTPTransport(slices.Contains(d.Hosts, to.Hostname()))
 	defer transport.CloseIdleConnections()
 	resp, err := transport.RoundTrip(req) // follows no redirect
 	if err != nil {

@@ -171,7 +171,7 @@ func (s *RestartSettings) Complete(unit string, contained bool) (key, missing st
 
 // Spec says what is to be restarted, given where the target's processes are. The error is a *restart.Refusal.
 func (s *RestartSettings) Spec(place *restart.Place) (restart.Spec, error) {
-	out := restart.Spec{Via: s.via(), Unit: s.Unit, Container: s.Container, Socket: s.Socket}
+	out := restart.Spec{Via: s.via(), Unit: s.Unit, Container: s.Container, Socket: s.Socket, Owner: place.Owner}
 	if out.Via == "" {
 		switch {
 		case place.Pod != "" && place.Namespace != "":

@@ -338,7 +338,7 @@ func TestRestartInOrder(t *testing.T) {
 		return evidence.Taken{Outcome: evidence.Captured}
 	}
 	b.manager.after = func() {
-		if b.store.writes != 2 {
+		if b.store.writes != 3 {
 			t.Errorf("asked after %d writes, want that it is written first", b.store.writes)
 		}
 		do("restart")

@@ -249,6 +249,8 @@ func (a *App) start(ctx context.Context) (served <-chan struct{}, err error) {
 	a.schedule.Apply(schedule.Of(g.cfg))
 	a.tasks.Go(func() { a.schedule.Run(ctx) })
 	a.tasks.Go(func() { a.evidence.Run(ctx, a.evidenceGraph, a.dispatcher.RunNow) })
+	drains := setup.Drains{Ledger: a.parts.restarts, Journal: a.journal, Logger: a.logger, Now: a.opts.Now, Targets: func() map[string]dispatch.Target { return a.graph.Load().targets }}
+	a.tasks.Go(func() { drains.Run(ctx, g.sampler.Ready()) })
 	a.tasks.Go(func() { a.history.Run(ctx) })
 	a.tasks.Go(func() { a.ledger.Run(ctx) })
 	a.tasks.Go(func() { a.statusLog(ctx) })

@@ -136,6 +136,7 @@ func TestMetricsReference(t *testing.T) {
 	for _, o := range owns {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.Name, o.Kind, strings.Join(o.Labels, ", "), o.Help)
 	}
+	b.WriteString(valuesReference(t))
 	b.WriteString("\nBeside these there are the usual families of the Go runtime (`go_*`) and of the process (`process_*`).\n")
 	const path = "../../docs/metrics.md"
 	if *update {

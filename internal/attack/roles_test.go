@@ -31,6 +31,12 @@ var stageRoles = map[string]stageRole{
 	"mount":     stageMount,
 	"fill":      stageKeepFull,
 	"write":     stageWrite,
+	"engine":    loopEngine,
+	"service":   loopService,
+	"impostor":  loopImpostor,
+	"approve":   loopApprove,
+	"forge":     loopForge,
+	"replay":    loopReplay,
 }
 
 func stageSwap(a, b string) error {

@@ -139,6 +139,9 @@ func (d *Dispatcher) Apply(targets map[string]Target) {
 			delete(d.playbooks, key)
 		}
 	}
+	if len(d.proposals) > 0 {
+		d.rouse() // some may be void now
+	}
 }
 
 // SetInstance exchanges the configured instance label; "" means that it is learned. With pin the first

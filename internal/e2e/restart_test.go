@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +74,7 @@ func (b *restartBench) service() http.Handler {
 			<-b.released
 		}
 	})
+	mux.HandleFunc("POST /undrain", func(http.ResponseWriter, *http.Request) { b.enter("undrain") })
 	mux.HandleFunc("GET /idle", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		if b.enter("probe") {
@@ -132,7 +134,7 @@ targets:
     memory: {limit: 1MiB}
     probe: {url: '` + url + `/health', interval: 1s}
     playbooks:
-      last: [{do: restart, via: docker, container: web, socket: ` + socket + `, when: [emergency], drain: {post: '` + url + `/drain', idle: '` + url + `/idle'}, ready: 30s}]
+      last: [{do: restart, via: docker, container: web, socket: ` + socket + `, when: [emergency], drain: {post: '` + url + `/drain', idle: '` + url + `/idle', undo: '` + url + `/undrain'}, ready: 30s}]
 `
 	e := startExporter(t, dir, config)
 	b.set(phase)
@@ -148,6 +150,9 @@ targets:
 	b.set("")
 	asked := b.count("engine")
 	e = startExporter(t, dir, config)
+	if phase == "drain" {
+		takesWorkAgain(t, e, b)
+	}
 	askRestart(t, e)
 	eventually(t, time.Minute, "the second run has ended", func() error {
 		all, err := e.journal()
@@ -156,8 +161,38 @@ targets:
 		}
 		return err
 	})
+	if n := b.count("undrain"); n != 0 && phase != "drain" {
+		t.Errorf("a service that was restarted was asked %d times to take work again", n)
+	}
 	if n := b.count("engine"); n != 1 {
 		t.Errorf("%d restarts after a kill in phase %s, %d of them before it; want 1\n%s", n, phase, asked, e.out.String())
+	}
+}
+
+// takesWorkAgain waits until the service that the killed process has drained is asked to take work again, once and in the
+// journal.
+func takesWorkAgain(t *testing.T, e *exporter, b *restartBench) {
+	t.Helper()
+	eventually(t, 30*time.Second, "it takes work again", func() error {
+		all, err := e.journal()
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			if r.Action == "undo_drain" && r.Outcome == "done" && b.count("undrain") == 1 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%d requests for it, records %+v", b.count("undrain"), all)
+	})
+	all, err := e.journal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if r.Action == "restart" && (r.Outcome != "unknown" || !strings.Contains(r.Error, "may still be drained")) {
+			t.Errorf("the record of the step: %+v", r)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,22 @@ func TestMeasuredPriceHolds(t *testing.T) {
 	grown.Used = 10 * wide.Used
 	p.q.Room = room(grown)
 	p.after(restBetween, SkipPause)
+}
+
+// TestSkippedSaysWhatWasFound: a capture that is skipped because there was one says what that one has found.
+func TestSkippedSaysWhatWasFound(t *testing.T) {
+	p := newPriced(t)
+	size := 1
+	p.q.Process.Heap = heapFunc(func(context.Context, bool) (heap.Snapshot, error) {
+		p.asked++
+		size *= 10
+		return heap.Snapshot{Data: []byte(strings.ReplaceAll(answers[heap.ProviderNode], "1048576", fmt.Sprint(size<<20))), Epoch: "1", Took: time.Millisecond}, nil
+	})
+	p.after(0, "")
+	p.after(2*restBetween, "")
+	if got := p.after(time.Second, SkipRest); !strings.Contains(got.Detail, "capture again in 29s; the capture of 03:01 found +90MiB since 03:00: f ") {
+		t.Errorf("%q, want what the capture before it has found", got.Detail)
+	}
 }
 
 // TestSlowMomentPasses: one slow capture, at a moment when the host was busy, does not rule the rung out for a day.

@@ -149,11 +149,11 @@ func (k *Keeper) choose(q Request) (out Taken, chosen *Rung, price Price, used u
 	out = Taken{Outcome: Skipped, Runtime: rungs[0].Runtime}
 	room := q.Room()
 	if until := k.resting(q.Process.Target); !until.IsZero() {
-		out.Skip, out.Detail = SkipRest, fmt.Sprintf("the last capture is only just over, and several collections in a row can end a process whose heap is full: capture again in %s", until.Sub(k.opts.Now()).Round(time.Second))
+		out.Skip, out.Detail = SkipRest, fmt.Sprintf("the last capture is only just over, and several collections in a row can end a process whose heap is full: capture again in %s", until.Sub(k.opts.Now()).Round(time.Second))+k.lastFound(q.Process.Target)
 		return out, nil, Price{}, 0
 	}
 	if left := k.left(q); left <= 0 && !q.ByHand {
-		out.Skip, out.Detail = SkipBudget, fmt.Sprintf("there were %d captures within the last hour, and per_hour allows no more", q.Config.PerHour)
+		out.Skip, out.Detail = SkipBudget, fmt.Sprintf("there were %d captures within the last hour, and per_hour allows no more", q.Config.PerHour)+k.lastFound(q.Process.Target)
 		return out, nil, Price{}, 0
 	}
 	r, price, skipped := k.fits(q, rungs, room)
@@ -222,6 +222,19 @@ func (k *Keeper) compare(out *Taken) {
 	if text := d.String(); text != "" {
 		out.Detail = text
 	}
+}
+
+// lastFound says what the newest capture of a target has found, for one that is skipped; "" where there is nothing to say.
+func (k *Keeper) lastFound(target string) string {
+	all, err := k.opts.Store.All(target)
+	if err != nil || len(all) == 0 {
+		return ""
+	}
+	d, err := GrewIn(all, time.Time{})
+	if text := d.String(); err == nil && text != "" {
+		return fmt.Sprintf("; the capture of %s found %s", all[len(all)-1].Time.Format("15:04"), text)
+	}
+	return ""
 }
 
 // Grew compares the newest capture of a target with the first of the same start, or with the first after a moment. The

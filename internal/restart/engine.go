@@ -11,7 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -27,23 +30,61 @@ var EngineSockets = map[string]string{ViaDocker: "/run/docker.sock", ViaPodman: 
 // (https://docs.docker.com/reference/api/engine/, podman-system-service(1)).
 type engine struct {
 	via, container, socket string
+	owner                  int
 	http                   *http.Client
 }
 
 func newEngine(s *Spec) *engine {
-	e := &engine{via: s.Via, container: s.Container, socket: s.Socket}
+	e := &engine{via: s.Via, container: s.Container, socket: s.Socket, owner: s.Owner}
 	if e.socket == "" {
 		e.socket = EngineSockets[s.Via]
 	}
 	d := &net.Dialer{Timeout: engineDial}
 	e.http = &http.Client{
 		Transport: &http.Transport{
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", e.socket) },
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx, d) },
 			DisableKeepAlives: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return e
+}
+
+// dial connects to the engine, and to no one else: whoever may write to the folder of its socket could listen there.
+func (e *engine) dial(ctx context.Context, d *net.Dialer) (net.Conn, error) {
+	c, err := d.DialContext(ctx, "unix", e.socket)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := listenerOf(c)
+	if err == nil && uid != 0 && uid != os.Geteuid() && uid != e.owner {
+		err = &strangerError{uid}
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// strangerError says that someone else than the engine listens.
+type strangerError struct{ uid int }
+
+// Error implements error.
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("user %d listens there, who is neither root nor the exporter's user nor the owner of the container: write the socket of the engine", e.uid)
+}
+
+// listenerOf returns the user that has made the socket listen which a connection is to (SO_PEERCRED, unix(7)).
+func listenerOf(c net.Conn) (uid int, err error) {
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil || err != nil {
+		return 0, fmt.Errorf("who listens cannot be seen: %w", errors.Join(e, err))
+	}
+	return int(cred.Uid), nil
 }
 
 // inspected is what is read of the answer of inspect.
@@ -127,7 +168,10 @@ func (e *engine) ask(ctx context.Context, method, what string) ([]byte, error) {
 // unanswered says what a request without an answer means.
 func (e *engine) unanswered(method string, err error) error {
 	op, isOp := errors.AsType[*net.OpError](err)
+	stranger, isStranger := errors.AsType[*strangerError](err)
 	switch {
+	case isStranger:
+		return fmt.Errorf("%s: %w at %s: %w", e.via, ErrUnreachable, e.socket, stranger)
 	case isOp && op.Op == "dial" && errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w this user at %s: see docs/restart.md, and what access to that socket grants", e.via, ErrNotAllowed, e.socket)
 	case isOp && op.Op == "dial":

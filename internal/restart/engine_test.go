@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const webID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -30,6 +35,12 @@ func serveEngine(t *testing.T, f *fakeEngine) (socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveEngineOn(t, f, l)
+	return socket
+}
+
+func serveEngineOn(t *testing.T, f *fakeEngine, l net.Listener) {
+	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
 		if id := r.PathValue("id"); id != "web" && id != webID {
@@ -60,7 +71,6 @@ func serveEngine(t *testing.T, f *fakeEngine) (socket string) {
 		srv.Close()
 		<-done
 	})
-	return socket
 }
 
 const runningState = `{"Status": "running", "Running": true, "StartedAt": "2026-11-29T10:00:00.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}`
@@ -121,4 +131,49 @@ func TestEngineUnseen(t *testing.T) {
 	if err := gone.Restart(t.Context(), State{ID: webID}); !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrUnseen) {
 		t.Errorf("%v, want ErrUnreachable alone", err)
 	}
+}
+
+// TestEngineOfAStranger: who listens at the socket and is neither root, nor the exporter's user, nor the owner of the
+// container is asked for nothing.
+func TestEngineOfAStranger(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can listen as another user")
+	}
+	const stranger = 65534
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o777)); err != nil { // that is what is wrong with it
+		t.Fatal(err)
+	}
+	socket, fake := filepath.Join(dir, "e.sock"), &fakeEngine{state: runningState, status: http.StatusNoContent}
+	serveEngineOn(t, fake, listenAs(t, stranger, socket))
+	e := newEngine(&Spec{Via: ViaDocker, Container: "web", Socket: socket})
+	if _, err := e.State(t.Context()); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "user 65534 listens there") {
+		t.Errorf("state: %v", err)
+	}
+	if err := e.Restart(t.Context(), State{ID: webID}); !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrUnseen) || len(fake.restarts) != 0 {
+		t.Errorf("restart: %v, %q", err, fake.restarts)
+	}
+	e = newEngine(&Spec{Via: ViaDocker, Container: "web", Socket: socket, Owner: stranger})
+	if _, err := e.State(t.Context()); err != nil {
+		t.Errorf("the owner of the container: %v", err)
+	}
+}
+
+// listenAs listens as another user: the kernel notes the credentials of the thread that does.
+func listenAs(t *testing.T, uid int, socket string) net.Listener {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	become := func(uid int) {
+		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); e != 0 {
+			t.Fatal(e)
+		}
+	}
+	become(uid)
+	l, err := net.Listen("unix", socket)
+	become(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }

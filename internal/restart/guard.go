@@ -22,6 +22,7 @@ const (
 	ReasonNotIts      = "restart_not_its"    // the target's processes are elsewhere
 	ReasonChanged     = "restart_changed"    // it was restarted, or recovered, meanwhile
 	ReasonDisruption  = "restart_disruption" // a disruption budget of Kubernetes
+	ReasonDrained     = "restart_drained"    // it may still be drained for a restart that did not happen; never a refusal
 )
 
 // unseenRest is how long nothing is restarted after an attempt whose end was not seen and which did, or may have had,

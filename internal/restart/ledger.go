@@ -69,7 +69,8 @@ const (
 	Preparing Stage = "preparing" // evidence and drain: nothing has been restarted
 	Asked     Stage = "asked"     // the manager may have been asked
 	Ended     Stage = "ended"
-	Dropped   Stage = "" // nothing was restarted: the attempt is forgotten
+	Failed    Stage = "failed" // the manager reports that nothing came of it, and its service may still be drained
+	Dropped   Stage = ""       // nothing was restarted: the attempt costs nothing, and is forgotten unless its service may still be drained
 )
 
 // Attempt is one restart that was begun.
@@ -78,6 +79,7 @@ type Attempt struct {
 	Time     time.Time `json:"time"`
 	Stage    Stage     `json:"stage"`
 	Instance string    `json:"instance,omitempty"` // the start before it
+	Drain    string    `json:"drain,omitempty"`    // names the drain that was begun; "" = none, or the service takes work again
 }
 
 // Store keeps small values durably. *journal.Journal is one.
@@ -100,8 +102,12 @@ type Ledger struct {
 
 	writing sync.Mutex // held while the store is read and written as one
 
-	mu    sync.Mutex
-	needs map[string]need // by target
+	left chan struct{} // a drain was left
+
+	mu      sync.Mutex
+	needs   map[string]need          // by target
+	drained map[string]bool          // targets that may still be drained, and no one can take it back
+	claims  map[string]chan struct{} // by target: held by the one that is at its service
 }
 
 // need is why a target needs a person.
@@ -112,7 +118,10 @@ type need struct {
 
 // NewLedger returns a ledger of what the store holds.
 func NewLedger(o LedgerOptions) *Ledger {
-	l := &Ledger{opts: o, needs: make(map[string]need), desc: metric.RestartNeedsHuman.NewDesc()}
+	l := &Ledger{
+		opts: o, desc: metric.RestartNeedsHuman.NewDesc(), left: make(chan struct{}, 1),
+		needs: make(map[string]need), drained: make(map[string]bool), claims: make(map[string]chan struct{}),
+	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(l)
 	}
@@ -142,6 +151,9 @@ func (l *Ledger) Collect(ch chan<- prometheus.Metric) {
 		if now.Sub(n.at) < needLasts {
 			ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, 1, target, n.reason)
 		}
+	}
+	for target := range l.drained {
+		ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, 1, target, ReasonDrained)
 	}
 }
 
@@ -186,10 +198,12 @@ func Unseen(target, run string, states map[string][]byte) (text string, acted bo
 	}
 	i := slices.IndexFunc(list, func(a Attempt) bool { return a.Key == run })
 	switch {
-	case i >= 0 && list[i].Stage == Ended:
+	case i >= 0 && (list[i].Stage == Ended || list[i].Stage == Failed):
 		return "the restart had ended, and its result was not written", true
 	case i >= 0 && list[i].Stage == Asked:
 		return "the manager may have been asked for the restart, and its end was not seen", true
+	case i >= 0 && list[i].Drain != "":
+		return "nothing was restarted, and the service may still be drained", true
 	}
 	return "nothing was restarted", false
 }
@@ -198,7 +212,7 @@ func Unseen(target, run string, states map[string][]byte) (text string, acted bo
 func (b Budget) within(list []Attempt, now time.Time) int {
 	n := 0
 	for i := range list {
-		if now.Sub(list[i].Time) < b.Per.Std() {
+		if list[i].Stage != Dropped && now.Sub(list[i].Time) < b.Per.Std() {
 			n++
 		}
 	}
@@ -248,8 +262,24 @@ func (l *Ledger) Begin(ctx context.Context, target, key, instance string, own, h
 	return l.put(ctx, target, list)
 }
 
-// Reach writes, synced, how far an attempt has come.
+// Reach writes, synced, how far an attempt has come. After its end the service is another start, which is not drained.
 func (l *Ledger) Reach(ctx context.Context, target, key string, s Stage) error {
+	err := l.change(ctx, target, key, func(list []Attempt, i int) []Attempt {
+		list[i].Stage = s
+		if s == Ended {
+			list[i].Drain = ""
+		}
+		return list
+	})
+	if err == nil && s == Ended {
+		l.Stuck(target, false)
+	}
+	return err
+}
+
+// change writes, synced, what f makes of the attempts of a target; i is the one with the key. What was dropped and has
+// left nothing behind is forgotten.
+func (l *Ledger) change(ctx context.Context, target, key string, f func(list []Attempt, i int) []Attempt) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	all, err := l.all()
@@ -261,10 +291,7 @@ func (l *Ledger) Reach(ctx context.Context, target, key string, s Stage) error {
 	if i < 0 {
 		return fmt.Errorf("the restart of %s is no longer in the journal", target)
 	}
-	list[i].Stage = s
-	if s == Dropped {
-		list = slices.Delete(list, i, i+1)
-	}
+	list = slices.DeleteFunc(f(list, i), func(a Attempt) bool { return a.Stage == Dropped && a.Drain == "" })
 	return l.put(ctx, target, list)
 }
 

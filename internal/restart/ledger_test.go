@@ -154,7 +154,7 @@ func TestNeedsHuman(t *testing.T) {
 	want := func(text string) {
 		t.Helper()
 		if text != "" {
-			text = "# HELP spillway_restart_needs_human 1 while a target is not restarted although its playbook wants it and waiting does not help, by reason; absent otherwise.\n# TYPE spillway_restart_needs_human gauge\n" + text
+			text = "# HELP spillway_restart_needs_human 1 while a target is not restarted although its playbook wants it and waiting does not help, or was left drained, by reason; absent otherwise.\n# TYPE spillway_restart_needs_human gauge\n" + text
 		}
 		if err := testutil.CollectAndCompare(l, strings.NewReader(text)); err != nil {
 			t.Error(err)

@@ -81,6 +81,7 @@ type Place struct {
 	Pod, Namespace string // of Kubernetes
 	PodUID         string
 	UserOwned      bool // below the slice of a user, who can name things there as he likes
+	Owner          int  // that user
 }
 
 // Reading is the memory of a target as it was read.
@@ -113,6 +114,7 @@ type Spec struct {
 	Unit      string // systemd
 	Container string // docker, podman: a name or an ID
 	Socket    string // docker, podman; "" = where the engine has it
+	Owner     int    // docker, podman: the user whose own engine the container is known to be in; 0 = the system's
 	Pod       string // kubernetes
 	Namespace string
 	PodUID    string

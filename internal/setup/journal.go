@@ -55,8 +55,12 @@ func JournalNotice(j *journal.Journal) string {
 	return ""
 }
 
-// unseen says what became of a step of an earlier process that restarts: all else is interrupted.
+// unseen says what became of a step of an earlier process that restarts, or of an undo of its drain: all else is
+// interrupted.
 func unseen(r *journal.Record, states map[string][]byte) (text string, acted bool) {
+	if r.Action == nameUndoDrain {
+		return "whether the service takes work again was not seen", true
+	}
 	if r.Step == 0 || r.Action != action.NameRestart || r.Mode != dispatch.ModeEnforce {
 		return "", false
 	}

@@ -70,7 +70,7 @@ func PlaceOf(tracker *proc.Tracker, target string) func() restart.Place {
 		}
 		p := restart.Place{Unit: u.Unit}
 		if c := u.Container; c != nil {
-			p.Engine, p.Container, p.Pod, p.Namespace, p.PodUID, p.UserOwned = c.Engine, c.ID, c.Pod, c.Namespace, c.PodUID, c.UID != 0
+			p.Engine, p.Container, p.Pod, p.Namespace, p.PodUID, p.UserOwned, p.Owner = c.Engine, c.ID, c.Pod, c.Namespace, c.PodUID, c.UID != 0, int(c.UID)
 		}
 		return p
 	}

@@ -93,6 +93,9 @@ func TestUnseenRestart(t *testing.T) {
 	}
 	f("before the attempt", func(*restart.Ledger) error { return nil }, dispatch.ModeEnforce, journal.OutcomeInterrupted, "nothing was restarted")
 	f("evidence and drain", begin, dispatch.ModeEnforce, journal.OutcomeInterrupted, "nothing was restarted")
+	f("drain", func(l *restart.Ledger) error {
+		return errors.Join(begin(l), l.Draining(t.Context(), "app", "r1", "d"))
+	}, dispatch.ModeEnforce, journal.OutcomeUnknown, "nothing was restarted, and the service may still be drained")
 	f("asked", to(restart.Asked), dispatch.ModeEnforce, journal.OutcomeUnknown, "its end was not seen")
 	f("ended", to(restart.Ended), dispatch.ModeEnforce, journal.OutcomeUnknown, "its result was not written")
 	f("dropped", to(restart.Dropped), dispatch.ModeEnforce, journal.OutcomeInterrupted, "nothing was restarted")

@@ -119,11 +119,12 @@ func (s *server) hasProof(r *http.Request) bool {
 
 // foreignOrigin refuses what a browser sends on behalf of another site; servers send no Origin.
 func foreignOrigin(r *http.Request) *denied {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
+	origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+	own := site == "" || site == "same-origin" || site == "none"
+	if own && origin == "" {
 		return nil
 	}
-	if u, err := url.Parse(origin); err == nil && strings.EqualFold(u.Host, r.Host) && u.Host != "" {
+	if u, err := url.Parse(origin); own && err == nil && strings.EqualFold(u.Host, r.Host) && u.Host != "" {
 		return nil
 	}
 	return &denied{http.StatusForbidden, "requests from another site are refused: call this endpoint from a server or from its own page"}

@@ -59,6 +59,7 @@ func TestMayChange(t *testing.T) {
 		{"proof: loopback, authenticated by the listener", proof, true, nil, 200, ""},
 		{"proof: another host, authenticated by the listener", proof, true, from(far, nil), 200, ""},
 		{"proof: another site, authenticated by the listener", proof, true, header{"Origin": "http://evil.example"}, 403, "another site"},
+		{"proof: a browser says that it is another site, whatever its name", proof, true, header{"Sec-Fetch-Site": "cross-site"}, 403, "another site"},
 		{"a token: none sent from loopback", both, false, nil, 401, "no bearer token"},
 		{"a token: sent from another host", both, false, from(far, bearer), 200, ""},
 		{"a token: sent through a proxy", both, false, header{"Authorization": "Bearer sesame", "X-Forwarded-For": "192.0.2.1"}, 200, ""},
