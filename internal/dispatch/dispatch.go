@@ -57,6 +57,8 @@ type Dispatcher struct {
 
 	submitting atomic.Int64 // calls of Submit at present
 
+	foreseen func(target string, s Subject) Reading // of a Rehearsal; nil: time passes
+
 	runCtx  context.Context // ends when running steps are to be cancelled
 	cancel  context.CancelFunc
 	ready   chan *slot    // targets that have a run to begin
