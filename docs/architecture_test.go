@@ -33,6 +33,7 @@ var additions = []struct {
 // others are files that name an example without being a place to change when one is added.
 var others = map[string]string{
 	"internal/health/take.go":             "the section says when",
+	"internal/replay/folder.go":           "the section says when",
 	"internal/action/action.go":           "a Result has an Output too, from which the column is filled",
 	"internal/action/http.go":             "it fills the Result",
 	"internal/action/run_command.go":      "it fills the Result",

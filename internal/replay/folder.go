@@ -76,12 +76,13 @@ func (t *target) loadFolders(o *Options, begin time.Time) error {
 	for _, k := range policy.Kinds {
 		for _, p := range t.Of(k.Name) {
 			judges, ok := p.(judging)
-			if !ok {
+			metrics, known := metricsOf[k.Name]
+			if !ok || !known {
 				continue
 			}
 			c := p.CommonKeys()
 			f := &folder{
-				target: t.Name, kind: k.Name, name: c.Name, mode: t.Mode, policy: judges, metrics: metricsOf[k.Name], share: 1,
+				target: t.Name, kind: k.Name, name: c.Name, mode: t.Mode, policy: judges, metrics: metrics, share: 1,
 				log: folderlog.Folder(t.Name, k.Name, c.Name), files: make(map[uint64]*file), removed: make(map[uint64]*victim),
 			}
 			f.count, f.size = t.find(f.metrics.files, c.Name), t.find(f.metrics.size, c.Name)

@@ -330,7 +330,7 @@ func (t *target) since() (first time.Time) {
 // notes says what could not be judged.
 func (w *world) notes(remedies []eval.Remedy) []string {
 	out := slices.Clone(w.unsure)
-	have := maps.Clone(w.published)
+	have, ours := maps.Clone(w.published), metric.Names()
 	for _, t := range w.targets {
 		for _, f := range t.folders {
 			for _, d := range f.descs() {
@@ -342,7 +342,7 @@ func (w *world) notes(remedies []eval.Remedy) []string {
 		r := &remedies[i]
 		var lacks []string
 		for _, name := range r.Reads {
-			if strings.HasPrefix(name, "spillway_") && !have[name] {
+			if slices.Contains(ours, name) && !have[name] {
 				lacks = append(lacks, name)
 			}
 		}
