@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -173,7 +172,7 @@ func floor(t time.Time) time.Time {
 
 // direct sets the stage.
 func (p *replay) direct(set *eval.Ruleset) {
-	quiet := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	quiet := slog.New(slog.DiscardHandler)
 	now := func() time.Time { return p.now }
 	p.stage = dispatch.NewRehearsal(dispatch.Options{Journal: p.book, Observer: p.world, Logger: quiet, Now: now}, p.world.later)
 	p.stage.Apply(targets(p.o.Config, p.world, now))
@@ -208,7 +207,7 @@ func (p *replay) step(ctx context.Context, begin time.Time) error {
 			}
 			judge = end
 			if next := p.follow(at); !next.IsZero() {
-				judge = at.Add(max((next.Sub(at)+p.every-1)/p.every, 1) * p.every)
+				judge = at.Add(max(p.rounded(next.Sub(at)), p.every))
 			}
 		}
 		p.scheduled(ctx, at)
@@ -218,6 +217,14 @@ func (p *replay) step(ctx context.Context, begin time.Time) error {
 		at = p.sooner(at, end, judge)
 	}
 	return nil
+}
+
+// rounded returns a time of whole evaluations.
+func (p *replay) rounded(d time.Duration) time.Duration {
+	if rest := d % p.every; rest > 0 {
+		d += p.every - rest
+	}
+	return d
 }
 
 // judge evaluates the rules: at the highest pressure, and at the lowest while there is any.

@@ -81,8 +81,8 @@ func (r *recorded) live(from, to time.Time, services memory, limits map[string]f
 	}
 }
 
-// play replays the recorded week with a file.
-func (r *recorded) play(file string) *Report {
+// play replays the recorded week, or the beginning of it, with a file.
+func (r *recorded) play(file string, span time.Duration) *Report {
 	r.t.Helper()
 	cfg, err := config.Parse("new.yml", []byte(file))
 	if err != nil {
@@ -96,7 +96,7 @@ func (r *recorded) play(file string) *Report {
 		r.t.Fatal(err)
 	}
 	out, err := Play(r.t.Context(), Options{
-		Config: cfg, Rules: set, History: r.history, Files: r.files, From: monday, To: monday.Add(week),
+		Config: cfg, Rules: set, History: r.history, Files: r.files, From: monday, To: monday.Add(span),
 		Journal: func(f journal.Filter) ([]journal.Record, string, error) {
 			list := slices.Clone(r.records)
 			slices.SortFunc(list, func(a, b journal.Record) int { return b.Time.Compare(a.Time) })
@@ -219,7 +219,7 @@ func TestRecordedWeek(t *testing.T) {
 		{RunID: "p", Time: monday.Add(at(3, 19, 0)), Target: "web", Action: "pause", Trigger: string(alert.TriggerManual), Intent: "pause target web until " + monday.Add(at(3, 21, 0)).Format(time.RFC3339) + ": maintenance"},
 		manual,
 	}
-	report := r.play(weekFile)
+	report := r.play(weekFile, week)
 	compare(t, report.Runs, []expected{
 		{at(0, 3, 1), "web", "relieve_memory", "warning", MayHave, "", "relieved"},
 		{at(0, 12, 1), "web", "relieve_memory", "warning", WouldHave, "", "ineffective"},
@@ -323,18 +323,18 @@ func TestRecordedFiles(t *testing.T) {
 			x.deleted, x.victim = made+3*time.Hour, true
 			want = append(want, expected{made + time.Hour + 5*time.Minute, "web", "clean_temp", "warning", WouldHave, "", "relieved"})
 		}
-		switch {
-		case i%8 == 0:
+		switch i % 8 {
+		case 0:
 			x.opened, x.regret = []time.Duration{made + 2*time.Hour}, true
-		case i%8 == 2:
+		case 2:
 			x.opened = []time.Duration{made + 10*time.Minute} // before it would go
-		case i%8 == 4:
+		case 4:
 			x.deleted, x.opened = 0, []time.Duration{made + 40*time.Hour} // more than a day later
 		}
 		traces = append(traces, x)
 	}
 	r.note(folderlog.Folder("web", policy.KindTemp, "tts"), traces)
-	report := r.play(weekFile)
+	report := r.play(weekFile, week)
 	compare(t, report.Runs, want)
 	victims(t, report, "tts", traces)
 }
@@ -350,7 +350,7 @@ targets:
 // A cache of ten files of 1000 bytes: the eleventh makes the least recently used go, down to five.
 func TestRecordedCache(t *testing.T) {
 	r := record(t)
-	r.live(monday.Add(-4*time.Hour), monday.Add(week), memory{"web": bumps(400)}, map[string]float64{"web": 1000})
+	r.live(monday.Add(-4*time.Hour), monday.Add(3*day), memory{"web": bumps(400)}, map[string]float64{"web": 1000})
 	var traces []trace
 	for i := range 11 {
 		traces = append(traces, trace{hash: uint64(i + 1), made: day + time.Duration(i)*time.Hour, victim: i >= 2 && i < 8})
@@ -360,7 +360,7 @@ func TestRecordedCache(t *testing.T) {
 	}
 	traces[3].opened, traces[3].regret = []time.Duration{day + 20*time.Hour}, true
 	r.note(folderlog.Folder("web", policy.KindCache, "media"), traces)
-	report := r.play(fmt.Sprintf(cacheFile, "enforce"))
+	report := r.play(fmt.Sprintf(cacheFile, "enforce"), 3*day)
 	compare(t, report.Runs, []expected{{day + 10*time.Hour, "web", "trim_cache", "warning", WouldHave, "", "relieved"}})
 	victims(t, report, "media", traces)
 }
@@ -368,7 +368,7 @@ func TestRecordedCache(t *testing.T) {
 // A dry run names the same files, each once, although it runs again and again.
 func TestRecordedCacheDry(t *testing.T) {
 	r := record(t)
-	r.live(monday.Add(-4*time.Hour), monday.Add(week), memory{"web": bumps(400)}, map[string]float64{"web": 1000})
+	r.live(monday.Add(-4*time.Hour), monday.Add(3*day), memory{"web": bumps(400)}, map[string]float64{"web": 1000})
 	var traces []trace
 	for i := range 11 {
 		traces = append(traces, trace{hash: uint64(i + 1), made: day + time.Duration(i)*time.Hour, victim: i < 6})
@@ -377,7 +377,7 @@ func TestRecordedCacheDry(t *testing.T) {
 		}
 	}
 	r.note(folderlog.Folder("web", policy.KindCache, "media"), traces)
-	report := r.play(fmt.Sprintf(cacheFile, "dry_run"))
+	report := r.play(fmt.Sprintf(cacheFile, "dry_run"), 2*day)
 	victims(t, report, "media", traces)
 	if n := len(report.Runs); n < 2 || report.Runs[0].Outcome != "dry_run" {
 		t.Errorf("%d runs, %+v", n, report.Runs)
