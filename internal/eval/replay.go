@@ -12,6 +12,7 @@ import (
 // Remedy is an alerting rule that asks for a playbook.
 type Remedy struct {
 	Group, Name string
+	Playbook    string   // "" where the alert says which
 	Reads       []string // names of metrics
 	Hold        time.Duration
 }
@@ -33,7 +34,11 @@ func (r *Ruleset) Remedies(keep func(reads []string) bool) (*Ruleset, []Remedy) 
 			}
 			if d.alerting {
 				reads := selected(d)
-				list = append(list, Remedy{g.name, d.name, reads, d.hold})
+				r := Remedy{Group: g.name, Name: d.name, Reads: reads, Hold: d.hold}
+				if name := d.labels.Get(alert.LabelPlaybook); !isTemplate(name) {
+					r.Playbook = name
+				}
+				list = append(list, r)
 				if !keep(reads) {
 					continue
 				}

@@ -12,7 +12,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
-	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 // targets gives the stage what can be done for each target: the playbooks of the file, and actions without an effect.
@@ -20,7 +19,7 @@ func targets(cfg *config.Config, w *world, now func() time.Time) map[string]disp
 	out := make(map[string]dispatch.Target, len(cfg.Targets))
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		made := dispatch.Target{Name: t.Name, Mode: t.Mode, Digest: t.Digest, Playbooks: setup.Playbooks(t, t.Has), Actions: make(map[string]action.Action)}
+		made := dispatch.Target{Name: t.Name, Mode: t.Mode, Digest: t.Digest, Playbooks: w.targets[t.Name].books, Actions: make(map[string]action.Action)}
 		for _, spec := range action.Table {
 			if t.Has(spec.Name) {
 				made.Actions[spec.Name] = &hand{target: w.targets[t.Name], kind: spec.Kind, now: now}

@@ -11,12 +11,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/collector"
+	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
 	"github.com/spillway-exporter/spillway_exporter/internal/history"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
 // world is what the evaluators and the stage see of the past.
@@ -42,6 +45,8 @@ type target struct {
 	limit   float64 // of its memory by the file; 0: that of the time
 	gauges  []*gauge
 	folders []*folder
+	starts  []history.Mark
+	books   map[string]dispatch.Playbook
 }
 
 // gauge is the past of one series.
@@ -57,7 +62,7 @@ var eases = map[*series.Desc]bool{metric.ProbeSuccess: true, metric.CacheHitRati
 
 // derived are the series that are not in the history, and that follow from it, from the file, or from what became of files.
 var derived = []*series.Desc{
-	metric.MemoryLimit, metric.HeapLimit, metric.ThresholdRatio, metric.CacheMinHitRatio, metric.TempMaxFiles, metric.TempMaxSize, metric.UploadMaxSize,
+	metric.ProcessOldestStart, metric.StartupMaxDuration, metric.MemoryLimit, metric.HeapLimit, metric.ThresholdRatio, metric.CacheMinHitRatio, metric.TempMaxFiles, metric.TempMaxSize, metric.UploadMaxSize,
 }
 
 func newWorld(o *Options, begin time.Time) (*world, error) {
@@ -76,13 +81,21 @@ func newWorld(o *Options, begin time.Time) (*world, error) {
 	for _, d := range derived {
 		w.published[d.Name] = true
 	}
+	w.published[metric.PlaybookRuns.Name] = true
+	runs := metric.PlaybookRuns.NewCounterVec() // born at 0, by which a rule sees whether a target has a playbook
+	w.high.registry.MustRegister(runs)
+	w.low.registry.MustRegister(runs)
 	wanted := o.Rules.Metrics()
 	for _, d := range []*series.Desc{metric.MemoryUsed, metric.MemoryUsedRatio, metric.HeapUsed, metric.HeapUsedRatio, metric.HeapLive} {
 		wanted = append(wanted, d.Name)
 	}
 	for i := range o.Config.Targets {
 		t := &target{Target: &o.Config.Targets[i]}
+		t.books = setup.Playbooks(t.Target, t.Has)
 		w.targets[t.Name] = t
+		for name := range t.books {
+			runs.WithLabelValues(t.Name, name, string(alert.TriggerStandalone), dispatch.OutcomeDone)
+		}
 		if err := t.load(o, wanted, descs, begin); err != nil {
 			return nil, err
 		}
@@ -115,6 +128,10 @@ func (t *target) load(o *Options, wanted []string, descs map[string]*series.Desc
 			return fmt.Errorf("read the history of %s: %w", t.Name, err)
 		}
 		t.gauges = append(t.gauges, &gauge{desc: d, values: append([]string{t.Name}, labels...), points: points})
+	}
+	var err error
+	if t.starts, err = o.History.Marks(t.Name, time.Time{}, o.To); err != nil {
+		return fmt.Errorf("read the history of %s: %w", t.Name, err)
 	}
 	return nil
 }
@@ -211,6 +228,7 @@ func (w *world) publish(v *values, now time.Time, choose func(*gauge, history.Po
 	for _, name := range slices.Sorted(maps.Keys(w.targets)) {
 		t := w.targets[name]
 		t.publish(b, w.at, choose)
+		t.publishStart(b, now)
 		setThresholds(b, t.Name, collector.SignalMemory, w.cfg.Thresholds.Memory.Of())
 		if t.Heap.Enabled() {
 			setThresholds(b, t.Name, collector.SignalHeap, w.cfg.Thresholds.Heap.Of())
@@ -255,6 +273,19 @@ func (t *target) publish(b *series.Batch, at time.Time, choose func(*gauge, hist
 			}
 		}
 		b.Set(g.desc, v, g.values...)
+	}
+}
+
+// publishStart sets when the service had started, and how long its file gives it for that.
+func (t *target) publishStart(b *series.Batch, now time.Time) {
+	for len(t.starts) > 1 && !t.starts[1].Time.After(now) {
+		t.starts = t.starts[1:]
+	}
+	if len(t.starts) > 0 && !t.starts[0].Time.After(now) {
+		b.Set(metric.ProcessOldestStart, float64(t.starts[0].Time.UnixMilli())/1000, t.Name)
+	}
+	if t.Probe != nil && t.Probe.MaxStartup > 0 {
+		b.Set(metric.StartupMaxDuration, t.Probe.MaxStartup.Std().Seconds(), t.Name)
 	}
 }
 
@@ -317,6 +348,21 @@ func (w *world) has(reads []string) bool {
 	return false
 }
 
+// concerns reports whether a rule can begin a run: some target has its playbook, and, as far as that is recorded, what it reads.
+func (w *world) concerns(r *eval.Remedy) bool {
+	named := false
+	for _, t := range w.targets {
+		_, has := t.books[r.Playbook]
+		named = named || has || r.Playbook == ""
+	}
+	recorded := slices.ContainsFunc(r.Reads, func(name string) bool { return w.published[name] && !isDerived(name) })
+	return named && (!recorded || w.has(r.Reads))
+}
+
+func isDerived(name string) bool {
+	return slices.ContainsFunc(derived, func(d *series.Desc) bool { return d.Name == name })
+}
+
 // since is when the past of a target begins; the zero time where it has none.
 func (t *target) since() (first time.Time) {
 	for _, g := range t.gauges {
@@ -347,7 +393,7 @@ func (w *world) notes(remedies []eval.Remedy) []string {
 			}
 		}
 		switch {
-		case len(lacks) == 0:
+		case len(lacks) == 0, !w.concerns(r):
 		case len(lacks) == len(r.Reads):
 			out = append(out, fmt.Sprintf("the rule %s is not judged: the history does not have %s", r.Name, strings.Join(lacks, ", ")))
 		default:
