@@ -24,6 +24,7 @@ type folder struct {
 	log     string // its name there
 	events  []folderlog.Event
 	share   float64 // of its files that the events are about
+	kept    bool    // there are events
 	known   bool    // its files are known by now
 	since   time.Time
 	files   map[uint64]*file
@@ -98,6 +99,7 @@ func (t *target) loadFolders(o *Options, begin time.Time) error {
 			if err != nil {
 				return fmt.Errorf("read what became of the files of %s: %w", f.log, err)
 			}
+			f.kept = len(f.events) > 0
 		}
 	}
 	return nil
@@ -105,7 +107,7 @@ func (t *target) loadFolders(o *Options, begin time.Time) error {
 
 // descs returns the series that follow from the files.
 func (f *folder) descs() []*series.Desc {
-	if len(f.events) == 0 {
+	if !f.kept {
 		return nil
 	}
 	var out []*series.Desc

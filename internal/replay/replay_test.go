@@ -337,6 +337,9 @@ func TestRecordedFiles(t *testing.T) {
 	report := r.play(weekFile, week)
 	compare(t, report.Runs, want)
 	victims(t, report, "tts", traces)
+	if joined := strings.Join(report.Notes, "\n"); strings.Contains(joined, "SpillwayTempFilesExpired") || strings.Contains(joined, "Uploads") {
+		t.Errorf("the notes are\n%s", joined)
+	}
 }
 
 const cacheFile = `
