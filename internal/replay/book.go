@@ -15,7 +15,7 @@ type book struct {
 	now     func() time.Time
 	runs    []journal.Record // as a whole, without their steps
 	spans   map[int]*span    // of the alerts that began them
-	told    int              // of runs, how many fresh has returned
+	seen    int              // of runs, how many fresh has returned
 	records map[string]int   // by id: the index of a run, -1 of a step
 	states  map[string][]byte
 	serial  int
@@ -28,8 +28,8 @@ func newBook(now func() time.Time) *book {
 // fresh returns the runs since the last call.
 func (b *book) fresh() []int {
 	var out []int
-	for ; b.told < len(b.runs); b.told++ {
-		out = append(out, b.told)
+	for ; b.seen < len(b.runs); b.seen++ {
+		out = append(out, b.seen)
 	}
 	return out
 }

@@ -56,7 +56,7 @@ func ReadPast(cfg *config.Config, logger *slog.Logger) (*Past, error) {
 // Close closes all of it.
 func (p *Past) Close() error { return errors.Join(p.History.Close(), p.Journal.Close()) }
 
-// LimitsNow returns what tells the memory limit of a target at present. It is not known for one that does not run.
+// LimitsNow returns a function that returns the memory limit of a target at present. It is not known for one that does not run.
 func LimitsNow(ctx context.Context, cfg *config.Config, host hostfs.Roots, now time.Time, logger *slog.Logger) (func(target string) (int64, bool), error) {
 	cgroups := NewCgroups(host)
 	tracker, err := NewTracker(cfg, host, cgroups, logger)
