@@ -26,7 +26,7 @@ var vocabulary = []string{"internal/units", "internal/series", "internal/metric"
 // listed here is an error, so that a new room is a decision.
 var house = map[string][]string{
 	"":                        {"internal/cli"},
-	"collector":               {"internal/cgroup", "internal/dirscan", "internal/entry", "internal/fetch", "internal/heap", "internal/hitrate", "internal/lazy", "internal/proc"},
+	"collector":               {"internal/cgroup", "internal/dirscan", "internal/entry", "internal/fetch", "internal/folderlog", "internal/heap", "internal/hitrate", "internal/lazy", "internal/proc"},
 	"rules":                   {},
 	"deploy/node-agent":       {},
 	"deploy/python-agent":     {},
@@ -71,6 +71,7 @@ var house = map[string][]string{
 	"internal/config":         {"collector", "internal/action", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/history", "internal/journal", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/watch", "internal/window"},
 	"internal/window":         {},
 	"internal/history":        {},
+	"internal/folderlog":      {},
 	"internal/convert":        {"internal/safefs"},
 	"internal/listen":         {},
 	"internal/memlock":        {"internal/setup"},
@@ -78,10 +79,11 @@ var house = map[string][]string{
 	"internal/control":        {"internal/action", "internal/config", "internal/dispatch", "internal/evidence", "internal/safefs", "internal/setup"},
 	"internal/schedule":       {"internal/config", "internal/dispatch"},
 	"internal/hostfs":         {},
-	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/heap", "internal/history", "internal/inside", "internal/journal", "internal/ledger", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/wake"},
+	"internal/setup":          {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/evidence", "internal/folderlog", "internal/heap", "internal/history", "internal/inside", "internal/journal", "internal/ledger", "internal/listen", "internal/proc", "internal/restart", "internal/safefs", "internal/wake"},
 	"internal/hostcheck":      {"internal/action", "internal/cgroup", "internal/config", "internal/proc", "internal/restart", "internal/safefs", "internal/setup"},
-	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/ledger", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
-	"internal/cli":            {"dashboards", "deploy/node-agent", "deploy/python-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/ledger", "internal/listen", "internal/proc", "internal/regret", "internal/restart", "internal/safefs", "internal/setup", "internal/web"},
+	"internal/app":            {"collector", "rules", "internal/action", "internal/cgroup", "internal/config", "internal/control", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/folderlog", "internal/health", "internal/heap", "internal/hitrate", "internal/journal", "internal/lazy", "internal/ledger", "internal/lifecycle", "internal/listen", "internal/memlock", "internal/proc", "internal/pull", "internal/restart", "internal/safefs", "internal/schedule", "internal/sdnotify", "internal/setup", "internal/wake", "internal/watch", "internal/web"},
+	"internal/cli":            {"dashboards", "deploy/node-agent", "deploy/python-agent", "rules", "examples/leaky/leak", "internal/action", "internal/app", "internal/config", "internal/control", "internal/convert", "internal/dispatch", "internal/evidence", "internal/health", "internal/hostcheck", "internal/journal", "internal/ledger", "internal/listen", "internal/proc", "internal/regret", "internal/replay", "internal/restart", "internal/safefs", "internal/setup", "internal/web"},
+	"internal/replay":         {"collector", "internal/action", "internal/config", "internal/dirscan", "internal/dispatch", "internal/eval", "internal/folderlog", "internal/history", "internal/journal", "internal/schedule", "internal/setup"},
 	"internal/e2e":            {},
 	"internal/attack":         {},
 	"internal/gotest":         {},
@@ -102,7 +104,7 @@ var house = map[string][]string{
 
 // observers must not reach, by any chain of imports, what changes the world.
 var (
-	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/history", "internal/hitrate", "internal/ledger", "internal/proc", "internal/regret", "internal/wake", "internal/health", "internal/verdict", "internal/eval", "internal/web"}
+	observers = []string{"collector", "internal/cgroup", "internal/container", "internal/dirscan", "internal/entry", "internal/evidence", "internal/folderlog", "internal/history", "internal/hitrate", "internal/ledger", "internal/proc", "internal/regret", "internal/wake", "internal/health", "internal/verdict", "internal/eval", "internal/web"}
 	changers  = []string{"internal/safefs", "internal/action", "internal/dispatch", "internal/restart"}
 )
 

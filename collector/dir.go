@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
+	"github.com/spillway-exporter/spillway_exporter/internal/folderlog"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -28,6 +29,8 @@ type DirOptions struct {
 	// Shapes is called after each scan with the shapes of names that fill the folder; nil = they are not kept. One file that
 	// was looked at stands for so many.
 	Shapes func(at time.Time, every int64, shapes []dirscan.Shape)
+	// Log returns what keeps what becomes of the files; nil, as its result may be = nothing does.
+	Log func() *folderlog.Log
 }
 
 // DirSource is the Source of the folder of one directory policy, named after the policy's kind.
@@ -41,6 +44,7 @@ type DirSource struct {
 	away   atomic.Bool
 
 	entries *entryScan // nil: each file is an entry
+	traces  *follower  // nil: what becomes of the files is not kept
 
 	shapes *dirscan.Shapes // nil: they are not kept
 	report func(at time.Time, every int64, shapes []dirscan.Shape)
@@ -68,7 +72,7 @@ func NewDir(o DirOptions) (*DirSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", o.Kind, c.Name, err)
 	}
-	s := &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open, entries: entries, report: o.Shapes}
+	s := &DirSource{target: o.Target, common: c, names: names, meter: dirMeters[o.Kind](&o, names), open: o.Open, entries: entries, report: o.Shapes, traces: newFollower(&o)}
 	if o.Shapes != nil {
 		s.shapes = new(dirscan.Shapes)
 	}
@@ -89,6 +93,10 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 		scan.Shapes = s.shapes
 	}
 	end := s.meter.begin(ctx, b.Time, &scan)
+	noted := func() {}
+	if s.traces != nil {
+		noted = s.traces.begin(&scan, b.Time)
+	}
 	res, err := s.walk(ctx, scan, b.Time)
 	s.away.Store(errors.Is(err, dirscan.ErrAway))
 	if err != nil {
@@ -98,7 +106,11 @@ func (s *DirSource) Sample(ctx context.Context, b *series.Batch) error {
 		s.report(b.Time, s.shapes.Every(), s.shapes.Top())
 		s.shapes.Files = res.Files
 	}
-	return errors.Join(unreadable(s.common.Where(), &res), end(set, &res))
+	lacks := unreadable(s.common.Where(), &res)
+	if lacks == nil { // what was not seen is not gone
+		noted()
+	}
+	return errors.Join(lacks, end(set, &res))
 }
 
 // walk scans the folder by files or, where the policy has them, by entries.

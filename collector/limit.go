@@ -57,6 +57,16 @@ func (r *limitReader) read(now time.Time, u *proc.Usage, discovered bool) ([]lim
 	return all, nil
 }
 
+// LimitOf returns the smallest limit that holds for a target as a whole at present: that of the file, its cgroup or the host.
+func (l *Limits) LimitOf(now time.Time, u *proc.Usage, c MemoryConfig) (bytes int64, err error) {
+	r := limitReader{limits: l, config: c}
+	all, err := r.read(now, u, false)
+	if err != nil {
+		return 0, err
+	}
+	return all[0].bytes, nil
+}
+
 // forget makes the next read a fresh one.
 func (r *limitReader) forget() { r.at = time.Time{} }
 

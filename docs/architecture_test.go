@@ -33,6 +33,8 @@ var additions = []struct {
 // others are files that name an example without being a place to change when one is added.
 var others = map[string]string{
 	"internal/health/take.go":             "the section says when",
+	"internal/replay/folder.go":           "the section says when",
+	"internal/replay/world.go":            "it sets what a rule that starts a run reads and the history does not have",
 	"internal/action/action.go":           "a Result has an Output too, from which the column is filled",
 	"internal/action/http.go":             "it fills the Result",
 	"internal/action/run_command.go":      "it fills the Result",

@@ -21,6 +21,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/control"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
+	"github.com/spillway-exporter/spillway_exporter/internal/folderlog"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
@@ -135,7 +136,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.parts = parts{
-		store: store, logger: logger, now: o.Now, left: action.NewLeft(), trends: trend.NewBoard(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
+		store: store, logger: logger, now: o.Now, left: action.NewLeft(), trends: trend.NewBoard(), exits: newExits(), pulls: pull.NewMetrics(a.registry), submit: a.submit, journal: func() *journal.Journal { return a.journal }, files: func() *folderlog.Log { return a.history.Folders() }, metrics: collector.NewSamplerMetrics(a.registry), swept: a.swept, crossed: a.crossed,
 		checks: &a.checks, share: collector.NewShare(scanBudget, scansAtOnce), blocked: collector.NewBlocked(),
 		pool: heap.NewPool(heap.Options{
 			Logger: logger, Now: o.Now, Metrics: providers, ProcFS: o.ProcFS,

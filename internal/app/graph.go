@@ -16,6 +16,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
 	"github.com/spillway-exporter/spillway_exporter/internal/eval"
+	"github.com/spillway-exporter/spillway_exporter/internal/folderlog"
 	"github.com/spillway-exporter/spillway_exporter/internal/heap"
 	"github.com/spillway-exporter/spillway_exporter/internal/hitrate"
 	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
@@ -92,6 +93,7 @@ type parts struct {
 	pulls    *pull.Metrics
 	submit   func(context.Context, alert.Batch) ([]alert.Disposition, error)
 	journal  func() *journal.Journal // nil before it is open
+	files    func() *folderlog.Log   // nil where what becomes of files is not kept
 }
 
 // build makes the graph of a configuration. Nothing is started, opened for writing or changed.

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-exporter/spillway_exporter/internal/folderlog"
 	"github.com/spillway-exporter/spillway_exporter/internal/history"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
@@ -59,6 +61,44 @@ func TestHistoryOff(t *testing.T) {
 	}
 	if _, body := fetch(t, a.url("/metrics")); strings.Contains(body, "spillway_history") {
 		t.Error("/metrics has metrics of a history that is off")
+	}
+}
+
+// TestFolderLog: what becomes of the files of a policy is kept where there is a history, and nothing elsewhere.
+func TestFolderLog(t *testing.T) {
+	const target = "\ntargets: [{name: web, temp_dirs: [{name: t, dir: DIR, include: ['*.tmp'], max_age: 1h}]}]\n"
+	for _, tc := range []struct {
+		name, file string
+		kept       bool
+	}{
+		{"a policy", target, true},
+		{"no policy", "discover: {by: comm, top: 5}\n", false},
+		{"no history", "history: off" + target, false},
+	} {
+		dir, err := filepath.EvalSymlinks(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a.tmp"), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a := startApp(t, strings.ReplaceAll(tc.file, "DIR", dir))
+		waitFor(t, "the first sweep", func() bool { return a.ready() == nil })
+		if err := a.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		journal := filepath.Join(filepath.Dir(a.opts.ConfigFile), "journal")
+		log, err := folderlog.Open(journal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, _, err := log.Events(folderlog.Folder("web", policy.KindTemp, "t"), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+		if kept := len(events) == 2 && events[1].Kind == folderlog.Found; err != nil || kept != tc.kept {
+			t.Errorf("%s: %v, %v; want the file kept: %v", tc.name, events, err, tc.kept)
+		}
+		if _, err := os.Stat(filepath.Join(journal, folderlog.FileName)); os.IsNotExist(err) == tc.kept {
+			t.Errorf("%s: the file: %v", tc.name, err)
+		}
 	}
 }
 

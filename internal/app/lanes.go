@@ -62,7 +62,7 @@ func (g *graph) dirJobs(t *config.Target, o *Options, p *parts) ([]collector.Job
 			c := of.CommonKeys()
 			open, verify := g.comparing(inside(c), c.Dir)
 			src, err := collector.NewDir(collector.DirOptions{
-				Target: t.Name, Kind: k.Name, Policy: of, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window, Open: open, Shapes: p.evidence.Folder(t, k.Name, c.Name),
+				Target: t.Name, Kind: k.Name, Policy: of, Opens: g.opensFor(t, k.Name, c.Name), Window: g.cfg.Window, Open: open, Shapes: p.evidence.Folder(t, k.Name, c.Name), Log: p.files,
 			})
 			if err != nil {
 				return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/exporter-toolkit/web"
@@ -83,6 +84,7 @@ var checkCommand = command{
 			{"spillway_exporter check --config.file=spillway.yml", "the plan"},
 			{"spillway_exporter check --json --config.file=spillway.yml | jq '.targets[].cleanup'", "the same for programs"},
 			{"spillway_exporter check --connect --config.file=spillway.yml", "the same, and whether it may restart what its playbooks restart"},
+			{"spillway_exporter check --replay=7d --config.file=new.yml", "what the file would have done in the last week"},
 			{"spillway_exporter check", "what is monitored on this host without a configuration"},
 		},
 	},
@@ -90,10 +92,15 @@ var checkCommand = command{
 		flags := kingpinflag.AddFlags(c, defaultListenAddress) // those of serve, to refuse what it would
 		telemetryPath := telemetryPathFlag(c)
 		asJSON := c.Flag("json", "Print JSON.").Bool()
+		var back time.Duration
+		c.Flag("replay", "Print in place of the plan what the file would have done in this last span of the recorded history, such as 7d: each run, next to what really happened, and the files that its policies would have removed.").PlaceHolder("SPAN").SetValue(span{flag: "replay", into: &back})
 		connect := c.Flag("connect", "Ask the managers of the services that playbooks restart, too: whether they answer, know the service and, where it can be asked, let this user restart it.").Bool()
 		return func(ctx context.Context) error {
 			if err := checkTelemetryPath(*telemetryPath); err != nil {
 				return err
+			}
+			if back > 0 {
+				return printReplay(ctx, e, back, *asJSON)
 			}
 			p, err := check(ctx, e, flags, *connect)
 			switch {

@@ -28,17 +28,21 @@ func (d *Dispatcher) goAgain() {
 		case <-d.roused:
 		case <-timer.C:
 		}
-		d.names.save(d.runCtx, d.opts.Journal.PutState)
-		d.endPauses(d.runCtx)
-		d.reviewProposals(d.runCtx)
-		fresh, pleas := d.startDue()
-		early, more := d.startEarly()
-		d.plead(d.runCtx, append(pleas, more...))
-		d.begin(d.runCtx, append(runsOf(fresh), early...))
-		d.retryEarly(early)
-		next := d.postpone(fresh)
-		timer.Reset(next)
+		timer.Reset(d.again())
 	}
+}
+
+// again starts what is due, and returns how long to wait for what is due next.
+func (d *Dispatcher) again() time.Duration {
+	d.names.save(d.runCtx, d.opts.Journal.PutState)
+	d.endPauses(d.runCtx)
+	d.reviewProposals(d.runCtx)
+	fresh, pleas := d.startDue()
+	early, more := d.startEarly()
+	d.plead(d.runCtx, append(pleas, more...))
+	d.begin(d.runCtx, append(runsOf(fresh), early...))
+	d.retryEarly(early)
+	return d.postpone(fresh)
 }
 
 // rouse makes goAgain look when the next run is due.

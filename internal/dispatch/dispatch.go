@@ -61,6 +61,8 @@ type Dispatcher struct {
 
 	submitting atomic.Int64 // calls of Submit at present
 
+	lookahead func(target string, s Subject) Reading // of a Rehearsal; nil: time passes
+
 	runCtx  context.Context // ends when running steps are to be cancelled
 	cancel  context.CancelFunc
 	ready   chan *slot    // targets that have a run to begin

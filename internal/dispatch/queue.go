@@ -66,16 +66,21 @@ func (d *Dispatcher) work() {
 			return
 		case s := <-d.ready:
 			d.giveWay()
-			r := d.take(s)
-			if r == nil {
-				continue
-			}
-			if d.worthwhile(r) {
-				d.finish(r, d.perform(r))
-			}
-			d.release(s)
+			d.serve(s)
 		}
 	}
+}
+
+// serve runs what a target has to begin.
+func (d *Dispatcher) serve(s *slot) {
+	r := d.take(s)
+	if r == nil {
+		return
+	}
+	if d.worthwhile(r) {
+		d.finish(r, d.perform(r))
+	}
+	d.release(s)
 }
 
 // giveWay lets a storm of alerts be answered before the runs that it starts take the processor

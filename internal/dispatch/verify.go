@@ -35,6 +35,9 @@ func (r *run) wantsVerification(step Step, before Reading) bool {
 // verify waits for fresh samples after a step and judges the newest. A value that is still falling is
 // followed until it has settled, or for as long as the step says. before is the reading before the run.
 func (d *Dispatcher) verify(r *run, step Step, before Reading) verification {
+	if d.lookahead != nil {
+		return d.foresee(r, &step)
+	}
 	d.mu.Lock()
 	r.progress.state = StateVerifying
 	d.mu.Unlock()

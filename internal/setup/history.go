@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
+	"github.com/spillway-exporter/spillway_exporter/internal/folderlog"
 	"github.com/spillway-exporter/spillway_exporter/internal/history"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/proc"
@@ -36,6 +37,8 @@ type HistoryOptions struct {
 type History struct {
 	store    *history.Store
 	recorder *history.Recorder
+	folders  *folderlog.Log // nil: what becomes of files is not kept
+	logger   *slog.Logger
 }
 
 // NewHistory returns a History, which Run opens; nil where it is off, or where the journal is in memory only.
@@ -48,7 +51,7 @@ func NewHistory(o HistoryOptions) *History {
 		o.Logger.Warn("the history is off: no folder for the journal can be written, and it would be there; write journal: {dir: ...}")
 		return nil
 	}
-	h := &History{store: history.New(history.Options{
+	h := &History{logger: o.Logger, store: history.New(history.Options{
 		Path: filepath.Join(filepath.Dir(o.Journal.Path()), history.FileName), Keep: c.Keep.Std(), MaxBytes: int64(c.MaxBytes),
 		Logger: o.Logger, Registerer: o.Registerer, Now: o.Now,
 	})}
@@ -59,7 +62,21 @@ func NewHistory(o HistoryOptions) *History {
 			return programOf(o.ProcFS, o.Members(target), started)
 		},
 	})
+	var err error
+	if h.folders, err = folderlog.Open(filepath.Dir(o.Journal.Path())); err != nil {
+		o.Logger.Warn("the log of folders is off: check --replay cannot say what a policy would have removed", "err", err)
+		return h
+	}
+	h.folders.LogTo(o.Logger)
 	return h
+}
+
+// Folders returns what keeps what becomes of files, nil where nothing does.
+func (h *History) Folders() *folderlog.Log {
+	if h == nil {
+		return nil
+	}
+	return h.folders
 }
 
 // Store returns the file, nil where there is none.
@@ -95,8 +112,15 @@ func (h *History) Swept() {
 
 // Run opens the file and records until ctx is done.
 func (h *History) Run(ctx context.Context) {
-	if h != nil {
-		h.recorder.Run(ctx)
+	if h == nil {
+		return
+	}
+	h.recorder.Run(ctx)
+	if h.folders == nil {
+		return
+	}
+	if err := h.folders.Close(); err != nil {
+		h.logger.Warn("the end of the log of folders is lost", "err", err)
 	}
 }
 
