@@ -6,7 +6,8 @@ BINARY   := spillway_exporter
 PACKAGE  := github.com/spillway-exporter/spillway_exporter
 VERSION  ?= $(shell cat VERSION)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION)
+DATE     ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
+LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION) -X github.com/prometheus/common/version.BuildDate=$(DATE)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
@@ -23,7 +24,7 @@ build: ## build ./spillway_exporter
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) .
 
 run: build ## serve on this host with embedded defaults; nothing is changed (dry run)
-	./$(BINARY)
+	./$(BINARY) --config.file=
 
 demo: build ## a leaking service and the whole loop in a minute, in a temporary folder
 	./$(BINARY) demo

@@ -133,11 +133,11 @@ func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var root yaml.Node
 	if err := dec.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
-		return nil, Errors{{File: file, Msg: fmt.Sprintf("is not YAML (%v): check the indentation and the quotes", err)}}
+		return nil, Errors{syntaxMistake(file, raw, err)}
 	}
 	var more yaml.Node
-	if err := dec.Decode(&more); err == nil {
-		return nil, Errors{{File: file, Line: more.Line, Msg: "holds a second document: write everything in one, without '---'"}}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) { // one that cannot be read is one, too
+		return nil, Errors{{File: file, Line: secondDocument(raw), Msg: "holds a second document: write everything in one, without '---'"}}
 	}
 	c := &Config{}
 	var errs Errors
