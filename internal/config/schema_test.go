@@ -118,7 +118,9 @@ func (s *schemer) define(typ reflect.Type) {
 	def := object{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
 	s.defs[typ.String()] = def
 	s.fields(typ, properties, &required)
-	required = slices.DeleteFunc(required, func(key string) bool { return unlessOther[key] || key == "include" && strings.HasSuffix(typ.String(), ".Upload") })
+	required = slices.DeleteFunc(required, func(key string) bool {
+		return unlessOther[key] || key == "include" && strings.HasSuffix(typ.String(), ".Upload")
+	})
 	for _, part := range partsOf(typ) { // the settings of all actions: which one goes with which is not said
 		ignored := []string{}
 		s.fields(part, properties, &ignored)
