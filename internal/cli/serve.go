@@ -22,7 +22,7 @@ var serveCommand = command{
 		summary: "Serve metrics, the status page and the webhook (the default).",
 		effects: "its journal. Files, heaps and processes only of targets in mode enforce; the default mode is dry_run. A reload (SIGHUP, POST /-/reload) never takes a bad configuration.",
 		examples: [][2]string{
-			{"spillway_exporter", "this host on :10042, with no configuration: it only looks"},
+			{"spillway_exporter", "this host on :10042; without a configuration it only looks"},
 			{"spillway_exporter --config.file=spillway.yml", "your services, after 'check' has shown the plan"},
 			{"spillway_exporter serve --web.listen-address=127.0.0.1:10042", "for callers of this host only"},
 		},
