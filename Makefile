@@ -37,6 +37,7 @@ test: install-tools ## all tests that need no other server; names those that are
 	$(GO) test -tags portable ./internal/dirscan
 
 lint: ## vet and golangci-lint, with the end-to-end tests and those of the virtual machine
+	.ci/words
 	$(GO) vet -tags e2e,vm,attack ./...
 	GOOS=darwin $(GO) vet ./internal/dirscan
 	GOOS=freebsd $(GO) vet ./internal/dirscan
@@ -128,7 +129,7 @@ vm-shell: ## the console of that machine on this terminal: root without a passwo
 	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/vm/image -platforms linux/amd64 -version '$(VERSION)' -revision '$(REVISION)'
 	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -image dist/vm/image/spillway_exporter_amd64.tar -shell
 
-bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
+bench: build ## all benchmarks, alongside their peers where there are any, into docs/benchmarks.md (20 minutes)
 	examples/bench/report.sh
 
 difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)

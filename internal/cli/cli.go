@@ -73,7 +73,7 @@ func (e *env) printJSON(v any) error {
 }
 
 // targetNames returns the targets of the configuration file, and none where it cannot be read: it is
-// called while somebody types.
+// called while someone types.
 func (e *env) targetNames() []string {
 	e.findConfig()
 	if e.configFile == "" {

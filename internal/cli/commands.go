@@ -93,7 +93,7 @@ func (c *commandLine) parse(args []string) (runner, error) {
 	return c.runners[command], nil
 }
 
-// completesWord reports whether a shell asks how a word that is no flag goes on. That word may
+// completesWord reports whether a shell asks how a word that is not a flag goes on. That word may
 // become a command, so the default command must not take it for an argument of its own.
 func completesWord(args []string) bool {
 	return len(args) > 1 && args[0] == "--completion-bash" && !strings.HasPrefix(args[len(args)-1], "-")

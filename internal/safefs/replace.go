@@ -10,7 +10,7 @@ import (
 )
 
 // ReplaceFile gives a regular file that a person has named another content, as a whole or not at all: a new file in the
-// same folder is written, synced and renamed over it. It has the mode of the old one. What is no regular file, such as
+// same folder is written, synced and renamed over it. It has the mode of the old one. What is not a regular file, such as
 // a link, stays as it is.
 func ReplaceFile(path string, text []byte) error {
 	info, err := os.Lstat(path)

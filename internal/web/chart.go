@@ -96,7 +96,7 @@ func (s *server) chart(desc *series.Desc, format func(float64) string, tier seri
 		return nil
 	}
 	points := s.Store.Points(nil, tier, sample.Desc, sample.Values...)
-	if tier != series.TierSample && len(points) < enoughPoints { // young: single samples tell more
+	if tier != series.TierSample && len(points) < enoughPoints { // young: single samples show more
 		points = s.Store.Points(nil, series.TierSample, sample.Desc, sample.Values...)
 	}
 	if len(points) < 2 {

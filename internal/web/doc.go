@@ -1,6 +1,6 @@
 // Package web serves the exporter over HTTP: the status page, the health report, the API, the
 // watch stream and the endpoints that change something. Options are the functions that the
-// handlers call; State is what the page shows besides the targets; a RunRequest is a person's
+// handlers call; State is what the page shows in addition to the targets; a RunRequest is a person's
 // request for a run.
 //
 // It decides who may call and what an answer looks like, and nothing else. Endpoints that change

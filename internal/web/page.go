@@ -38,7 +38,7 @@ const (
 // templatesIdle is how long the parsed templates are kept for the next look at the page.
 const templatesIdle = 10 * time.Minute
 
-// page holds the templates, which are parsed when somebody looks, and the versions of the static
+// page holds the templates, which are parsed when someone looks, and the versions of the static
 // files.
 type page struct {
 	templates *lazy.Provider[*template.Template]

@@ -52,10 +52,10 @@ func shortTime(seconds float64) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-// numberText writes a number that a service tells, of which nobody knows the unit.
+// numberText writes a number that a service reports, of which no one knows the unit.
 func numberText(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
-// Text says what is known of a cache: "1204 of 1000 entries, 1.1GiB of 1GiB, 12 over age, 87.4% hits".
+// Text says what is known of a cache: "1204 of 1000 entries, 1.1GiB of 1GiB, 12 expired, 87.4% hits".
 func (c cacheRow) Text() string {
 	var parts []string
 	add := func(value, limit *float64, format func(float64) string, unit string) {
@@ -73,7 +73,7 @@ func (c cacheRow) Text() string {
 	size := func(f float64) string { return units.Bytes(f).String() }
 	add(c.Entries, c.MaxEntries, count, " entries")
 	add(c.SizeBytes, c.MaxBytes, size, "")
-	add(c.Expired, nil, count, " over age")
+	add(c.Expired, nil, count, " expired")
 	add(c.HitRatio, nil, health.Percent, " hits")
 	return strings.Join(parts, ", ")
 }

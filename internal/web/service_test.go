@@ -29,6 +29,6 @@ func TestCacheText(t *testing.T) {
 	f(health.Cache{}, "")
 	f(health.Cache{HitRatio: new(0.874)}, "87.4% hits") // the service tells no more of it
 	f(health.Cache{Entries: new(1204.0), MaxEntries: new(1000.0), SizeBytes: new(1.1 * (1 << 30)), MaxBytes: new(1.0 * (1 << 30)), Expired: new(12.0), HitRatio: new(0.874)},
-		"1204 of 1000 entries, 1.1GiB of 1GiB, 12 over age, 87.4% hits")
+		"1204 of 1000 entries, 1.1GiB of 1GiB, 12 expired, 87.4% hits")
 	f(health.Cache{Entries: new(3.0), SizeBytes: new(0.0)}, "3 entries, 0B")
 }
