@@ -420,7 +420,7 @@ func TestJVMHostileFiles(t *testing.T) {
 		binary.BigEndian.PutUint32(b, perfMagic)
 		b[4], b[5], b[7] = 1, 2, 1
 		return os.WriteFile(file, b, 0o600)
-	}, "tells nothing about its heap")
+	}, "says nothing about its heap")
 	if os.Getuid() == 0 {
 		f("another user's", func() error {
 			return errors.Join(os.WriteFile(file, []byte("hello"), 0o600), os.Chown(file, 65534, 65534))
