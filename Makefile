@@ -6,7 +6,8 @@ BINARY   := spillway_exporter
 PACKAGE  := github.com/spillway-exporter/spillway_exporter
 VERSION  ?= $(shell cat VERSION)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION)
+DATE     ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
+LDFLAGS  := -s -w -X github.com/prometheus/common/version.Version=$(VERSION) -X github.com/prometheus/common/version.Revision=$(REVISION) -X github.com/prometheus/common/version.BuildDate=$(DATE)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
@@ -23,7 +24,7 @@ build: ## build ./spillway_exporter
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) .
 
 run: build ## serve on this host with embedded defaults; nothing is changed (dry run)
-	./$(BINARY)
+	./$(BINARY) --config.file=
 
 demo: build ## a leaking service and the whole loop in a minute, in a temporary folder
 	./$(BINARY) demo
@@ -36,6 +37,7 @@ test: install-tools ## all tests that need no other server; names those that are
 	$(GO) test -tags portable ./internal/dirscan
 
 lint: ## vet and golangci-lint, with the end-to-end tests and those of the virtual machine
+	.ci/words
 	$(GO) vet -tags e2e,vm,attack ./...
 	GOOS=darwin $(GO) vet ./internal/dirscan
 	GOOS=freebsd $(GO) vet ./internal/dirscan
@@ -127,7 +129,7 @@ vm-shell: ## the console of that machine on this terminal: root without a passwo
 	cd deploy/image && SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run . -out ../../dist/vm/image -platforms linux/amd64 -version '$(VERSION)' -revision '$(REVISION)'
 	$(GO) run ./internal/vmtest/host -deb dist/vm/deb/spillway-exporter_*_amd64.deb -image dist/vm/image/spillway_exporter_amd64.tar -shell
 
-bench: build ## all benchmarks, beside their peers where there are any, into docs/benchmarks.md (20 minutes)
+bench: build ## all benchmarks, alongside their peers where there are any, into docs/benchmarks.md (20 minutes)
 	examples/bench/report.sh
 
 difftest: ## compare the evaluator with Prometheus' own rule groups (a module of its own, large downloads)

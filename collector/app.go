@@ -35,7 +35,7 @@ type AppOptions struct {
 	Reader AppReader // default: a client of the config's endpoint
 	Store  *series.Store
 	Window int // samples over which a hit ratio is taken
-	// Running, when set, tells whether the target has live processes at present: while it has
+	// Running, when set, reports whether the target has live processes at present: while it has
 	// none, an address at which nothing listens is absent instead of failed.
 	Running func() bool
 	Now     func() time.Time // default time.Now

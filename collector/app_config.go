@@ -17,7 +17,7 @@ const maxAppNames = 50
 
 var appNameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// AppConfig is the yaml key `app` of a target: what the service itself tells.
+// AppConfig is the yaml key `app` of a target: what the service itself reports.
 type AppConfig struct {
 	fetch.Endpoint `yaml:",inline"`
 	Interval       units.Duration    `yaml:"interval"` // how often it is asked; without it each sample_interval
@@ -40,7 +40,7 @@ func checkInterval(d units.Duration, report report.Func) {
 	}
 }
 
-// CountsHits reports whether the service tells the hits of a cache.
+// CountsHits reports whether the service reports the hits of a cache.
 func (c *AppConfig) CountsHits(cache string) bool {
 	return c != nil && c.Cache == cache && (c.has(appHits) || c.has(appHitRatio))
 }

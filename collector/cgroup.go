@@ -228,7 +228,7 @@ func usageFile(unified bool) string {
 }
 
 // readLimit returns 0 when the file says that there is no limit, or does not exist, as in the
-// root cgroup. A limit of 0 bytes, which stops everything, is told as 1.
+// root cgroup. A limit of 0 bytes, which stops everything, is reported as 1.
 func readLimit(file string) (int64, error) {
 	b, err := os.ReadFile(file)
 	if isGone(err) {

@@ -25,7 +25,7 @@ type HeapReader interface {
 type HeapOptions struct {
 	Target string
 	Reader HeapReader
-	// Running, when set, tells whether the target has live processes at present: an address at
+	// Running, when set, reports whether the target has live processes at present: an address at
 	// which nothing listens is then absent instead of failed while it has none.
 	Running func() bool
 	Timeout time.Duration    // of one reading; default 2s
@@ -66,7 +66,7 @@ func NewHeap(o HeapOptions) *Heap {
 
 // Sample implements Source. A target that is busy has nothing to read for the first 30 s, then the
 // source fails until it answers. A target that nothing listens for fails the source at once, since
-// somebody configured it, unless it does not run.
+// someone configured it, unless it does not run.
 func (h *Heap) Sample(ctx context.Context, b *series.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
 	defer cancel()

@@ -26,7 +26,7 @@ func (m *cacheMeter) watchOpens(ctx context.Context, scan *dirscan.Options) func
 		return func(setFunc) error { return fmt.Errorf("infer the hits of cache %q: %w", m.Name, err) }
 	}
 	var (
-		mu   sync.Mutex // walkers enter folders beside each other
+		mu   sync.Mutex // walkers enter folders alongside each other
 		path []byte
 	)
 	scan.Enter = func(f *dirscan.Folder) {

@@ -21,7 +21,7 @@ const (
 	defaultMaxStartup  = 10 * time.Second
 )
 
-// ProbeConfig is the yaml key `probe` of a target: an HTTP GET that tells whether the service is
+// ProbeConfig is the yaml key `probe` of a target: an HTTP GET that reports whether the service is
 // well.
 type ProbeConfig struct {
 	fetch.Endpoint `yaml:",inline"`

@@ -20,7 +20,7 @@ type EventsOptions struct {
 	Open    func() (*proc.Events, error) // default proc.OpenEvents
 }
 
-// eventsSource publishes what the kernel told since the last sample.
+// eventsSource publishes what the kernel has reported since the last sample.
 type eventsSource struct {
 	opts     EventsOptions
 	events   *proc.Events

@@ -41,7 +41,7 @@ func (w *walkers) cores() int { return w.n }
 // with the next name that they meet: for them it is a load of a word that does not change.
 type progress struct{ still atomic.Bool }
 
-// follow makes a scan tell that it goes on.
+// follow makes a scan report that it goes on.
 func (p *progress) follow(o *dirscan.Options) {
 	selects, skips := o.Select, o.Skip
 	o.Select = func(name []byte) bool {

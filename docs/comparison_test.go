@@ -64,3 +64,18 @@ func testNames(t *testing.T) map[string]bool {
 	}
 	return out
 }
+
+// TestComparisonAnswersForTheField: each of the highest tools of the field has a row that says what it has, with a page that
+// says so.
+func TestComparisonAnswersForTheField(t *testing.T) {
+	text := read(t, "docs", "comparison.md")
+	for _, tool := range []string{
+		"Monit", "PM2", "Azure Auto-Heal", "systemd-oomd", "oomd", "earlyoom", "kubelet eviction", "VPA", "Robusta", "Kubernaut", "dotnet-monitor", "lastwords", "Netdata",
+	} {
+		_, row, ok := strings.Cut(text, "\n| "+tool+" | ")
+		row, _, _ = strings.Cut(row, "\n")
+		if !ok || len(row) < 150 || !strings.Contains(row, "](https://") {
+			t.Errorf("%s has no row with what it has and where that is documented", tool)
+		}
+	}
+}

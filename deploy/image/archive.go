@@ -155,7 +155,7 @@ func archiveOf(reference string, images []platformImage) ([]byte, error) {
 	return tarOf(files)
 }
 
-// dockerManifest is what docker save writes besides, for engines that do not know OCI layouts.
+// dockerManifest is what docker save writes in addition, for engines that do not know OCI layouts.
 func dockerManifest(tag name.Tag, img v1.Image) ([]byte, error) {
 	m, err := img.Manifest()
 	if err != nil {

@@ -95,8 +95,12 @@ func buildContent(o *options, platform string) (content, error) {
 // compile builds the exporter as the packages do, see package/build.
 func compile(o *options, arch, file string) error {
 	const version = "github.com/prometheus/common/version."
+	date := "" // of the sources
+	if o.created.Unix() != 0 {
+		date = o.created.Format("2006-01-02T15:04:05Z")
+	}
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", file,
-		"-ldflags", "-s -w -buildid= -X "+version+"Version="+o.version+" -X "+version+"Revision="+o.revision, ".")
+		"-ldflags", "-s -w -buildid= -X "+version+"Version="+o.version+" -X "+version+"Revision="+o.revision+" -X "+version+"BuildDate="+date, ".")
 	cmd.Dir = o.source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -20,7 +20,7 @@ restart() {
     code=0
     timeout 60 /usr/bin/spillway_exporter check --config.file=/etc/spillway/spillway.yml >/dev/null || code=$?
     if [ "$code" = 2 ]; then
-        echo "spillway-exporter: the new version refuses /etc/spillway/spillway.yml (see above); the old one runs on until you mend the file and restart the service" >&2
+        echo "spillway-exporter: the new version refuses /etc/spillway/spillway.yml (see above); the old one runs on until you fix the file and restart the service" >&2
         return 0
     fi
     systemctl restart spillway_exporter.service || echo "spillway-exporter: the service did not start again: systemctl status spillway_exporter" >&2

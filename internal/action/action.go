@@ -49,7 +49,7 @@ type Request struct {
 	// Force overrides max_remove_fraction.
 	Force bool
 
-	// Playbook, Alert and Settings are for the actions that a step tells what to do. Alert is that
+	// Playbook, Alert and Settings are for the actions that a step says what to do. Alert is that
 	// which began the run, nil when none did.
 	Playbook string
 	Alert    *alert.Alert

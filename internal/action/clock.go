@@ -24,7 +24,7 @@ const (
 var ErrClockJump = errors.New("the clock was set forward, so every file seems older than it is: nothing is judged by its age")
 
 // Clock notices that the wall clock was set forward since ages were judged last, by the time since
-// the host's start, which nobody can set. It is safe for concurrent use; a nil *Clock trusts the
+// the host's start, which no one can set. It is safe for concurrent use; a nil *Clock trusts the
 // clock.
 type Clock struct {
 	opts ClockOptions
@@ -116,7 +116,7 @@ func uptime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// bootID is "" where the host does not tell: then no two runs are compared.
+// bootID is "" where the host does not say: then no two runs are compared.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

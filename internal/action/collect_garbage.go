@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNotConfigured says that an action was asked for that the target's config gives no means for:
-// nothing was done and nothing was tried. The outcome beside it is Failed.
+// nothing was done and nothing was tried. The outcome alongside it is Failed.
 var ErrNotConfigured = errors.New("action is not configured for this target")
 
 const collectTimeout = 15 * time.Second
@@ -29,7 +29,7 @@ type CollectGarbageOptions struct {
 
 // CollectGarbage asks the target's runtime for a full collection and records what was read just
 // before and just after it. It claims no more: what the runtime would have freed by itself cannot
-// be told apart, so FreedBytes stays 0.
+// be distinguished, so FreedBytes stays 0.
 type CollectGarbage struct{ opts CollectGarbageOptions }
 
 // NewCollectGarbage returns the action.

@@ -20,7 +20,7 @@ import (
 
 // This file is the only place of the project that executes a program.
 
-// Child is a program that was started to run beside this one. It is told to end by closing its
+// Child is a program that was started to run alongside this one. It is asked to end by closing its
 // standard input, which also happens when this process dies in whatever way; it is never
 // signalled.
 type Child struct {
@@ -153,7 +153,7 @@ func execute(ctx context.Context, e execution) ending {
 		select {
 		case <-ended:
 		case <-grace.C: // in the kernel, and will be reaped once it comes out
-			go cmd.Wait() //nolint:errcheck // nobody is left to hear it
+			go cmd.Wait() //nolint:errcheck // no one is left to hear it
 			return end
 		}
 	}

@@ -24,7 +24,7 @@ func evictCache(r *dirRun, p *policy.Cache) error {
 	verdict := func(e *dirscan.Entry) policy.Verdict { return p.Judge(e, r.now) }
 	target := func(sum amount, soon int64) (goal, error) { return cacheGoal(r, p, sum, soon) }
 	k := r.emptyFirst(used, p.Size, func(e *dirscan.Entry) bool { v := verdict(e); return v.Due() || v == policy.TooYoung })
-	// One pass counts by last use what is not over age. What is over age goes at once, or is
+	// One pass counts by last use what has not expired. What has expired goes at once, or is
 	// counted too where the whole has to be known before the first file goes.
 	guarded := p.MaxRemoveFraction != nil && !r.req.Force
 	expired := int64(0)

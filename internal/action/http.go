@@ -32,7 +32,7 @@ const (
 	exampleURL  = "http://127.0.0.1:4545/internal/gc"
 )
 
-// HTTPSettings are what a step tells the action http.
+// HTTPSettings are what a step gives the action http.
 type HTTPSettings struct {
 	URL       string   `yaml:"url"`        // where to POST, on loopback or a host of hosts
 	URLFile   string   `yaml:"url_file"`   // a file with that URL instead, where it holds a secret; read for each request

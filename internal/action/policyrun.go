@@ -36,7 +36,7 @@ type DirOptions struct {
 	Roots    *safefs.Roots // which folders the roots were when the configuration was loaded; nil = not compared
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
-	// Members are the processes of the target at present, to be told of a renamed log.
+	// Members are the processes of the target at present, to be notified of a renamed log.
 	Members func() []proc.Member
 	// Opens are the watches of caches, by name. A cache without one goes by the times on disk.
 	Opens map[string]Opens
@@ -68,7 +68,7 @@ func (o DirOptions) complete() DirOptions {
 	return o
 }
 
-// Opens tells when the files of a cache were opened, and does not count what a clean-up of ours
+// Opens says when the files of a cache were opened, and does not count what a clean-up of ours
 // opens.
 type Opens interface {
 	// LastUseNs returns when the file with this path, relative to the root, was last opened, in
@@ -216,7 +216,7 @@ func checkQuarantine(dir, quarantine string, reserved []string) error {
 	return err
 }
 
-// sweep finishes what strict runs that were killed have begun, and tells what it leaves.
+// sweep finishes what strict runs that were killed have begun, and says what it leaves.
 func (r *dirRun) sweep(kind string) {
 	log := r.opts.Logger.With("target", r.opts.Target, kind, r.common.Name, "dir", r.common.Where())
 	removed, freed, err := r.remover.Sweep(r.ctx)
@@ -232,7 +232,7 @@ func (r *dirRun) sweep(kind string) {
 	}
 }
 
-// notFreed takes back what was counted as freed and is not, because somebody still holds the file.
+// notFreed takes back what was counted as freed and is not, because someone still holds the file.
 func (r *dirRun) notFreed() {
 	held := r.remover.Held()
 	if held == 0 {

@@ -93,7 +93,7 @@ func checkChain(path, lookup string, depth int) error {
 	line, err := firstLine(fd)
 	unix.Close(fd)
 	script, ok := bytes.CutPrefix(line, []byte("#!"))
-	if err != nil || !ok || depth == 0 { // one that may be run and not read is no script; the kernel refuses one that is too deep
+	if err != nil || !ok || depth == 0 { // one that may be run and not read is not a script; the kernel refuses one that is too deep
 		return nil
 	}
 	words := strings.Fields(string(script))

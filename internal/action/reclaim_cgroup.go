@@ -29,7 +29,7 @@ const (
 	maxCgroupFile = 1 << 20
 )
 
-// ReclaimSettings are what a step tells the action reclaim_cgroup.
+// ReclaimSettings are what a step gives the action reclaim_cgroup.
 type ReclaimSettings struct {
 	Amount units.Bytes `yaml:"amount"` // how much the kernel is asked to reclaim
 }
@@ -152,7 +152,7 @@ func (a *ReclaimCgroup) checkOwn(dir string) error {
 		for field := range strings.FieldsSeq(string(raw)) {
 			pid, err := strconv.Atoi(field)
 			if err != nil {
-				return fmt.Errorf("%s holds %.40q, which is no process", p, field)
+				return fmt.Errorf("%s holds %.40q, which is not a process", p, field)
 			}
 			if !slices.Contains(own, pid) {
 				return fmt.Errorf("the cgroup %s holds process %d too, which is not the target's: start the target in a cgroup of its own, or match that process", filepath.Dir(p), pid)

@@ -37,7 +37,7 @@ func rotateLogs(r *dirRun, p *policy.Log) error {
 	return l.run()
 }
 
-// run does it. A run that was told to end has not done its work, whichever log it was at.
+// run does it. A run that was asked to end has not done its work, whichever log it was at.
 func (l *logRun) run() error {
 	err := l.rotate()
 	if l.ctx.Err() == nil {
@@ -221,7 +221,7 @@ func (l *logRun) rotated(e *dirscan.Entry, did safefs.Rotated, why safefs.Reason
 	}
 }
 
-// hearers returns the processes of the target that handle the signal.
+// receivers returns the processes of the target that handle the signal.
 func (l *logRun) hearers() ([]proc.Member, error) {
 	number, err := proc.SignalNumber(l.p.Signal)
 	if err != nil {
@@ -242,9 +242,9 @@ func (l *logRun) hearers() ([]proc.Member, error) {
 	case len(out) > 0:
 		return out, nil
 	case len(errs) == 0:
-		return nil, fmt.Errorf("nothing was renamed: no process of the target is there to be told with %s", l.p.Signal)
+		return nil, fmt.Errorf("nothing was renamed: no process of the target is there to receive %s", l.p.Signal)
 	}
-	return nil, fmt.Errorf("nothing was renamed, because nobody would open a new log: %w", errors.Join(errs...))
+	return nil, fmt.Errorf("nothing was renamed, because no one would open a new log: %w", errors.Join(errs...))
 }
 
 // tell signals the writers of what has been renamed.
@@ -262,12 +262,12 @@ func (l *logRun) tell() error {
 			errs = append(errs, err)
 			continue
 		}
-		l.opts.Logger.Info("told a process to open its logs anew", "target", l.opts.Target, "pid", m.PID, "name", m.Name, "signal", l.p.Signal)
+		l.opts.Logger.Info("asked a process to open its logs anew", "target", l.opts.Target, "pid", m.PID, "name", m.Name, "signal", l.p.Signal)
 	}
 	if len(errs) < len(l.writers) {
 		return nil // a process that has ended needs no new log
 	}
-	return fmt.Errorf("logs were renamed, and nobody could be told: their writers go on in the renamed files: %w", errors.Join(errs...))
+	return fmt.Errorf("logs were renamed, and no process could be notified: their writers go on in the renamed files: %w", errors.Join(errs...))
 }
 
 // trim removes the rotated logs that are due and compresses the others.

@@ -23,7 +23,7 @@ import (
 const (
 	maxOutput   = 60 << 10 // of a command or an answer, so that the record's text stays below 64 KiB
 	maxArgs     = 256
-	maxEnvValue = 4096 // of one variable that tells about the alert
+	maxEnvValue = 4096 // of one variable that describes the alert
 	envPrefix   = "SPILLWAY_"
 )
 
@@ -61,7 +61,7 @@ func reasonOf(err error) error {
 	return err
 }
 
-// CommandSettings are what a step tells the action command.
+// CommandSettings are what a step gives the action command.
 type CommandSettings struct {
 	Argv []string `yaml:"argv"` // the program, absolute, and its arguments
 	Env  []string `yaml:"env"`  // names of variables that are passed on
@@ -185,7 +185,7 @@ func (a *Command) Run(ctx context.Context, req Request) (Result, error) {
 	return res, err
 }
 
-// environment is what the program sees: the variables of the list, and what the exporter tells.
+// environment is what the program sees: the variables of the list, and what the exporter adds.
 func environment(req *Request, names []string, getenv func(string) string) []string {
 	var out []string
 	for _, name := range names {

@@ -10,7 +10,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/strictyaml"
 )
 
-// Settings are what a step of a playbook tells its action. Each action has a struct of its own, whose
+// Settings are what a step of a playbook gives its action. Each action has a struct of its own, whose
 // yaml keys are keys of the step.
 type Settings interface {
 	// Validate applies the defaults and reports every mistake.

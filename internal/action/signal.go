@@ -10,7 +10,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/report"
 )
 
-// SignalSettings are what a step tells the action signal.
+// SignalSettings are what a step gives the action signal.
 type SignalSettings struct {
 	Signal string `yaml:"signal"` // its name, such as SIGUSR2
 	All    bool   `yaml:"all"`    // every matched process, not only the oldest

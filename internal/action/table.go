@@ -42,7 +42,7 @@ type Spec struct {
 	Observes    bool // it only looks: it relieves nothing, and a playbook goes on whatever it came to
 	PassesAlert bool // it passes on the alert that began the run
 
-	Settings func() Settings     // what its step tells it; nil = nothing
+	Settings func() Settings     // what its step gives it; nil = nothing
 	has      func(*Means) bool   // whether a target has what it needs
 	make     func(*Means) Action // for a target that has
 }

@@ -3,7 +3,7 @@
 // Trigger that it came through; a Disposition is the answer to one of them.
 //
 // The webhook, the poller of internal/pull and the embedded evaluator all produce Batches, so the
-// dispatcher cannot tell them apart but by their trigger. The decoders read untrusted input: they
+// dispatcher cannot distinguish them but by their trigger. The decoders read untrusted input: they
 // limit its size, ignore fields that they do not know, and return a DecodeError that names the
 // byte or the field.
 //

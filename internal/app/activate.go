@@ -39,7 +39,7 @@ func (g *graph) activator(t *config.Target, p *parts) func(context.Context, proc
 		}
 		defer h.Close()
 		if name := filepath.Base(h.Exe()); !slices.Contains(nodePrograms, name) {
-			return fmt.Errorf("%w: it runs %s, which is not node: nobody knows what it does on %s", heap.ErrNotSent, h.Exe(), signalActivate)
+			return fmt.Errorf("%w: it runs %s, which is not node: no one knows what it does on %s", heap.ErrNotSent, h.Exe(), signalActivate)
 		}
 		id, err := j.Begin(ctx, journal.Record{
 			Time: p.now(), Target: target, Step: 1, Action: action.NameSignal, Trigger: sourceHeap, Mode: dispatch.ModeEnforce,

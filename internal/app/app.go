@@ -123,6 +123,7 @@ func New(ctx context.Context, o Options, logger *slog.Logger) (*App, error) {
 			return nil, err
 		}
 	}
+	setup.LogMode(cfg, o.ConfigFile, logger)
 	setup.Warn(cfg, logger)
 	setup.LogAccess(cfg, a.auth, logger)
 	store := series.NewStore(series.Options{Window: cfg.Window, Interval: cfg.SampleInterval.Std()})

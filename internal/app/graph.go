@@ -213,7 +213,7 @@ func underPressure(store *series.Store, cfg *config.Config) bool {
 	return false
 }
 
-// heapTarget tells a heap client of the processes of its target.
+// heapTarget gives a heap client the processes of its target.
 func (g *graph) heapTarget(t *config.Target, p *parts) heap.Target {
 	name := t.Name
 	return heap.Target{

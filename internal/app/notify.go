@@ -14,7 +14,7 @@ import (
 // is no longer fed; as in the health report, less is a hiccup.
 const aliveSweeps = 3
 
-// manager is the service manager as the exporter sees it, and the pulse that it is told.
+// manager is the service manager as the exporter sees it, and the heartbeat sent to it.
 type manager struct {
 	*sdnotify.Notifier
 	swept atomic.Pointer[time.Time] // the last sweep of the processes
@@ -37,14 +37,14 @@ func (a *App) beat() {
 	a.manager.swept.Store(&now)
 }
 
-// tell logs that the service manager could not be told; the exporter goes on without it.
+// tell logs that the service manager could not be notified; the exporter goes on without it.
 func (a *App) tell(err error) {
 	if err != nil {
-		a.logger.Warn("the service manager was not told", "err", err)
+		a.logger.Warn("the service manager could not be notified", "err", err)
 	}
 }
 
-// serveManager tells the service manager that the start has ended and feeds its watchdog.
+// serveManager notifies the service manager that the start has ended and feeds its watchdog.
 func (a *App) serveManager(ctx context.Context) {
 	a.tasks.Go(func() {
 		select {

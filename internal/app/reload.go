@@ -101,7 +101,7 @@ func (a *App) reloadNow() error {
 		a.logger.Error("the configuration was not loaded, the old one still runs", "err", err)
 		return err
 	}
-	a.logger.Info("configuration loaded", "file", a.opts.ConfigFile)
+	setup.LogMode(a.graph.Load().cfg, a.opts.ConfigFile, a.logger)
 	return nil
 }
 

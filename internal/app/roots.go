@@ -47,7 +47,7 @@ func verifier(roots *safefs.Roots, dir string) func() error {
 }
 
 // logExchanged says which folders are others than those that the old graph remembers: by the reload
-// somebody has accepted them.
+// someone has accepted them.
 func (g *graph) logExchanged(old *graph, logger *slog.Logger) {
 	for _, dir := range g.roots.Changed(old.roots) {
 		logger.Warn("another folder than before is accepted by this reload", "dir", dir)

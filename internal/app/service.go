@@ -43,7 +43,7 @@ func (g *graph) serviceLane(source, target string, interval, timeout units.Durat
 	}
 }
 
-// running tells whether a target has processes; nil when it watches none.
+// running reports whether a target has processes; nil when it watches none.
 func (g *graph) running(t *config.Target) func() bool {
 	if t.Processes == nil {
 		return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -38,6 +39,8 @@ type plan struct {
 	Warnings []string     `json:"warnings,omitempty"`
 	Targets  []targetPlan `json:"targets"`
 
+	Refused string `json:"refused,omitempty"` // why serve would not start with this configuration and these flags
+
 	Host *hostcheck.Report `json:"host"` // what will not work on this machine, and what to write
 
 	thresholds series.Thresholds
@@ -52,6 +55,7 @@ type targetPlan struct {
 	Resident  int64                 `json:"resident_bytes"`
 	Limit     int64                 `json:"configured_limit_bytes,omitempty"`
 	Heap      string                `json:"heap,omitempty"`      // provider and address
+	Answers   []setup.Answer        `json:"answers,omitempty"`   // of its sources, with --connect
 	Playbooks []playbookPlan        `json:"playbooks,omitempty"` // what an alert can ask for
 	Cleanup   []action.PolicyResult `json:"cleanup,omitempty"`
 }
@@ -79,11 +83,11 @@ var checkCommand = command{
 	name: "check",
 	help: usage{
 		summary: "Check the configuration, the rules and the rights on this host, and print the plan: what each target matches and what would be cleaned now.",
-		effects: "none. Exit code 2 means that serve would refuse the same configuration and flags.",
+		effects: "none. With --connect the services are read once, as serve reads them. Exit code 2 means that serve would refuse the same configuration and flags.",
 		examples: [][2]string{
 			{"spillway_exporter check --config.file=spillway.yml", "the plan"},
 			{"spillway_exporter check --json --config.file=spillway.yml | jq '.targets[].cleanup'", "the same for programs"},
-			{"spillway_exporter check --connect --config.file=spillway.yml", "the same, and whether it may restart what its playbooks restart"},
+			{"spillway_exporter check --connect --config.file=spillway.yml", "the same, and whether each service answers and may be restarted"},
 			{"spillway_exporter check --replay=7d --config.file=new.yml", "what the file would have done in the last week"},
 			{"spillway_exporter check", "what is monitored on this host without a configuration"},
 		},
@@ -94,38 +98,37 @@ var checkCommand = command{
 		asJSON := c.Flag("json", "Print JSON.").Bool()
 		var back time.Duration
 		c.Flag("replay", "Print in place of the plan what the file would have done in this last span of the recorded history, such as 7d: each run, next to what really happened, and the files that its policies would have removed.").PlaceHolder("SPAN").SetValue(span{flag: "replay", into: &back})
-		connect := c.Flag("connect", "Ask the managers of the services that playbooks restart, too: whether they answer, know the service and, where it can be asked, let this user restart it.").Bool()
+		connect := c.Flag("connect", "Ask each configured source once, too: heaps, counters and probes of the services, and the managers (systemd, Docker, Podman) of those that playbooks restart: whether they know the service and, where it can be asked, let this user restart it.").Bool()
 		return func(ctx context.Context) error {
-			if err := checkTelemetryPath(*telemetryPath); err != nil {
-				return err
-			}
 			if back > 0 {
 				return printReplay(ctx, e, back, *asJSON)
 			}
 			p, err := check(ctx, e, flags, *connect)
-			switch {
-			case err != nil:
+			if p == nil {
 				return err
-			case *asJSON:
-				return e.printJSON(p)
+			}
+			refused := cmp.Or(checkTelemetryPath(*telemetryPath), err)
+			if refused != nil {
+				p.Refused = refused.Error()
+			}
+			if *asJSON {
+				return errors.Join(refused, e.printJSON(p))
 			}
 			p.print(e.Stdout)
-			return nil
+			return refused
 		}
 	},
 }
 
 // check reads the configuration and the rules and returns what follows from them now. It changes
-// nothing, listens nowhere, opens no heap client and no journal.
+// nothing, listens nowhere and opens no journal; a heap is read with connect alone. With a plan, the error is why
+// serve would refuse the listener or the files that the configuration rests on.
 func check(ctx context.Context, e *env, flags *web.FlagConfig, connect bool) (*plan, error) {
 	cfg, err := e.config()
 	if err != nil {
 		return nil, err
 	}
-	auth, err := e.checkService(cfg, flags)
-	if err != nil {
-		return nil, err
-	}
+	auth, refused := e.checkService(cfg, flags)
 	set, err := setup.LoadRules(cfg, &e.checks)
 	if err != nil {
 		return nil, err
@@ -142,7 +145,10 @@ func check(ctx context.Context, e *env, flags *web.FlagConfig, connect bool) (*p
 	if note := setup.AccessNote(cfg, auth.Decided()); note != "" {
 		p.Warnings = append(p.Warnings, note)
 	}
-	return p, p.look(ctx, cfg, e, connect)
+	if err := p.look(ctx, cfg, e, connect); err != nil {
+		return nil, err
+	}
+	return p, refused
 }
 
 // look adds what the targets match and what would be cleaned now.
@@ -157,11 +163,15 @@ func (p *plan) look(ctx context.Context, cfg *config.Config, e *env, connect boo
 	if err := tracker.Refresh(ctx, e.Now()); err != nil {
 		return fmt.Errorf("list the processes: %w", err)
 	}
+	var answers map[string][]setup.Answer
+	if connect {
+		answers = setup.Ask(ctx, cfg, e.host, tracker, e.Now)
+	}
 	overlaps := tracker.Overlaps()
 	open, cleanup := safefs.NewOpenFiles(e.host.ProcFS), make(map[string][]action.PolicyResult)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit)}
+		tp := targetPlan{Name: t.Name, Mode: t.Mode, Limit: int64(t.Memory.Limit), Answers: answers[t.Name]}
 		if t.Heap.Enabled() {
 			tp.Heap = strings.TrimSpace(t.Heap.Provider + " " + t.Heap.Address)
 		}

@@ -223,7 +223,7 @@ func (c *cleaner) run(ctx context.Context, t *config.Target, a setup.DirAction) 
 }
 
 // cleanupOutput prints what was done, as a table or as JSON lines, and a line of progress where
-// somebody watches.
+// someone watches.
 type cleanupOutput struct {
 	env      *env
 	json     bool

@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
@@ -31,6 +34,7 @@ type Options struct {
 	Stdout, Stderr io.Writer
 	Reload         <-chan os.Signal // SIGHUP; may be nil
 	Now            func() time.Time // default time.Now
+	ConfigFile     string           // read where no flag names a file and this one exists; default /etc/spillway/spillway.yml
 }
 
 // env is what every command has: the connection to the process and the flags of every command.
@@ -39,6 +43,18 @@ type env struct {
 	host                            hostfs.Roots
 	checks                          config.Checks
 	configFile, logLevel, logFormat string
+	configNamed                     bool // --config.file was written, be it empty
+}
+
+// findConfig takes the configuration file of the host where no flag names one. A file that is there and cannot be
+// looked at is taken, so that it is named in the error.
+func (e *env) findConfig() {
+	if e.configNamed || e.configFile != "" || e.ConfigFile == "" {
+		return
+	}
+	if _, err := os.Stat(e.ConfigFile); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		e.configFile = e.ConfigFile
+	}
 }
 
 func (e *env) config() (*config.Config, error) {
@@ -57,8 +73,9 @@ func (e *env) printJSON(v any) error {
 }
 
 // targetNames returns the targets of the configuration file, and none where it cannot be read: it is
-// called while somebody types.
+// called while someone types.
 func (e *env) targetNames() []string {
+	e.findConfig()
 	if e.configFile == "" {
 		return nil
 	}
@@ -79,12 +96,14 @@ func Main(ctx context.Context, args []string, o Options) int {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.ConfigFile = cmp.Or(o.ConfigFile, defaultConfigFile)
 	line := newCommandLine(o, completesWord(args))
 	run, err := line.parse(args)
 	if err != nil {
 		fmt.Fprintf(o.Stderr, "spillway_exporter: %s\n", line.advise(args, err))
 		return ExitConfig
 	}
+	line.env.findConfig()
 	err = run(ctx)
 	printError(o.Stderr, err)
 	return exitCode(err)

@@ -26,7 +26,7 @@ func runLine(t *testing.T, args ...string) result {
 func runAt(t *testing.T, now func() time.Time, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := Main(t.Context(), args, Options{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Now: now})
+	code := Main(t.Context(), args, Options{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Now: now, ConfigFile: "/nonexistent/spillway.yml"})
 	return result{code, out.String(), errs.String()}
 }
 

@@ -9,6 +9,9 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 )
 
+// defaultConfigFile is read where no flag names a file and this one exists: that of the packages and the image.
+const defaultConfigFile = "/etc/spillway/spillway.yml"
+
 // defaultListenAddress is where the exporter serves unless a flag says otherwise.
 const defaultListenAddress = ":10042"
 
@@ -34,12 +37,13 @@ func commands() []command {
 // commandLine is the parser of the command line.
 type commandLine struct {
 	*kingpin.Application
+	env     *env
 	runners map[string]runner
 }
 
 // newCommandLine makes the parser; explicit says that a command has to be named.
 func newCommandLine(o Options, explicit bool) *commandLine {
-	k := kingpin.New("spillway_exporter", "Watches the services of a host, publishes how close each is to its memory, heap, cache and temp limits, and relieves the pressure when an alert fires.\n\nWith no arguments it serves on :10042 with embedded defaults and changes nothing (dry run).")
+	k := kingpin.New("spillway_exporter", "Watches the services of a host, publishes how close each is to its memory, heap, cache and temp limits, and relieves the pressure when an alert fires.\n\nWith no arguments it serves on :10042. Nothing is changed unless the configuration says mode: enforce.")
 	k.HelpFlag.Short('h')
 	k.Version(versionText())
 	k.VersionFlag.Short('V')
@@ -47,14 +51,14 @@ func newCommandLine(o Options, explicit bool) *commandLine {
 	k.ErrorWriter(o.Stderr)
 	k.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"Plain": plainFlags})
 	e := &env{Options: o}
-	k.Flag("config.file", "Path of the configuration file. Without one the largest process groups of this host are observed.").PlaceHolder("FILE").StringVar(&e.configFile)
+	k.Flag("config.file", "Path of the configuration file. Default "+defaultConfigFile+" when that exists; else, and with an empty value, the largest process groups of this host are observed.").PlaceHolder("FILE").IsSetByUser(&e.configNamed).StringVar(&e.configFile)
 	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&e.host.ProcFS)
 	k.Flag("path.sysfs", "Mount point of sysfs.").Default("/sys").StringVar(&e.host.SysFS)
 	k.Flag("path.rootfs", "Prefix of the directories in the configuration, where the host's root is mounted elsewhere (containers).").Default("/").StringVar(&e.host.RootFS)
 	choose(k.Flag("log.level", "Only log messages of this severity or above: debug, info, warn, error.").Default("info"), &e.logLevel, "debug", "info", "warn", "error")
 	choose(k.Flag("log.format", "Form of log messages: logfmt, json.").Default("logfmt"), &e.logFormat, "logfmt", "json")
 
-	c := &commandLine{Application: k, runners: make(map[string]runner)}
+	c := &commandLine{Application: k, env: e, runners: make(map[string]runner)}
 	for i, row := range commands() {
 		clause := k.Command(row.name, row.help.summary)
 		if row.hidden {
@@ -89,7 +93,7 @@ func (c *commandLine) parse(args []string) (runner, error) {
 	return c.runners[command], nil
 }
 
-// completesWord reports whether a shell asks how a word that is no flag goes on. That word may
+// completesWord reports whether a shell asks how a word that is not a flag goes on. That word may
 // become a command, so the default command must not take it for an argument of its own.
 func completesWord(args []string) bool {
 	return len(args) > 1 && args[0] == "--completion-bash" && !strings.HasPrefix(args[len(args)-1], "-")

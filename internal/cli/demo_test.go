@@ -93,7 +93,7 @@ func TestDemoNamesTheLeak(t *testing.T) {
 		}
 	}
 	f(0, "\nWhat leaks: not known: profiles cannot be compared: nothing was captured\n")
-	f(3, "\nWhat leaks: not known yet: 3 captures of this start, and it takes 5 to tell a leak from a cache that breathes.\n")
+	f(3, "\nWhat leaks: not known yet: 3 captures of this start, and it takes 5 to distinguish a leak from a cache that breathes.\n")
 	f(6, "\nWhat leaks: leak.remember leak/leak.go:170. It holds 5MiB more than at 18:02:00, 100% of the growth over 6 captures.\n")
 }
 

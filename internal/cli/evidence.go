@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/control"
 	"github.com/spillway-exporter/spillway_exporter/internal/evidence"
-	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
@@ -135,10 +133,7 @@ var errNothingCaptured = errors.New("nothing was captured")
 
 // captured reads the captures of a target from the journal. That there is none is an errNothingCaptured.
 func captured(e *env, cfg *config.Config, target string) ([]evidence.Profile, error) {
-	j, err := setup.ReadJournal(cfg, e.logger(e.logLevel))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no journal yet (%w): start the exporter first, or name its configuration with --config.file", err)
-	}
+	j, err := e.readJournal(cfg, "start the exporter first")
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	pythonagent "github.com/spillway-exporter/spillway_exporter/deploy/python-agent"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/convert"
+	"github.com/spillway-exporter/spillway_exporter/internal/safefs"
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
@@ -25,9 +26,10 @@ var exportCommand = command{
 	name: "export",
 	help: usage{
 		summary: "Write the alert rules, dashboards and the Prometheus and Alertmanager snippets to a folder.",
-		effects: "new files in that folder. A file that is there and differs is never overwritten.",
+		effects: "new files in that folder. A file that is there and differs is overwritten with --force alone.",
 		examples: [][2]string{
 			{"spillway_exporter export /etc/prometheus/spillway", "all bundled files"},
+			{"spillway_exporter export --force /etc/prometheus/spillway", "the same after an upgrade, over those of the version before"},
 			{"spillway_exporter export --from-process-exporter=/etc/process-exporter.yml >spillway.yml", "targets from what process-exporter watches"},
 			{"spillway_exporter export --from-tmpfiles=/etc/tmpfiles.d/app.conf", "policies for what systemd-tmpfiles cleans"},
 			{"spillway_exporter export --from-logrotate=/etc/logrotate.d/app", "policies for the logs that logrotate rotates"},
@@ -36,6 +38,7 @@ var exportCommand = command{
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
 		dir := c.Arg("dir", "The folder; it is made when it does not exist.").String()
+		force := c.Flag("force", "Overwrite files that are there and differ, your own changes to them included.").Bool()
 		from := make(map[string]*string)
 		for _, i := range imports {
 			from[i.flag] = c.Flag(i.flag, i.help).PlaceHolder("FILE").String()
@@ -60,7 +63,7 @@ var exportCommand = command{
 			case len(chosen) == 1:
 				return printImported(e.Stdout, *from[chosen[0].flag], chosen[0].convert)
 			}
-			return export(e.Stdout, *dir)
+			return export(e.Stdout, *dir, *force)
 		}
 	},
 }
@@ -107,8 +110,8 @@ func printImported(w io.Writer, file string, from func(file string) ([]byte, err
 }
 
 // export writes the bundled files to a folder. A file that is there and differs is an error and
-// stays as it is: somebody may have edited it.
-func export(w io.Writer, dir string) error {
+// stays as it is, since it may have been edited by hand; force replaces it.
+func export(w io.Writer, dir string, force bool) error {
 	if dir == "" {
 		return withCode(ExitConfig, errors.New("export to which folder? write: spillway_exporter export DIR"))
 	}
@@ -123,7 +126,7 @@ func export(w io.Writer, dir string) error {
 			case d.IsDir():
 				return os.MkdirAll(filepath.Join(dir, name), 0o755)
 			}
-			return exportFile(w, dir, from, name)
+			return exportFile(w, dir, from, name, force)
 		})
 		if err != nil {
 			return fmt.Errorf("export: %w", err)
@@ -133,23 +136,26 @@ func export(w io.Writer, dir string) error {
 	return nil
 }
 
-func exportFile(w io.Writer, dir string, from embed.FS, name string) error {
+func exportFile(w io.Writer, dir string, from embed.FS, name string, force bool) error {
 	text, err := from.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, name)
+	path, verb, write := filepath.Join(dir, name), "wrote", writeFile
 	if old, err := os.ReadFile(path); err == nil {
-		if string(old) == string(text) {
+		switch {
+		case string(old) == string(text):
 			fmt.Fprintf(w, "unchanged  %s\n", path)
 			return nil
+		case !force:
+			return fmt.Errorf("%s is there and differs from the bundled file: move it away, export to another folder, or overwrite it with --force", path)
 		}
-		return fmt.Errorf("%s is there and differs from the bundled file: move it away, or export to another folder", path)
+		verb, write = "replaced", safefs.ReplaceFile
 	}
-	if err := writeFile(path, text); err != nil {
+	if err := write(path, text); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "wrote      %s\n", path)
+	fmt.Fprintf(w, "%-9s  %s\n", verb, path)
 	return nil
 }
 

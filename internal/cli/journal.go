@@ -52,10 +52,7 @@ func printJournal(e *env, f *journalFlags) error {
 	if err != nil {
 		return withCode(ExitConfig, fmt.Errorf("--since: %w", err))
 	}
-	j, err := setup.ReadJournal(cfg, e.logger(e.logLevel))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no journal yet (%w): start the exporter or run cleanup first, or name its configuration with --config.file", err)
-	}
+	j, err := e.readJournal(cfg, "start the exporter or run cleanup first")
 	if err != nil {
 		return err
 	}
@@ -82,6 +79,18 @@ func printJournal(e *env, f *journalFlags) error {
 		fmt.Fprintf(e.Stderr, "no record%s in the last %s: --since=30d looks further back\n", whose, f.since)
 	}
 	return printRecords(e, f.output, records)
+}
+
+// readJournal opens the journal for reading. first is what makes one where there is none.
+func (e *env) readJournal(cfg *config.Config, first string) (*journal.Journal, error) {
+	j, err := setup.ReadJournal(cfg, e.logger(e.logLevel))
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w: this user may not read the journal: use sudo, or run this as the user of the exporter", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no journal yet (%w): %s, or name its configuration with --config.file", err, first)
+	}
+	return j, err
 }
 
 func printRecords(e *env, output string, newestFirst []journal.Record) error {

@@ -32,7 +32,7 @@ func TestSameVictimsAsLogrotate(t *testing.T) {
 		{"classes and single names", "DIR/a/[!a-d]*.log {\n size 100\n}\nDIR/a/app.log {\n size 100k\n}", 2, "include: ['[^a-d]*.log']"},
 		{"a signal to the process of a file", "DIR/b/*.log {\n size 10k\n rotate 4\n maxage 30\n postrotate\n  [ -f /run/shop.pid ] && kill -USR1 `cat /run/shop.pid`\n endscript\n}", 1, "    processes: {match: {pidfile: /run/shop.pid}}\n"},
 		{"an include", "include DIR/conf.d\nDIR/b/*.txt {\n size 1k\n}", 2, "rotate: copy_truncate"},
-		{"su and olddir and scripts", "DIR/a/app.log {\n su root root\n size 1k\n olddir DIR/a/sub\n rotate 2\n sharedscripts\n prerotate\n  true\n endscript\n postrotate\n  systemctl reload shop\n endscript\n}", 1, "# postrotate is no signal that is understood here, and is not said: systemctl reload shop"},
+		{"su and olddir and scripts", "DIR/a/app.log {\n su root root\n size 1k\n olddir DIR/a/sub\n rotate 2\n sharedscripts\n prerotate\n  true\n endscript\n postrotate\n  systemctl reload shop\n endscript\n}", 1, "# postrotate is not a signal that is understood here, and is not said: systemctl reload shop"},
 		{"by time alone", "DIR/c/big.log {\n weekly\n rotate 4\n}\nDIR/b/x.log {\n size 1k\n}", 1, "rotates weekly, whatever the size, which has no counterpart"},
 	}
 	for _, test := range tests {

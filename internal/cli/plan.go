@@ -54,6 +54,13 @@ func (p *plan) print1(w io.Writer, tp *targetPlan) {
 	if tp.Heap != "" {
 		fmt.Fprintf(w, "  heap by %s\n", tp.Heap)
 	}
+	for _, a := range tp.Answers {
+		if a.Error != "" {
+			fmt.Fprintf(w, "  %s does not answer as it should: %s\n", a.Source, strings.Map(printable, a.Error))
+			continue
+		}
+		fmt.Fprintf(w, "  %s answers: %s\n", a.Source, strings.Map(printable, a.Text))
+	}
 	for i := range tp.Cleanup {
 		printPolicyPlan(w, &tp.Cleanup[i])
 	}
@@ -161,6 +168,8 @@ func (p *plan) summary(w io.Writer) {
 		fmt.Fprintln(w, action.InUseIncomplete)
 	}
 	switch {
+	case p.Refused != "":
+		fmt.Fprintln(w, "serve would refuse to start with this configuration and these flags: the error says why")
 	case p.Config == "":
 		fmt.Fprintln(w, "to watch services of your own, write a configuration: docs/quickstart.md begins with one")
 	case enforced == 0 && proposed > 0:

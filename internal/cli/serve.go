@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -20,7 +22,7 @@ var serveCommand = command{
 		summary: "Serve metrics, the status page and the webhook (the default).",
 		effects: "its journal. Files, heaps and processes only of targets in mode enforce; the default mode is dry_run. A reload (SIGHUP, POST /-/reload) never takes a bad configuration.",
 		examples: [][2]string{
-			{"spillway_exporter", "this host on :10042, with no configuration: it only looks"},
+			{"spillway_exporter", "this host on :10042; without a configuration it only looks"},
 			{"spillway_exporter --config.file=spillway.yml", "your services, after 'check' has shown the plan"},
 			{"spillway_exporter serve --web.listen-address=127.0.0.1:10042", "for callers of this host only"},
 		},
@@ -56,7 +58,7 @@ func serve(ctx context.Context, e *env, o app.Options) error {
 		return err
 	}
 	logger := e.logger(e.logLevel)
-	logger.Info("starting spillway_exporter", "version", version.Version, "config", o.ConfigFile)
+	logger.Info("starting spillway_exporter", "version", version.Version, "revision", version.GetRevision())
 	a, err := app.New(ctx, o, logger)
 	if err != nil {
 		return err
@@ -64,11 +66,38 @@ func serve(ctx context.Context, e *env, o app.Options) error {
 	return a.Run(ctx)
 }
 
-// versionText returns the text of --version. A binary that was not built by make knows its version
-// from what Go itself has noted.
+// versionText returns the text of --version: what is known of the build, and no line for what is not. A binary that
+// was not built by make knows its version and commit from what Go itself has noted.
 func versionText() string {
-	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
-		version.Version = info.Main.Version
+	var modified string
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if version.Version == "" {
+			version.Version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.time" && version.BuildDate == "":
+				version.BuildDate = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true" && version.Revision == "":
+				modified = ", with changes that are not committed"
+			}
+		}
 	}
-	return version.Print("spillway_exporter")
+	var b strings.Builder
+	fmt.Fprintf(&b, "spillway_exporter, version %s (revision: %s%s)\n", cmp.Or(version.Version, "unknown"), strings.TrimSuffix(version.GetRevision(), "-modified"), modified)
+	for _, row := range [][2]string{
+		{"source date", version.BuildDate},
+		{"go version", version.GoVersion},
+		{"platform", version.GoOS + "/" + version.GoArch},
+		{"license", "Apache-2.0"},
+		{"home", home},
+	} {
+		if row[1] != "" {
+			fmt.Fprintf(&b, "  %-16s  %s\n", row[0]+":", row[1])
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
+
+// home is where the project is.
+const home = "https://github.com/spillway-exporter/spillway_exporter"

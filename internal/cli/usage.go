@@ -73,6 +73,9 @@ usage: {{.App.Name}} [<command>] [<flags>]
 Commands, each with examples under --help:
 {{range .App.FlattenedCommands}}{{if and (not .Hidden) (ne .FullCommand "help")}}  {{.FullCommand}}{{template "Line" .}}
 {{.Help|Wrap 6}}{{end}}{{end}}
+{{range .App.FlattenedCommands}}{{if .Default}}Flags of {{.FullCommand}}, which runs when no command is named:
+{{.Flags|FlagsToTwoColumns|Plain|FormatTwoColumns}}
+{{end}}{{end -}}
 Flags of every command:
 {{.App.Flags|FlagsToTwoColumns|Plain|FormatTwoColumns}}
 {{end -}}

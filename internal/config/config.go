@@ -72,7 +72,7 @@ type Config struct {
 	Targets []Target `yaml:"targets"`
 	// Windows of time by their names, in the syntax of Alertmanager's time_intervals, for when_open.
 	Windows window.Windows `yaml:"windows"`
-	// What is told when a memory level changes.
+	// Receivers that are notified when a memory level changes.
 	Watchers []watch.Config `yaml:"watchers"`
 	// Who may call the endpoints that change something.
 	Webhook Webhook `yaml:"webhook"`
@@ -99,10 +99,10 @@ type Target struct {
 	Mode      string                 `yaml:"mode"`      // of this target, in place of the file's
 	Processes *proc.Config           `yaml:"processes"` // which processes belong to it
 	Memory    collector.MemoryConfig `yaml:"memory"`    // its limit, and how it is counted
-	Heap      heap.Config            `yaml:"heap"`      // where the runtime tells of its heap
+	Heap      heap.Config            `yaml:"heap"`      // where the runtime reports its heap
 	Evidence  evidence.Config        `yaml:"evidence"`  // what holds its memory is captured within these bounds, before a remedy takes it away; off captures nothing
-	App       *collector.AppConfig   `yaml:"app"`       // counters that the service itself tells
-	Probe     *collector.ProbeConfig `yaml:"probe"`     // a URL that tells whether the service is well
+	App       *collector.AppConfig   `yaml:"app"`       // counters that the service itself reports
+	Probe     *collector.ProbeConfig `yaml:"probe"`     // a URL that reports whether the service is well
 
 	policy.Folders `yaml:",inline"`
 
@@ -130,16 +130,16 @@ func Load(path string) (*Config, error) { return new(Checks).Load(path) }
 // Parse reads a configuration from memory; file is the name that errors carry.
 func Parse(file string, raw []byte) (*Config, error) { return new(Checks).Parse(file, raw) }
 
-// parse returns what could be read beside the mistakes, nil where it is no document at all.
+// parse returns what could be read alongside the mistakes, nil where it is not a document at all.
 func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var root yaml.Node
 	if err := dec.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
-		return nil, Errors{{File: file, Msg: fmt.Sprintf("is not YAML (%v): check the indentation and the quotes", err)}}
+		return nil, Errors{syntaxMistake(file, raw, err)}
 	}
 	var more yaml.Node
-	if err := dec.Decode(&more); err == nil {
-		return nil, Errors{{File: file, Line: more.Line, Msg: "holds a second document: write everything in one, without '---'"}}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) { // one that cannot be read is one, too
+		return nil, Errors{{File: file, Line: secondDocument(raw), Msg: "holds a second document: write everything in one, without '---'"}}
 	}
 	c := &Config{}
 	var errs Errors

@@ -306,7 +306,7 @@ func (t *Target) checkHTTP(key string, report report.Func) {
 	}
 }
 
-// checkLogSignal refuses a signal that cannot be sent, or to nobody.
+// checkLogSignal refuses a signal that cannot be sent, or to no one.
 func checkLogSignal(key string, t *Target, l *policy.Log, report report.Func) {
 	if !l.Renames() || l.Signal == "" {
 		return
@@ -315,7 +315,7 @@ func checkLogSignal(key string, t *Target, l *policy.Log, report report.Func) {
 		report(key+".signal", "%v", err)
 	}
 	if t.Processes == nil {
-		report(key+".rotate", "rename tells the target's processes of it, and this target has none: write processes, or rotate: copy_truncate")
+		report(key+".rotate", "rename signals the target's processes, and this target has none: write processes, or rotate: copy_truncate")
 	}
 }
 

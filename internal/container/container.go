@@ -181,7 +181,7 @@ func (c *Container) add(o Container) {
 // digest.
 const longestText = 400
 
-// clean refuses what is no name: it becomes the value of a label.
+// clean refuses what is not a name: it becomes the value of a label.
 func clean(s string) string {
 	if len(s) > longestText || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return ""

@@ -15,7 +15,7 @@ const (
 	longestHash  = 10
 )
 
-// Owner returns the name of what made a pod, as far as the pod's name tells: without the hash of the
+// Owner returns the name of what made a pod, as far as the pod's name says: without the hash of the
 // ReplicaSet and the suffix that a Deployment's pod has anew with each start, without the suffix of a
 // DaemonSet's or a Job's and the time of a CronJob's. The ordinal of a StatefulSet's stays: it is the
 // same after a restart.

@@ -66,7 +66,7 @@ func readContainerd(r *Resolver, _ time.Time, c *Container) error {
 			Image: a["io.kubernetes.cri.image-name"], Pod: a["io.kubernetes.cri.sandbox-name"], Namespace: a["io.kubernetes.cri.sandbox-namespace"],
 		}
 		if a["io.kubernetes.cri.container-type"] == "sandbox" {
-			found.Sandbox = true // its image is not told
+			found.Sandbox = true // its image is not reported
 		}
 		if found.Name == "" {
 			found.Name = a["nerdctl/name"]

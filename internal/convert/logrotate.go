@@ -224,7 +224,7 @@ func (s *settings) reopening(l *policy.Log, note func(string, ...any)) (processe
 		l.Rotate, l.Signal = policy.RotateRename, signal
 		return processes
 	case s.after != "":
-		note("postrotate is no signal that is understood here, and is not said: %s", s.after)
+		note("postrotate is not a signal that is understood here, and is not said: %s", s.after)
 	}
 	note("the log is copied and cut, since no one is signalled here; write rotate: rename with signal, and processes, where the program opens its log anew")
 	return ""

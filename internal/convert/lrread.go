@@ -222,7 +222,7 @@ func (s *settings) script(name, body string) {
 	s.scripts = append(s.scripts, name)
 }
 
-// harmless are directives that say what is done here anyway, or what is no matter here.
+// harmless are directives that say what is done here anyway, or what does not matter here.
 var harmless = []string{
 	"missingok", "nomissingok", "notifempty", "ifempty", "sharedscripts", "nosharedscripts", "nocreate", "nodateext", "dateext", "nodelaycompress", "nocopy",
 	"nomail", "noolddir", "nocopytruncate", "noshred", "nocompress", "dateformat", "dateyesterday", "datehourago", "compressoptions", "createolddir", "nocreateolddir",

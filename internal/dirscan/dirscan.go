@@ -26,7 +26,7 @@ type Options struct {
 	Recursive bool                   // sub-folders too
 	Select    func(name []byte) bool // which regular files count; nil = all. name is valid during the call only
 	// Except says which selected files do not count after all, because of the folder that they lie in; nil = none.
-	// It is asked after Select, and neither for links nor for what is no file.
+	// It is asked after Select, and neither for links nor for what is not a file.
 	Except func(in *Folder, name []byte) bool
 	// Skip says which sub-folders of a folder, by name, are not entered; nil = none.
 	Skip      func(in *Folder, name []byte) bool
@@ -50,7 +50,7 @@ type Options struct {
 	// Link is called for every symbolic link, whatever its name; nil = not. Both arguments are valid
 	// during the call, and name is followed by a NUL. One worker walks.
 	Link func(in *Folder, name []byte)
-	// Workers walk sub-folders beside each other; default 1, on the goroutine of Scan. Two take
+	// Workers walk sub-folders alongside each other; default 1, on the goroutine of Scan. Two take
 	// about half the time for a tree of 100,000 files and more, and the same processor time. With
 	// several, Select, Except, Skip and Age are called on all of them, also at the same time.
 	Workers int
@@ -70,7 +70,7 @@ type Folder struct {
 // FD returns the directory's descriptor, valid during Visit.
 func (f *Folder) FD() int { return f.fd }
 
-// Serial tells folders apart that a walk has at the same address, one after the other.
+// Serial distinguishes folders that a walk has at the same address, one after the other.
 func (f *Folder) Serial() uint64 { return f.serial }
 
 // Depth returns how many levels below the root the folder is; the root itself is 0.

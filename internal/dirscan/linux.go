@@ -15,7 +15,7 @@ import (
 
 const (
 	direntBuffer = 64 << 10
-	heldLevels   = 64      // directories held open, beside the root; those further up are reopened
+	heldLevels   = 64      // directories held open, alongside the root; those further up are reopened
 	deepBuffer   = 4 << 10 // of the listings of levels further down, so that a deep tree costs no more memory
 	checkEvery   = 256     // entries between two looks at the context
 )

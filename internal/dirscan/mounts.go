@@ -20,7 +20,7 @@ type mounts struct {
 // mounted reports whether the file that was just looked at is a mount of its own. Kernels before
 // 5.8 do not say so. There it is opened (O_PATH) and its mount compared with its folder's, but only where
 // there is a mount point of its name or the device is not the root's: an overlay of several
-// filesystems and the subvolumes of btrfs have files of other devices that are no mounts. Where the
+// filesystems and the subvolumes of btrfs have files of other devices that are not mounts. Where the
 // mount cannot be read the file counts as one.
 func (w *walker) mounted(f *frame, name []byte) bool {
 	if w.st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 {

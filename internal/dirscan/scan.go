@@ -40,7 +40,7 @@ type walker struct {
 	serial  uint64 // of the last folder
 }
 
-// fileID tells two directories apart.
+// fileID distinguishes two directories.
 type fileID struct {
 	dev, ino uint64
 }

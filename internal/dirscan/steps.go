@@ -54,7 +54,7 @@ func open(dirfd int, name []byte, how unix.OpenHow) (int, error) {
 // name after the other, each in the directory that was opened before: whatever is exchanged
 // meanwhile, a step leads from a directory to something in it. ".." is never taken. With
 // RESOLVE_NO_XDEV each step must stay on the mount it began on. The kernel says which that is by its
-// id; a device would not tell a bind mount, and would take a subvolume of btrfs for one. path is
+// id; a device would not show a bind mount, and would take a subvolume of btrfs for one. path is
 // followed by a NUL, and its slashes are overwritten.
 func openSteps(dirfd int, path []byte, how unix.OpenHow) (fd int, err error) {
 	if len(path) == 0 {

@@ -132,7 +132,7 @@ func decidePlaybook(q *question) (verdict, bool) {
 		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: "the alert requests no remedy: it has no playbook label"}, true
 	case q.alert.Unjudged():
 		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: fmt.Sprintf(
-			"Grafana had no data for the rule %.100q or could not judge it, which is no pressure: fix its data source", q.alert.Labels["rulename"])}, true
+			"Grafana had no data for the rule %.100q or could not judge it, which is not pressure: fix its data source", q.alert.Labels["rulename"])}, true
 	case !q.hasPlaybook:
 		return verdict{disposition: alert.NoPlaybook, skip: SkipNoPlaybook, reason: fmt.Sprintf(
 			"the target %q has no playbook %.100q: write one of %s", q.alert.Target(), name, list(q.playbooks()))}, true

@@ -132,7 +132,7 @@ func (d *Dispatcher) heard(t alert.Trigger, a *alert.Alert, q *question, v *verd
 	}
 	if key := a.Key(); f.key != key {
 		f.alert, f.key = *a, key
-		f.alert.ReadAt = time.Time{} // a repeat of it is no reaction
+		f.alert.ReadAt = time.Time{} // a repeat of it is not a reaction
 	}
 	f.trigger, f.level, f.seen = t, q.level, q.now
 	if s.open == nil && s.wait == nil && s.again.IsZero() && m == enforce {

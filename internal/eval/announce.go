@@ -39,7 +39,7 @@ func (e *Evaluator) announced(ctx context.Context, ev *evaluation) []line {
 	return out
 }
 
-// line says who is concerned and, of an alert that begins, its summary. An end is no pressure:
+// line says who is concerned and, of an alert that begins, its summary. An end is not pressure:
 // it has the level info.
 func (t turn) line(at time.Time) line {
 	a := t.active

@@ -31,7 +31,7 @@ type Options struct {
 	Gatherer prometheus.Gatherer
 	Rules    *Ruleset
 	Interval time.Duration // between evaluations, until SetRules brings another; default: that of Rules
-	// Submit takes what is to be told. After an error the same is told again at the next evaluation.
+	// Submit takes the alerts that are due. After an error the same are submitted again at the next evaluation.
 	Submit     func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error)
 	State      StateStore        // keeps alerts over a restart; may be nil
 	Labels     map[string]string // given to every gathered series, as a Prometheus gives job and instance
@@ -167,7 +167,7 @@ func (e *Evaluator) install(r *Ruleset) {
 	e.restore()
 }
 
-// Evaluate is one tick: gather, store, evaluate every group that is due, tell what is to be told.
+// Evaluate is one tick: gather, store, evaluate every group that is due, submit what is due.
 // Its error joins those of the gatherer, of single rules and of Submit; none of them stops the rest.
 func (e *Evaluator) Evaluate(ctx context.Context, now time.Time) error {
 	e.tick.Lock()

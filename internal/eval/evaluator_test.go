@@ -143,7 +143,7 @@ func TestSubmitErrorIsNotALoss(t *testing.T) {
 	g.inbox.err = errors.New("queue full")
 	for i := range 3 {
 		g.now = epoch.Add(time.Duration(i) * 10 * time.Second)
-		if err := g.Evaluate(t.Context(), g.now); err == nil || !strings.Contains(err.Error(), "tell 1 alerts: queue full") {
+		if err := g.Evaluate(t.Context(), g.now); err == nil || !strings.Contains(err.Error(), "submit 1 alerts: queue full") {
 			t.Fatalf("error = %v", err)
 		}
 	}

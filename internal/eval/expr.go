@@ -83,7 +83,7 @@ const templateVars = `{{$labels := .Labels}}{{$externalLabels := .ExternalLabels
 // verb matches what printf replaces.
 var verb = regexp.MustCompile(`%[-+# 0]*\d*(?:\.\d+)?[a-zA-Z%]`)
 
-// templateQueries returns the PromQL that a template runs. uses tells whether it calls query at
+// templateQueries returns the PromQL that a template runs. uses reports whether it calls query at
 // all. A query that printf puts together is understood with a placeholder for each verb.
 func templateQueries(p parser.Parser, text string) (queries []parser.Expr, uses bool, err error) {
 	tree := parse.New("template")

@@ -284,7 +284,7 @@ func (l *loader) rule(pos position, r *rulefmt.Rule, groupLabels map[string]stri
 			continue
 		}
 		for _, q := range queries {
-			// An annotation is written when it is told, up to a repeat after the result that it is about.
+			// An annotation is written when it is submitted, up to a repeat after the result that it is about.
 			ok = l.need(pos, d, q, offset, lookbackDelta+2*l.o.Interval) && ok
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
-// metrics tell how the evaluator itself is doing.
+// metrics say how the evaluator itself is doing.
 type metrics struct {
 	evaluations   prometheus.Counter
 	judged        prometheus.Counter

@@ -14,7 +14,7 @@ import (
 // receiver is the name in batches that come from here.
 const receiver = "standalone"
 
-// needsSending tells whether the alert's present state is to be told now.
+// needsSending reports whether the alert's present state is to be submitted now.
 func (a *active) needsSending(now time.Time) bool {
 	switch {
 	case a.state == statePending:
@@ -25,7 +25,7 @@ func (a *active) needsSending(now time.Time) bool {
 	return a.lastSent.Add(resendDelay).Before(now)
 }
 
-// pending returns what is to be told, and whose times are to be noted when it was taken. The
+// pending returns what is to be submitted, and whose times are to be noted when it was taken. The
 // highest level comes first, so that it is the one that a run is started for; apart from that the
 // order is that of the rules. Where only some targets are judged, it is about those.
 func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, []*active) {
@@ -34,7 +34,7 @@ func (e *Evaluator) pending(ctx context.Context, ev *evaluation) (alert.Batch, [
 	for _, g := range e.groups {
 		for _, r := range g.rules {
 			if len(r.active) == 0 || r.lastErr != nil || ev.targets != nil && !r.local {
-				continue // while a rule fails nobody knows what is true: nothing is told, as in Prometheus
+				continue // while a rule fails no one knows what is true: nothing is submitted, as in Prometheus
 			}
 			for _, a := range r.sortedWhere(func(a *active) bool { return ev.concerns(a) && a.needsSending(ev.at) }) {
 				r.annotate(ctx, ev, a)
@@ -60,7 +60,7 @@ func rank(a *alert.Alert) series.Level {
 	return level
 }
 
-// notification is the alert as Alertmanager's webhook would tell it. The first one says when the
+// notification is the alert as Alertmanager's webhook would send it. The first one says when the
 // reading was taken that the alert began with.
 func (a *active) notification() alert.Alert {
 	n := alert.Alert{
@@ -76,7 +76,7 @@ func (a *active) notification() alert.Alert {
 	return n
 }
 
-// tell submits the batch. Only what was taken counts as told: after an error the same alerts are
+// tell submits the batch. Only what was taken counts as submitted: after an error the same alerts are
 // submitted again at the next evaluation.
 func (e *Evaluator) tell(ctx context.Context, b alert.Batch, sent []*active, now time.Time) error {
 	if len(b.Alerts) == 0 {
@@ -88,10 +88,10 @@ func (e *Evaluator) tell(ctx context.Context, b alert.Batch, sent []*active, now
 	defer e.mu.Unlock()
 	if err != nil {
 		if !e.submitErr {
-			e.o.Logger.Warn("alerts not accepted, telling them again at the next evaluation", "alerts", len(b.Alerts), "err", err)
+			e.o.Logger.Warn("alerts not accepted, sending them again at the next evaluation", "alerts", len(b.Alerts), "err", err)
 		}
 		e.submitErr = true
-		return fmt.Errorf("tell %d alerts: %w", len(b.Alerts), err)
+		return fmt.Errorf("submit %d alerts: %w", len(b.Alerts), err)
 	}
 	if e.submitErr {
 		e.o.Logger.Info("alerts are accepted again", "alerts", len(b.Alerts))

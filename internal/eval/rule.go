@@ -24,13 +24,13 @@ const (
 )
 
 const (
-	// resolvedKeep is how long a resolved alert is remembered and told again.
+	// resolvedKeep is how long a resolved alert is remembered and submitted again.
 	resolvedKeep = 15 * time.Minute
 	// resendDelay is the time between two notifications of the same state.
 	resendDelay = time.Minute
 )
 
-var errSameLabels = errors.New("two results of the expression have the same labels once the rule's labels are set; keep a label that tells them apart")
+var errSameLabels = errors.New("two results of the expression have the same labels once the rule's labels are set; keep a label that distinguishes them")
 
 // state of an alert.
 type state string
@@ -190,7 +190,7 @@ func (r *rule) alert(ctx context.Context, ev *evaluation, result promql.Vector, 
 	return nil
 }
 
-// step moves one alert and tells whether it is pending or firing afterwards.
+// step moves one alert and reports whether it is pending or firing afterwards.
 func (r *rule) step(ev *evaluation, h uint64, a *active, present bool) bool {
 	if !present {
 		if a.state == stateFiring && r.keepFiring > 0 {

@@ -136,7 +136,7 @@ func (e *Evaluator) restore() {
 }
 
 // recover settles, at the first evaluation, what the stop means for restored alerts: after a short
-// one a pending alert goes on waiting from where it was, because nobody looked in between; a
+// one a pending alert goes on waiting from where it was, because no one looked in between; a
 // firing one is still the same alert, so that it is not acted on twice. After a long one nothing
 // of before counts.
 func (e *Evaluator) recover(now time.Time) {

@@ -83,7 +83,7 @@ func (m *memory) setNeeds(needs map[string]time.Duration) {
 	}
 }
 
-// wants tells whether some rule reads the series of this name.
+// wants reports whether some rule reads the series of this name.
 func (m *memory) wants(name string) bool {
 	_, ok := m.needs[name]
 	return ok
@@ -102,7 +102,7 @@ func (m *memory) family(name string) *family {
 func (m *memory) begin(w *writer) { w.round++ }
 
 // write adds a sample of the series that key identifies within f; ls is called for a series that
-// is not known yet. It fails when somebody else writes the series or wrote it in this round.
+// is not known yet. It fails when someone else writes the series or wrote it in this round.
 func (m *memory) write(w *writer, f *family, key []byte, ls func() labels.Labels, ms int64, v float64) error {
 	s := f.byKey[string(key)]
 	if s == nil {

@@ -189,7 +189,7 @@ func errorOf(step, before, after int64, sigmas float64) int64 {
 func (d *Difference) judge(captures []Profile) {
 	captures = captures[max(0, len(captures)-mostCompared):]
 	if len(captures) <= leastHighs {
-		d.Why = fmt.Sprintf("not known yet: %d captures of this start, and it takes %d to tell a leak from a cache that breathes", len(captures), leastHighs+1)
+		d.Why = fmt.Sprintf("not known yet: %d captures of this start, and it takes %d to distinguish a leak from a cache that breathes", len(captures), leastHighs+1)
 		return
 	}
 	d.Why = "nothing has grown by more than the error of the measurement"

@@ -21,7 +21,7 @@ const redacted = "[redacted]"
 // which it was stored: tokens of three parts, long hexadecimal numbers, long mixtures of letters and digits.
 var secrets = regexp.MustCompile(`eyJ[\w-]{8,}(?:\.[\w-]+){1,2}|\b(?:sk|pk|ghp|gho|xox[abp]|AKIA)[-_]?[A-Za-z0-9_-]{12,}|\b[0-9a-fA-F]{20,}\b|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|[\w.+-]+@[\w-]+\.[\w.]+`)
 
-// mixture finds long words, of which those with many digits are no names.
+// mixture finds long words, of which those with many digits are not names.
 var mixture = regexp.MustCompile(`[A-Za-z0-9+/=_-]{24,}`)
 
 // addressed is the part of the name of a Java class that changes with each start.

@@ -27,7 +27,7 @@ func TestWarn(t *testing.T) {
 	f("in order", []series.Sample{sample(metric.CacheExpired, 3, "a", "media")}, []Alert{warning, critical},
 		Recommendation{high, "SpillwayJournalUnwritable fires: The journal of h:1 cannot be written"},
 		Recommendation{medium, "SpillwaySlowResponse fires: see the alerts on the status page"},
-		Recommendation{low, "Evict 3 entries of media that are over age: frees 3 inodes and their space"})
+		Recommendation{low, "Evict 3 entries of media that have expired: frees 3 inodes and their space"})
 }
 
 // TestAdvise: what the past advises stands last, and what stands for nothing goes.

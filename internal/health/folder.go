@@ -39,7 +39,7 @@ func recommendFolder(f *Folder, add func(priority, format string, args ...any)) 
 	case f.Kind == policy.KindLog && expired > 0:
 		add(low, "Remove %.0f rotated logs in %s that are more than are kept: frees %.0f inodes and their space", expired, f.Name, expired)
 	case expired > 0:
-		add(medium, "Remove %.0f files in %s that are over age: frees %.0f inodes and their space", expired, f.Name, expired)
+		add(medium, "Remove %.0f files in %s that have expired: frees %.0f inodes and their space", expired, f.Name, expired)
 	}
 	if f.Over() {
 		add(medium, "Remove the oldest files in %s: it holds %s and its limit is %s, which frees %s", f.Name,

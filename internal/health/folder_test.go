@@ -27,7 +27,7 @@ func TestFolders(t *testing.T) {
 		sample(metric.UploadOversize, 2, "a", "up"), sample(metric.UploadExpired, 5, "a", "up"),
 	},
 		Recommendation{medium, "Remove 2 files in up that are larger than one may be: frees 2 inodes and their space"},
-		Recommendation{medium, "Remove 5 files in up that are over age: frees 5 inodes and their space"},
+		Recommendation{medium, "Remove 5 files in up that have expired: frees 5 inodes and their space"},
 		Recommendation{medium, "Remove the oldest files in up: it holds 3MiB and its limit is 1MiB, which frees 2MiB"})
 	f("logs", []series.Sample{sample(metric.LogOversize, 2, "a", "l"), sample(metric.LogExpired, 4, "a", "l")},
 		Recommendation{medium, "Rotate 2 logs in l that are over their size: what is rotated can be compressed and removed"},

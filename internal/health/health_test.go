@@ -193,7 +193,7 @@ func TestRecommendations(t *testing.T) {
 		{
 			"cache",
 			[]series.Sample{sample(metric.CacheUsedRatio, 1.5, "a", "media"), sample(metric.CacheExpired, 3, "a", "media")},
-			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that are over age: frees 3 inodes and their space"}},
+			[]Recommendation{{medium, "Evict the least recently used entries of media: it is at 150% of its limits"}, {low, "Evict 3 entries of media that have expired: frees 3 inodes and their space"}},
 		},
 	}
 	for _, tt := range tests {

@@ -8,7 +8,7 @@ type Probe struct {
 	StartupSeconds, MaxStartupSeconds *float64
 }
 
-// AppValue is a number that the service tells about itself.
+// AppValue is a number that the service reports about itself.
 type AppValue struct {
 	Name  string
 	Value float64

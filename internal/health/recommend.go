@@ -165,7 +165,7 @@ func recommendCache(c *Cache, add func(priority, format string, args ...any)) {
 		add(medium, "Evict the least recently used entries of %s: it is at %s of its limits%s", c.Name, units.Ratio(ratio), excess(c))
 	}
 	if expired, _ := known(c.Expired); expired > 0 {
-		add(low, "Evict %.0f entries of %s that are over age: frees %.0f inodes and their space", expired, c.Name, expired)
+		add(low, "Evict %.0f entries of %s that have expired: frees %.0f inodes and their space", expired, c.Name, expired)
 	}
 }
 

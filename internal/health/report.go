@@ -11,7 +11,7 @@ import (
 )
 
 // Report is the JSON of /health/memory for one target: the form that operators of the first
-// service have always read, and beside it the numbers in base units. What is not known is left
+// service have always read, and alongside it the numbers in base units. What is not known is left
 // out. docs/health.schema.json is its schema.
 type Report struct {
 	Memory          MemoryReport     `json:"memory"`

@@ -90,7 +90,7 @@ func (t *Target) take(s *series.Sample) bool {
 		slices.SortFunc(t.AppValues, func(a, b AppValue) int { return strings.Compare(a.Name, b.Name) })
 	case metric.ThresholdRatio:
 		t.threshold(s.Values[1], s.Values[2], v)
-		return false // a threshold is no sign of life
+		return false // a threshold is not a sign of life
 	default:
 		return false
 	}

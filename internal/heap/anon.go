@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// anon stands in for the heap of a runtime that tells nothing: the anonymous resident memory of
+// anon stands in for the heap of a runtime that reports nothing: the anonymous resident memory of
 // the target's processes, which holds the heap, stacks and everything else that was allocated. It
 // is labelled as what it is and opens nothing.
 type anon struct {
@@ -33,7 +33,7 @@ func (a *anon) Read(context.Context) (Usage, error) {
 	return Usage{Used: Some(n), Limit: a.limit}, nil
 }
 
-// collect implements backend: there is nobody to ask.
+// collect implements backend: there is no one to ask.
 func (a *anon) collect(ctx context.Context, _ string) (before, after Usage, err error) {
 	before, _ = a.Read(ctx)
 	return before, Usage{}, fmt.Errorf("%w: %s is memory, not a runtime", ErrCannotCollect, ProviderAnon)

@@ -65,7 +65,7 @@ func (j *jvm) collectOf(ctx context.Context, all *machines) (before, after Usage
 	return before, after, nil
 }
 
-// sealed reports whether a machine lets nobody attach. It would take the signal that opens the
+// sealed reports whether a machine lets no one attach. It would take the signal that opens the
 // socket for a request to print its stacks.
 func (j *machines) sealed(m *machine) bool {
 	j.mu.Lock()
@@ -130,7 +130,7 @@ func judgeAttach(what string, answer []byte) ([]byte, error) {
 	}
 	status, err := strconv.Atoi(string(line))
 	if err != nil {
-		return nil, fmt.Errorf("it answered %q, which is no status", clip(string(line)))
+		return nil, fmt.Errorf("it answered %q, which is not a status", clip(string(line)))
 	}
 	if status != 0 {
 		return nil, &answerError{fmt.Errorf("it refused %s with status %d: %s", what, status, clip(string(text)))}

@@ -27,10 +27,10 @@ type Config struct {
 	Session  string      `yaml:"session"`  // node_inspector: held keeps one session until the target exits, per_sample attaches for each reading
 	Activate string      `yaml:"activate"` // node_inspector: sigusr1 opens the inspector of a target that has none, and closes it again; needs mode: enforce
 	Listener string      `yaml:"listener"` // address, url: any believes whoever listens there; else it has to be a process of the target, or root's
-	URL      string      `yaml:"url"`      // prometheus, json: where the service tells its heap, on loopback
-	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it tells
+	URL      string      `yaml:"url"`      // prometheus, json: where the service reports its heap, on loopback
+	Map      Map         `yaml:"map"`      // prometheus, json: where the values stand in what it reports
 	Units    string      `yaml:"units"`    // json: binary where the service's 512MB is 512 x 1024 x 1024 bytes, decimal where it is 512 x 1000 x 1000
-	Limit    units.Bytes `yaml:"limit"`    // what used is measured against, where the runtime tells no limit of its own
+	Limit    units.Bytes `yaml:"limit"`    // what used is measured against, where the runtime reports no limit of its own
 	Collect  Collect     `yaml:"collect"`  // when collect_garbage may ask for a collection
 }
 
@@ -162,7 +162,7 @@ func checkInspector(c *Config, p factory, processes bool, report report.Func) {
 	}
 }
 
-// checkDocument checks the keys of a service that tells its heap itself.
+// checkDocument checks the keys of a service that reports its heap itself.
 func checkDocument(c *Config, p factory, _ bool, report report.Func) {
 	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" && !loopback.Host(u.Hostname()) {
 		report("url", "%q is not on this host's loopback, and a heap is read on its own host: write 127.0.0.1", u.Hostname())
@@ -177,7 +177,7 @@ func checkDocument(c *Config, p factory, _ bool, report report.Func) {
 		report("map.used", "is missing: write where the used bytes stand, such as %s", p.example)
 	}
 	if c.Map.Limit != "" && c.Limit != 0 {
-		report("limit", "stands in what the service tells by map.limit: remove one of them")
+		report("limit", "stands in what the service reports by map.limit: remove one of them")
 	}
 	for _, k := range []struct{ key, path string }{{"map.used", c.Map.Used}, {"map.committed", c.Map.Committed}, {"map.limit", c.Map.Limit}} {
 		if k.path == "" {

@@ -16,7 +16,7 @@ const (
 	documentTimeout = 2 * time.Second // a caller's deadline may be shorter
 )
 
-// document reads a heap that the service tells itself, in JSON or in the Prometheus text format.
+// document reads a heap that the service reports itself, in JSON or in the Prometheus text format.
 // There is nothing that could be asked for a collection.
 type document struct {
 	format   string
@@ -107,7 +107,7 @@ func (d *document) usage(values []fetch.Value) (Usage, error) {
 	return u, errors.Join(failed...)
 }
 
-// collect implements backend: there is nobody to ask.
+// collect implements backend: there is no one to ask.
 func (d *document) collect(ctx context.Context, _ string) (before, after Usage, err error) {
 	before, _ = d.Read(ctx)
 	return before, Usage{}, fmt.Errorf("%w: a %s document cannot be asked for a collection", ErrCannotCollect, d.format)

@@ -19,7 +19,7 @@ import (
 
 // What a process in a container knows by other names, or under other addresses, than this host does.
 
-// insideUID returns a user of this host as a process knows it, the same where that cannot be told.
+// insideUID returns a user of this host as a process knows it, the same where that is not known.
 func insideUID(procfs string, pid int, uid uint32) uint32 {
 	if inside, mapped, err := proc.InsideUID(procfs, pid, uid); err == nil && mapped {
 		return inside

@@ -182,7 +182,7 @@ func (n *inspector) noteAttached(target debuggee, opened bool) {
 	n.attached, n.at = target, n.now()
 }
 
-// dead tells whether a session has ended, and remembers when it was left for the target's sake.
+// dead reports whether a session has ended, and remembers when it was left for the target's sake.
 func (n *inspector) dead(s *session) bool {
 	err := s.lost()
 	if errors.Is(err, errLeft) {

@@ -420,7 +420,7 @@ func TestJVMHostileFiles(t *testing.T) {
 		binary.BigEndian.PutUint32(b, perfMagic)
 		b[4], b[5], b[7] = 1, 2, 1
 		return os.WriteFile(file, b, 0o600)
-	}, "tells nothing about its heap")
+	}, "says nothing about its heap")
 	if os.Getuid() == 0 {
 		f("another user's", func() error {
 			return errors.Join(os.WriteFile(file, []byte("hello"), 0o600), os.Chown(file, 65534, 65534))
@@ -448,10 +448,10 @@ func TestJVMIsKnownByWhatItMaps(t *testing.T) {
 	}
 	f("", fakeCounters, fakeLibrary)
 	f("", "/srv/jail"+fakeCounters, fakeLibrary) // the kernel's path begins above the process' root
-	f("it is no Java virtual machine", "/usr/bin/sh")
-	f("it is no Java virtual machine", fakeCounters, "/opt/libjvm.so.d/x") // what jstat has mapped
+	f("it is not a Java virtual machine", "/usr/bin/sh")
+	f("it is not a Java virtual machine", fakeCounters, "/opt/libjvm.so.d/x") // what jstat has mapped
 	f("keeps no counters: it runs with -XX:-UsePerfData", fakeLibrary, "/tmp/hsperfdata_svc/7.txt", "/tmp/7")
-	f("which somebody has removed", fakeLibrary, fakeCounters+" (deleted)")
+	f("which someone has removed", fakeLibrary, fakeCounters+" (deleted)")
 }
 
 // A shell beside the virtual machine is no failure, is not what an error is about, and is looked at
@@ -632,7 +632,7 @@ func TestJudgeAttach(t *testing.T) {
 	f("0\nCommand executed successfully\n", "", false)
 	f("", "without an answer", false)
 	f("0", "without an answer", false)
-	f("OK\n", `"OK", which is no status`, false)
+	f("OK\n", `"OK", which is not a status`, false)
 	f("0\nExplicit GC is disabled, no GC has been performed.\n", "no collection can be asked for", true)
 	f("101\nProtocol version not supported\n", "status 101: Protocol version", true)
 	f("1\njava.lang.SecurityException\n", "refused GC.run with status 1", true)

@@ -34,14 +34,14 @@ type place struct {
 	at    netip.AddrPort
 }
 
-// refusal is what is known of a place that is no inspector, as far as it has answered.
+// refusal is what is known of a place that is not an inspector, as far as it has answered.
 type refusal struct {
 	silent int       // times that it did not answer; 0: it has answered
 	since  time.Time // when that was
 }
 
 // locator finds the address of a target's inspector among the ports on which its processes listen.
-// Each port of each start of a process is asked until it has answered: one that is no inspector
+// Each port of each start of a process is asked until it has answered: one that is not an inspector
 // belongs to the service itself. It is used by one opening at a time.
 type locator struct {
 	target *target
@@ -137,7 +137,7 @@ func (l *locator) worthAsking(at place) bool {
 	return !known || r.silent > 0 && r.silent < maxSilent && l.now().Sub(r.since) >= silentPause
 }
 
-// refuse takes note of a place that is no inspector. One that did not answer in time may be: its
+// refuse takes note of a place that is not an inspector. One that did not answer in time may be: its
 // process may be stopped, or the host overloaded.
 func (l *locator) refuse(at place, err error) {
 	r := refusal{since: l.now()}

@@ -20,8 +20,8 @@ import (
 // LibJVM is the library that a process has mapped which is a Java virtual machine.
 const LibJVM = "libjvm.so"
 
-// errNoMachine says that a process is no Java virtual machine, as a shell that starts one.
-var errNoMachine = fmt.Errorf("%w: it is no Java virtual machine", ErrUnreachable)
+// errNoMachine says that a process is not a Java virtual machine, as a shell that starts one.
+var errNoMachine = fmt.Errorf("%w: it is not a Java virtual machine", ErrUnreachable)
 
 // machine is one process whose counters are held open.
 type machine struct {
@@ -31,7 +31,7 @@ type machine struct {
 	sealed bool
 	live   liveHeap
 	file   *os.File
-	statm  *os.File // tells that it lives: a descriptor follows its process, not the pid
+	statm  *os.File // says that it lives: a descriptor follows its process, not the pid
 }
 
 // openMachine opens the counters of a process: the file that the process itself has mapped, below
@@ -67,7 +67,7 @@ func (m *machine) close() {
 	m.statm.Close()
 }
 
-// alive returns an error when the process has ended. The kernel gives zeros for one that nobody has
+// alive returns an error when the process has ended. The kernel gives zeros for one that no one has
 // waited for yet.
 func (m *machine) alive() error {
 	var b [2]byte
@@ -94,7 +94,7 @@ func (m *machine) counters(buf *[]byte) ([]byte, error) {
 }
 
 // countersOf returns the path of the counters that a process has mapped. That names them whatever
-// the user's name, and tells what kind of process it is where there are none.
+// the user's name, and says what kind of process it is where there are none.
 func countersOf(procfs string, pid int) (name string, err error) {
 	isMachine, gone := false, false
 	err = proc.MappedFiles(procfs, pid, func(file []byte, deleted bool) bool {
@@ -118,7 +118,7 @@ func countersOf(procfs string, pid int) (name string, err error) {
 	case name == "":
 		return "", fmt.Errorf("%w: process %d keeps no counters: it runs with -XX:-UsePerfData or -XX:+PerfDisableSharedMem, or as a user without a name: remove that flag, or write another provider", ErrUnreachable, pid)
 	case gone:
-		return "", fmt.Errorf("%w: process %d keeps its counters in %s, which somebody has removed: leave /tmp/hsperfdata_* to the virtual machines, and start it anew", ErrUnreachable, pid, name)
+		return "", fmt.Errorf("%w: process %d keeps its counters in %s, which someone has removed: leave /tmp/hsperfdata_* to the virtual machines, and start it anew", ErrUnreachable, pid, name)
 	}
 	return name, nil
 }

@@ -216,8 +216,8 @@ func (n *agents) fullest(ctx context.Context) (best Usage, of *agent, err error)
 	return best, of, nil
 }
 
-// worse prefers the error that says more: a process without the script, or that is no virtual
-// machine, stands beside those that are meant, as a shell that started them does.
+// worse prefers the error that says more: a process without the script, or that is not a virtual
+// machine, stands alongside those that are meant, as a shell that started them does.
 func worse(a, b error) error {
 	rank := func(err error) int {
 		switch {

@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	errNotPerfData = errors.New("it is no hsperfdata file of version 2")
+	errNotPerfData = errors.New("it is not an hsperfdata file of version 2")
 	errNotReady    = fmt.Errorf("%w: the virtual machine is starting", ErrBusy)
 )
 
@@ -138,7 +138,7 @@ func (h *perfHeap) number(name []byte, v int64) {
 	}
 }
 
-// text takes the names by which the collectors are told apart.
+// text takes the names by which the collectors are distinguished.
 func (h *perfHeap) text(name, v []byte) {
 	if !bytes.HasPrefix(name, []byte("collector.")) || !bytes.HasSuffix(name, []byte(".name")) {
 		return
@@ -219,10 +219,10 @@ func (h *perfHeap) usage() (Usage, error) {
 	const page = 4096
 	limit -= limit % page
 	if !found || limit <= 0 {
-		return Usage{}, errors.New("its hsperfdata file tells nothing about its heap")
+		return Usage{}, errors.New("its hsperfdata file says nothing about its heap")
 	}
 	u := Usage{Committed: Some(units.Bytes(min(committed, limit))), Limit: Some(units.Bytes(limit))}
-	if used > 0 { // some collectors tell nothing before their first collection
+	if used > 0 { // some collectors say nothing before their first collection
 		u.Used = Some(units.Bytes(used))
 	}
 	return u, nil

@@ -11,7 +11,7 @@ const (
 	ProviderJVM        = "jvm"            // counters and attach socket of a Java virtual machine
 	ProviderPrometheus = "prometheus"     // the service's own metrics
 	ProviderJSON       = "json"           // a JSON document of the service
-	ProviderAnon       = "rss_anon"       // anonymous resident memory, for runtimes that tell nothing
+	ProviderAnon       = "rss_anon"       // anonymous resident memory, for runtimes that report nothing
 	ProviderNone       = "none"           // the heap is not read
 )
 

@@ -37,13 +37,13 @@ type session struct {
 
 	mu       sync.Mutex
 	next     int64
-	pending  map[int64]chan message // nil channel: nobody waits for the answer any more
+	pending  map[int64]chan message // nil channel: no one waits for the answer any more
 	notifyID int64
 	err      error
 	sampled  time.Time // when this session began to sample; zero: it does not
 }
 
-// attach opens the websocket of a target and sends the request to be told when it waits to exit.
+// attach opens the websocket of a target and sends the request to be notified when it waits to exit.
 // It does not wait for an answer: those come from the target's main thread, which may be busy, and
 // to give up and attach again would print on its stderr each time.
 func attach(ctx context.Context, address string, target debuggee) (*session, error) {
@@ -106,7 +106,7 @@ func (s *session) deliver(m message) error {
 	}
 	delete(s.pending, m.ID)
 	if m.ID == s.notifyID && m.Error != nil {
-		return fmt.Errorf("the target cannot tell when it waits to exit, and a held session would keep it from exiting (%w): write session: %s", m.err(), SessionPerSample)
+		return fmt.Errorf("the target cannot report when it waits to exit, and a held session would keep it from exiting (%w): write session: %s", m.err(), SessionPerSample)
 	}
 	if ch != nil {
 		ch <- m // has room for one

@@ -79,7 +79,7 @@ func New(o Options) *Store {
 }
 
 // Open opens the file, or makes it. Damaged parts are dropped and counted. A file of a later version, one
-// that is no history and one that another process writes are left as they are.
+// that is not a history and one that another process writes are left as they are.
 func (s *Store) Open() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()

@@ -66,7 +66,7 @@ type Watch struct {
 	full    bool                // a folder could not be watched
 	paused  int                 // clean-ups of our own that run now
 	fills   map[uint64]struct{} // files made and not yet closed
-	moves   map[uint32]bool     // by cookie: files moved away, true where that was no file that counts
+	moves   map[uint32]bool     // by cookie: files moved away, true where that was not a file that counts
 	recent  [2]map[uint64]int64 // last use by file: this generation and the one before
 }
 

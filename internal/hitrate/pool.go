@@ -177,7 +177,7 @@ func (h *Handle) Close() {
 		}
 		delete(h.pool.shared, h.cache)
 		s.release()
-		_ = s.provider.Close() // the same error would be told by nobody
+		_ = s.provider.Close() // the same error would be reported by no one
 	})
 }
 

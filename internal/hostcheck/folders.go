@@ -181,41 +181,59 @@ func (l *look) planned(target string, r *action.PolicyResult) {
 	say(string(safefs.NoLease), needs.InUse, "it cannot be found out whether they are open, so they stay", capabilityLines(l.lacks(needs.InUse)))
 }
 
-// journal adds what keeps a record of what is done from being written. Dry runs are kept in memory then.
+// journal adds what keeps a record of what is done from being written. Dry runs are kept in memory then. A journal that
+// this user may not read is not taken for one that does not exist: it is that of the service.
 func (l *look) journal() {
-	var last *Finding
+	var first *Finding
 	for _, dir := range l.Config.Journal.Dirs() {
-		at := dir
-		facts := l.askFolder(at)
-		for errors.Is(facts.err, fs.ErrNotExist) && at != "/" {
-			at = filepath.Dir(at)
-			facts = l.askFolder(at)
+		f := l.journalIn(dir)
+		if f != nil && first == nil {
+			first = f
 		}
-		err := facts.change
-		switch {
-		case facts.err != nil:
-			err = facts.err
-		case facts.readOnly:
-			err = unix.EROFS
-		}
-		if err == nil {
+		if f == nil {
+			if first != nil && first.Unknown {
+				first.Problem += fmt.Sprintf("; a journal of this user would be in %s, which is another one", dir)
+				break
+			}
 			return
 		}
-		f := Finding{Of: "journal", Feature: needs.Journal, Problem: fmt.Sprintf("the journal cannot be written to %s: %s", dir, reason(err))}
-		row := needs.Of(needs.Journal)
-		switch {
-		case dir == row.Path && l.self.systemd:
-			f.Unit = row.Unit
-		case errors.Is(err, unix.EROFS):
-			f.Unit = []string{"ReadWritePaths=" + unitPath(at)}
-		default:
-			f.Do = fmt.Sprintf("sudo install -d -o %s -m 0750 %s", quoted(l.self.user), quoted(dir))
-		}
-		if last == nil {
-			last = &f
-		}
 	}
-	if last != nil {
-		l.add(*last)
+	if first != nil {
+		l.add(*first)
 	}
+}
+
+// journalIn returns what keeps the journal from being in a folder, nil when nothing does.
+func (l *look) journalIn(dir string) *Finding {
+	at := dir
+	facts := l.askFolder(at)
+	for errors.Is(facts.err, fs.ErrNotExist) && at != "/" {
+		at = filepath.Dir(at)
+		facts = l.askFolder(at)
+	}
+	err := facts.change
+	switch {
+	case facts.err != nil:
+		err = facts.err
+	case facts.readOnly:
+		err = unix.EROFS
+	}
+	if err == nil {
+		return nil
+	}
+	f := &Finding{Of: "journal", Feature: needs.Journal, Problem: fmt.Sprintf("the journal cannot be written to %s: %s", dir, reason(err))}
+	install := fmt.Sprintf("sudo install -d -o %s -m 0750 %s", quoted(l.self.user), quoted(dir))
+	row := needs.Of(needs.Journal)
+	switch {
+	case at == dir && (errors.Is(facts.list, fs.ErrPermission) || errors.Is(facts.err, fs.ErrPermission)):
+		f.Problem, f.Unknown = fmt.Sprintf("%s may not read %s: what the exporter of another user has recorded there, and whether it can, is not known", l.self.user, dir), true
+		f.Do = "run this as the user of the exporter, or with sudo; if that is this user: " + install
+	case dir == row.Path && l.self.systemd:
+		f.Unit = row.Unit
+	case errors.Is(err, unix.EROFS):
+		f.Unit = []string{"ReadWritePaths=" + unitPath(at)}
+	default:
+		f.Do = install
+	}
+	return f
 }

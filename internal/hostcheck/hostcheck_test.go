@@ -200,6 +200,26 @@ func TestJournalFolder(t *testing.T) {
 	}
 }
 
+// TestJournalMayNotBeRead: a journal folder that this user may not read is that of another one, also where this user
+// could have a journal elsewhere.
+func TestJournalMayNotBeRead(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", "/state")
+	l := &look{
+		Options: Options{Config: &config.Config{}}, self: self{user: "me", systemd: true}, report: &Report{},
+		now: map[string]folderFacts{"/var/lib/spillway": {list: unix.EACCES, change: unix.EACCES}, "/state/spillway": {}},
+	}
+	l.journal()
+	want := []string{"journal journal: me may not read /var/lib/spillway: what the exporter of another user has recorded there, and whether it can, is not known; " +
+		"a journal of this user would be in /state/spillway, which is another one |  run this as the user of the exporter, or with sudo; if that is this user: sudo install -d -o me -m 0750 /var/lib/spillway"}
+	if got := lines(l.report); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	l.report, l.now["/var/lib/spillway"] = &Report{}, folderFacts{change: unix.EACCES}
+	if l.journal(); len(l.report.Findings) > 0 {
+		t.Errorf("one that this user may read and not write to is no hindrance: %+v", l.report.Findings)
+	}
+}
+
 // TestSteps: what steps of playbooks need.
 func TestSteps(t *testing.T) {
 	s := newSomeone(t)

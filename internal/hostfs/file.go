@@ -9,7 +9,7 @@ import (
 )
 
 // ReadFile reads a regular file, and one byte more than limit where it is longer. Anything else is
-// refused at once: a pipe would be waited for until somebody writes to it. Links are followed.
+// refused at once: a pipe would be waited for until someone writes to it. Links are followed.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // before the open, which a pipe's writer would notice
 	if err == nil {

@@ -65,7 +65,7 @@ func (r *Resolver) Opener(c *policy.Common) func() (dirscan.Opened, error) {
 	return nil
 }
 
-// open opens a folder as the oldest process of the target sees it that is no child of another. contained
+// open opens a folder as the oldest process of the target sees it that is not a child of another. contained
 // wants that process to be in a container: its root is not this host's.
 func (r *Resolver) open(dir string, contained bool) (o dirscan.Opened, err error) {
 	if err := safefs.CheckInside(dir); err != nil {
@@ -158,7 +158,7 @@ func (r *Resolver) checkContained(m proc.Member, root int) error {
 		return fmt.Errorf("the root of this host at %s: %w", r.opts.RootFS, err)
 	}
 	if its.Dev == host.Dev && its.Ino == host.Ino {
-		return fmt.Errorf("process %d is not in a container, its root is this host's: write target_root: true in place of in_container, or neither where the folder is no private one", m.PID)
+		return fmt.Errorf("process %d is not in a container, its root is this host's: write target_root: true in place of in_container, or neither where the folder is not a private one", m.PID)
 	}
 	return nil
 }

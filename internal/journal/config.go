@@ -9,7 +9,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// What is done about a corrupt journal, beside moving it aside.
+// What is done about a corrupt journal, alongside moving it aside.
 const (
 	OnCorruptRefuse   = "refuse"   // Open fails with a CorruptError until a person confirms
 	OnCorruptRecreate = "recreate" // a new journal is begun at once

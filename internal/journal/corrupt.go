@@ -52,7 +52,7 @@ func openChecked(path string, o *Options) (db *bolt.DB, handle *os.File, err err
 	return db, handle, nil
 }
 
-// unconfirmed refuses to begin a new journal beside a corrupt one that nobody has looked at.
+// unconfirmed refuses to begin a new journal alongside a corrupt one that no one has looked at.
 func unconfirmed(path string, o *Options) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) || o.OnCorrupt == OnCorruptRecreate {
 		return nil
@@ -76,7 +76,7 @@ func globEscape(path string) string {
 	return string(out)
 }
 
-// moveAside gives the file a name that tells when it was found corrupt.
+// moveAside gives the file a name that says when it was found corrupt.
 func moveAside(path string, o *Options) (string, error) {
 	moved := path + ".corrupt-" + o.Now().UTC().Format("20060102T150405.000Z")
 	if _, err := os.Lstat(moved); err == nil {

@@ -57,7 +57,7 @@ func (o *op) answer(err error) {
 }
 
 // file is a store on disk. One goroutine writes: it takes all changes that wait, applies them in
-// one transaction and answers all of them after its sync. Somebody waits for an intent, with an
+// one transaction and answers all of them after its sync. Someone waits for an intent, with an
 // alert in hand; so while intents come, the results of runs, which touch many pages, are written
 // together at intervals of resultDelay.
 type file struct {

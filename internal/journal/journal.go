@@ -99,7 +99,7 @@ type store interface {
 	// update runs the change durably, alone or together with others; see op. undo, which may be nil,
 	// is called when that failed or came too late.
 	update(ctx context.Context, change func(tx) error, undo func()) error
-	// finish is update for what nobody outside waits for.
+	// finish is update for what no one outside waits for.
 	finish(ctx context.Context, change func(tx) error) error
 	// later hands a change over and returns; done is called with what came of it, by whoever wrote.
 	later(change func(tx) error, done func(error))
@@ -109,7 +109,7 @@ type store interface {
 }
 
 // Open opens the journal of a folder, or begins one. Intents that were left open become
-// interrupted; Interrupted tells them. The error is an ErrLocked when another process has it, an
+// interrupted; Interrupted lists them. The error is an ErrLocked when another process has it, an
 // ErrCorrupt when it had to be moved aside, an ErrNoAnswer when the disk does not answer, and names
 // the folder otherwise.
 func Open(o Options) (*Journal, error) {
@@ -321,7 +321,7 @@ func (j *Journal) FinishKeeping(ctx context.Context, id string, change func(*Rec
 }
 
 // FinishLater is Finish without waiting: the result is written with the next sync, before what is
-// asked for after it. When this process ends before that, the intent is told as interrupted. The
+// asked for after it. When this process ends before that, the intent is reported as interrupted. The
 // error is an ErrNotOpen.
 func (j *Journal) FinishLater(id string, change func(*Record)) error {
 	value, err := j.result(id, change)
@@ -407,7 +407,7 @@ func (j *Journal) States(prefix string) (map[string][]byte, error) {
 	})
 }
 
-// Close writes what is pending and releases the file. Open intents stay open, to be told as
+// Close writes what is pending and releases the file. Open intents stay open, to be reported as
 // interrupted by the next Open.
 func (j *Journal) Close() error {
 	j.mu.Lock()

@@ -8,7 +8,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
 
-// metrics tell whether intents can be recorded. A nil *metrics counts nothing.
+// metrics say whether intents can be recorded. A nil *metrics counts nothing.
 type metrics struct {
 	reg    prometheus.Registerer
 	all    []prometheus.Collector

@@ -98,7 +98,7 @@ func snapshot(path string) (*os.File, error) {
 	return nil, errors.Join(errors.New("it is written too often to be copied: ask the exporter itself, at /api/v1/journal"), dst.Close())
 }
 
-// frozen is a file that nobody writes.
+// frozen is a file that no one writes.
 type frozen struct{ file }
 
 func (f *frozen) update(context.Context, func(tx) error, func()) error { return ErrReadOnly }

@@ -62,7 +62,7 @@ func (r *Record) clip() {
 	}
 }
 
-// OutcomeInterrupted is the outcome of an intent whose end nobody saw: the process ended first.
+// OutcomeInterrupted is the outcome of an intent whose end no one saw: the process ended first.
 const OutcomeInterrupted = "interrupted"
 
 // OutcomeUnknown is that of an intent whose end was not seen, and of which Options.Unseen says that it may have had its

@@ -88,7 +88,7 @@ func (f *file) removeOld(oldest bool, limit int) (removed int, err error) {
 			if !oldest {
 				r, err := decode(id, v)
 				switch {
-				case err != nil: // told by Query; its age is that of its id
+				case err != nil: // reported by Query; its age is that of its id
 				case r.Time.After(now):
 					return true
 				case !r.Time.Before(cutoff):

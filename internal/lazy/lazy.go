@@ -30,7 +30,7 @@ type Options[T any] struct {
 	// Close gives the value back; nil when there is nothing to give back. It is called once per
 	// opened value, never while a Lease on it is held, and never with a lock held.
 	Close func(T)
-	// Dead, when set, tells without I/O that an open value cannot be used any more: it is retired
+	// Dead, when set, says without I/O that an open value cannot be used any more: it is retired
 	// and another is opened.
 	Dead func(T) bool
 
@@ -75,7 +75,7 @@ type Provider[T any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup // openings and closings
-	gone   func()         // tells the Set, nil without one
+	gone   func()         // notifies the Set, nil without one
 
 	mu       sync.Mutex
 	cur      *instance[T]
@@ -220,7 +220,7 @@ func (p *Provider[T]) fail(err error) error {
 	return &Error{Provider: p.opts.Name, Next: p.next, Err: err}
 }
 
-// retire takes the open value out of use and closes it once nobody uses it. mu is held.
+// retire takes the open value out of use and closes it once no one uses it. mu is held.
 func (p *Provider[T]) retire() {
 	inst := p.cur
 	if inst == nil {
@@ -291,7 +291,7 @@ func (l *Lease[T]) end(err error) {
 	})
 }
 
-// unuse ends one use. orphan says that the provider was closed meanwhile, waits for nobody any
+// unuse ends one use. orphan says that the provider was closed meanwhile, waits for no one any
 // more, and leaves closing the value to the caller.
 func (p *Provider[T]) unuse(inst *instance[T], err error) (orphan bool) {
 	p.mu.Lock()
@@ -312,7 +312,7 @@ func (p *Provider[T]) unuse(inst *instance[T], err error) (orphan bool) {
 	return false
 }
 
-// Unload closes the open value as soon as nobody uses it. The next need opens another.
+// Unload closes the open value as soon as no one uses it. The next need opens another.
 func (p *Provider[T]) Unload() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -320,7 +320,7 @@ func (p *Provider[T]) Unload() {
 }
 
 // Close closes the provider for good: an opening under way is cancelled and the value is closed
-// once nobody uses it. Close waits for both, but not for leases that are still held: their
+// once no one uses it. Close waits for both, but not for leases that are still held: their
 // holders' values are closed by their Release.
 func (p *Provider[T]) Close() error {
 	p.mu.Lock()

@@ -26,7 +26,7 @@ type Auth struct {
 // Decided reports whether the listener lets in only those who have proved who they are.
 func (a Auth) Decided() bool { return a.Basic || a.ClientCert }
 
-// ReadAuth checks the toolkit's file and reads the part that says who is let in. "" is no file.
+// ReadAuth checks the toolkit's file and reads the part that says who is let in. "" is not a file.
 func ReadAuth(path string) (Auth, error) {
 	if path == "" {
 		return Auth{}, nil

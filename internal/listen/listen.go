@@ -16,6 +16,7 @@ import (
 	"github.com/mdlayher/vsock"
 	"github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/loopback"
 )
@@ -29,6 +30,9 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 )
+
+// nextPorts are tried for one that is free, to be named in place of one that is not.
+const nextPorts = 20
 
 // Open opens the listeners that the flags name. Nothing is served yet.
 func Open(ctx context.Context, flags *web.FlagConfig) ([]net.Listener, error) {
@@ -49,11 +53,28 @@ func Open(ctx context.Context, flags *web.FlagConfig) ([]net.Listener, error) {
 			for _, open := range out {
 				open.Close()
 			}
-			return nil, fmt.Errorf("listen on %q: %w; write host:port with --web.listen-address, such as 127.0.0.1:10042", address, err)
+			return nil, fmt.Errorf("listen on %q: %w: %s", address, err, instead(ctx, address, err))
 		}
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// instead says what to write in place of an address that cannot be listened on: never the one that failed.
+func instead(ctx context.Context, address string, err error) string {
+	host, text, _ := net.SplitHostPort(address)
+	port, _ := strconv.Atoi(text)
+	if port == 0 || !errors.Is(err, unix.EADDRINUSE) {
+		return "write host:port with --web.listen-address, such as 127.0.0.1:0 for any free port"
+	}
+	for next := port + 1; next <= min(port+nextPorts, 1<<16-1); next++ {
+		free := net.JoinHostPort(host, strconv.Itoa(next))
+		if l, err := listenOne(ctx, free); err == nil {
+			l.Close()
+			return "another program has this port, perhaps an exporter that runs already: end it, or write another port, such as --web.listen-address=" + free
+		}
+	}
+	return "another program has this port, perhaps an exporter that runs already: end it, or write another port with --web.listen-address"
 }
 
 func listenOne(ctx context.Context, address string) (net.Listener, error) {

@@ -77,8 +77,17 @@ func TestOpenFails(t *testing.T) {
 	}
 	free := spare[0].Addr().String()
 	spare[0].Close()
-	if _, err := Open(t.Context(), flags(free, address)); err == nil || !strings.Contains(err.Error(), `listen on "`+address+`": `) || !strings.HasSuffix(err.Error(), "write host:port with --web.listen-address, such as 127.0.0.1:10042") {
+	if _, err := Open(t.Context(), flags(free, address)); err == nil || !strings.Contains(err.Error(), `listen on "`+address+`": `) || !strings.Contains(err.Error(), "another program has this port") {
 		t.Errorf("%v", err)
+	} else if _, other, ok := strings.Cut(err.Error(), "such as --web.listen-address="); !ok || other == address {
+		t.Errorf("no other port than the one in use is suggested: %v", err)
+	} else if l, err := Open(t.Context(), flags(other)); err != nil {
+		t.Errorf("the port that is suggested is in use, too: %v", err)
+	} else {
+		l[0].Close()
+	}
+	if _, err := Open(t.Context(), flags("127.0.0.1")); err == nil || !strings.HasSuffix(err.Error(), "write host:port with --web.listen-address, such as 127.0.0.1:0 for any free port") {
+		t.Errorf("no port: %v", err)
 	}
 	again, err := Open(t.Context(), flags(free))
 	if err != nil {

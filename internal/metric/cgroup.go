@@ -2,7 +2,7 @@ package metric
 
 import "github.com/spillway-exporter/spillway_exporter/internal/series"
 
-// What the kernel tells of the cgroup that holds a target.
+// What the kernel reports of the cgroup that holds a target.
 var (
 	CgroupOOMKills = series.NewCounter("spillway_cgroup_oom_kills_total", "Processes of the target's cgroup killed by the kernel for lack of memory.", "target")
 	CgroupEvents   = series.NewCounter("spillway_cgroup_memory_events_total", "Times that the target's cgroup hit a limit: low, high, max (an allocation found it full), oom (nothing more could be reclaimed).", "target", "event")

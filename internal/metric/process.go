@@ -37,7 +37,7 @@ var (
 	DiscoveryHeld       = series.NewGauge("spillway_discovery_held_descriptors", "Descriptors of /proc kept open so that memory is read with one system call each.")
 )
 
-// What the kernel tells of the ends of processes.
+// Process exits as reported by the kernel.
 var (
 	ProcessExitReasons = series.NewCounter("spillway_process_exit_reasons_total", "Exits of the target's processes and their children, by reason: exit_0, exit_error, or the name of the signal; needs procevents, which also sees processes that live for milliseconds.", "target", "reason")
 	ProcessEndedPeak   = series.NewGauge("spillway_process_ended_peak_bytes", "Largest resident memory of any process of the target, or child of one, that exited within the window; needs procevents.", "target")

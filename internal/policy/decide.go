@@ -133,7 +133,7 @@ func (t *Temp) Judge(e *dirscan.Entry, now time.Time) Verdict {
 	return v
 }
 
-// Judge says whether a cache entry is over age.
+// Judge says whether a cache entry has expired.
 func (c *Cache) Judge(e *dirscan.Entry, now time.Time) Verdict {
 	age := now.UnixNano() - c.AgeNs(e)
 	switch {
@@ -195,7 +195,7 @@ func (c *Cache) Validate(report report.Func) {
 	choose(report, "lru_by", c.LRUBy, AgeAtime, AgeMtime)
 	choose(report, "hit_rate", c.HitRate, HitRateApp, HitRateInferred, HitRateNone)
 	if c.MinHitRate != nil && (*c.MinHitRate <= 0 || *c.MinHitRate > 1) {
-		report("min_hit_rate", "%s is no share of the requests: write one between 1%% and 100%%, such as 50%%, or remove the key", *c.MinHitRate)
+		report("min_hit_rate", "%s is not a share of the requests: write one between 1%% and 100%%, such as 50%%, or remove the key", *c.MinHitRate)
 	}
 	if c.MinHitRate != nil && c.HitRate != HitRateInferred && c.HitRate != HitRateApp {
 		report("min_hit_rate", "nothing counts the hits of this cache: write hit_rate: inferred too, or hit_rate: app where the service counts them")

@@ -61,6 +61,8 @@ func reference(p string) *regexp.Regexp {
 			b.WriteString("[^/]+(/[^/]+)*")
 		case name == "**":
 			b.WriteString("([^/]+/)*")
+		case name == "*" && last: // no name is empty: a/* is not the folder a
+			b.WriteString("[^/]+")
 		default:
 			b.WriteString(strings.NewReplacer(`\*`, "[^/]*", `\?`, "[^/]").Replace(regexp.QuoteMeta(name)))
 			if !last {

@@ -141,7 +141,7 @@ func (t *Temp) Low() float64 {
 }
 
 // UsedRatio returns the fullest of the limits; ok is false when there is none. A folder that has to
-// give way altogether is infinitely full.
+// be emptied altogether is infinitely full.
 func (l Limits) UsedRatio(entries, bytes int64) (ratio float64, ok bool) {
 	for _, pair := range [][2]int64{{entries, l.Entries}, {bytes, l.Bytes}} {
 		switch used, limit := pair[0], pair[1]; {

@@ -21,7 +21,7 @@ const (
 	maxKeepFiles     = 1000
 )
 
-// oneDay is the least that daily names can tell apart.
+// oneDay is the least that daily names can distinguish.
 const oneDay = units.Duration(24 * time.Hour)
 
 // Log is the policy of a folder of logs. Its include and keep globs are on the names of the logs

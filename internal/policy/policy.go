@@ -71,14 +71,14 @@ type Cache struct {
 	// Entries older than this go.
 	MaxAge units.Duration `yaml:"max_age"`
 
-	// What must stay free on the cache's file system; below it the cache gives way, whatever its own limits are.
+	// What must stay free on the cache's file system; below it entries are evicted, even if the cache is within its own limits.
 	MinFreeBytes units.Bytes `yaml:"min_free_bytes"`
-	// How many files more must fit on the cache's file system; below it the cache gives way.
+	// How many files more must fit on the cache's file system; below it entries are evicted.
 	MinFreeInodes int64 `yaml:"min_free_inodes"`
 
 	// The share of the limits that an eviction goes down to.
 	EvictTo *units.Ratio `yaml:"evict_to"`
-	// What tells the least recently used: atime is the newer of atime and mtime.
+	// What decides which was used least recently: atime is the newer of atime and mtime.
 	LRUBy string `yaml:"lru_by"`
 	// With inferred: hits and misses from the opens of the files, and a better order for evictions. With app: those that the target's key app reads.
 	HitRate string `yaml:"hit_rate"`

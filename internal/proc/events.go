@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoEvents says that the kernel does not tell this process of forks and exits.
+// ErrNoEvents says that the kernel does not report to this process forks and exits.
 var ErrNoEvents = errors.New("the kernel's process events cannot be read: run as root or with CAP_NET_ADMIN in the host's namespaces, or write procevents: false")
 
 // Of linux/connector.h and linux/cn_proc.h.
@@ -51,7 +51,7 @@ const (
 	mostRounds  = 4096 // messages of one socket before the other has its turn
 )
 
-// Events follows the forks and exits of the processes of targets, as the kernel tells of them
+// Events follows the forks and exits of the processes of targets, as the kernel reports them
 // (the process connector and taskstats): exits with their reason, and the peak of a child that
 // lived for milliseconds. Its methods are safe for concurrent use.
 type Events struct {
@@ -124,8 +124,8 @@ func (e *Events) closeSockets() {
 	}
 }
 
-// Follow says which processes are members now. What is not among them and is no child of one is
-// forgotten, one that has ended with the next call only: its exit may still be told.
+// Follow says which processes are members now. What is not among them and is not a child of one is
+// forgotten, one that has ended with the next call only: its exit may still be reported.
 func (e *Events) Follow(members []MemberOf) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -321,7 +321,7 @@ func listenConnector() (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("process connector: %w", err)
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, eventBuffer) // smaller than wanted is no failure
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, eventBuffer) // smaller than wanted is not a failure
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: cnIdxProc}); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("process connector: %w", err)

@@ -13,7 +13,7 @@ import (
 // dirBuffer takes about a thousand entries of /proc at a time.
 const dirBuffer = 32 << 10
 
-// seen is one process of a listing: the inode tells a pid that was given out again.
+// seen is one process of a listing: the inode shows that a pid was given out again.
 type seen struct {
 	pid int32
 	ino uint64

@@ -10,7 +10,7 @@ import (
 )
 
 // A listing of /proc is most of what a Refresh costs on a host with thousands of processes (2 µs
-// for each, in the kernel), and tells nothing new as long as no process was made. The last field
+// for each, in the kernel), and says nothing new as long as no process was made. The last field
 // of /proc/loadavg is the newest pid; while it stands still the listing is left out.
 const (
 	relistEvery = 10 * time.Second     // at the latest: a process restored by CRIU moves no newest pid

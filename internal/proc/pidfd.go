@@ -23,7 +23,7 @@ var (
 )
 
 // sendable are the signals that a program can have a meaning for. Those that no program can
-// handle, that tell of a fault, or that a terminal or a parent sends, are not among them.
+// handle, that report a fault, or that a terminal or a parent sends, are not among them.
 var sendable = map[string]unix.Signal{
 	"SIGHUP": unix.SIGHUP, "SIGINT": unix.SIGINT, "SIGQUIT": unix.SIGQUIT, "SIGTERM": unix.SIGTERM,
 	"SIGUSR1": unix.SIGUSR1, "SIGUSR2": unix.SIGUSR2, "SIGWINCH": unix.SIGWINCH, "SIGURG": unix.SIGURG, "SIGIO": unix.SIGIO,
@@ -49,7 +49,7 @@ func SignalNumber(name string) (int, error) {
 }
 
 // Handle is a pidfd that is held open of one process, so that what is sent through it reaches that
-// process or nobody. It belongs to one goroutine.
+// process or no one. It belongs to one goroutine.
 type Handle struct {
 	member Member
 	fd     int

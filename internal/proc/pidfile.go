@@ -81,7 +81,7 @@ func readPidfile(name string) (pid int32, written time.Time, err error) {
 		return 0, time.Time{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return 0, time.Time{}, fmt.Errorf("pidfile %s is no regular file", name)
+		return 0, time.Time{}, fmt.Errorf("pidfile %s is not a regular file", name)
 	}
 	b := make([]byte, longestPid)
 	n, err := file.Read(b)

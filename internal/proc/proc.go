@@ -137,7 +137,7 @@ type Stats struct {
 }
 
 // Tracker finds the processes of all targets with at most one listing per Refresh and reads their
-// memory. Refresh and Close belong to one goroutine; all other methods are safe beside them and
+// memory. Refresh and Close belong to one goroutine; all other methods are safe alongside them and
 // answer from memory, but for Explain, which reads about one process, and Quick.
 type Tracker struct {
 	opts      Options

@@ -17,7 +17,7 @@ type program struct {
 }
 
 // program returns the file behind the path of a program, as /proc/PID/exe would show it; the path itself
-// where it is no link or cannot be read.
+// where it is not a link or cannot be read.
 func (e *environment) program(name string) string {
 	p := e.programs[name]
 	if p == nil {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	repeatAfter = time.Minute     // an alert that still fires is told again after this
+	repeatAfter = time.Minute     // an alert that still fires is submitted again after this
 	maxBackoff  = 5 * time.Minute // between two attempts at a server that fails
 	receiver    = "pull"
 
@@ -115,7 +115,7 @@ func (p *Puller) Run(ctx context.Context) {
 	}
 }
 
-// poll asks every server that is due and tells what is new.
+// poll asks every server that is due and says what is new.
 func (p *Puller) poll(ctx context.Context) {
 	now := p.opts.Now()
 	var due []*server
@@ -153,7 +153,7 @@ func (p *Puller) poll(ctx context.Context) {
 			}
 		}
 	}
-	if answered { // else nobody knows what fires
+	if answered { // else no one knows what fires
 		p.tell(ctx, firing, now)
 	}
 }
@@ -215,7 +215,7 @@ func (p *Puller) tell(ctx context.Context, firing map[string]alert.Alert, now ti
 	}
 	slices.SortFunc(batch, func(a, b alert.Alert) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
 	_, err := p.opts.Submit(ctx, alert.Batch{Trigger: alert.TriggerPull, Receiver: receiver, Alerts: batch})
-	if err != nil { // the next poll tells all of it again
+	if err != nil { // the next poll submits all of it again
 		if !errors.Is(err, context.Canceled) {
 			p.opts.Logger.Warn("polled alerts were refused", "alerts", len(batch), "err", err)
 		}

@@ -134,7 +134,7 @@ func (s *sink) offer(alerts []alert.Alert, now time.Time) {
 	}
 }
 
-// withoutEmpty leaves out labels without a value, which are no labels and which the API refuses.
+// withoutEmpty leaves out labels without a value, which are not labels and which the API refuses.
 func withoutEmpty(labels map[string]string) map[string]string {
 	out := make(map[string]string, len(labels))
 	for k, v := range labels {

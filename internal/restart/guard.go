@@ -95,7 +95,7 @@ func Decide(q *Question) *Refusal {
 }
 
 // mayHaveActed reports whether an attempt whose end was not written has restarted the service, or may have: it runs
-// as another start than before, or the manager does not tell starts apart.
+// as another start than before, or the manager does not distinguish starts.
 func (a *Attempt) mayHaveActed(now *State) bool {
 	return a.Stage == Asked && (a.Instance == "" || a.Instance != now.Instance)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // RootID is what a root must still be for a clean-up: whoever owns the folder above it can rename
-// another one to its name, and owner, device and inode tell them apart.
+// another one to its name, and owner, device and inode distinguish them.
 type RootID struct {
 	UID      uint32
 	Dev, Ino uint64

@@ -2,12 +2,12 @@ package safefs
 
 import "golang.org/x/sys/unix"
 
-// hold opens the file and makes sure that nobody else has it open: a write lease is granted only
+// hold opens the file and makes sure that no one else has it open: a write lease is granted only
 // where there is no other open description (fcntl(2), F_SETLEASE), which includes mappings; an
-// advisory lock of somebody else is respected too. Lease and lock last as long as the returned
+// advisory lock of someone else is respected too. Lease and lock last as long as the returned
 // descriptor, around the removal, and no longer. The runtime ignores the SIGIO of a lease that is
 // broken; whoever breaks it waits for the close, a few microseconds, and then has the file, which
-// broken tells. A dry run does not come here: see foresee.
+// broken says. A dry run does not come here: see foresee.
 func (r *Remover) hold(dirfd int, id Identity) (int, Reason) {
 	fd, why := openQuietly(dirfd, r.name)
 	if why != Removed {
@@ -57,7 +57,7 @@ func openReason(err unix.Errno) Reason {
 		return Mount
 	case unix.ENXIO: // a socket, or a fifo with no reader
 		return NotRegular
-	case unix.EWOULDBLOCK, unix.ETXTBSY: // somebody else's lease
+	case unix.EWOULDBLOCK, unix.ETXTBSY: // someone else's lease
 		return InUse
 	default:
 		return errorReason(err)
@@ -143,7 +143,7 @@ func (r *Remover) stacked(fd int) bool {
 	return r.filesystem == unix.OVERLAYFS_SUPER_MAGIC || r.filesystem == unix.FUSE_SUPER_MAGIC
 }
 
-// broken reports whether somebody has come for the file since the lease was granted.
+// broken reports whether someone has come for the file since the lease was granted.
 func (r *Remover) broken(fd int) bool {
 	if !r.leased {
 		return false

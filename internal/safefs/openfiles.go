@@ -76,7 +76,7 @@ func (o *openFiles) used(id Identity) bool {
 	return o.files[f] || o.own[f] || o.locked[f]
 }
 
-// locks reports whether somebody has locked a file as a whole.
+// locks reports whether someone has locked a file as a whole.
 func (o *openFiles) locks(id Identity) bool {
 	return o.locked[fileID{id.DevMajor, id.DevMinor, id.Ino}]
 }

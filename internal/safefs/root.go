@@ -26,7 +26,7 @@ var systemDirs = map[string]bool{ // true: nothing below it either
 	"/var/tmp": false, "/dev/shm": false, "/run/user": false, "/usr/local": false,
 }
 
-// CheckRoot refuses directories on which a clean-up could do harm that nobody wants: relative or
+// CheckRoot refuses directories on which a clean-up could do harm that no one wants: relative or
 // unclean paths, the root of the filesystem, system directories, homes themselves, a path through
 // a symbolic link, a folder with an ancestor that others can write without the sticky bit, and
 // anything that is, holds or lies in one of reserved. Each error says what to write instead. A

@@ -29,7 +29,7 @@ type RotateOptions struct {
 }
 
 // Rotator rotates the logs below one root, for one run. A log is the only kind of file that is
-// dealt with while somebody has it open; what holds instead is that not one byte leaves it before
+// dealt with while someone has it open; what holds instead is that not one byte leaves it before
 // a copy of it, synced, bears its final name, and that the file under that name is the copy.
 type Rotator struct {
 	opts    RotateOptions

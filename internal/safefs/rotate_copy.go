@@ -19,10 +19,10 @@ const (
 )
 
 var (
-	// errNotOurs says that the name of the copy does not mean the copy: somebody has exchanged it.
+	// errNotOurs says that the name of the copy does not mean the copy: someone has exchanged it.
 	errNotOurs = errors.New("the copy was exchanged")
-	// errCut says that somebody else has cut the log meanwhile: what is in it now was not copied.
-	errCut = errors.New("the log was cut by somebody else")
+	// errCut says that someone else has cut the log meanwhile: what is in it now was not copied.
+	errCut = errors.New("the log was cut by someone else")
 	// errMoved says that the folder of the log was moved out of the root meanwhile.
 	errMoved = errors.New("the folder of the log was moved")
 	// errBusy says that the log grew whenever it was about to be cut.

@@ -41,7 +41,7 @@ const (
 	NotAppending Reason = "not_appending"
 	// Sparse says that a rotated log stays uncompressed because of its large holes.
 	Sparse Reason = "sparse"
-	// NoLease says that nobody could tell whether the file is open: a lease was refused, and there
+	// NoLease says that it is not known whether the file is open: a lease was refused, and there
 	// are processes of the file's owner that this user may not look into. CAP_LEASE helps.
 	NoLease Reason = "error_no_lease"
 )

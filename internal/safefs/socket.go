@@ -9,7 +9,7 @@ import (
 )
 
 // RemoveSocket removes the unix socket with this name from an open folder: one that an exporter before
-// this one has left there. What is no socket, or another user's, stays, with an error. That it is
+// this one has left there. What is not a socket, or another user's, stays, with an error. That it is
 // missing is none.
 func RemoveSocket(dir *os.File, name string) error {
 	var st unix.Stat_t

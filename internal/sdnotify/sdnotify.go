@@ -54,7 +54,7 @@ func New(getenv func(string) string) (*Notifier, error) {
 // where it does not watch.
 func (n *Notifier) Watchdog() time.Duration { return n.watchdog }
 
-// Ready says that the start, or the reload that was told, has ended, and shows a status line.
+// Ready says that the start, or the reload that was announced, has ended, and shows a status line.
 func (n *Notifier) Ready(status string) error { return n.send("READY=1\n" + statusLine(status)) }
 
 // Reloading says that the configuration is being loaded; Ready ends it.

@@ -6,7 +6,7 @@ const (
 	recentSlots  = 64
 	recentWindow = 5 * time.Second        // what the growth of the last seconds looks back
 	recentLeast  = 100 * time.Millisecond // below it, three readings say nothing about a growth
-	recentEnd    = 500 * time.Millisecond // after which a rise that has ended is no growth
+	recentEnd    = 500 * time.Millisecond // after which a rise that has ended is not growth
 	recentPoints = 3
 )
 
@@ -43,7 +43,7 @@ func (r *Recent) slot(i int) int { return (r.next - r.n + i + recentSlots) % rec
 
 // Growth returns the growth of the last 5 s in units per second: the smallest of the slope of all
 // readings, that of the newer half of their time and that of the last half second, by least squares. So
-// a rise that has ended half a second ago is no growth any more. ok is false with fewer than 3 readings, or
+// a rise that has ended half a second ago is not growth any more. ok is false with fewer than 3 readings, or
 // where they span less than 100 ms.
 func (r *Recent) Growth() (perSecond float64, ok bool) {
 	if r.n < recentPoints {

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"log/slog"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
@@ -61,4 +62,19 @@ func LogAccess(cfg *config.Config, auth listen.Auth, logger *slog.Logger) {
 	if note := AccessNote(cfg, auth.Decided()); note != "" {
 		logger.Warn("who may call the changing endpoints", "hint", note)
 	}
+}
+
+// LogMode logs what the exporter may change: the mode, and how many targets differ from it.
+func LogMode(cfg *config.Config, file string, logger *slog.Logger) {
+	counts := make(map[string]int)
+	for i := range cfg.Targets {
+		counts[cfg.Targets[i].Mode]++
+	}
+	pairs := []any{"mode", cfg.Mode, "file", cmp.Or(file, "embedded defaults"), "targets", len(cfg.Targets)}
+	for _, mode := range []string{config.DryRun, config.Propose, config.Enforce} {
+		if counts[mode] > 0 && mode != cfg.Mode {
+			pairs = append(pairs, mode, counts[mode])
+		}
+	}
+	logger.Info("configuration loaded", pairs...)
 }

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,15 +68,30 @@ func unseen(r *journal.Record, states map[string][]byte) (text string, acted boo
 	return restart.Unseen(r.Target, r.RunID, states)
 }
 
-// ReadJournal opens the journal for reading, alongside a running exporter too.
+// ReadJournal opens the journal for reading, alongside a running exporter too. The error is an fs.ErrPermission where
+// this user may not read the one that is there, and an fs.ErrNotExist where there is none.
 func ReadJournal(cfg *config.Config, logger *slog.Logger) (*journal.Journal, error) {
-	var missing error
-	for _, dir := range cfg.Journal.Dirs() {
-		j, err := journal.OpenReadOnly(journal.Options{Dir: dir, Logger: logger})
-		if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+	return firstJournal(cfg.Journal.Dirs(), func(dir string) (*journal.Journal, error) {
+		return journal.OpenReadOnly(journal.Options{Dir: dir, Logger: logger})
+	}, logger)
+}
+
+// firstJournal returns the first journal that can be read, and warns of one before it that may not be.
+func firstJournal(dirs []string, open func(dir string) (*journal.Journal, error), logger *slog.Logger) (*journal.Journal, error) {
+	var missing, closed error
+	for _, dir := range dirs {
+		j, err := open(dir)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			closed = cmp.Or(closed, err)
+		case errors.Is(err, fs.ErrNotExist):
+			missing = err
+		default:
+			if err == nil && closed != nil {
+				logger.Warn("a journal may not be read by this user: what is printed is another one", "err", closed, "printed", dir)
+			}
 			return j, err
 		}
-		missing = err
 	}
-	return nil, missing
+	return nil, cmp.Or(closed, missing)
 }

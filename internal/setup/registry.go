@@ -38,7 +38,7 @@ func MetricsHandler(reg *prometheus.Registry) http.Handler {
 func foreignMetrics() []string {
 	reg := NewRegistry(series.NewStore(series.Options{}))
 	MetricsHandler(reg)
-	families, _ := reg.Gather() // what cannot be gathered is no family to rely on
+	families, _ := reg.Gather() // what cannot be gathered is not a family to rely on
 	names := make([]string, len(families))
 	for i, f := range families {
 		names[i] = f.GetName()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,17 +26,47 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// TestLogTimestamp: one time stamp per line, in both formats, and the level filters.
-func TestLogTimestamp(t *testing.T) {
-	for format, want := range map[string]string{"logfmt": "time=", "json": `"time":`} {
+// TestLogOrder: a line begins as that of every exporter of go-kit: when, where from, how severe, what. There is one
+// time stamp in both formats, and the level filters.
+func TestLogOrder(t *testing.T) {
+	for format, want := range map[string]string{
+		"logfmt": `^ts=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z caller=setup_test\.go:\d+ level=warn msg=loud k=v at=2s$`,
+		"json":   `^\{"at":"2s","caller":"setup_test\.go:\d+","k":"v","level":"warn","msg":"loud","ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"\}$`,
+	} {
 		var b bytes.Buffer
-		l := NewLogger(&b, "warn", format)
+		l := NewLogger(&b, "warn", format).With("k", "v")
 		l.Info("quiet")
-		l.Warn("loud", "k", "v")
-		if text := b.String(); strings.Count(text, want) != 1 || strings.Contains(text, "quiet") || !strings.Contains(text, "loud") {
-			t.Errorf("%s: %q, want one time stamp and only the warning", format, text)
+		l.Warn("loud", "at", 2*time.Second)
+		if text := strings.TrimSpace(b.String()); !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("%s: %s\nwant %s", format, text, want)
 		}
 	}
+}
+
+// TestReadJournalMayNot: a journal that this user may not read is not one that does not exist, and hides none that it may.
+func TestReadJournalMayNot(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	open := func(dir string) (*journal.Journal, error) {
+		switch dir {
+		case "/closed":
+			return nil, fmt.Errorf("read %s: %w", dir, fs.ErrPermission)
+		case "/none":
+			return nil, fmt.Errorf("read %s: %w", dir, fs.ErrNotExist)
+		}
+		return journal.OpenMemory(journal.Options{Logger: logger}), nil
+	}
+	if _, err := firstJournal([]string{"/closed", "/none"}, open, logger); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "/closed") {
+		t.Errorf("closed, then none: %v", err)
+	}
+	if _, err := firstJournal([]string{"/none"}, open, logger); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none: %v", err)
+	}
+	var log bytes.Buffer
+	j, err := firstJournal([]string{"/closed", "/mine"}, open, NewLogger(&log, "info", "logfmt"))
+	if err != nil || !strings.Contains(log.String(), "may not be read") || !strings.Contains(log.String(), "/closed") || !strings.Contains(log.String(), "/mine") {
+		t.Fatalf("closed, then one of this user: %v, %s", err, log.String())
+	}
+	j.Close()
 }
 
 // Steps that collect garbage take level and rest of the heap's configuration, unless they say

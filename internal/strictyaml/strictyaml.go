@@ -348,7 +348,7 @@ func unknownKey(key string, known []string) string {
 	return "unknown key: write one of " + strings.Join(known, ", ")
 }
 
-// Nearest returns the known word that somebody may have meant, "" when none is at most two letters
+// Nearest returns the known word that someone may have meant, "" when none is at most two letters
 // away.
 func Nearest(word string, known []string) string {
 	best, bestDistance := "", 3

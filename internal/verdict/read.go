@@ -64,7 +64,7 @@ func Read(s *series.Store, target string) Input {
 	return in
 }
 
-// folder returns the folder of which a sample is the count; false where it is no count.
+// folder returns the folder of which a sample is the count; false where it is not a count.
 func folder(s *series.Store, target string, sample *series.Sample) (Folder, bool) {
 	i := slices.IndexFunc(policy.Kinds, func(k policy.Kind) bool { return k.Count == sample.Desc })
 	if i < 0 {

@@ -29,7 +29,7 @@ type trend struct {
 }
 
 // windows returns the whole past and its newer parts, each half as long. In a part only what is higher than ever before
-// counts: a value that comes back is no growth.
+// counts: a value that comes back is not growth.
 func windows(lows []low) [][]low {
 	if len(lows) < leastLows {
 		return nil

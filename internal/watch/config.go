@@ -25,7 +25,7 @@ const (
 type Config struct {
 	On        []string       `yaml:"on"`         // the levels to act at when a target comes to them
 	Targets   []string       `yaml:"targets"`    // only these; when empty all, discovered groups too
-	Post      string         `yaml:"post"`       // POST the JSON of `/health/memory` to this URL, on loopback or a host of hosts; in every mode, since it only tells
+	Post      string         `yaml:"post"`       // POST the JSON of `/health/memory` to this URL, on loopback or a host of hosts; in every mode, since it changes nothing
 	PostFile  string         `yaml:"post_file"`  // a file with the URL of post instead, where it holds a secret; read for each request
 	Log       bool           `yaml:"log"`        // a line in the exporter's log
 	Command   []string       `yaml:"command"`    // run a program, as the action of that name does, in the mode of the target (trigger watch, playbook `watcher_N_LEVEL`)
@@ -35,7 +35,7 @@ type Config struct {
 	Timeout   units.Duration `yaml:"timeout"`    // of each
 }
 
-// Settings returns what the action of this watcher is told.
+// Settings returns what the action of this watcher is given.
 func (c *Config) Settings() action.Settings {
 	if len(c.Command) > 0 {
 		return &action.CommandSettings{Argv: c.Command, Env: c.Env}

@@ -74,7 +74,7 @@ func New(o Options) *Set {
 	return s
 }
 
-// Apply ends the watchers and starts others. Changes that were not told yet are dropped.
+// Apply ends the watchers and starts others. Changes that were not delivered yet are dropped.
 func (s *Set) Apply(ctx context.Context, configs []Config) {
 	s.Stop()
 	ctx, cancel := context.WithCancel(ctx)
@@ -204,7 +204,7 @@ func (s *Set) tell(ctx context.Context, w *watcher, c Change) {
 	}
 	s.told.WithLabelValues(kind, string(outcome)).Inc()
 	if err != nil && !errors.Is(err, context.Canceled) {
-		s.opts.Logger.Warn("a watcher was not told of a level", "watcher", w.index, "kind", kind, "target", c.Target, "level", c.To.String(), "err", err)
+		s.opts.Logger.Warn("a watcher could not be notified of a level", "watcher", w.index, "kind", kind, "target", c.Target, "level", c.To.String(), "err", err)
 	}
 }
 

@@ -190,7 +190,7 @@ func TestWatcherGivesUp(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Minute) // of the bubble
 		synctest.Wait()
-		if time.Since(start) != time.Minute || !strings.Contains(log.String(), "was not told of a level") {
+		if time.Since(start) != time.Minute || !strings.Contains(log.String(), "could not be notified of a level") {
 			t.Errorf("log %s", log)
 		}
 		s.Observe([]Level{{"a", normal}})

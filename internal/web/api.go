@@ -25,7 +25,7 @@ const (
 // observed returns the targets as they are in the store now.
 func (s *server) observed() []health.Target { return s.shown(s.Store.Snapshot(nil)) }
 
-// shown leaves out groups that discovery has shown and that have ended: nobody expects them to
+// shown leaves out groups that discovery has shown and that have ended: no one expects them to
 // run. A configured target without a process stays.
 func (s *server) shown(snapshot []series.Sample) []health.Target {
 	st := s.State()

@@ -164,7 +164,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, wantJSON bool) (r
 	}
 	if !s.limiter.AllowN(s.Now(), 1) {
 		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "too many requests: come again in a second")
+		fail(w, http.StatusServiceUnavailable, "too many requests: retry in a second")
 		return nil, false
 	}
 	if wantJSON && !isJSON(r.Header.Get("Content-Type")) {
@@ -175,7 +175,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, wantJSON bool) (r
 	case s.bodies <- struct{}{}:
 	default:
 		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "too many requests at once: come again in a second")
+		fail(w, http.StatusServiceUnavailable, "too many requests at once: retry in a second")
 		return nil, false
 	}
 	//nolint:errcheck // a connection that cannot have a deadline is a test's

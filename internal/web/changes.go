@@ -12,7 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
 )
 
-// ErrRefused marks an error of RunNow that the caller can mend; others are answered with 503.
+// ErrRefused marks an error of RunNow that the caller can fix; others are answered with 503.
 var ErrRefused = errors.New("refused")
 
 // ErrPending marks an error of Reload that has not ended yet: it goes on, and is not refused.
@@ -46,7 +46,7 @@ func (c *codeWriter) WriteHeader(code int) {
 func (c *codeWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // handleWebhook is POST /api/v1/webhook. It answers after the intents are in the journal and
-// never waits for a run. Alertmanager comes again only after 5xx: docs/webhook.md has the table.
+// never waits for a run. Alertmanager retries only after 5xx: docs/webhook.md has the table.
 func (s *server) handleWebhook(w http.ResponseWriter, r *http.Request) {
 	release, ok := s.admit(w, r, true)
 	if !ok {

@@ -20,7 +20,7 @@ const (
 
 // watch is GET /api/v1/watch?target=: Server-Sent Events. An event "level" with the health report
 // comes at once and with every change of a target's level, so that an application can shed load
-// by itself; an event "update" tells a page that there is something new to fetch.
+// by itself; an event "update" notifies a page that there is something new to fetch.
 func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("target")
 	if name != "" && len(only(s.observed(), name)) == 0 {

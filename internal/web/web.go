@@ -111,10 +111,10 @@ type Options struct {
 	Store         *series.Store
 	Metrics       http.Handler
 	TelemetryPath string
-	Submit        func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) // an error means: come again
+	Submit        func(ctx context.Context, b alert.Batch) ([]alert.Disposition, error) // an error means: retry later
 	RunNow        func(ctx context.Context, r RunRequest) (runID string, err error)
 	Pause         func(ctx context.Context, r PauseRequest) error                 // an error that is not ErrRefused: it is in effect, but not in the journal
-	Decide        func(ctx context.Context, d Decision) (runID string, err error) // an ErrGone, ErrVoid or ErrRefused; another error means: come again
+	Decide        func(ctx context.Context, d Decision) (runID string, err error) // an ErrGone, ErrVoid or ErrRefused; another error means: retry later
 	Journal       func(f journal.Filter) (records []journal.Record, next string, err error)
 	Evidence      func(target string) ([]evidence.Profile, error) // captures, the oldest first; nil: there are none
 	Mappings      func(target string) *evidence.Mappings          // what its processes have mapped; nil: it is not known
