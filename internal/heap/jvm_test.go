@@ -407,7 +407,7 @@ func TestJVMHostileFiles(t *testing.T) {
 	f("a link", func() error { return os.Symlink("/etc/passwd", file) }, "open /tmp/hsperfdata_svc/7: too many levels")
 	f("a fifo", func() error { return syscall.Mkfifo(file, 0o600) }, "is not a file of its user")
 	f("a folder", func() error { return os.Mkdir(file, 0o700) }, "is not a file of its user")
-	f("text", func() error { return os.WriteFile(file, []byte("hello"), 0o600) }, "no hsperfdata file")
+	f("text", func() error { return os.WriteFile(file, []byte("hello"), 0o600) }, "not an hsperfdata file")
 	f("too large", func() error { return os.WriteFile(file, make([]byte, maxPerfData+1), 0o600) }, "with at most")
 	f("not ready", func() error {
 		b := make([]byte, 64)

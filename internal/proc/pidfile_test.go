@@ -57,7 +57,7 @@ func TestPidfileOfAnotherTime(t *testing.T) {
 	}
 	w := watch(t, Options{Root: f.dir, RootFS: root, Targets: []Target{target("a", c)}})
 	w.tick(0)
-	if e, err := w.Explain(12); err != nil || !strings.Contains(e.Refused[0].Reason, "no regular file") {
+	if e, err := w.Explain(12); err != nil || !strings.Contains(e.Refused[0].Reason, "not a regular file") {
 		t.Errorf("a folder as a pidfile: %+v, %v", e, err)
 	}
 }

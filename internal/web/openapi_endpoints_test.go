@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -112,8 +113,14 @@ func readers() []endpoint {
 			method: "get", path: "/api/v1/journal", id: "journal", summary: "What was done and why, the newest first.",
 			description: "What steps printed or were answered is shown to callers with proof only, unless journal.public_output is set.",
 			query: [][2]string{
-				{"target", aTarget}, {"playbook", "Only this playbook."}, {"outcome", "Only this outcome."}, {"run_id", "Only the steps of this run."},
-				{"since", "A time such as 2026-01-02T15:04:05Z, or a span such as 24h."}, {"until", "The same."}, {"limit", "At most so many records."}, {"after", "next of the page before."},
+				{"target", aTarget},
+				{"playbook", "Only this playbook."},
+				{"outcome", "Only this outcome."},
+				{"run_id", "Only the steps of this run."},
+				{"since", "A time such as 2026-01-02T15:04:05Z, or a span such as 24h."},
+				{"until", "The same."},
+				{"limit", "At most so many records."},
+				{"after", "next of the page before."},
 			},
 			says: map[int]answerOf{
 				200: {text: "The records.", typ: journalAnswer{}}, 400: bad,
@@ -209,7 +216,7 @@ func changingAll() []endpoint {
 		}, notification),
 		changing(endpoint{
 			path: "/api/v1/run", id: "run", summary: "Run a playbook or an action of a target now.", request: RunRequest{},
-			says: clone(taken),
+			says: maps.Clone(taken),
 			calls: []call{
 				{body: `{"target": "app", "playbook": "clean_temp"}`, code: 200},
 				{name: "refused", body: `{"target": "app", "playbook": "x"}`, code: 400, change: fails(ErrRefused)},
@@ -233,7 +240,7 @@ func changingAll() []endpoint {
 		{path: "/api/v1/proposals/{id}/approve", id: "approve", summary: "Approve a proposal: its run begins."},
 		{path: "/api/v1/proposals/{id}/deny", id: "deny", summary: "Deny a proposal."},
 	} {
-		e.request, e.says = Decision{}, clone(taken)
+		e.request, e.says = Decision{}, maps.Clone(taken)
 		e.says[303] = answerOf{text: "To the page, from which a browser has sent the form."}
 		e.says[404] = answerOf{text: "It does not wait: decided, expired or unknown.", typ: ErrorAnswer{}}
 		e.says[409] = answerOf{text: "The situation is another one by now: it was voided.", typ: ErrorAnswer{}}
@@ -279,14 +286,6 @@ func webhookSchema() object {
 			}},
 		},
 	}
-}
-
-func clone(says map[int]answerOf) map[int]answerOf {
-	out := make(map[int]answerOf, len(says))
-	for code, a := range says {
-		out[code] = a
-	}
-	return out
 }
 
 func (f *fixture) rebuild() {
