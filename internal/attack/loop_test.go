@@ -210,7 +210,7 @@ const loopGuarded = `basic_auth_users: {anna: '$2a$04$5TsBIHvfWgCIUjPea.dJQ.ATB0
 
 // TestAttackApprovals: without the token, with forms of other sites, with an approval of before and with guesses, other
 // users try to have a proposal carried out that no person has approved, and with the token to fill the exporter
-// with proposals. Harm is each that is carried out, an id that can be told from a guess, and more proposals than playbooks.
+// with proposals. Harm is each that is carried out, an id that differs visibly from a guess, and more proposals than playbooks.
 func TestAttackApprovals(t *testing.T) {
 	s := newStage(t)
 	effects := s.dir + "/effects"
