@@ -126,7 +126,7 @@ func (e *env) makeReport(ctx context.Context, f *reportFlags) (*weekReport, erro
 	}
 	span, err := units.ParseDuration(f.since)
 	if err == nil && span <= 0 {
-		err = fmt.Errorf("%s is no span: write one such as 7d", f.since)
+		err = fmt.Errorf("%s is not a span: write one such as 7d", f.since)
 	}
 	if err != nil {
 		return nil, withCode(ExitConfig, fmt.Errorf("--since: %w", err))

@@ -70,7 +70,7 @@ func (o *obstacles) askSources(ctx context.Context, address, path string) error 
 		return fmt.Errorf("%s: %w", req.URL, err)
 	}
 	if families[metric.BuildInfo.Name] == nil {
-		return fmt.Errorf("%s is no spillway_exporter", req.URL)
+		return fmt.Errorf("%s is not a spillway_exporter", req.URL)
 	}
 	o.noteSources(families[metric.SourceSuccess.Name])
 	return nil

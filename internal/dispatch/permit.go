@@ -44,7 +44,7 @@ type permission struct {
 
 // permit is the whole decision whether a remedy may run by itself. It is pure, and a table of all situations
 // is its test. What a person wants comes first. An emergency breaks a cooldown once, and nothing else: neither a
-// pause nor a window nor a budget yields to it. A forecast is no emergency, whatever the level is. A budget comes last, since only what would run now needs a
+// pause nor a window nor a budget yields to it. A forecast is not an emergency, whatever the level is. A budget comes last, since only what would run now needs a
 // person. What a person has approved acts in place of a proposal: its cooldown and budget are for what no person has
 // seen. A proposal says something about a playbook only while that is in mode propose; what is left of one in another mode
 // is void.

@@ -36,7 +36,7 @@ func (t *Target) Warn(alerts []Alert) {
 	t.add(out)
 }
 
-// Advise adds what the records of the past advise. It is no hurry.
+// Advise adds what the records of the past advise. There is no hurry.
 func (t *Target) Advise(advice []string) {
 	if len(advice) == 0 {
 		return

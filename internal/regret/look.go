@@ -127,7 +127,7 @@ func (c *Count) judge(t times, at, now time.Time, flags int64) {
 }
 
 // observed reports whether the kernel would have noted a use from at on. With relatime it does where the time
-// of access is no newer than that of the last write or change, or a day old (mount(8)).
+// of access is not newer than that of the last write or change, or a day old (mount(8)).
 func (t *times) observed(at time.Time, flags int64) bool {
 	switch {
 	case flags&(flagNoAtime|flagReadOnly) != 0:
