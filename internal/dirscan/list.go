@@ -3,7 +3,6 @@
 package dirscan
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
@@ -63,8 +62,8 @@ func cutDirent(b []byte) (d dirent, size int) {
 		return d, 0
 	}
 	name := b[header:size]
-	end := bytes.IndexByte(name, 0)
-	if end < 0 {
+	end := cutName(name)
+	if end == len(name) {
 		return d, 0
 	}
 	d.offset, d.ino, d.kind = int64(binary.NativeEndian.Uint64(b[8:])), binary.NativeEndian.Uint64(b), b[18]
