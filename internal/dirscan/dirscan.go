@@ -203,27 +203,32 @@ func ErrorReason(errno unix.Errno) string {
 	return "error_" + strconv.Itoa(int(errno))
 }
 
-// add counts a file.
-func (r *Result) add(e *Entry, o *Options) {
+// addEntry counts a file.
+func (r *Result) addEntry(e *Entry, o *Options) {
 	at := e.NewestNs()
 	if o.Age != nil {
 		at = o.Age(e)
 	}
+	r.add(at, e.SizeBytes, e.AllocatedBytes, o)
+	if o.Shapes != nil {
+		o.Shapes.Add(e)
+	}
+}
+
+// add counts a file by its sizes and the time that its age is measured from.
+func (r *Result) add(at, size, allocated int64, o *Options) {
 	if r.Files == 0 || at < r.OldestNs {
 		r.OldestNs = at
 	}
 	r.NewestNs = max(r.NewestNs, at)
 	r.Files++
-	if e.SizeBytes == 0 {
+	if size == 0 {
 		r.EmptyFiles++
 	}
-	r.SizeBytes += e.SizeBytes
-	r.AllocatedBytes += e.AllocatedBytes
+	r.SizeBytes += size
+	r.AllocatedBytes += allocated
 	if o.Ages != nil {
-		o.Ages.Add(o.Now.UnixNano()-at, e.SizeBytes, e.AllocatedBytes)
-	}
-	if o.Shapes != nil {
-		o.Shapes.Add(e)
+		o.Ages.Add(o.Now.UnixNano()-at, size, allocated)
 	}
 }
 

@@ -3,6 +3,7 @@
 package dirscan
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -263,19 +264,18 @@ func TestHistogramBuckets(t *testing.T) {
 	}
 }
 
-func FuzzNextDirent(f *testing.F) {
+func FuzzCutDirent(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x18\x00\x08abc\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		rest := b
-		for {
-			before := len(rest)
-			d, ok := nextDirent(&rest)
-			if !ok {
+		for rest := b; ; {
+			d, size := cutDirent(rest)
+			if size == 0 {
 				return
 			}
-			if len(rest) >= before || len(d.name) > before {
-				t.Fatalf("no progress: %d bytes before, %d after", before, len(rest))
+			if size < 0 || size > len(rest) || bytes.IndexByte(d.name, 0) >= 0 || rest[19+len(d.name)] != 0 || 19+len(d.name) >= size {
+				t.Fatalf("%q of %d bytes in %q", d.name, size, rest)
 			}
+			rest = rest[size:]
 		}
 	})
 }

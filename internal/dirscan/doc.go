@@ -8,9 +8,10 @@
 // step is made by openat, with the same refusals (steps.go). Only directories are opened; a fifo or a
 // device cannot block it.
 //
-// It runs close to the limit of the kernel: getdents64 into one 64 KiB buffer per level, one statx
-// with a minimal mask per entry, names as bytes, no allocation per entry. The file portable.go is
-// the same walk for systems without openat2 and statx.
+// It runs close to the limit of the kernel: getdents64 into one buffer per walker, one statx
+// with a minimal mask per entry, names as bytes, no allocation per entry, and a turn for other
+// goroutines before the scheduler takes one (turns.go). The file portable.go is the same walk for systems
+// without openat2 and statx.
 //
 // The collector walks in order to count, internal/safefs and internal/action in order to find what
 // is due. The package itself changes nothing.

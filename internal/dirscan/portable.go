@@ -211,7 +211,7 @@ func (w *portableWalker) file(f *Folder, name []byte, info fs.FileInfo) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		e.Mode, e.Nlink, e.UID, e.GID = uint16(st.Mode), uint32(st.Nlink), st.Uid, st.Gid
 	}
-	w.res.add(&e, w.o)
+	w.res.addEntry(&e, w.o)
 	if w.o.Visit != nil {
 		return w.o.Visit(&e)
 	}

@@ -4,7 +4,6 @@ package dirscan
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 
 	"golang.org/x/sys/unix"
@@ -28,15 +27,16 @@ type walker struct {
 	buf     []byte
 	st      unix.Statx_t
 	entry   Entry
+	entries bool // a file is made an Entry: something is to be called with it
+	noStatx bool // it is refused: asked once, not for every entry
+	turns   Turns
 	stack   []*frame
 	spare   []*frame
 	held    int // frames from this one up the stack are open, and the root always is
-	ticks   int
 	path    []byte
 	device  fileID // of the root
 	mounts  mounts
 	share   *share // nil when there is one walker
-	noStatx bool   // it is refused: asked once, not for every entry
 	serial  uint64 // of the last folder
 }
 
@@ -71,7 +71,10 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 }
 
 func newWalker(ctx context.Context, o *Options, s *share) *walker {
-	return &walker{ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1, noStatx: statxRefused(), mounts: mounts{read: o.Foreign}}
+	return &walker{
+		ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1, mounts: mounts{read: o.Foreign},
+		entries: o.Visit != nil || o.Age != nil || o.Shapes != nil, noStatx: statxRefused(),
+	}
 }
 
 // walk walks from the root.
@@ -270,179 +273,31 @@ func (w *walker) read(f *frame) error {
 		}
 		return nil
 	}
-	for rest := w.buf[:n]; ; {
-		d, ok := nextDirent(&rest)
-		if !ok {
-			if len(rest) > 0 { // not a record: the rest of the buffer cannot be read
-				f.miss(ErrorReason(w.fail(unix.EIO)))
-			}
-			return nil
+	return w.list(f, buf[:n])
+}
+
+// list looks at what one buffer of f's listing holds.
+func (w *walker) list(f *frame, buf []byte) error {
+	for len(buf) > 0 {
+		d, size := cutDirent(buf)
+		if size == 0 { // not a record: the rest of the buffer cannot be read
+			f.miss(ErrorReason(w.fail(unix.EIO)))
+			break
 		}
+		buf = buf[size:]
 		f.offset = d.offset
-		if len(d.name) == 0 || string(d.name) == "." || string(d.name) == ".." {
+		if isSelf(d.name) {
 			continue
 		}
-		if w.ticks++; w.ticks%checkEvery == 0 {
+		if w.res.Entries++; w.res.Entries%checkEvery == 0 {
+			w.turns.Take()
 			if err := w.ctx.Err(); err != nil {
 				return err
 			}
 		}
-		w.res.Entries++
-		if err := w.look(f, d); err != nil {
+		if err := w.look(f, d.kind, d.name); err != nil {
 			return err
 		}
 	}
-}
-
-// dirent is one entry of a listing; name points into the buffer and is followed by a NUL.
-type dirent struct {
-	offset int64
-	ino    uint64
-	kind   byte
-	name   []byte
-}
-
-// nextDirent cuts the first struct linux_dirent64 off rest (see getdents64(2)). A record that
-// does not fit ends the buffer.
-func nextDirent(rest *[]byte) (d dirent, ok bool) {
-	b := *rest
-	const header = 19 // d_ino 8, d_off 8, d_reclen 2, d_type 1
-	if len(b) < header+1 {
-		return d, false
-	}
-	size := int(binary.NativeEndian.Uint16(b[16:]))
-	if size < header+1 || size > len(b) {
-		return d, false
-	}
-	d.ino = binary.NativeEndian.Uint64(b)
-	d.offset = int64(binary.NativeEndian.Uint64(b[8:]))
-	d.kind = b[18]
-	name := b[header:size]
-	for i, c := range name {
-		if c == 0 {
-			d.name = name[:i]
-			*rest = b[size:]
-			return d, true
-		}
-	}
-	return d, false
-}
-
-func (w *walker) look(f *frame, d dirent) error {
-	switch d.kind {
-	case unix.DT_DIR:
-		w.folder(f, d.name)
-		return nil
-	case unix.DT_LNK:
-		w.link(f, d.name)
-		return nil
-	case unix.DT_REG, unix.DT_UNKNOWN:
-	default:
-		if w.selected(d.name) {
-			w.res.Skipped[SkipNotRegular]++
-		}
-		return nil
-	}
-	if d.kind == unix.DT_REG {
-		if !w.counts(f, d.name) {
-			return nil
-		}
-		if w.o.CountOnly {
-			w.res.Files++
-			return nil
-		}
-	}
-	if err := w.stat(f.fd, d.name); err != 0 {
-		if err == unix.ENOENT {
-			w.res.Skipped[SkipVanished]++
-		} else {
-			f.miss(ErrorReason(w.fail(err)))
-		}
-		return nil
-	}
-	kind := w.st.Mode & unix.S_IFMT
-	switch {
-	case kind == unix.S_IFDIR:
-		w.folder(f, d.name)
-	case kind == unix.S_IFLNK:
-		w.link(f, d.name)
-	case d.kind == unix.DT_UNKNOWN && !w.selected(d.name): // was not asked above
-	case kind != unix.S_IFREG:
-		w.res.Skipped[SkipNotRegular]++
-	case d.kind == unix.DT_UNKNOWN && w.o.Except != nil && w.o.Except(&f.Folder, d.name):
-	case w.mounted(f, d.name):
-		w.res.Skipped[SkipMount]++
-		f.miss(SkipMount.String())
-	case w.o.CountOnly:
-		w.res.Files++
-	default:
-		return w.file(f, d.name)
-	}
 	return nil
-}
-
-// link counts a symbolic link.
-func (w *walker) link(f *frame, name []byte) {
-	if w.o.Link != nil {
-		w.o.Link(&f.Folder, name)
-	}
-	if w.selected(name) {
-		w.res.Skipped[SkipSymlink]++
-	}
-}
-
-// stat is Statx of an entry.
-func (w *walker) stat(dirfd int, name []byte) unix.Errno {
-	if w.noStatx {
-		return Statx(dirfd, name, statFlags, statMask, &w.st)
-	}
-	return statxRaw(dirfd, name, statFlags, statMask, &w.st)
-}
-
-func (w *walker) selected(name []byte) bool { return w.o.Select == nil || w.o.Select(name) }
-
-// counts reports whether a file is selected, by its name and its folder.
-func (w *walker) counts(f *frame, name []byte) bool {
-	return w.selected(name) && (w.o.Except == nil || !w.o.Except(&f.Folder, name))
-}
-
-func (w *walker) folder(f *frame, name []byte) {
-	if !w.o.Recursive || w.o.Skip != nil && w.o.Skip(&f.Folder, name) {
-		return
-	}
-	f.pending = append(append(f.pending, name...), 0)
-}
-
-func (w *walker) file(f *frame, name []byte) error {
-	e, st := &w.entry, &w.st
-	*e = Entry{
-		Parent: &f.Folder, Name: name, Ino: st.Ino, DevMajor: st.Dev_major, DevMinor: st.Dev_minor,
-		Mode: st.Mode, Nlink: st.Nlink, UID: st.Uid, GID: st.Gid,
-		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
-		AtimeNs: Nanoseconds(&st.Atime), MtimeNs: Nanoseconds(&st.Mtime), CtimeNs: Nanoseconds(&st.Ctime),
-		Fixed: st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0,
-	}
-	w.res.add(e, w.o)
-	switch {
-	case w.o.Visit == nil:
-		return nil
-	case w.share != nil:
-		return w.share.visited(w.o.Visit, e)
-	}
-	return w.o.Visit(e)
-}
-
-// The farthest times that fit in nanoseconds with room for a difference: the years 1824 and 2116.
-const farthest = 1 << 62
-
-// Nanoseconds returns a time of statx(2) in nanoseconds since 1970. Times beyond the years 1824
-// and 2116 count as those: a file of the year 2400 must not become one of 1816.
-func Nanoseconds(t *unix.StatxTimestamp) int64 {
-	switch sec := t.Sec; {
-	case sec >= farthest/1_000_000_000:
-		return farthest
-	case sec <= -farthest/1_000_000_000:
-		return -farthest
-	}
-	return t.Sec*1e9 + int64(t.Nsec)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,8 @@ func Statx(dirfd int, name []byte, flags, mask int, st *unix.Statx_t) unix.Errno
 }
 
 func statxRaw(dirfd int, name []byte, flags, mask int, st *unix.Statx_t) unix.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
+	// unix.Syscall6 goes through two wrappers more.
+	_, _, errno := syscall.Syscall6(unix.SYS_STATX, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
 		uintptr(flags), uintptr(mask), uintptr(unsafe.Pointer(st)), 0)
 	return errno
 }

@@ -2,6 +2,7 @@ package safefs
 
 import (
 	"errors"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,7 @@ import (
 )
 
 // The calls that are made for each file, on names that end with a NUL: the wrappers of x/sys would
-// copy every name to the heap.
+// copy every name to the heap, and its Syscall goes through two wrappers more than that of package syscall.
 
 func statAt(dirfd int, name []byte, st *unix.Statx_t) unix.Errno {
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_EMPTY_PATH
@@ -31,7 +32,7 @@ func statPath(dirfd int, path string, flags, mask int, st *unix.Statx_t) error {
 
 func openAt(dirfd int, name []byte, flags int) (int, unix.Errno) {
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))), uintptr(flags), 0, 0, 0)
+		fd, _, errno := syscall.Syscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))), uintptr(flags), 0, 0, 0)
 		if errno != unix.EINTR {
 			return int(fd), errno
 		}
@@ -49,7 +50,7 @@ func openBeneath(dirfd int, name []byte, flags int) (int, unix.Errno) {
 	errno := unix.EAGAIN
 	for range 16 {
 		var fd uintptr
-		fd, _, errno = unix.Syscall6(unix.SYS_OPENAT2, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
+		fd, _, errno = syscall.Syscall6(unix.SYS_OPENAT2, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))),
 			uintptr(unsafe.Pointer(&how)), unix.SizeofOpenHow, 0, 0)
 		switch {
 		case errno == 0:
@@ -82,7 +83,7 @@ func rmdirAt(dirfd int, name []byte) unix.Errno { return removeAt(dirfd, name, u
 
 func removeAt(dirfd int, name []byte, flags uintptr) unix.Errno {
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_UNLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))), flags)
+		_, _, errno := syscall.Syscall(unix.SYS_UNLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(unsafe.SliceData(name))), flags)
 		if errno != unix.EINTR {
 			return errno
 		}

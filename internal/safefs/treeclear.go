@@ -97,7 +97,7 @@ func (c *clearing) emptyTop(fd int) Reason {
 		return errorReason(err)
 	}
 	defer unix.Close(own)
-	return c.empty(&level{fd: own}, make([]byte, clearBuffer))
+	return c.empty(&level{fd: own}, newHand())
 }
 
 // clearInPlace removes a tree where it lies, each file with all checks of one, from the bottom up. What
@@ -145,13 +145,21 @@ func (r *Remover) clearInPlace(j *treeJob) (freed, files int64, skipped Reason) 
 // clearBuffer is how much of a listing is read at once, and lookAgain after how many names the place of a
 // folder is looked at again.
 const (
-	clearBuffer = 64 << 10
+	clearBuffer = 16 << 10
 	lookAgain   = 32
 )
 
+// hand is what one worker has for itself.
+type hand struct {
+	buf   []byte // of a listing
+	turns dirscan.Turns
+}
+
+func newHand() *hand { return &hand{buf: make([]byte, clearBuffer)} }
+
 // serve empties what another worker gives away.
 func (c *clearing) serve() {
-	buf := make([]byte, clearBuffer)
+	h := newHand()
 	for {
 		c.waiting.Add(1)
 		l, ok := <-c.idle
@@ -159,7 +167,7 @@ func (c *clearing) serve() {
 		if !ok {
 			return
 		}
-		if why := c.enter(l, buf); why != Removed {
+		if why := c.enter(l, h); why != Removed {
 			l.up.fail(why)
 		}
 		l.up.given.Done()
@@ -167,13 +175,13 @@ func (c *clearing) serve() {
 }
 
 // enter empties a folder and removes it.
-func (c *clearing) enter(l *level, buf []byte) Reason {
+func (c *clearing) enter(l *level, h *hand) Reason {
 	fd, err := openFolder(l.up.fd, l.name)
 	if err != nil {
 		return pathReason(err)
 	}
 	l.fd = fd
-	why := c.empty(l, buf)
+	why := c.empty(l, h)
 	unix.Close(fd)
 	if why != Removed {
 		return why
@@ -183,21 +191,22 @@ func (c *clearing) enter(l *level, buf []byte) Reason {
 
 // empty removes all that is in an open folder. The sub-folders of a part of the listing go before the
 // next part is read, so that memory holds the names of one part per level.
-func (c *clearing) empty(l *level, buf []byte) Reason {
+func (c *clearing) empty(l *level, h *hand) Reason {
 	if err := l.identify(); err != 0 {
 		return errorReason(err)
 	}
 	var folders []byte // names, each with a NUL
 	for first := true; ; first = false {
+		h.turns.Take()
 		if c.pulse() != nil {
 			l.fail(Stopped)
 			break
 		}
 		p := part{c: c, l: l, each: c.each || !first, folders: folders[:0]}
-		more, err := dirscan.List(l.fd, buf, p.name)
+		more, err := dirscan.List(l.fd, h.buf, p.name)
 		why := lookReason(err)
 		if why == Removed {
-			why = c.enterAll(l, p.folders, buf)
+			why = c.enterAll(l, p.folders, h)
 		}
 		if why != Removed || !more {
 			l.fail(why)
@@ -313,7 +322,7 @@ func (c *clearing) lies(l *level) bool {
 
 // enterAll empties the folders of a part of the listing, or gives them to another worker that waits. They
 // share the memory of one level.
-func (c *clearing) enterAll(l *level, names, buf []byte) Reason {
+func (c *clearing) enterAll(l *level, names []byte, h *hand) Reason {
 	var child *level
 	for len(names) > 0 {
 		end := bytes.IndexByte(names, 0) + 1
@@ -326,7 +335,7 @@ func (c *clearing) enterAll(l *level, names, buf []byte) Reason {
 			child = new(level)
 		}
 		*child = level{up: l, name: name} // what was below the one before has been left
-		if why := c.enter(child, buf); why != Removed {
+		if why := c.enter(child, h); why != Removed {
 			return why
 		}
 	}

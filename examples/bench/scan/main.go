@@ -1,5 +1,5 @@
 // Command scan walks a folder once with the walker of the exporter and prints what it counted, so
-// that scan.sh can measure it beside other programs. With -histogram it fills the age histogram
+// that scan.sh can measure it alongside other programs. With -histogram it fills the age histogram
 // too, as the first pass of an eviction does.
 package main
 
