@@ -269,7 +269,7 @@ func TestFailingSources(t *testing.T) {
 	f(own+"spillway_source_success{source=\"temp\",target=\"app\",name=\"tts\"} 0\nspillway_source_success{source=\"heap\",target=\"app\",name=\"\"} 1\n", 200,
 		map[string][]string{"app": {"the source temp tts cannot be read now: the status page says why"}}, "")
 	f(own, 200, nil, "")
-	f("x 1\n", 200, nil, "is no spillway_exporter")
+	f("x 1\n", 200, nil, "is not a spillway_exporter")
 	f(own, 500, nil, "500")
 	f("{", 200, nil, "text format")
 }
