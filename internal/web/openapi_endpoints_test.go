@@ -38,8 +38,11 @@ func pages() []endpoint {
 		{
 			method: "get", path: "/", id: "page", summary: "The status page.",
 			query: [][2]string{
-				{"q", "Only targets whose name, reason or mode contains it."}, {"level", "Only targets at this level."}, {"sort", "The column to sort by; absent: level."},
-				{"expand", "How many of the worst targets have their details: 0, 2, 5 or all."}, {"show", "all shows every alert, run and proposal."},
+				{"q", "Only targets whose name, reason or mode contains it."},
+				{"level", "Only targets at this level."},
+				{"sort", "The column to sort by; absent: level."},
+				{"expand", "How many of the worst targets have their details: 0, 2, 5 or all."},
+				{"show", "all shows every alert, run and proposal."},
 			},
 			says:  map[int]answerOf{200: {text: "The page.", media: html}},
 			calls: []call{{code: 200}},
@@ -245,12 +248,14 @@ func changingAll() []endpoint {
 		e.says[404] = answerOf{text: "It does not wait: decided, expired or unknown.", typ: ErrorAnswer{}}
 		e.says[409] = answerOf{text: "The situation is another one by now: it was voided.", typ: ErrorAnswer{}}
 		e.calls = []call{
-			{body: `{"by": "anna"}`, code: 200}, {name: "no run", body: "{}", code: 200, change: func(f *fixture) { f.decide = func(Decision) (string, error) { return "", nil } }},
+			{body: `{"by": "anna"}`, code: 200},
+			{name: "no run", body: "{}", code: 200, change: func(f *fixture) { f.decide = func(Decision) (string, error) { return "", nil } }},
 			{name: "the button of the page", code: 303, header: map[string]string{"Content-Type": formType, "Sec-Fetch-Site": "same-origin"}, change: func(f *fixture) {
 				f.opts.Authenticated = func(*http.Request) bool { return true }
 				f.rebuild()
 			}},
-			{name: "gone", body: "{}", code: 404, change: fails(ErrGone)}, {name: "void", body: "{}", code: 409, change: fails(ErrVoid)},
+			{name: "gone", body: "{}", code: 404, change: fails(ErrGone)},
+			{name: "void", body: "{}", code: 409, change: fails(ErrVoid)},
 		}
 		out = append(out, changing(e, "{}"))
 	}
