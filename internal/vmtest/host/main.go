@@ -23,7 +23,7 @@ func main() {
 	flag.BoolVar(&o.shell, "shell", false, "no tests: the machine's console on this terminal, root without a password; poweroff ends it")
 	flag.BoolVar(&o.prepare, "prepare", false, "only build the image and the kubelet, where the cache does not have them")
 	flag.IntVar(&o.rounds, "rounds", 1, "of the benchmark of the reaction; above 1 a program may take as long as the whole run")
-	flag.DurationVar(&o.timeout, "timeout", 38*time.Minute, "the whole run, after the image is built")
+	flag.DurationVar(&o.timeout, "timeout", 53*time.Minute, "the whole run, after the image is built")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
