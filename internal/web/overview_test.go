@@ -254,7 +254,7 @@ func TestRunsBeforeTheirSteps(t *testing.T) {
 	}
 }
 
-// TestLanes: starts, alerts and runs of a period are marked in the chart of the memory; runs that are near are one mark.
+// TestLanes: starts, alerts and runs of a period are marked in each chart; runs that are near are one mark.
 func TestLanes(t *testing.T) {
 	f := newFixture(t, nil)
 	for i := range 100 {
@@ -276,6 +276,12 @@ func TestLanes(t *testing.T) {
 	}
 	if n := strings.Count(page, `<line class="ev"`); n != 2 {
 		t.Errorf("%d charts have the start, want that of the memory and that of the heap", n)
+	}
+	if n := strings.Count(page, `<rect class="al w"`); n != 2 {
+		t.Errorf("%d charts have the alert, want that of the memory and that of the heap", n)
+	}
+	if n := strings.Count(page, `<line class="rn"`); n != 2 || !strings.Contains(page, "<title>q at ") {
+		t.Errorf("the chart of the heap has %d runs, want 2", n)
 	}
 	if strings.Contains(page, `aria-label="3:`) {
 		t.Error("runs within three seconds have several marks")

@@ -102,6 +102,9 @@ func (p *plot) StartsY() int { return p.Height + 26 }
 // AlertY is where an alert is marked.
 func (p *plot) AlertY(i int) int { return p.Height + 34 + 6*i }
 
+// Foot is where alerts are marked in a chart without lanes.
+func (p *plot) Foot() int { return p.Height - 3 }
+
 // LimitTextY is where the limit is named: above its line, or below it where there is no room.
 func (p *plot) LimitTextY() string {
 	const above, below, room = 4, 12, 12

@@ -173,9 +173,11 @@ func (s *server) newTarget(r *http.Request, t *health.Target, v *view) *targetVi
 		level = t.Level.String()[:1]
 	}
 	out.Bar = newBar(t.UsedRatio, t.LimitBytes, t.Thresholds, level)
+	marked := new(plot)
 	if out.Plot = s.plot(p, s.memoryPlot(t, memoryHeight, plotReadings)); out.Plot != nil {
-		s.lanes(out.Plot, p, out, v)
+		marked = out.Plot
 	}
+	s.lanes(marked, p, out, v)
 	for i := range t.Heaps {
 		out.Heaps = append(out.Heaps, s.heapView(t, &t.Heaps[i], p))
 	}
@@ -186,22 +188,25 @@ func (s *server) newTarget(r *http.Request, t *health.Target, v *view) *targetVi
 		})}
 	}
 	out.Folders = s.folderViews(t, p)
-	out.markStarts()
+	out.markLike(marked)
 	return out
 }
 
-// markStarts marks the starts of the service in the charts of its heaps and its probe too.
-func (t *targetView) markStarts() {
-	if t.Plot == nil {
-		return
-	}
-	for _, h := range t.Heaps {
-		if h.Plot != nil {
-			h.Plot.Starts = t.Plot.Starts
+// markLike marks in the charts of the heaps, the probe and the folders what is marked in that of the memory.
+func (t *targetView) markLike(of *plot) {
+	mark := func(p *plot) {
+		if p != nil {
+			p.Starts, p.Alerts, p.Runs = of.Starts, of.Alerts, of.Runs
 		}
 	}
-	if t.ProbeRow != nil && t.ProbeRow.Plot != nil {
-		t.ProbeRow.Plot.Starts = t.Plot.Starts
+	for _, h := range t.Heaps {
+		mark(h.Plot)
+	}
+	if t.ProbeRow != nil {
+		mark(t.ProbeRow.Plot)
+	}
+	for _, f := range t.Folders {
+		mark(f.Plot)
 	}
 }
 
