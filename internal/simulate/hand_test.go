@@ -116,15 +116,19 @@ func (h *hand) remove(ctx context.Context, c *call, req *action.Request, how man
 	w.mu.Lock()
 	f, planned, p := h.folder(req)
 	p.Outcome, out.Outcome = action.Done, action.Done
+	var named []action.PolicyResult // in a dry run, as it is at each file
 	if req.DryRun {
 		p.Outcome, out.Outcome = action.DryRun, action.DryRun
 		for _, i := range planned {
 			p.Files, p.FreedBytes = p.Files+1, p.FreedBytes+(*f)[i].size
-			c.name(req, &p)
+			named = append(named, p)
 		}
 		planned = nil
 	}
 	w.mu.Unlock()
+	for i := range named { // what hears of it may ask the journal, which has the same lock
+		c.name(req, &named[i])
+	}
 	for n := range planned {
 		switch {
 		case how == halfway && n > 0:
