@@ -189,7 +189,7 @@ func TestTargetRoot(t *testing.T) {
 	}
 	e.expect(t, "spillway_temp_files", 2)
 	page, err := get(e.url + "/")
-	if err != nil || !strings.Contains(page, "Temporary files") {
+	if err != nil || !strings.Contains(page, "Temp, uploads, logs") {
 		t.Errorf("the page: %v", err)
 	}
 

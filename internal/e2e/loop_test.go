@@ -173,7 +173,7 @@ func checkLoop(t *testing.T, e *exporter, s *service, run record) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"orchestrator", "relieve_memory", run.Outcome, fmt.Sprintf(`<td class="num">%d</td>`, steps["evict_cache"].Files)} {
+	for _, want := range []string{"orchestrator", "relieve_memory", run.Outcome, fmt.Sprintf(`data-l="Files" class="num">%d</td>`, steps["evict_cache"].Files)} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not show %q", want)
 		}

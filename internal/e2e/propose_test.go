@@ -72,16 +72,19 @@ func approving(t *testing.T, url string) (before string) {
 	defer cancel()
 	ctx, cancelTime := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancelTime()
-	const button = `form[action$="/approve"] button`
+	const (
+		waiting = `section[aria-labelledby="proposals"]`
+		button  = `form[action$="/approve"] button`
+	)
 	var after string
 	err := chromedp.Run(ctx,
-		chromedp.Navigate(url), chromedp.WaitVisible(button), chromedp.Text(".proposal", &before),
+		chromedp.Navigate(url), chromedp.WaitVisible(button), chromedp.Text(waiting, &before),
 	)
 	if err == nil {
 		_, err = chromedp.RunResponse(ctx, chromedp.Click(button))
 	}
 	if err == nil {
-		err = chromedp.Run(ctx, chromedp.WaitVisible("main"), chromedp.WaitNotPresent(".proposal"), chromedp.Text("body", &after))
+		err = chromedp.Run(ctx, chromedp.WaitVisible("main"), chromedp.WaitNotPresent(waiting), chromedp.Text("body", &after))
 	}
 	if err != nil {
 		t.Fatalf("%v; the page said %q", err, before)
@@ -130,7 +133,7 @@ targets:
 	}
 	before := read()
 	said := approving(t, e.url)
-	for _, want := range []string{"Waits for approval", "restart via command", "server.js", "Approve"} {
+	for _, want := range []string{"Waiting for approval", "restart via command", "server.js", "Approve"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the page does not say %q: %s", want, said)
 		}

@@ -209,7 +209,11 @@ func (w *world) checkGuards(r *journal.Record, trigger alert.Trigger) {
 		}
 	}
 	playbook, ok := w.config.targets[r.Target].Playbooks[r.Playbook]
-	if trigger == alert.TriggerSchedule || !ok || w.elapsed() < g.fresh+time.Minute { // it may have begun by the configuration before
+	began := w.elapsed()
+	if n := w.ledger.runs[r.RunID]; n != nil && r.Step > 0 {
+		began = n.made
+	}
+	if trigger == alert.TriggerSchedule || !ok || began < g.fresh+time.Minute { // it may have begun by the configuration before
 		return
 	}
 	if trigger == alert.TriggerForecast {

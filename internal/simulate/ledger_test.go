@@ -40,8 +40,9 @@ type rest struct {
 // runNote is what is known of a run.
 type runNote struct {
 	key      key
-	owned    bool // it is a run of its playbook: it has a cooldown
-	guarded  bool // an alert has begun it
+	owned    bool          // it is a run of its playbook: it has a cooldown
+	guarded  bool          // an alert has begun it
+	made     time.Duration // since the beginning of the story
 	breaks   bool
 	budget   bool     // it is one of a budget
 	mayBreak bool     // it breaks a cooldown, if that still holds
@@ -180,7 +181,7 @@ func (w *world) begun(r *journal.Record) {
 	ask := asking{key{r.Target, r.Playbook}, r.Trigger}
 	if n := w.ledger.pending[ask]; n != nil && r.Step == 0 {
 		delete(w.ledger.pending, ask)
-		w.ledger.runs[r.ID] = n
+		w.ledger.runs[r.ID], n.made = n, w.elapsed()
 		if n.guarded && r.Mode == dispatch.ModeEnforce && n.budget {
 			w.ledger.guards.began[r.ID] = use{r.ID, r.Time}
 		}
@@ -197,6 +198,9 @@ func (w *world) refused(records []journal.Record) {
 			w.ledger.waits[k] = n.goesOn // it goes on with it later
 		}
 		delete(w.ledger.pending, asking{k, records[i].Trigger})
+		if records[i].Step == 0 && records[i].Trigger == string(alert.TriggerForecast) {
+			delete(w.ledger.guards.early, k) // it may begin again in the same window
+		}
 	}
 }
 
