@@ -47,7 +47,7 @@ func (g *guard) reader() (key machineKey, ok bool) {
 	s, same := g.reached, g.reached.Inode == g.asked
 	key, ok = g.peer, g.found
 	g.mu.Unlock()
-	if same {
+	if same && ok { // of one that was not found another member may be the process: its list may have been late
 		return key, ok
 	}
 	key, ok = machineKey{}, false

@@ -108,7 +108,8 @@ func (w *world) outlook(target string, now time.Time) trend.Outlook {
 // steps that say so.
 func (w *world) checkEarly(r *journal.Record, p *dispatch.Playbook) {
 	if r.Step > 0 {
-		if !slices.ContainsFunc(p.Steps, func(s dispatch.Step) bool { return s.Do == r.Action && s.Early }) {
+		joined := w.ledger.accepted[r.RunID] // an alert makes it an ordinary run
+		if !joined && !slices.ContainsFunc(p.Steps, func(s dispatch.Step) bool { return s.Do == r.Action && s.Early }) {
 			w.breaks("%s of %s for %s runs before the limit, and does not say so", r.Action, r.Playbook, r.Target)
 		}
 		return
