@@ -166,12 +166,16 @@ func (w *world) pauseOrResume() {
 	p := w.p
 	p.request(func(ctx context.Context) {
 		if resume {
-			w.mu.Lock()
-			if !p.isDead() {
-				maps.DeleteFunc(w.ledger.guards.paused, func(target string, _ pauseNote) bool { return req.Target == "" || req.Target == target })
+			forget := func() {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if !p.isDead() {
+					maps.DeleteFunc(w.ledger.guards.paused, func(target string, _ pauseNote) bool { return req.Target == "" || req.Target == target })
+				}
 			}
-			w.mu.Unlock()
+			forget()
 			ended, _ := p.dispatcher.Resume(ctx, req)
+			forget() // also a pause that was confirmed meanwhile
 			p.say("resume", req.Target, string(rune('0'+len(ended))))
 			return
 		}
