@@ -62,5 +62,5 @@ ratio 'evict 30 % / find -delete of the same files' ours-evict find-evict '-'
 # What an eviction costs beside its removals: (evict - 30 % of a clean-up without its scan) / scan.
 for what in wall cpu; do
 	awk -v e="$(median ours-evict $what)" -v c="$(median ours-clean $what)" -v s="$(median scan $what)" -v w=$what \
-		'BEGIN { printf "%-52s %-4s %.2f  (goal <= 2.2)\n", "evict 30 %, scans beside its removals", w, (e - 0.3 * (c - s)) / s }'
+		'BEGIN { printf "%-52s %-4s %.2f  (goal <= 2.2)\n", "evict 30 %, scans alongside its removals", w, (e - 0.3 * (c - s)) / s }'
 done
