@@ -71,6 +71,7 @@ type Dispatcher struct {
 	stopped chan struct{} // closed when Run has returned
 	roused  chan struct{} // something that begins by itself may be due earlier than thought
 	gaveUp  chan struct{} // closed when Drain waits for an action no longer
+	saving  chan struct{} // holds an entry while the pauses are being written
 
 	mu        sync.Mutex
 	targets   map[string]Target
@@ -107,7 +108,7 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		opts: o, log: o.Logger, names: names{log: o.Logger},
 		ready: make(chan *slot, o.QueueLength), acting: make(chan struct{}, o.Workers),
-		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}), roused: make(chan struct{}, 1),
+		stop: make(chan struct{}), stopped: make(chan struct{}), gaveUp: make(chan struct{}), roused: make(chan struct{}, 1), saving: make(chan struct{}, 1),
 		targets: make(map[string]Target), playbooks: make(map[playbookKey]*playbookState), slots: make(map[string]*slot), open: make(map[*run]struct{}),
 		pauses: make(map[string]Pause), proposals: make(map[string]*Proposal),
 	}

@@ -41,7 +41,8 @@ type durable struct {
 	begun       int
 	interrupted []journal.Record
 	slow        time.Duration
-	slowEnd     time.Duration // for the ends of runs
+	slowEnd     time.Duration        // for the ends of runs
+	slowPut     func() time.Duration // for PutState; nil: at once
 }
 
 func (j *durable) FinishKeeping(ctx context.Context, id string, change func(*journal.Record), key string, state []byte) error {
@@ -63,6 +64,9 @@ func (j *durable) fail(err error) {
 func (j *durable) PutState(ctx context.Context, key string, value []byte) error {
 	if j.putErr != nil {
 		return j.putErr
+	}
+	if j.slowPut != nil {
+		<-time.After(j.slowPut())
 	}
 	return j.Journal.PutState(ctx, key, value)
 }

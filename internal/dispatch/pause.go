@@ -203,8 +203,10 @@ func (d *Dispatcher) keepPauses(ctx context.Context, what, target, intent, by st
 	return nil
 }
 
-// savePauses keeps the pauses over a restart.
+// savePauses keeps the pauses over a restart. One at a time: what is written last has to be what was decided last.
 func (d *Dispatcher) savePauses(ctx context.Context) error {
+	d.saving <- struct{}{}
+	defer func() { <-d.saving }()
 	d.mu.Lock()
 	raw, err := json.Marshal(d.pausesNow())
 	d.unsavedPauses = false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,4 +279,32 @@ func TestPauseAndClockThatWasSetBack(t *testing.T) {
 	if !p.over(now.Add(time.Hour)) {
 		t.Error("it does not end")
 	}
+}
+
+// TestPauseAndResumeAtOnce: what the journal has at the end is what holds, in whatever order the disk answers.
+func TestPauseAndResumeAtOnce(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		var puts atomic.Int32
+		w.journal.slowPut = func() time.Duration { // the first to be asked is the last to answer
+			if puts.Add(1) == 1 {
+				return 2 * time.Second
+			}
+			return time.Second
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.d.Pause(t.Context(), PauseRequest{Target: "svc"})
+			done <- err
+		}()
+		passes(time.Millisecond)
+		ended, err := w.d.Resume(t.Context(), PauseRequest{Target: "svc"})
+		if err := errors.Join(err, <-done); err != nil || len(ended) != 1 {
+			t.Fatalf("%v, %d ended", err, len(ended))
+		}
+		w.journal.slowPut = nil
+		saved, err := w.journal.States(pausesKey)
+		if text := string(saved[pausesKey]); err != nil || text != "[]" {
+			t.Errorf("nothing is paused, and after a restart it would be: %s, %v", text, err)
+		}
+	})
 }

@@ -75,11 +75,12 @@ type use struct {
 
 // guardBook is what is known of pauses and budgets. World.mu guards it.
 type guardBook struct {
-	paused map[string]pauseNote // "" is all targets
-	used   map[key][]use        // by runs that acted by themselves, whose end is synced
-	began  map[string]use       // by the id of a run that is open
-	early  map[key]earlyNote    // of this process: runs before a limit
-	fresh  time.Duration        // when the configuration came into effect, since the beginning of the story
+	paused            map[string]pauseNote // "" is all targets
+	used              map[key][]use        // by runs that acted by themselves, whose end is synced
+	began             map[string]use       // by the id of a run that is open
+	early             map[key]earlyNote    // of this process: runs before a limit
+	resumes, resuming int                  // how often one has begun or ended, and how many are under way
+	fresh             time.Duration        // when the configuration came into effect, since the beginning of the story
 }
 
 func newGuardBook() guardBook {
@@ -166,38 +167,45 @@ func (w *world) pauseOrResume() {
 	p := w.p
 	p.request(func(ctx context.Context) {
 		if resume {
-			forget := func() {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				if !p.isDead() {
-					maps.DeleteFunc(w.ledger.guards.paused, func(target string, _ pauseNote) bool { return req.Target == "" || req.Target == target })
-				}
-			}
-			forget()
-			ended, _ := p.dispatcher.Resume(ctx, req)
-			forget() // also a pause that was confirmed meanwhile
+			ended := w.resume(ctx, p, req)
 			p.say("resume", req.Target, string(rune('0'+len(ended))))
 			return
 		}
 		w.mu.Lock()
 		delete(w.ledger.guards.paused, req.Target) // it may be a shorter one from here on
+		before := w.ledger.guards.resumes
 		w.mu.Unlock()
 		made, err := p.dispatcher.Pause(ctx, req)
 		p.say("pause", req.Target, req.For.String())
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if err == nil && !p.isDead() {
+		if g := &w.ledger.guards; err == nil && !p.isDead() && g.resumes == before && g.resuming == 0 { // else it may be over already
 			w.ledger.guards.paused[req.Target] = pauseNote{since: made.Since, until: made.Until, length: req.For}.clamped(w.now())
 		}
 	})
 }
 
+// resume is a person who ends pauses. What is confirmed while that goes on may be over as soon as it has begun.
+func (w *world) resume(ctx context.Context, p *process, req dispatch.PauseRequest) []dispatch.Pause {
+	note := func(underWay int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		g := &w.ledger.guards
+		g.resumes, g.resuming = g.resumes+1, g.resuming+underWay
+		if !p.isDead() {
+			maps.DeleteFunc(g.paused, func(target string, _ pauseNote) bool { return req.Target == "" || req.Target == target })
+		}
+	}
+	note(1)
+	defer note(-1)
+	ended, _ := p.dispatcher.Resume(ctx, req)
+	return ended
+}
+
 // resumeAll ends all pauses.
 func (w *world) resumeAll() {
-	w.mu.Lock()
-	clear(w.ledger.guards.paused)
-	w.mu.Unlock()
-	w.p.request(func(ctx context.Context) { _, _ = w.p.dispatcher.Resume(ctx, dispatch.PauseRequest{}) })
+	p := w.p
+	p.request(func(ctx context.Context) { w.resume(ctx, p, dispatch.PauseRequest{}) })
 	w.pass(time.Minute)
 }
 

@@ -75,6 +75,9 @@ func (w *world) now() time.Time { return time.Now().Round(0).Add(time.Duration(w
 // set sets the clock of the host, when all has happened that happens at this moment.
 func (w *world) set(by time.Duration) {
 	synctest.Wait()
+	w.mu.Lock()
+	w.ledger.guards.clamp(w.now()) // what is over by now may be forgotten
+	w.mu.Unlock()
 	w.offset.Add(int64(by))
 	w.trace("clock set by", by.String())
 	w.mu.Lock()
