@@ -71,9 +71,9 @@ EOF
   section evict1m 'Evicting 30 % of 1,000,000 files' \
     'Goal: 2.2 scans on top of what the removals themselves cost, and 1 MiB above a scan.' \
     'examples/bench/remove/remove.sh 1000000 3'
-  section tree 'Removing a tree of 300,000 files' \
+  section tree 'Removing a tree of 1,000,000 files' \
     'In folders of 100, on tmpfs, as one: looked at, moved aside, looked at again and removed by two workers. Goals: processor time at most 1.3 times that of rm -rf without the in-use check and 2 times with it, wall time at most 1.0 times, memory within 2 MB of a scan. The look at each file costs 0.5 of an rm, a lease on each 0.7.' \
-    'examples/bench/remove/tree.sh 300000 3'
+    'examples/bench/remove/tree.sh 1000000 3'
   section simulate 'Simulated days' \
     'The [simulation](simulation.md) of evaluator, dispatcher, schedules and rules with reloads, wrong clocks and kills, on all cores. A seed is five days.' \
     "SEEDS=1000 GOGC=400 go test -count=1 -v -run '^TestSimulate\$' ./internal/simulate" 'grep -o "[0-9]* seeds, .*"'
