@@ -291,6 +291,9 @@ func (w *world) ended(p *process, r *journal.Record) *keeping {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, l, now := w.ledger.runs[r.ID], &w.ledger, w.now()
+	if r.Outcome == dispatch.OutcomeNeedsHuman { // it has not acted, and may in the same window
+		delete(l.guards.early, key{r.Target, r.Playbook})
+	}
 	if p.isDead() || n == nil || !n.owned {
 		return nil
 	}
