@@ -137,7 +137,7 @@ func TestMetricsReference(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.Name, o.Kind, strings.Join(o.Labels, ", "), o.Help)
 	}
 	b.WriteString(valuesReference(t))
-	b.WriteString("\nBeside these there are the usual families of the Go runtime (`go_*`) and of the process (`process_*`).\n")
+	b.WriteString("\nNext to these there are the usual families of the Go runtime (`go_*`) and of the process (`process_*`).\n")
 	const path = "../../docs/metrics.md"
 	if *update {
 		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {

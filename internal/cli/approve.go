@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -50,24 +49,8 @@ func declareDecision(c *kingpin.CmdClause, e *env, deny bool) runner {
 
 // decide sends the decision to the exporter that runs, and prints what came of it.
 func decide(ctx context.Context, e *env, req control.Decide) error {
-	cfg, err := e.config()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, pauseTime)
-	defer cancel()
-	client, err := dial(ctx, cfg)
-	if errors.Is(err, control.ErrNone) {
-		return fmt.Errorf("%w: nothing runs that has proposals", err)
-	}
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	out, err := client.Decide(ctx, req)
+	out, err := asked(ctx, e, "nothing runs that has proposals", (*control.Client).Decide, req)
 	switch {
-	case errors.Is(err, control.ErrRefused):
-		return withCode(ExitConfig, err)
 	case err != nil:
 		return err
 	case req.ID == "" && len(out.Waits) == 0:

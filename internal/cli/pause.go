@@ -50,26 +50,32 @@ var resumeCommand = command{
 // pauseTime bounds the whole exchange: the exporter waits for the journal for some seconds at most.
 const pauseTime = 30 * time.Second
 
-// pause asks the exporter that runs for a pause or its end, and prints what has changed.
-func pause(ctx context.Context, e *env, req control.Pause) error {
+// asked sends a request to the exporter that runs and returns its answer; none is what it means that nothing runs.
+func asked[Request, Answer any](ctx context.Context, e *env, none string, send func(*control.Client, context.Context, Request) (Answer, error), req Request) (out Answer, err error) {
 	cfg, err := e.config()
 	if err != nil {
-		return err
+		return out, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, pauseTime)
 	defer cancel()
 	client, err := dial(ctx, cfg)
 	if errors.Is(err, control.ErrNone) {
-		return fmt.Errorf("%w: nothing runs that could be paused", err)
+		return out, fmt.Errorf("%w: %s", err, none)
 	}
 	if err != nil {
-		return err
+		return out, err
 	}
 	defer client.Close()
-	out, err := client.Pause(ctx, req)
+	if out, err = send(client, ctx, req); errors.Is(err, control.ErrRefused) {
+		err = withCode(ExitConfig, err)
+	}
+	return out, err
+}
+
+// pause asks the exporter that runs for a pause or its end, and prints what has changed.
+func pause(ctx context.Context, e *env, req control.Pause) error {
+	out, err := asked(ctx, e, "nothing runs that could be paused", (*control.Client).Pause, req)
 	switch {
-	case errors.Is(err, control.ErrRefused):
-		return withCode(ExitConfig, err)
 	case err != nil:
 		return err
 	case len(out.Changed) == 0:

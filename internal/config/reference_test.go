@@ -53,17 +53,17 @@ func build(t testing.TB) []*section {
 	return b.sections
 }
 
-func (b *builder) walk(path string, typ reflect.Type, beside []string) {
+func (b *builder) walk(path string, typ reflect.Type, around []string) {
 	if slices.ContainsFunc(b.sections, func(s *section) bool { return s.typ == typ }) {
 		return
 	}
 	s := &section{path: path, typ: typ}
 	b.sections = append(b.sections, s)
-	siblings := append(beside, b.choicesOf(path, typ)...)
+	siblings := append(around, b.choicesOf(path, typ)...)
 	type nested struct {
 		path   string
 		typ    reflect.Type
-		beside []string // the keys of the struct that this one, or the one above it, is a part of
+		around []string // the keys of the struct that this one, or the one above it, is a part of
 	}
 	var later []nested
 	for f := range typ.Fields() {
@@ -75,7 +75,7 @@ func (b *builder) walk(path string, typ reflect.Type, beside []string) {
 			r := b.row(typ, f, join(path, key), siblings)
 			s.rows = append(s.rows, r)
 			if r.below != nil {
-				later = append(later, nested{join(path, key) + listMark(f.Type), r.below, beside})
+				later = append(later, nested{join(path, key) + listMark(f.Type), r.below, around})
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func (b *builder) walk(path string, typ reflect.Type, beside []string) {
 		later = append(later, nested{path, part, siblings})
 	}
 	for _, n := range later {
-		b.walk(n.path, n.typ, n.beside)
+		b.walk(n.path, n.typ, n.around)
 	}
 }
 
@@ -143,7 +143,7 @@ func (b *builder) row(owner reflect.Type, f reflect.StructField, path string, si
 	if !ok {
 		b.t.Errorf("%s: every value was refused: write what it needs into baseDoc, or a value into samples", path)
 	}
-	if len(b.probe.choices(b.t, path, typ.Kind() == reflect.Slice)) == 0 { // it may have some beside another key
+	if len(b.probe.choices(b.t, path, typ.Kind() == reflect.Slice)) == 0 { // it may have some next to another key
 		delete(b.probe.seen, path)
 		b.probe.base = b.probe.changed(b.t, others...)
 		b.probe.choices(b.t, path, typ.Kind() == reflect.Slice)
@@ -409,12 +409,12 @@ func TestReferenceParts(t *testing.T) {
 			t.Errorf("phrase(%q, %q) = %q, want %q", c[0], c[1], got, c[2])
 		}
 	}
-	file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\ntype T struct {\n\t// Above,\n\t// twice.\n\tA, B int // beside\n\tC int\n}", parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\ntype T struct {\n\t// Above,\n\t// twice.\n\tA, B int // alongside\n\tC int\n}", parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := file.Decls[0].(*ast.GenDecl).Specs[0].(*ast.TypeSpec).Type.(*ast.StructType)
-	if diff := cmp.Diff(map[string]string{"A": "Above, twice; beside", "B": "Above, twice; beside", "C": ""}, fieldComments(body)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"A": "Above, twice; alongside", "B": "Above, twice; alongside", "C": ""}, fieldComments(body)); diff != "" {
 		t.Errorf("comments (-want +got):\n%s", diff)
 	}
 }

@@ -128,10 +128,10 @@ func TestCrossingIsJudgedAtOnce(t *testing.T) {
 		defer r.stop()
 		r.memory("app", time.Now(), 500)
 		r.Kick()
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		r.cross("app", 960)
 		expectSent(t, r, "firing SpillwayMemoryEmergency app after 20s")
-		time.Sleep(30 * time.Millisecond) // of the bubble
+		<-time.After(30 * time.Millisecond) // of the bubble
 		r.cross("app", 690)
 		expectSent(t, r, "resolved SpillwayMemoryEmergency app after 20.03s")
 	})
@@ -145,26 +145,26 @@ func TestForCountsFromTheCrossing(t *testing.T) {
 		defer r.stop()
 		r.memory("app", time.Now(), 500)
 		r.Kick()
-		time.Sleep(17 * time.Second)
+		<-time.After(17 * time.Second)
 		r.cross("app", 860)
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		expectSent(t, r)
-		time.Sleep(999 * time.Millisecond)
+		<-time.After(999 * time.Millisecond)
 		expectSent(t, r)
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		expectSent(t, r, "firing SpillwayMemoryCritical app after 27s")
 		r.memory("app", time.Now(), 600)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		expectSent(t, r, "resolved SpillwayMemoryCritical app after 28s")
 
 		r.cross("app", 860) // at 28s
-		time.Sleep(4 * time.Second)
+		<-time.After(4 * time.Second)
 		r.memory("app", time.Now(), 840) // no crossing: the level falls later
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		r.cross("app", 860) // at 33.5s
-		time.Sleep(9990 * time.Millisecond)
+		<-time.After(9990 * time.Millisecond)
 		expectSent(t, r)
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		expectSent(t, r, "firing SpillwayMemoryCritical app after 43.5s")
 	})
 }
@@ -177,11 +177,11 @@ func TestCrossingAndEvaluationShareTheState(t *testing.T) {
 		r := newRunning(t, loadBundle(t), kept)
 		r.memory("app", time.Now(), 500)
 		r.Kick()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		r.cross("app", 960)
 		expectSent(t, r, "firing SpillwayMemoryEmergency app after 1s")
 		first := r.groups[0].rules[0].sorted()[0].notification()
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		for _, s := range r.heard() {
 			if s != "firing SpillwayMemoryCritical app after 11s" {
 				t.Errorf("sent %q", s)
@@ -216,7 +216,7 @@ func TestCrossingConcernsOneTarget(t *testing.T) {
 		r.memory("app", time.Now(), 500)
 		r.memory("other", time.Now(), 500)
 		r.Kick()
-		time.Sleep(500 * time.Millisecond)
+		<-time.After(500 * time.Millisecond)
 		r.memory("other", time.Now(), 960)
 		r.cross("app", 960)
 		expectSent(t, r, "firing SpillwayMemoryEmergency app after 500ms")
@@ -232,13 +232,13 @@ func TestCrossingsAreBounded(t *testing.T) {
 			r.memory(fmt.Sprint("app", i), time.Now(), 500)
 		}
 		r.Kick()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		before := counterOf(t, r.reg, metric.TargetEvaluations.Name)
 		for i := range 1000 {
 			target := fmt.Sprint("app", i%50)
 			r.memory(target, time.Now(), 500)
 			r.Cross(target, time.Now())
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 		if n := counterOf(t, r.reg, metric.TargetEvaluations.Name) - before; n < 40 || n > 51 {
 			t.Errorf("%v judgements in a second, want about 50", n)
@@ -305,9 +305,9 @@ func TestCrossingOfATargetWithoutRemedy(t *testing.T) {
 		r.o.Acts = func(target string) bool { return target == "app" }
 		r.memory("host", time.Now(), 500)
 		r.Kick()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		r.cross("host", 960)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		expectSent(t, r)
 		if n := counterOf(t, r.reg, metric.TargetEvaluations.Name); n != 0 {
 			t.Errorf("%v judgements", n)
@@ -323,7 +323,7 @@ func TestCrossingWithAnAbsentReading(t *testing.T) {
 		r.memory("app", time.Now(), 960)
 		r.Kick()
 		expectSent(t, r, "firing SpillwayMemoryEmergency app after 0s")
-		time.Sleep(2500 * time.Millisecond)
+		<-time.After(2500 * time.Millisecond)
 		r.commit("app", time.Now(), func(*series.Batch) {})
 		r.Cross("app", time.Now())
 		expectSent(t, r, "resolved SpillwayMemoryEmergency app after 2.5s")
