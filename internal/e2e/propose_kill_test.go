@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -178,15 +179,28 @@ func TestApprovalKilled(t *testing.T) {
 	const n = 30
 	b := newProposeBench(t, n)
 	lost, waited, did := 0, 0, 0
+	var usual time.Duration // what the last answer took
 	for i := range n {
 		target := fmt.Sprintf("t%d", i)
 		id := b.ids[target]
 		answered := make(chan int, 1)
 		go func(b proposeBench) { answered <- b.approve(id) }(*b)
-		if i%3 == 0 { // right after the answer
+		switch i % 5 {
+		case 0: // right after the answer
+			start := time.Now()
 			answered <- <-answered
-		} else {
-			<-time.After(rand.N(12 * time.Millisecond))
+			usual = time.Since(start)
+		case 1: // once it has run
+			answered <- <-answered
+			eventually(t, 30*time.Second, target+" has run", func() error {
+				if b.ran()[target] != 1 {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+		case 2: // before it arrives, more often than not
+		default:
+			<-time.After(rand.N(2 * usual))
 		}
 		b.again()
 		status := <-answered
