@@ -156,6 +156,12 @@ func fullDiskChild(dir string) {
 		}
 	}
 	fmt.Println("full", failed, errors.Is(err, ErrUnwritable), j.Writable())
+	// Now no page at all: a reader that has ended since may have set some free.
+	limit.Cur = uint64(os.Getpagesize())
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		fmt.Println("setrlimit", err)
+		return
+	}
 	big := strings.Repeat("y", 60_000)
 	err = j.Finish(context.Background(), first, func(r *Record) { r.Outcome, r.Detail, r.Output, r.Before, r.After = "done", big, big, big, big })
 	fmt.Println("finish", errors.Is(err, ErrUnwritable))
