@@ -21,7 +21,8 @@ const (
 	leastOfTotal = 0.05           // of what lives, that a culprit has grown by
 	leastShare   = 0.20           // of all growth
 	leastHighs   = 4              // captures at which it was higher than at each one before: five captures at least
-	leastHigh    = 0.04           // of the whole growth, that a capture must be higher to count
+	highSigmas   = 0.5            // standard errors by which a capture must be higher to count
+	leastHigh    = 0.08           // of the whole growth, that a capture must be higher to count
 	exactNoise   = 0.01           // of a row that was counted: objects in flight
 	exactLeast   = int64(64 << 10)
 	mostOfDiff   = 50 // rows of a difference
@@ -199,9 +200,11 @@ func (d *Difference) judge(captures []Profile) {
 		case !g.Sure:
 		case !d.matters(g):
 			d.Why = cmp.Or(d.whyOf(i), "what grew is a small part of what lives")
-		case !rises(captures, key{g.Name, g.File, g.Line}):
-			d.Why = fmt.Sprintf("%s grew, and was smaller in between: it may come and go", g.Name)
 		default:
+			if why := falls(captures, key{g.Name, g.File, g.Line}); why != "" {
+				d.Why = g.Name + why
+				continue
+			}
 			culprit := *g
 			d.Culprit, d.Why = &culprit, ""
 			return
@@ -231,9 +234,10 @@ func (d *Difference) whyOf(i int) string {
 	return d.Why
 }
 
-// rises reports whether a row has no fall beyond the error from one capture to the next, and enough captures
-// at which it was higher than ever before.
-func rises(captures []Profile, k key) bool {
+// falls says why a row is not seen to rise: it falls beyond the error from one capture to the next, or is higher than ever
+// before at too few. It is empty for one that rises. To count as higher takes half of the error only: what lives on keeps
+// its samples, so that two captures of it differ by less than two independent ones.
+func falls(captures []Profile, k key) string {
 	sizes := make([]int64, len(captures))
 	for i := range captures {
 		j := slices.IndexFunc(captures[i].Rows, func(r Row) bool { return r.key() == k })
@@ -248,12 +252,15 @@ func rises(captures []Profile, k key) bool {
 	need := int64(leastHigh * float64(sizes[len(sizes)-1]-sizes[0]))
 	for _, size := range sizes[1:] {
 		if size < highest-errorOf(step, highest, size, sigmas/2) {
-			return false
+			return " grew, and was smaller in between: it may come and go"
 		}
-		if size > highest+max(need, errorOf(step, highest, size, 1)) {
+		if size > highest+max(need, errorOf(step, highest, size, highSigmas)) {
 			highs++
 			highest = size
 		}
 	}
-	return highs >= leastHighs
+	if highs < leastHighs {
+		return fmt.Sprintf(" grew, but at %d captures of %d only: it may come and go", highs, len(sizes)-1)
+	}
+	return ""
 }
