@@ -107,7 +107,7 @@ check-dashboards: ## the dashboards against the types that Grafana publishes (np
 
 e2e: build ## end to end, with the real Prometheus, Alertmanager, Node.js and Chromium
 	@.ci/install e2e
-	$(GO) test -tags e2e -p 1 -count=1 -timeout 30m ./internal/e2e/... ./internal/web
+	$(GO) test -tags e2e -p 1 -parallel 6 -count=1 -timeout 30m ./internal/e2e/... ./internal/web
 
 long-run: build ## the defaults on a busy and on a quiet host under the real Prometheus, alongside other exporters (as root; SPAN=20m)
 	@.ci/install e2e

@@ -317,11 +317,18 @@ func stageLogs(args []string, next func() bool) (tries int64, err error) {
 	defer func() { unix.Close(fd) }()
 	for ; next(); tries++ {
 		if tries%3 == 0 { // it may have been rotated by its name
-			if info, err := os.Lstat(log); err == nil && !info.Mode().IsRegular() {
-				os.Remove(log)
-			}
 			unix.Close(fd)
-			if fd, err = unix.Open(log, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600); err != nil {
+			for {
+				if info, err := os.Lstat(log); err == nil && !info.Mode().IsRegular() {
+					os.Remove(log)
+				}
+				fd, err = unix.Open(log, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+				// What was rotated and is not the log that was looked at is put back at any time.
+				if !errors.Is(err, unix.ENXIO) && !errors.Is(err, unix.ELOOP) {
+					break
+				}
+			}
+			if err != nil {
 				return tries, err
 			}
 			unix.Write(fd, line)

@@ -236,6 +236,7 @@ scrape_configs: [{job_name: spillway, static_configs: [{targets: ['%s']}]}]
 // rendered URL. Each alert reaches its own host, once; one Alertmanager is killed; one host is cut
 // off and gets its alert afterwards; nothing runs twice.
 func TestFleet(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	tokenFile, _ := token(t, testDir(t))
 	one := startHost(t, "127.0.0.11:0", tokenFile, "")
 	two := startHost(t, "127.0.0.12:0", tokenFile, "")

@@ -257,6 +257,7 @@ func (e *exporter) journalIsClosed(t *testing.T) []record {
 
 // TestCommandsOnHangingFolder: check and cleanup name the folder that does not answer, do the rest and end.
 func TestCommandsOnHangingFolder(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := testDir(t)
 	behind, hung, well := filepath.Join(dir, "behind"), filepath.Join(dir, "hung"), filepath.Join(dir, "well")
 	writeFiles(t, behind, "a-%d.tmp", 3, 10, 2*time.Hour)

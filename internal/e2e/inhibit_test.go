@@ -66,6 +66,7 @@ func (s *server) inhibited(alert, target string) (bool, error) {
 // routes and inhibitions, in Alertmanager 0.25 and 0.31, that alert is held back while the run is open and reaches no person;
 // that of a service which died by itself does.
 func TestRestartWakesNoOne(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := testDir(t)
 	tokenFile, _ := token(t, dir)
 	board := newSwitchboard(t)

@@ -14,6 +14,7 @@ import (
 // TestPauseAndBudget: a pause by command holds what would begin by itself and survives kill -9; after resume the remedy
 // runs, as often as its budget allows, also over another kill -9; then a person is needed.
 func TestPauseAndBudget(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := testDir(t)
 	temp := filepath.Join(dir, "tts")
 	config := `instance: here

@@ -194,6 +194,7 @@ func startWith(t *testing.T, program, config string) *server {
 // in Alertmanager 0.25 and 0.31, people hear nothing of the one that is relieved, and one alert of each that is
 // not: its run was ineffective, its budget is used up, or nothing may act. Spillway hears of every one.
 func TestPeopleHearOnlyOfWhatFailed(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := testDir(t)
 	tokenFile, secret := token(t, dir)
 	board := newSwitchboard(t)

@@ -99,6 +99,7 @@ func serveOn(t *testing.T, network, address string, h http.Handler) string {
 // TestRestartKilled kills the exporter in each phase of a restart. The next process, which is asked for the same
 // again, never restarts the service a second time.
 func TestRestartKilled(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	began := time.Now()
 	service := start(t, nil, need(t, "sleep"), "900")
 	eventually(t, 3*time.Minute, "what it holds is no longer a reading right after its start", func() error {
