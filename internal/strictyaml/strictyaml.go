@@ -95,7 +95,7 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 	}
 	if u, ok := reflect.TypeAssert[Shorthand](v.Addr()); ok && n.Kind == yaml.ScalarNode {
 		switch list := v.Kind() == reflect.Slice; {
-		case n.Tag == "!!str", list && n.Tag != "!!null":
+		case n.Tag == "!!str", n.Tag == "!!bool", list && n.Tag != "!!null": // of false the type says what to write
 			u.UnmarshalShorthand(n.Value)
 			return
 		case list:
