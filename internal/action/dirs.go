@@ -41,7 +41,14 @@ func (a *Dirs) Run(ctx context.Context, req Request) (Result, error) {
 		if len(res.KeptNames) > 0 {
 			args = append(args, "kept_names", strings.Join(res.KeptNames, " "))
 		}
-		a.opts.Logger.Info(msg, append(args, "outcome", string(res.Outcome), "skipped", skippedText(res.Skipped), "err", res.Error)...) //nolint:sloglint // a constant of the table
+		args = append(args, "outcome", string(res.Outcome))
+		if skipped := skippedText(res.Skipped); skipped != "" {
+			args = append(args, "skipped", skipped)
+		}
+		if res.Error != "" {
+			args = append(args, "err", res.Error)
+		}
+		a.opts.Logger.Info(msg, args...) //nolint:sloglint // a constant of the table
 	}
 	res := combine(ctx, req, results)
 	if res.Detail == "" && kind.detail != nil {

@@ -17,7 +17,7 @@ func (a *App) openControl(ctx context.Context) {
 	}
 	dir := filepath.Dir(a.journal.Path())
 	cleaner := control.Cleaner{ // the dispatcher is made after it
-		Config: func() *config.Config { return a.graph.Load().cfg }, Host: a.opts.Roots,
+		Config: func() *config.Config { return a.graph.Load().cfg }, Host: a.opts.Roots, File: a.opts.ConfigFile,
 		RunNow: func(ctx context.Context, r dispatch.ManualRequest) (string, error) {
 			return a.dispatcher.RunNow(ctx, r)
 		},

@@ -74,12 +74,12 @@ func cleanup(ctx context.Context, e *env, f *cleanupFlags) error {
 		return err
 	}
 	c := &cleaner{env: e, flags: f, out: newCleanupOutput(e, f.json)}
-	if done, err := c.ask(ctx, cfg); done {
-		return err
-	}
 	targets, err := setup.CleanupTargets(cfg, f.targets, f.policy)
 	if err != nil {
 		return withCode(ExitConfig, err)
+	}
+	if done, err := c.ask(ctx, cfg, targets); done {
+		return err
 	}
 	level := e.logLevel
 	if level == "info" {

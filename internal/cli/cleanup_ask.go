@@ -8,11 +8,12 @@ import (
 
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/control"
+	"github.com/spillway-exporter/spillway_exporter/internal/setup"
 )
 
-// ask has an exporter that runs do the clean-up, by its own configuration and in the journal that it
-// holds. done is false where there is none, or where nothing is to be removed anyway.
-func (c *cleaner) ask(ctx context.Context, cfg *config.Config) (done bool, err error) {
+// ask has an exporter that runs do the clean-up, in the journal that it holds. It refuses when it has another configuration
+// of the targets. done is false where there is none, or where nothing is to be removed anyway.
+func (c *cleaner) ask(ctx context.Context, cfg *config.Config, targets []*config.Target) (done bool, err error) {
 	if c.flags.dryRun {
 		return false, nil
 	}
@@ -25,9 +26,9 @@ func (c *cleaner) ask(ctx context.Context, cfg *config.Config) (done bool, err e
 	}
 	defer client.Close()
 	f := c.flags
-	fmt.Fprintf(c.env.Stderr, "the exporter with pid %d holds the journal and does the clean-up, by the configuration that it has loaded\n", client.PID())
+	fmt.Fprintf(c.env.Stderr, "the exporter with pid %d holds the journal and does the clean-up\n", client.PID())
 	err = client.Cleanup(ctx, control.Cleanup{
-		Targets: f.targets, Policy: f.policy, Enforce: f.enforce, Force: f.force, Files: f.files,
+		Targets: f.targets, Policy: f.policy, Enforce: f.enforce, Force: f.force, Files: f.files, Written: setup.WrittenOf(targets),
 	}, c.event)
 	switch {
 	case errors.Is(err, control.ErrRefused):

@@ -1,9 +1,11 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
@@ -19,6 +21,7 @@ type Cleaner struct {
 	RunNow func(context.Context, dispatch.ManualRequest) (string, error)
 	Host   hostfs.Roots
 
+	File    string       // of that configuration, "" for none
 	Trusted func() error // why others could change what the exporter goes by, as mode enforce refuses it
 }
 
@@ -32,9 +35,12 @@ func (c Cleaner) Cleanup(ctx context.Context, from Peer, req Cleanup, send func(
 	if req.Capture {
 		return c.capture(ctx, from, req, send)
 	}
+	// The person has read the file of the command, which may be another than the exporter's, or newer than what it has loaded.
 	targets, err := setup.CleanupTargets(c.Config(), req.Targets, req.Policy)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	if err != nil || setup.WrittenOf(targets) != req.Written {
+		file := cmp.Or(c.File, "its embedded defaults")
+		return fmt.Errorf("%w: the exporter that holds the journal (pid %d) has another configuration of these targets than this command: "+
+			"it runs with %s as it was when it was last loaded. Give that file with --config.file; if it has changed since, reload the exporter first (systemctl reload, or SIGHUP)", ErrRefused, os.Getpid(), file)
 	}
 	for _, t := range targets {
 		for _, act := range setup.DirActions(t, c.Host, action.DirOptions{}) {

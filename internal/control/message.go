@@ -28,6 +28,7 @@ type Cleanup struct {
 	Enforce  bool     `json:"enforce,omitempty"` // whatever the mode of a target is
 	Force    bool     `json:"force,omitempty"`   // overrides max_remove_fraction
 	Files    bool     `json:"files,omitempty"`   // name each file
+	Written  string   `json:"written,omitempty"` // setup.WrittenOf the targets in the configuration of the command; not of a capture
 	Capture  bool     `json:"capture,omitempty"` // capture evidence of the targets in place of cleaning up
 }
 

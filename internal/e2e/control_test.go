@@ -55,6 +55,19 @@ func TestCleanupAlongside(t *testing.T) {
 	if want := fmt.Sprintf("requested by the command cleanup (uid %d, pid ", os.Getuid()); err != nil || !strings.Contains(records, want) || !strings.Contains(records, `"files":5`) {
 		t.Errorf("the journal does not say who asked and what went: %v: %s", err, records)
 	}
+	// The file has changed since the exporter loaded it: neither knows what the other means.
+	fill(5)
+	loaded, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, strings.Replace(string(loaded), "max_age: 1h", "max_age: 90m", 1))
+	ends(cleanup("--enforce"), 2, "has another configuration of these targets than this command", "it runs with "+file, "reload the exporter first")
+	if n := countFiles(t, temp); n != 5 {
+		t.Errorf("%d files are left of 5 by a configuration that the exporter has not loaded", n)
+	}
+	writeFile(t, file, string(loaded))
+	ends(cleanup("--enforce"), 0, asks, "done")
 	ends(cleanup("--enforce", "--target=other"), 2, "--target other: no such target")
 	t.Run("another user", func(t *testing.T) {
 		fill(1)

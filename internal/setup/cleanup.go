@@ -1,6 +1,8 @@
 package setup
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,4 +46,13 @@ func CleanupTargets(cfg *config.Config, names []string, policy string) ([]*confi
 		return nil, fmt.Errorf("--policy %s: the chosen targets have no directory policy of this name", policy)
 	}
 	return out, nil
+}
+
+// WrittenOf returns a digest of what is written about targets, by which two configurations are seen to say the same of them.
+func WrittenOf(targets []*config.Target) string {
+	h := sha256.New()
+	for _, t := range targets {
+		fmt.Fprintf(h, "%q %s\n", t.Name, t.Digest)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
