@@ -204,6 +204,7 @@ func (c *clearing) empty(l *level, h *hand) Reason {
 		}
 		p := part{c: c, l: l, each: c.each || !first, folders: folders[:0]}
 		more, err := dirscan.List(l.fd, h.buf, p.name)
+		c.files.Add(p.gone) // not for each file: the other worker counts here too
 		why := lookReason(err)
 		if why == Removed {
 			why = c.enterAll(l, p.folders, h)
@@ -230,7 +231,8 @@ type part struct {
 	c       *clearing
 	l       *level
 	n       int
-	each    bool // each file is looked at
+	gone    int64 // files that were removed
+	each    bool  // each file is looked at
 	folders []byte
 }
 
@@ -259,7 +261,7 @@ func (p *part) name(d dirscan.Listed) error {
 		return stays(why)
 	}
 	if d.Kind == unix.DT_REG {
-		p.c.files.Add(1)
+		p.gone++
 	}
 	return nil
 }
@@ -313,11 +315,19 @@ func (c *clearing) lies(l *level) bool {
 		if l.up != nil {
 			above = l.up.id
 		}
-		if id, _, err := lookAtFolder(l.fd, ".."); err != nil || id != above {
+		if !isAbove(l.fd, above) {
 			return false
 		}
 	}
 	return true
+}
+
+// isAbove reports whether a folder lies in this one.
+func isAbove(fd int, id fileID) bool {
+	var st unix.Statx_t
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+	err := dirscan.Statx(fd, upName, flags, unix.STATX_TYPE|unix.STATX_INO, &st)
+	return err == 0 && id == fileID{st.Dev_major, st.Dev_minor, st.Ino}
 }
 
 // enterAll empties the folders of a part of the listing, or gives them to another worker that waits. They
