@@ -25,6 +25,7 @@ type clearing struct {
 	linked    map[fileID]*linkSet // files with several links, as they were seen
 	files     atomic.Int64
 	idle      chan *level // to a worker that waits; nil when there is one
+	spare     sync.Pool   // of *level that were given away
 	waiting   atomic.Int32
 	work      sync.WaitGroup
 }
@@ -171,6 +172,7 @@ func (c *clearing) serve() {
 			l.up.fail(why)
 		}
 		l.up.given.Done()
+		c.spare.Put(l)
 	}
 }
 
@@ -357,24 +359,28 @@ func (c *clearing) give(up *level, name []byte) bool {
 	if c.waiting.Load() == 0 { // else a copy would be made for nothing
 		return false
 	}
-	own := &level{up: up, name: bytes.Clone(name)}
+	own, ok := c.spare.Get().(*level)
+	if !ok {
+		own = new(level)
+	}
+	*own = level{up: up, name: append(own.name[:0], name...)}
 	up.given.Add(1)
 	select {
 	case c.idle <- own:
 		return true
 	default:
 		up.given.Done()
+		c.spare.Put(own)
 		return false
 	}
 }
 
 // lookReason is the reason in an error of a listing.
 func lookReason(err error) Reason {
-	var s stays
-	switch {
-	case err == nil:
+	if err == nil {
 		return Removed
-	case errors.As(err, &s):
+	}
+	if s, ok := errors.AsType[stays](err); ok {
 		return Reason(s)
 	}
 	return errorReason(err)

@@ -37,6 +37,7 @@ type treeLook struct {
 	ask  treeAsk
 	open *openFiles // as they were when the look began; nil without the in-use check
 
+	spare sync.Pool   // of *dirscan.Entry, for folders
 	whole bool        // each file was looked at
 	ended atomic.Bool // there is a reason
 
@@ -207,8 +208,12 @@ func (l *treeLook) folder(fd, depth int) Reason {
 	if err := statAt(fd, thisFD, &st); err != 0 {
 		return errorReason(err)
 	}
-	var e dirscan.Entry
-	folderEntry(&st, &e)
+	e, ok := l.spare.Get().(*dirscan.Entry)
+	if !ok {
+		e = new(dirscan.Entry)
+	}
+	defer l.spare.Put(e)
+	folderEntry(&st, e)
 	if l.ask.aside && depth == 0 {
 		l.topNs = e.MtimeNs
 		e.CtimeNs = e.MtimeNs // it was moved
@@ -218,7 +223,7 @@ func (l *treeLook) folder(fd, depth int) Reason {
 		return why
 	}
 	if !l.ask.rest {
-		if why := l.age(l.r.opts.AgeNs(&e)); why != Removed {
+		if why := l.age(l.r.opts.AgeNs(e)); why != Removed {
 			return why
 		}
 	}
