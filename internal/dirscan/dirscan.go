@@ -28,6 +28,9 @@ type Options struct {
 	// Except says which selected files do not count after all, because of the folder that they lie in; nil = none.
 	// It is asked after Select, and neither for links nor for what is not a file.
 	Except func(in *Folder, name []byte) bool
+	// ExceptOf makes an Except for each worker, in place of one for all, and is called before the scan begins. What
+	// it makes is called by one worker only, and needs no lock for what it keeps.
+	ExceptOf func() func(in *Folder, name []byte) bool
 	// Skip says which sub-folders of a folder, by name, are not entered; nil = none.
 	Skip      func(in *Folder, name []byte) bool
 	MaxDepth  int                // levels below the root; default 32768. Deeper ones are counted in Skipped
@@ -56,6 +59,11 @@ type Options struct {
 	Workers int
 }
 
+// fileID distinguishes two directories.
+type fileID struct {
+	dev, ino uint64
+}
+
 // Folder is an open directory of a walk.
 type Folder struct {
 	fd     int
@@ -63,6 +71,7 @@ type Folder struct {
 	name   []byte // followed by a NUL; without a parent the path from the root, with a slash at its end
 	depth  int
 	serial uint64
+	self   fileID // once it was asked for, or the descriptor was given up
 	lacks  string // see Lacks
 	below  string
 }

@@ -41,6 +41,9 @@ func Scan(ctx context.Context, o Options) (Result, error) {
 	if o.Open != nil {
 		return Result{}, errors.ErrUnsupported
 	}
+	if o.ExceptOf != nil {
+		o.Except = o.ExceptOf()
+	}
 	real, err := filepath.EvalSymlinks(o.Dir)
 	if err != nil {
 		return Result{}, err

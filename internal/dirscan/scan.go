@@ -14,7 +14,6 @@ import (
 // of one buffer per level and no more.
 type frame struct {
 	Folder
-	id      fileID // set when the descriptor is given up
 	offset  int64  // of the listing, to go on after the directory was reopened
 	pending []byte // names of sub-folders of the present buffer, each with a NUL
 	eof     bool
@@ -38,11 +37,6 @@ type walker struct {
 	mounts  mounts
 	share   *share // nil when there is one walker
 	serial  uint64 // of the last folder
-}
-
-// fileID distinguishes two directories.
-type fileID struct {
-	dev, ino uint64
 }
 
 const statMask = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_UID | unix.STATX_GID |
@@ -70,7 +64,11 @@ func ScanFD(ctx context.Context, fd int, o Options) (Result, error) {
 	return res, err
 }
 
+// newWalker makes a walker with options of its own.
 func newWalker(ctx context.Context, o *Options, s *share) *walker {
+	if o.ExceptOf != nil {
+		o.Except = o.ExceptOf()
+	}
 	return &walker{
 		ctx: ctx, o: o, share: s, buf: make([]byte, direntBuffer), held: 1, mounts: mounts{read: o.Foreign},
 		entries: o.Visit != nil || o.Age != nil || o.Shapes != nil, noStatx: statxRefused(),
@@ -92,7 +90,7 @@ func (w *walker) push(fd int, parent *Folder, name []byte) {
 	}
 	if len(w.stack)-w.held > heldLevels { // the one furthest up is reopened when it is needed
 		up := w.stack[w.held]
-		up.id, _ = identify(up.fd)
+		up.self, _ = identify(up.fd)
 		unix.Close(up.fd)
 		up.fd = -1
 		w.held++
@@ -196,7 +194,7 @@ func (w *walker) reopen() bool {
 	for i := w.held; err == nil; i++ {
 		f := w.stack[i]
 		f.fd = fd
-		if id, idErr := identify(fd); idErr != nil || id != f.id {
+		if id, idErr := identify(fd); idErr != nil || id != f.self {
 			break
 		}
 		if _, err = unix.Seek(fd, f.offset, 0); err != nil {

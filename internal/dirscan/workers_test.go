@@ -150,3 +150,29 @@ func TestWorkersDeep(t *testing.T) {
 		}
 	}
 }
+
+// TestExceptOfEachWorker: each has one of its own, which is called for its files only, and all of them for all files.
+func TestExceptOfEachWorker(t *testing.T) {
+	dir := makeWide(t, 200, 5)
+	for _, workers := range []int{1, 3} {
+		var made []*int
+		var calls atomic.Int64
+		res, err := Scan(t.Context(), Options{Dir: dir, Recursive: true, Workers: workers, ExceptOf: func() func(*Folder, []byte) bool {
+			n := new(int)
+			made = append(made, n)
+			return func(*Folder, []byte) bool {
+				*n++ // go test -race says whether two do
+				calls.Add(1)
+				return true
+			}
+		}})
+		must(t, err)
+		sum := 0
+		for _, n := range made {
+			sum += *n
+		}
+		if len(made) != workers || sum != 1000 || calls.Load() != 1000 || res.Files != 0 {
+			t.Errorf("%d workers: %d made, %d files seen in %d calls, %d counted; want 1000 and none", workers, len(made), sum, calls.Load(), res.Files)
+		}
+	}
+}

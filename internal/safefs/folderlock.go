@@ -14,6 +14,24 @@ type folderLock struct {
 	folder string // path from the root, with a slash at its end; "" for the root
 	left   int    // files until the next look
 	why    Reason
+	of     *dirscan.Folder // the folder of a walk whose path this is, and
+	serial uint64
+}
+
+// parentLocked is folderLocked for the folder of a walk, whose path is put together once.
+func (r *Remover) parentLocked(f *dirscan.Folder) Reason {
+	l := &r.locks
+	switch {
+	case r.opts.NoInUse:
+		return Removed
+	case l.known && l.of == f && l.serial == f.Serial() && l.left > 0:
+		l.left--
+		return l.why
+	}
+	r.path = f.AppendPath(r.path[:0])
+	why := r.folderLocked(r.path)
+	l.of, l.serial = f, f.Serial()
+	return why
 }
 
 // folderLocked returns InUse for a file in a folder that is locked (flock(2)), or below one: a program that locks a

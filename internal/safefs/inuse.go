@@ -89,26 +89,19 @@ func (r *Remover) openElsewhere(fd int, id Identity, uid uint32) Reason {
 
 // leased takes a lease on an open file, until it is closed, and reports whether it was granted.
 func leased(fd int) bool {
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
-	return err == nil
+	_, err := leaseOf(fd, unix.F_SETLEASE, unix.F_WRLCK)
+	return err == 0
 }
 
-// exclusive takes the lock and the lease, or looks through the open descriptors of the host where
-// the filesystem or our rights do not allow a lease.
+// exclusive takes the lease, or takes the lock and looks through the open descriptors of the host where
+// the filesystem or our rights do not allow a lease. A lease that is granted says that there is no other open
+// description (check_conflicting_open of fs/locks.c), and a lock is one of those: it need not be asked for.
+// Whoever opens the file to lock it waits for the lease.
 func (r *Remover) exclusive(fd int, id Identity) Reason {
-	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
-	case nil:
-	case unix.EWOULDBLOCK:
-		return InUse
-	case unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS: // no locks here
-	case unix.EBADF: // NFS makes it a lock of the file, which asks for a descriptor that may write
-	default:
-		return errorReason(err)
-	}
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
-	r.leased = err == nil
+	_, err := leaseOf(fd, unix.F_SETLEASE, unix.F_WRLCK)
+	r.leased = err == 0
 	switch err {
-	case nil:
+	case 0:
 		if r.stacked(fd) && r.look.now().maps(id) {
 			return InUse
 		}
@@ -116,6 +109,15 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 	case unix.EAGAIN:
 		return InUse
 	case unix.EINVAL, unix.EACCES, unix.EPERM, unix.ENOLCK, unix.EOPNOTSUPP:
+	default:
+		return errorReason(err)
+	}
+	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+	case unix.EWOULDBLOCK:
+		return InUse
+	case unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS: // no locks here
+	case unix.EBADF: // NFS makes it a lock of the file, which asks for a descriptor that may write
 	default:
 		return errorReason(err)
 	}
@@ -148,6 +150,6 @@ func (r *Remover) broken(fd int) bool {
 	if !r.leased {
 		return false
 	}
-	kind, err := unix.FcntlInt(uintptr(fd), unix.F_GETLEASE, 0)
-	return err != nil || kind != unix.F_WRLCK
+	kind, err := leaseOf(fd, unix.F_GETLEASE, 0)
+	return err != 0 || kind != unix.F_WRLCK
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/dirscan"
 )
 
 // OpenFiles looks at the files that are open on this host, when that is asked for, and again when
@@ -58,7 +60,7 @@ type openFiles struct {
 	host     bool            // processes are those of the whole host, not of a container
 	at       time.Time
 	took     time.Duration
-	lines    []byte // memory of the reader of lines
+	lines    []byte // memory of the reader of lines and of listings
 }
 
 type fileID struct {
@@ -146,7 +148,7 @@ func scanOpenFiles(root string) *openFiles {
 		if name == self { // which may have the file at work open, and its folder
 			into, folders = o.own, nil
 		}
-		fds := scanDescriptors(filepath.Join(root, name, "fd"), into, folders)
+		fds := o.scanDescriptors(filepath.Join(root, name, "fd"), into, folders)
 		o.addFolder(filepath.Join(root, name, "cwd"))
 		o.addFolder(filepath.Join(root, name, "root"))
 		maps := o.scanMaps(filepath.Join(root, name, "maps"))
@@ -171,24 +173,28 @@ func (o *openFiles) addFolder(path string) {
 }
 
 // scanDescriptors notes the regular files and, where folders is not nil, the folders of descriptors.
-func scanDescriptors(dir string, into, folders map[fileID]bool) error {
-	fds, err := os.ReadDir(dir)
+func (o *openFiles) scanDescriptors(dir string, into, folders map[fileID]bool) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
+	defer unix.Close(fd)
 	var st unix.Statx_t
-	for _, fd := range fds {
-		err := statPath(unix.AT_FDCWD, filepath.Join(dir, fd.Name()), unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
-		id := fileID{st.Dev_major, st.Dev_minor, st.Ino}
-		switch {
-		case err != nil:
-		case st.Mode&unix.S_IFMT == unix.S_IFREG:
-			into[id] = true
-		case st.Mode&unix.S_IFMT == unix.S_IFDIR && folders != nil:
-			folders[id] = true
-		}
+	for more := true; more && err == nil; {
+		more, err = dirscan.List(fd, o.lines, func(d dirscan.Listed) error {
+			errno := dirscan.Statx(fd, d.Name[:len(d.Name)+1], unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
+			id := fileID{st.Dev_major, st.Dev_minor, st.Ino}
+			switch {
+			case errno != 0:
+			case st.Mode&unix.S_IFMT == unix.S_IFREG:
+				into[id] = true
+			case st.Mode&unix.S_IFMT == unix.S_IFDIR && folders != nil:
+				folders[id] = true
+			}
+			return nil
+		})
 	}
-	return nil
+	return err
 }
 
 func (o *openFiles) scanMaps(path string) error {

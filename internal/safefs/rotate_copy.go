@@ -247,14 +247,14 @@ func (c *logCopy) bears(name string) bool {
 // withdraw removes the copy under its final name.
 func (c *logCopy) withdraw() {
 	if c.name != "" && c.bears(c.name) {
-		unlinkAt(c.dirfd, append([]byte(c.name), 0))
+		removeAt(c.dirfd, append([]byte(c.name), 0), 0)
 	}
 }
 
 // close closes the copy, and removes it where it has not got its final name.
 func (c *logCopy) close() {
 	if c.name == "" && c.bears(c.temp) {
-		unlinkAt(c.dirfd, append([]byte(c.temp), 0))
+		removeAt(c.dirfd, append([]byte(c.temp), 0), 0)
 	}
 	c.dst.Close()
 }

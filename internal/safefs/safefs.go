@@ -193,8 +193,7 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 	if why := r.inPlace(e.Parent); why != Removed {
 		return 0, why
 	}
-	r.path = e.Parent.AppendPath(r.path[:0])
-	if why := r.folderLocked(r.path); why != Removed {
+	if why := r.parentLocked(e.Parent); why != Removed {
 		return 0, why
 	}
 	r.name = append(append(r.name[:0], e.Name...), 0)
@@ -330,7 +329,7 @@ func (r *Remover) removeNow(dirfd int, id Identity, how manner) Reason {
 }
 
 func unlink(dirfd int, name []byte) Reason {
-	switch err := unlinkAt(dirfd, name); err {
+	switch err := removeAt(dirfd, name, 0); err {
 	case 0:
 		return Removed
 	case unix.ENOENT:
@@ -344,8 +343,8 @@ func unlink(dirfd int, name []byte) Reason {
 	}
 }
 
-// thisFD is the name that means the descriptor itself.
-var thisFD = []byte{0}
+// thisFD is the name that means the descriptor itself, and upName that of the folder above.
+var thisFD, upName = []byte{0}, []byte("..\x00")
 
 // same reports whether a name still means the file that was judged.
 func (r *Remover) same(dirfd int, name []byte, id Identity) Reason {

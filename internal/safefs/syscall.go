@@ -76,7 +76,14 @@ func openFolder(dirfd int, name []byte) (int, error) {
 	return fd, nil
 }
 
-func unlinkAt(dirfd int, name []byte) unix.Errno { return removeAt(dirfd, name, 0) }
+// closeFD is close(2), which must not be tried again.
+func closeFD(fd int) { _, _, _ = syscall.Syscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// leaseOf is fcntl(2) about the lease of an open file.
+func leaseOf(fd, command, kind int) (int, unix.Errno) {
+	is, _, errno := syscall.Syscall(unix.SYS_FCNTL, uintptr(fd), uintptr(command), uintptr(kind))
+	return int(is), errno
+}
 
 // rmdirAt removes an empty folder.
 func rmdirAt(dirfd int, name []byte) unix.Errno { return removeAt(dirfd, name, unix.AT_REMOVEDIR) }

@@ -25,6 +25,7 @@ type clearing struct {
 	linked    map[fileID]*linkSet // files with several links, as they were seen
 	files     atomic.Int64
 	idle      chan *level // to a worker that waits; nil when there is one
+	spare     sync.Pool   // of *level that were given away
 	waiting   atomic.Int32
 	work      sync.WaitGroup
 }
@@ -171,6 +172,7 @@ func (c *clearing) serve() {
 			l.up.fail(why)
 		}
 		l.up.given.Done()
+		c.spare.Put(l)
 	}
 }
 
@@ -204,6 +206,7 @@ func (c *clearing) empty(l *level, h *hand) Reason {
 		}
 		p := part{c: c, l: l, each: c.each || !first, folders: folders[:0]}
 		more, err := dirscan.List(l.fd, h.buf, p.name)
+		c.files.Add(p.gone) // not for each file: the other worker counts here too
 		why := lookReason(err)
 		if why == Removed {
 			why = c.enterAll(l, p.folders, h)
@@ -230,7 +233,8 @@ type part struct {
 	c       *clearing
 	l       *level
 	n       int
-	each    bool // each file is looked at
+	gone    int64 // files that were removed
+	each    bool  // each file is looked at
 	folders []byte
 }
 
@@ -259,7 +263,7 @@ func (p *part) name(d dirscan.Listed) error {
 		return stays(why)
 	}
 	if d.Kind == unix.DT_REG {
-		p.c.files.Add(1)
+		p.gone++
 	}
 	return nil
 }
@@ -313,11 +317,19 @@ func (c *clearing) lies(l *level) bool {
 		if l.up != nil {
 			above = l.up.id
 		}
-		if id, _, err := lookAtFolder(l.fd, ".."); err != nil || id != above {
+		if !isAbove(l.fd, above) {
 			return false
 		}
 	}
 	return true
+}
+
+// isAbove reports whether a folder lies in this one.
+func isAbove(fd int, id fileID) bool {
+	var st unix.Statx_t
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+	err := dirscan.Statx(fd, upName, flags, unix.STATX_TYPE|unix.STATX_INO, &st)
+	return err == 0 && id == fileID{st.Dev_major, st.Dev_minor, st.Ino}
 }
 
 // enterAll empties the folders of a part of the listing, or gives them to another worker that waits. They
@@ -347,24 +359,28 @@ func (c *clearing) give(up *level, name []byte) bool {
 	if c.waiting.Load() == 0 { // else a copy would be made for nothing
 		return false
 	}
-	own := &level{up: up, name: bytes.Clone(name)}
+	own, ok := c.spare.Get().(*level)
+	if !ok {
+		own = new(level)
+	}
+	*own = level{up: up, name: append(own.name[:0], name...)}
 	up.given.Add(1)
 	select {
 	case c.idle <- own:
 		return true
 	default:
 		up.given.Done()
+		c.spare.Put(own)
 		return false
 	}
 }
 
 // lookReason is the reason in an error of a listing.
 func lookReason(err error) Reason {
-	var s stays
-	switch {
-	case err == nil:
+	if err == nil {
 		return Removed
-	case errors.As(err, &s):
+	}
+	if s, ok := errors.AsType[stays](err); ok {
 		return Reason(s)
 	}
 	return errorReason(err)

@@ -21,13 +21,18 @@ type walkers struct {
 	cancel    func()
 	elsewhere bool       // mappings may show another device
 	slow      sync.Mutex // held where a lease was not granted: what follows is not for several at once
-	spare     sync.Pool  // of *fileLook
+	each      []*fileLook
 }
 
-// fileLook is the memory for the look at one file.
+// fileLook is what one walker has for itself: memory for the look at a file, and what it has seen. A count that all
+// walkers share would go from one processor's cache to another's for each file.
 type fileLook struct {
+	w     *walkers
 	st    unix.Statx_t
 	entry dirscan.Entry
+	tally tally
+	uid   uint32 // of the last file
+	owned bool   // it may go, as far as that goes
 }
 
 // mayLookAside reports whether the kernel says all that walkers has to know: which folders and files are
@@ -37,36 +42,49 @@ func mayLookAside(fd int) bool {
 	return dirscan.Openat2() == nil && statAt(fd, thisFD, &st) == 0 && st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
-// except looks at a file, as dirscan.Options.Except, which is called by all walkers at the same time: none
-// is to be looked at by the scan. The first reason ends it.
-func (w *walkers) except(in *dirscan.Folder, name []byte) bool {
-	if w.l.ended.Load() {
+// except makes the Except of a walker, which looks at each file: none is to be looked at by the scan. The first
+// reason ends it.
+func (w *walkers) except() func(in *dirscan.Folder, name []byte) bool {
+	at := &fileLook{w: w}
+	w.each = append(w.each, at)
+	return func(in *dirscan.Folder, name []byte) bool {
+		if w.l.ended.Load() {
+			return true
+		}
+		if why := at.look(in.FD(), name[:len(name)+1]); why != Removed { // its NUL
+			w.l.stop(why)
+			w.cancel()
+		}
 		return true
 	}
-	at, ok := w.spare.Get().(*fileLook)
-	if !ok {
-		at = new(fileLook)
+}
+
+// sum adds up what the walkers have seen, when all are done.
+func (w *walkers) sum() {
+	for _, at := range w.each {
+		w.l.tally.merge(&at.tally)
 	}
-	if why := w.look(at, in.FD(), name[:len(name)+1]); why != Removed { // its NUL
-		w.l.stop(why)
-		w.cancel()
-	}
-	w.spare.Put(at)
-	return true
 }
 
 // look looks at a file, whose name ends with a NUL.
-func (w *walkers) look(at *fileLook, dirfd int, name []byte) Reason {
-	fd := -1
-	if w.l.open != nil {
-		var why Reason
-		if fd, why = openHere(dirfd, name); why != Removed {
-			return why
-		}
-		defer unix.Close(fd) // gives the lease back
-		dirfd, name = fd, thisFD
+func (at *fileLook) look(dirfd int, name []byte) Reason {
+	if at.w.l.open == nil {
+		return at.judge(dirfd, name)
 	}
-	st, e := &at.st, &at.entry
+	fd, why := openHere(dirfd, name)
+	if why != Removed {
+		return why
+	}
+	if why = at.judge(fd, thisFD); why == Removed {
+		why = at.w.inUse(fd, &at.entry)
+	}
+	closeFD(fd) // gives the lease back
+	return why
+}
+
+// judge looks at what a name, or a descriptor, means.
+func (at *fileLook) judge(dirfd int, name []byte) Reason {
+	st, e, l := &at.st, &at.entry, at.w.l
 	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_EMPTY_PATH
 	switch err := dirscan.Statx(dirfd, name, flags, lookMask, st); {
 	case err == unix.ENOENT:
@@ -78,16 +96,31 @@ func (w *walkers) look(at *fileLook, dirfd int, name []byte) Reason {
 	case st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0:
 		return Mount
 	}
-	*e = dirscan.Entry{
-		Ino: st.Ino, DevMajor: st.Dev_major, DevMinor: st.Dev_minor, Mode: st.Mode, Nlink: st.Nlink, UID: st.Uid, GID: st.Gid,
-		SizeBytes: int64(st.Size), AllocatedBytes: int64(st.Blocks) * 512,
-		AtimeNs: dirscan.Nanoseconds(&st.Atime), MtimeNs: dirscan.Nanoseconds(&st.Mtime), CtimeNs: dirscan.Nanoseconds(&st.Ctime),
-		Fixed: st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0,
+	e.Ino, e.DevMajor, e.DevMinor = st.Ino, st.Dev_major, st.Dev_minor
+	e.Mode, e.Nlink, e.UID, e.GID = st.Mode, st.Nlink, st.Uid, st.Gid
+	e.SizeBytes, e.AllocatedBytes = int64(st.Size), int64(st.Blocks)*512
+	e.AtimeNs, e.MtimeNs, e.CtimeNs = dirscan.Nanoseconds(&st.Atime), dirscan.Nanoseconds(&st.Mtime), dirscan.Nanoseconds(&st.Ctime)
+	e.Fixed = st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0
+	if !at.owned || at.uid != e.UID {
+		if why := l.owner(e.UID); why != Removed {
+			return why
+		}
+		at.uid, at.owned = e.UID, true
 	}
-	if why := w.l.judge(e); why != Removed || fd < 0 {
+	if why := l.old(e); why != Removed {
 		return why
 	}
-	return w.inUse(fd, e)
+	if e.Nlink > 1 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if why := l.link(e); why != Removed {
+			return why
+		}
+	}
+	if at.tally.add(e)%pulseEvery == 0 && l.r.pulse() != nil {
+		return Stopped
+	}
+	return Removed
 }
 
 // inUse reports whether an open file is also open, mapped or locked elsewhere.

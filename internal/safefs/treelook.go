@@ -37,16 +37,41 @@ type treeLook struct {
 	ask  treeAsk
 	open *openFiles // as they were when the look began; nil without the in-use check
 
+	spare sync.Pool   // of *dirscan.Entry, for folders
 	whole bool        // each file was looked at
 	ended atomic.Bool // there is a reason
 
-	mu                  sync.Mutex
-	files, bytes, freed int64
-	changedNs           int64               // newest mtime or ctime of all that is in it
-	topNs               int64               // mtime of its own folder
-	filesNs             int64               // that of its files
-	linked              map[fileID]*linkSet // of files with several links
-	why                 Reason
+	mu sync.Mutex
+	tally
+	changedNs int64               // newest mtime or ctime of all that is in it
+	topNs     int64               // mtime of its own folder
+	linked    map[fileID]*linkSet // of files with several links
+	why       Reason
+}
+
+// tally counts files.
+type tally struct {
+	files, bytes int64
+	freed        int64 // by those with one link
+	filesNs      int64 // newest mtime or ctime
+}
+
+// add returns the number of files.
+func (t *tally) add(e *dirscan.Entry) int64 {
+	t.filesNs = max(t.filesNs, e.NewestNs())
+	t.files++
+	t.bytes += e.SizeBytes
+	if e.Nlink <= 1 {
+		t.freed += e.AllocatedBytes
+	}
+	return t.files
+}
+
+func (t *tally) merge(o *tally) {
+	t.files += o.files
+	t.bytes += o.bytes
+	t.freed += o.freed
+	t.filesNs = max(t.filesNs, o.filesNs)
 }
 
 type linkSet struct {
@@ -86,10 +111,14 @@ func (r *Remover) lookAtTree(fd int, ask treeAsk) (seen *treeLook, why Reason) {
 			}
 		},
 	}
+	w := &walkers{l: l, cancel: cancel}
 	if ask.aside && mayLookAside(fd) {
-		o.Except = (&walkers{l: l, cancel: cancel, elsewhere: r.mapsElsewhere(fd)}).except
+		w.elsewhere = r.mapsElsewhere(fd)
+		o.ExceptOf = w.except
 	}
 	res, err := dirscan.ScanFD(ctx, own, o)
+	w.sum()
+	l.note(l.filesNs)
 	if why := l.outcome(&res, err); why != Removed {
 		return nil, why
 	}
@@ -179,8 +208,12 @@ func (l *treeLook) folder(fd, depth int) Reason {
 	if err := statAt(fd, thisFD, &st); err != 0 {
 		return errorReason(err)
 	}
-	var e dirscan.Entry
-	folderEntry(&st, &e)
+	e, ok := l.spare.Get().(*dirscan.Entry)
+	if !ok {
+		e = new(dirscan.Entry)
+	}
+	defer l.spare.Put(e)
+	folderEntry(&st, e)
 	if l.ask.aside && depth == 0 {
 		l.topNs = e.MtimeNs
 		e.CtimeNs = e.MtimeNs // it was moved
@@ -190,7 +223,7 @@ func (l *treeLook) folder(fd, depth int) Reason {
 		return why
 	}
 	if !l.ask.rest {
-		if why := l.age(l.r.opts.AgeNs(&e)); why != Removed {
+		if why := l.age(l.r.opts.AgeNs(e)); why != Removed {
 			return why
 		}
 	}
@@ -242,6 +275,18 @@ func (l *treeLook) judge(e *dirscan.Entry) Reason {
 	if why := l.owner(e.UID); why != Removed {
 		return why
 	}
+	if why := l.old(e); why != Removed {
+		return why
+	}
+	files, why := l.count(e)
+	if why == Removed && files%pulseEvery == 0 && l.r.pulse() != nil {
+		return Stopped
+	}
+	return why
+}
+
+// old says whether a file may go because of its times and flags.
+func (l *treeLook) old(e *dirscan.Entry) Reason {
 	ns := e.NewestNs()
 	if !l.ask.rest {
 		ns = l.r.opts.AgeNs(e)
@@ -252,26 +297,17 @@ func (l *treeLook) judge(e *dirscan.Entry) Reason {
 	if e.Fixed {
 		return errorReason(unix.EPERM)
 	}
-	files, why := l.count(e)
-	if why == Removed && files%pulseEvery == 0 && l.r.pulse() != nil {
-		return Stopped
-	}
-	return why
+	return Removed
 }
 
 // count adds a file to what was seen.
 func (l *treeLook) count(e *dirscan.Entry) (files int64, why Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.filesNs = max(l.filesNs, e.NewestNs())
-	l.changedNs = max(l.changedNs, l.filesNs)
-	l.files++
-	l.bytes += e.SizeBytes
-	if e.Nlink <= 1 {
-		l.freed += e.AllocatedBytes
-		return l.files, Removed
+	if e.Nlink > 1 {
+		why = l.link(e)
 	}
-	return l.files, l.link(e)
+	return l.add(e), why
 }
 
 // link counts a name of a file that has several. All of them may lie in the tree.
