@@ -161,3 +161,28 @@ func plural(n int, one, many string) string {
 	}
 	return many
 }
+
+// elsewhere are keys and flags of other exporters, of Prometheus and of Alertmanager that people write at the top of a file, and what to write
+// here.
+var elsewhere = map[string]string{
+	"external_url":    addressKeys,
+	"grafana_url":     addressKeys,
+	"listen":          listenFlag,
+	"listen_address":  listenFlag,
+	"web":             listenFlag,
+	"log":             "write the flags --log.level and --log.format",
+	"scrape_interval": "write sample_interval, or scan_interval for folders",
+	"scrape_configs":  "write targets: a target is a service of this host",
+	"evidence":        "write it in a target",
+	"playbooks":       "write them in a target",
+	"dry_run":         "write mode: dry_run",
+	"enforce":         "write mode: enforce",
+}
+
+const (
+	addressKeys = "write dashboard_url for the dashboards, prometheus_url for Prometheus"
+	listenFlag  = "write the flag --web.listen-address, such as --web.listen-address=127.0.0.1:10042"
+)
+
+// Instead implements strictyaml.Hinter.
+func (*Config) Instead(key string) string { return elsewhere[key] }
