@@ -66,10 +66,10 @@ func syntaxAdvice(lines []string, says string) string {
 	last := strings.TrimRight(lines[len(lines)-1], "\r")
 	text := strings.TrimLeft(last, " \t")
 	if indent := last[:len(last)-len(text)]; strings.Contains(indent, "\t") {
-		return "is indented with a tab: write spaces, as YAML has it"
+		return "is indented with a tab: write spaces, the only indentation that YAML allows"
 	}
 	if strings.Contains(last, "\t") && strings.Contains(says, "cannot start any token") {
-		return "has a tab where a value or key begins: write spaces, as YAML has it"
+		return "has a tab where a value or key begins: write spaces instead"
 	}
 	if _, value, ok := strings.Cut(text, ": "); ok && strings.Contains(says, "cannot start any token") {
 		return fmt.Sprintf("has a value that begins with a character of YAML's own: write it in quotes: '%s'", strings.TrimSpace(value))

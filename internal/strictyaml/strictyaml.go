@@ -358,6 +358,9 @@ func unknownKey(key string, known []string, instead string) string {
 	if near := Nearest(key, known); near != "" {
 		return fmt.Sprintf("unknown key: did you mean %q?", near)
 	}
+	if len(known) == 1 {
+		return "unknown key: write " + known[0]
+	}
 	return "unknown key: write one of " + strings.Join(known, ", ")
 }
 
