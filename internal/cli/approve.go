@@ -49,7 +49,7 @@ func declareDecision(c *kingpin.CmdClause, e *env, deny bool) runner {
 
 // decide sends the decision to the exporter that runs, and prints what came of it.
 func decide(ctx context.Context, e *env, req control.Decide) error {
-	out, err := asked(ctx, e, "nothing runs that has proposals", (*control.Client).Decide, req)
+	out, err := asked(ctx, e, "there are no proposals without it", (*control.Client).Decide, req)
 	switch {
 	case err != nil:
 		return err

@@ -139,7 +139,7 @@ targets:
 		"  when its last process has ended: clean_temp\n",
 		"  on an alert for relieve_memory: clean_temp, then command [\"/bin/true\" \"a\\nb\"]\n",
 		"\nhost: as ",
-		"\nnothing was changed\na clean-up now would take 592 files, 0B; each by its name: spillway_exporter cleanup --dry-run --files " + file + "\n",
+		"\nnothing was changed\na clean-up now would remove 592 files, 0B; to list them: spillway_exporter cleanup --dry-run --files " + file + "\n",
 		"no target is in mode enforce\n",
 	}
 	rest := r.out

@@ -60,7 +60,7 @@ func asked[Request, Answer any](ctx context.Context, e *env, none string, send f
 	defer cancel()
 	client, err := dial(ctx, cfg)
 	if errors.Is(err, control.ErrNone) {
-		return out, fmt.Errorf("%w: %s", err, none)
+		return out, fmt.Errorf("%w, so %s: start it, or name the configuration that it runs with by --config.file", err, none)
 	}
 	if err != nil {
 		return out, err
@@ -74,7 +74,7 @@ func asked[Request, Answer any](ctx context.Context, e *env, none string, send f
 
 // pause asks the exporter that runs for a pause or its end, and prints what has changed.
 func pause(ctx context.Context, e *env, req control.Pause) error {
-	out, err := asked(ctx, e, "nothing runs that could be paused", (*control.Client).Pause, req)
+	out, err := asked(ctx, e, "there is nothing to pause", (*control.Client).Pause, req)
 	switch {
 	case err != nil:
 		return err

@@ -30,7 +30,7 @@ func TestPauseCommand(t *testing.T) {
 		code = Main(t.Context(), append(args, "--config.file="+file), Options{Stdout: &text, Stderr: &text})
 		return code, text.String()
 	}
-	if code, out := run("pause"); code != ExitFailure || !strings.Contains(out, "nothing runs that could be paused") {
+	if code, out := run("pause"); code != ExitFailure || !strings.Contains(out, "so there is nothing to pause: start it, or name the configuration") {
 		t.Errorf("without an exporter: %d %s", code, out)
 	}
 	var got control.Pause

@@ -158,11 +158,11 @@ func (p *plan) summary(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\nnothing was changed")
 	if policies > 0 {
-		fmt.Fprintf(w, "a clean-up now would take %d %s, %s", files, plural(int(files), "file", "files"), units.Bytes(bytes))
+		fmt.Fprintf(w, "a clean-up now would remove %d %s, %s", files, plural(int(files), "file", "files"), units.Bytes(bytes))
 		if rotated > 0 {
 			fmt.Fprintf(w, ", and rotate %d %s", rotated, plural(int(rotated), "log", "logs"))
 		}
-		fmt.Fprintf(w, "; each by its name: spillway_exporter cleanup --dry-run --files --config.file=%s\n", p.Config)
+		fmt.Fprintf(w, "; to list them: spillway_exporter cleanup --dry-run --files --config.file=%s\n", p.Config)
 	}
 	if incomplete {
 		fmt.Fprintln(w, action.InUseIncomplete)

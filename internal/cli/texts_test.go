@@ -84,7 +84,7 @@ group (observed)
   no process matches now
 
 nothing was changed
-a clean-up now would take 3 files, 2KiB, and rotate 1 log; each by its name: spillway_exporter cleanup --dry-run --files --config.file=x.yml
+a clean-up now would remove 3 files, 2KiB, and rotate 1 log; to list them: spillway_exporter cleanup --dry-run --files --config.file=x.yml
 ` + action.InUseIncomplete + `
 serve would act on 1 of 1 targets: those in mode enforce
 `
@@ -94,7 +94,7 @@ serve would act on 1 of 1 targets: those in mode enforce
 	p = plan{Rules: 1, Every: "15s", Targets: []targetPlan{{Name: "one", Mode: "dry_run", Processes: []processPlan{{PID: 1, Name: "a\x1bb"}}, Cleanup: []action.PolicyResult{{Files: 1, Rotated: 2}}}}}
 	got := printed(&p)
 	for _, want := range []string{
-		"embedded defaults: ok, 1 rules, evaluated here every 15s\n", "  1 process, 0B resident\n", `"a\x1bb"`, "take 1 file, 0B, and rotate 2 logs;", "\nto watch services of your own, write a configuration: ",
+		"embedded defaults: ok, 1 rules, evaluated here every 15s\n", "  1 process, 0B resident\n", `"a\x1bb"`, "remove 1 file, 0B, and rotate 2 logs;", "\nto watch services of your own, write a configuration: ",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

@@ -110,6 +110,12 @@ func (c *commandLine) advise(args []string, err error) string {
 	return adviceOn(err.Error(), command, flags)
 }
 
+// otherFlags are names that people try, as other programs have them, and the flag that does it here.
+var otherFlags = map[string]string{
+	"port": "web.listen-address", "listen": "web.listen-address", "addr": "web.listen-address", "config": "config.file", "debug": "log.level", "verbose": "log.level",
+	"json": "output", "apply": "enforce", "dryrun": "dry-run",
+}
+
 // adviceOn turns what the parser of the command line says into what is wrong and what to write
 // instead. command is the one that was named, "" for none; flags are those that it can have.
 func adviceOn(message, command string, flags []string) string {
@@ -117,7 +123,11 @@ func adviceOn(message, command string, flags []string) string {
 	if flag, ok := strings.CutPrefix(message, "unknown long flag '--"); ok {
 		flag = strings.TrimPrefix(strings.TrimSuffix(flag, "'"), "no-")
 		name := cmp.Or(command, commands()[0].name)
-		if near := strictyaml.Nearest(flag, flags); near != "" {
+		near := strictyaml.Nearest(flag, flags)
+		if meant := otherFlags[flag]; near == "" && slices.Contains(flags, meant) {
+			near = meant
+		}
+		if near != "" {
 			return fmt.Sprintf("unknown flag --%s for %s: did you mean --%s?", flag, name, near)
 		}
 		return fmt.Sprintf("unknown flag --%s for %s: 'spillway_exporter %s --help' lists them", flag, name, name)

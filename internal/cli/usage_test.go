@@ -29,6 +29,7 @@ func TestAdvice(t *testing.T) {
 	f("unknown flag --targte for cleanup: did you mean --target?", "cleanup", "--targte=x")
 	f("unknown flag --web.listen-addr for serve: 'spillway_exporter serve --help' lists them", "--web.listen-addr=:1")
 	f("unknown flag --web.listen-addressX for serve: did you mean --web.listen-address?", "--web.listen-addressX=:1")
+	f("unknown flag --port for serve: did you mean --web.listen-address?", "--port=80")
 	f("unknown flag --everything for cleanup: 'spillway_exporter cleanup --help' lists them", "cleanup", "--everything")
 	f("--config.file has no value: write --config.file=VALUE", "--config.file")
 	f("explain which process? write its number: spillway_exporter explain PID (ps -e lists them)", "explain")

@@ -66,10 +66,10 @@ func syntaxAdvice(lines []string, says string) string {
 	last := strings.TrimRight(lines[len(lines)-1], "\r")
 	text := strings.TrimLeft(last, " \t")
 	if indent := last[:len(last)-len(text)]; strings.Contains(indent, "\t") {
-		return "is indented with a tab: write spaces, as YAML has it"
+		return "is indented with a tab: write spaces, the only indentation that YAML allows"
 	}
 	if strings.Contains(last, "\t") && strings.Contains(says, "cannot start any token") {
-		return "has a tab where a value or key begins: write spaces, as YAML has it"
+		return "has a tab where a value or key begins: write spaces instead"
 	}
 	if _, value, ok := strings.Cut(text, ": "); ok && strings.Contains(says, "cannot start any token") {
 		return fmt.Sprintf("has a value that begins with a character of YAML's own: write it in quotes: '%s'", strings.TrimSpace(value))
@@ -161,3 +161,28 @@ func plural(n int, one, many string) string {
 	}
 	return many
 }
+
+// elsewhere are keys and flags of other exporters, of Prometheus and of Alertmanager that people write at the top of a file, and what to write
+// here.
+var elsewhere = map[string]string{
+	"external_url":    addressKeys,
+	"grafana_url":     addressKeys,
+	"listen":          listenFlag,
+	"listen_address":  listenFlag,
+	"web":             listenFlag,
+	"log":             "write the flags --log.level and --log.format",
+	"scrape_interval": "write sample_interval, or scan_interval for folders",
+	"scrape_configs":  "write targets: a target is a service of this host",
+	"evidence":        "write it in a target",
+	"playbooks":       "write them in a target",
+	"dry_run":         "write mode: dry_run",
+	"enforce":         "write mode: enforce",
+}
+
+const (
+	addressKeys = "write dashboard_url for the dashboards, prometheus_url for Prometheus"
+	listenFlag  = "write the flag --web.listen-address, such as --web.listen-address=127.0.0.1:10042"
+)
+
+// Instead implements strictyaml.Hinter.
+func (*Config) Instead(key string) string { return elsewhere[key] }

@@ -47,12 +47,17 @@ func (p *Pause) whom() string {
 	return "target " + p.Target
 }
 
+// end says until when a pause lasts, for people.
+func (p *Pause) end() string {
+	if p.Length == 0 {
+		return "someone resumes"
+	}
+	return clock(p.Until)
+}
+
 // String says what is paused, until when and why.
 func (p Pause) String() string {
-	text := p.whom() + " until someone resumes"
-	if p.Length > 0 {
-		text = p.whom() + " until " + clock(p.Until)
-	}
+	text := p.whom() + " until " + p.end()
 	if p.Reason != "" {
 		text += ": " + p.Reason
 	}
@@ -80,7 +85,7 @@ func (d *Dispatcher) Pause(ctx context.Context, req PauseRequest) (Pause, error)
 	d.mu.Lock()
 	d.pauses[p.Target] = p
 	d.mu.Unlock()
-	d.log.Warn("paused: nothing begins by itself", "target", cmp.Or(p.Target, "(all)"), "until", p.Until, "reason", p.Reason, "by", p.By)
+	d.log.Warn("paused: nothing begins by itself", "target", cmp.Or(p.Target, "(all)"), "until", p.end(), "reason", p.Reason, "by", p.By)
 	return p, d.keepPauses(ctx, "pause", p.Target, "pause "+p.String(), p.By)
 }
 

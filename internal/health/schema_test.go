@@ -80,7 +80,7 @@ func TestSchema(t *testing.T) {
 		sample(metric.Processes, 0, "down"),
 		sample(metric.ThresholdRatio, .7, "unknown", metric.SignalMemory, "warning"),
 	})
-	targets[0].Verdicts = []verdict.Verdict{{State: verdict.NotKnown, About: "heap", Text: "not known yet: x", Since: now, Numbers: map[string]float64{"collections": 3}}}
+	targets[0].Verdicts = []verdict.Verdict{{State: verdict.NotKnown, About: "heap", Text: "Not known yet: x", Since: now, Numbers: map[string]float64{"collections": 3}}}
 	at := time.Date(2026, 1, 6, 3, 40, 0, 0, time.UTC)
 	targets[0].Outlook = OutlookOf(&trend.Outlook{Estimate: trend.Estimate{Known: true, Growing: true, PerSecond: 3500, Confidence: .93}, Forecast: trend.Forecast{At: at, Earliest: at.Add(-time.Hour)}}, at.Add(-time.Hour))
 	if o := targets[0].Outlook; o == nil || o.Reaches != "2026-01-06T03:40:00Z" || o.Latest != "" || !targets[0].Unproven() || targets[1].Unproven() {

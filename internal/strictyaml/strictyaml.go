@@ -44,6 +44,12 @@ type Noter interface {
 	NoteWritten()
 }
 
+// Hinter is a struct that expects certain keys it does not have, such as those of other programs.
+type Hinter interface {
+	// Instead says what to write instead of such a key; "" when nothing is known about it.
+	Instead(key string) string
+}
+
 // Decode fills the value that into points to and returns every mistake.
 func Decode(n *yaml.Node, into any, texts Texts) []Mistake {
 	d := &decoder{texts: texts}
@@ -159,6 +165,10 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 			names = append(names, FieldNames(reflect.TypeOf(chosen).Elem())...)
 		}
 	}
+	instead := func(string) string { return "" }
+	if h, ok := reflect.TypeAssert[Hinter](v.Addr()); ok {
+		instead = h.Instead
+	}
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, val := n.Content[i], n.Content[i+1]
@@ -181,7 +191,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 		case says != "":
 			d.fail(k, path, "%s", says)
 		default:
-			d.fail(k, path, "%s", unknownKey(k.Value, names))
+			d.fail(k, path, "%s", unknownKey(k.Value, names, instead(k.Value)))
 		}
 	}
 }
@@ -338,12 +348,18 @@ func KeyOf(f reflect.StructField) (name string, inline bool) {
 }
 
 // unknownKey says what to write instead of a key that does not exist.
-func unknownKey(key string, known []string) string {
-	if key == "<<" {
+func unknownKey(key string, known []string, instead string) string {
+	switch {
+	case key == "<<":
 		return "merge keys are not read: write the values out"
+	case instead != "":
+		return "unknown key: " + instead
 	}
 	if near := Nearest(key, known); near != "" {
 		return fmt.Sprintf("unknown key: did you mean %q?", near)
+	}
+	if len(known) == 1 {
+		return "unknown key: write " + known[0]
 	}
 	return "unknown key: write one of " + strings.Join(known, ", ")
 }
