@@ -93,10 +93,10 @@ func leased(fd int) bool {
 	return err == 0
 }
 
-// exclusive takes the lease, or takes the lock and looks through the open descriptors of the host where
-// the filesystem or our rights do not allow a lease. A lease that is granted says that there is no other open
-// description (check_conflicting_open of fs/locks.c), and a lock is one of those: it need not be asked for.
-// Whoever opens the file to lock it waits for the lease.
+// exclusive takes the lease, or looks through the open descriptors of the host where the filesystem or our rights do not
+// allow a lease. A lease that is granted says that there is no other open description (check_conflicting_open of
+// fs/locks.c), and whoever holds a lock has one: it need not be asked for. Whoever opens the file to lock it waits for the
+// lease. Of other hosts, and of what serves a FUSE, only a lock says something.
 func (r *Remover) exclusive(fd int, id Identity) Reason {
 	_, err := leaseOf(fd, unix.F_SETLEASE, unix.F_WRLCK)
 	r.leased = err == 0
@@ -105,6 +105,9 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 		if r.stacked(fd) && r.look.now().maps(id) {
 			return InUse
 		}
+		if shared(r.filesystem) {
+			return locked(fd)
+		}
 		return Removed
 	case unix.EAGAIN:
 		return InUse
@@ -112,14 +115,8 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 	default:
 		return errorReason(err)
 	}
-	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
-	case nil:
-	case unix.EWOULDBLOCK:
-		return InUse
-	case unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS: // no locks here
-	case unix.EBADF: // NFS makes it a lock of the file, which asks for a descriptor that may write
-	default:
-		return errorReason(err)
+	if why := locked(fd); why != Removed {
+		return why
 	}
 	owner := r.st.Uid
 	open := r.look.now()
@@ -128,6 +125,20 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 		return InUse
 	case open.hides(owner):
 		return NoLease
+	}
+	return Removed
+}
+
+// locked takes the lock of an open file, until it is closed, and returns InUse where someone else has it.
+func locked(fd int) Reason {
+	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+	case unix.EWOULDBLOCK:
+		return InUse
+	case unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS: // no locks here
+	case unix.EBADF: // NFS makes it a lock of the file, which asks for a descriptor that may write
+	default:
+		return errorReason(err)
 	}
 	return Removed
 }

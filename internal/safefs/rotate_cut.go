@@ -288,7 +288,12 @@ func isShared(fd int) bool {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return true
 	}
-	switch uint32(st.Type) {
+	return shared(int64(st.Type))
+}
+
+// shared reports whether other hosts, or a program, may have files of a filesystem open that this kernel does not see.
+func shared(filesystem int64) bool {
+	switch uint32(filesystem) {
 	case unix.NFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC, unix.V9FS_MAGIC,
 		unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.CODA_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:
 		return true
