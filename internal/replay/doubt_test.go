@@ -97,3 +97,22 @@ func TestDamagedFilesAreNoted(t *testing.T) {
 		t.Errorf("%q", notes)
 	}
 }
+
+// Of a folder in which far more happened than can be kept, few files stand for all: the report says so.
+func TestRoughSampleIsNoted(t *testing.T) {
+	for bits, want := range map[int]bool{0: false, 9: true} {
+		r := record(t)
+		r.live(monday.Add(-4*time.Hour), monday.Add(day), memory{"web": bumps(400)}, map[string]float64{"web": 1000})
+		name := folderlog.Folder("web", policy.KindTemp, "tts")
+		r.files.Record(folderlog.Listed, monday.Add(-3*time.Hour), name, 0, 0)
+		for range bits {
+			r.files.Thin(name)
+		}
+		for i := range 10 {
+			r.files.Record(folderlog.Written, monday.Add(time.Hour), name, uint64(i+1)<<20, 1)
+		}
+		if notes := r.play(oneFile, day).Notes; noted(notes, "its numbers are rough: they are estimated from 10 files, one in 512") != want {
+			t.Errorf("with one in 2^%d: %q", bits, notes)
+		}
+	}
+}

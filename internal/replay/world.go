@@ -338,7 +338,7 @@ func (t *target) doubts(o *Options) []string {
 		out = append(out, fmt.Sprintf("target %s: memory.limit_per_process is taken as it was at the time", t.Name))
 	}
 	for _, f := range t.folders {
-		if why := f.doubt(o); why != "" {
+		for _, why := range f.doubts(o) {
 			out = append(out, fmt.Sprintf("%s %s of %s: %s", f.kind, f.name, t.Name, why))
 		}
 	}
