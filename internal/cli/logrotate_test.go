@@ -115,7 +115,9 @@ func TestImportsSayWhatTheyCannot(t *testing.T) {
 	f("--from-logrotate", "DIR/a.log {\n size 1k\n rotate -1\n create 0640 nosuchuser x\n mail me@example.org\n}", ExitOK, "# rotate -1: at most 1000 are kept", `# owner is not written: no user "nosuchuser"`, "# no counterpart: mail me@example.org")
 	f("--from-logrotate", "DIR/a.log {\n size 1k", ExitConfig, "a section is not closed with }")
 	f("--from-logrotate", "DIR/a.log {\n postrotate\n x\n}", ExitConfig, "postrotate without endscript")
-	f("--from-logrotate", "rotate x", ExitConfig, `in:1: strconv.Atoi: parsing "x"`)
+	f("--from-logrotate", "rotate x", ExitConfig, `in:1: rotate: "x" is not a number: write one such as rotate 7`)
+	f("--from-logrotate", "DIR/a.log {\n size 1k\n maxage 213504\n}", ExitOK, "# maxage 213504: nothing is that old", "keep_files: 0, rotate: copy_truncate, every: 1d") // 213504 days wrap around to 9 minutes
+	f("--from-tmpfiles", "d DIR/a - - - 585y\nd DIR/b - - - 200y100y", ExitConfig, `# in:1: d DIR/a - - - 585y: the age "585y" is longer than 292 years`, `the age "200y100y" is longer`) // 585 years wrap around to 168 days
 	if r := runLine(t, "export", "--from-logrotate=a", "--from-tmpfiles=b"); r.code != ExitConfig || !strings.Contains(r.errs, "are two files") {
 		t.Errorf("%+v", r)
 	}

@@ -110,7 +110,9 @@ func (c *lrConverter) policy(s *section, where, dir string, include []string) {
 	}
 	keep := s.set.keeps(note)
 	l.KeepFiles = &keep
-	if s.set.maxAge > 0 {
+	if s.set.maxAge > mostDays {
+		note("maxage %d: nothing is that old", s.set.maxAge)
+	} else if s.set.maxAge > 0 {
 		l.MaxAge = units.Duration(time.Duration(s.set.maxAge) * 24 * time.Hour)
 	}
 	if s.set.every == "hourly" {
@@ -199,7 +201,10 @@ func less(a, b string) bool {
 	return errX == nil && errY == nil && x < y
 }
 
-const mostKept = 1000
+const (
+	mostKept = 1000
+	mostDays = 36500 // far below where a duration wraps around
+)
 
 func (s *settings) keeps(note func(string, ...any)) int64 {
 	if s.rotate < 0 || s.rotate > mostKept {

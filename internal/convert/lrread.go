@@ -229,6 +229,15 @@ var harmless = []string{
 	"tabooext", "taboopat", "allowhardlink", "noallowhardlink", "ignoreduplicates", "norenamecopy", "maillast", "mailfirst",
 }
 
+// number reads the value of a directive.
+func number(name, value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %q is not a number: write one such as %s 7", name, value, name)
+	}
+	return n, nil
+}
+
 // directive reads a line of a section or of the file.
 func (s *settings) directive(fields []string) {
 	name, value := strings.TrimSuffix(fields[0], "="), ""
@@ -248,9 +257,9 @@ func (s *settings) directive(fields []string) {
 	case "maxsize":
 		s.max = value
 	case "rotate":
-		s.rotate, s.err = strconv.Atoi(value)
+		s.rotate, s.err = number(name, value)
 	case "maxage":
-		s.maxAge, s.err = strconv.Atoi(value)
+		s.maxAge, s.err = number(name, value)
 	case "compress":
 		s.compress = true
 	case "nocompress":
