@@ -27,6 +27,9 @@ type settings struct {
 	maxAge       int
 	compress     bool
 	copies       bool // copytruncate
+	dateExt      bool
+	ownDates     bool // they have another form than the default
+	oldDir       string
 	create       string
 	su           string
 	scripts      []string // names of those that have no counterpart
@@ -224,8 +227,8 @@ func (s *settings) script(name, body string) {
 
 // harmless are directives that say what is done here anyway, or what does not matter here.
 var harmless = []string{
-	"missingok", "nomissingok", "notifempty", "ifempty", "sharedscripts", "nosharedscripts", "nocreate", "nodateext", "dateext", "nodelaycompress", "nocopy",
-	"nomail", "noolddir", "nocopytruncate", "noshred", "nocompress", "dateformat", "dateyesterday", "datehourago", "compressoptions", "createolddir", "nocreateolddir",
+	"missingok", "nomissingok", "notifempty", "ifempty", "sharedscripts", "nosharedscripts", "nocreate", "nodelaycompress", "nocopy",
+	"nomail", "nocopytruncate", "noshred", "nocompress", "compressoptions", "createolddir", "nocreateolddir",
 	"tabooext", "taboopat", "allowhardlink", "noallowhardlink", "ignoreduplicates", "norenamecopy", "maillast", "mailfirst",
 }
 
@@ -264,6 +267,16 @@ func (s *settings) directive(fields []string) {
 		s.compress = true
 	case "nocompress":
 		s.compress = false
+	case "dateext":
+		s.dateExt = true
+	case "nodateext":
+		s.dateExt = false
+	case "dateformat", "dateyesterday", "datehourago", "extension":
+		s.ownDates = true
+	case "olddir":
+		s.oldDir = value
+	case "noolddir":
+		s.oldDir = ""
 	case "copytruncate":
 		s.copies = true
 	case "nocopytruncate":
