@@ -30,7 +30,6 @@ type target struct {
 type entry struct {
 	comments []string
 	keys     []string // written as "key: value"; nil for comments alone
-	off      bool     // written as a comment, for a person to complete
 	policy   policy.Policy
 }
 
@@ -73,7 +72,7 @@ func mistakes(p policy.Policy) string {
 // conflicts says why a policy cannot be next to those before it.
 func conflicts(p policy.Policy, before []entry) string {
 	for _, e := range before {
-		if e.policy == nil || e.off {
+		if e.policy == nil {
 			continue
 		}
 		if why := policy.Conflict(e.policy, p); why != "" {
@@ -91,7 +90,7 @@ func write(header []string, targets []target) (text []byte, err error) {
 	}
 	some := false
 	for _, t := range targets {
-		some = some || slices.ContainsFunc(slices.Concat(t.temps, t.logs), func(e entry) bool { return e.policy != nil && !e.off })
+		some = some || slices.ContainsFunc(slices.Concat(t.temps, t.logs), func(e entry) bool { return e.policy != nil })
 	}
 	if some {
 		b.WriteString("targets:\n")
@@ -119,11 +118,11 @@ func write(header []string, targets []target) (text []byte, err error) {
 
 // active reports whether a target has a policy.
 func active(t target) bool {
-	return slices.ContainsFunc(slices.Concat(t.temps, t.logs), func(e entry) bool { return e.policy != nil && !e.off })
+	return slices.ContainsFunc(slices.Concat(t.temps, t.logs), func(e entry) bool { return e.policy != nil })
 }
 
 func writeList(b *strings.Builder, key string, entries []entry, some bool) {
-	if some && slices.ContainsFunc(entries, func(e entry) bool { return e.policy != nil && !e.off }) {
+	if some && slices.ContainsFunc(entries, func(e entry) bool { return e.policy != nil }) {
 		fmt.Fprintf(b, "    %s:\n", key)
 	}
 	for i := range entries {
@@ -135,12 +134,8 @@ func (e *entry) write(b *strings.Builder, indent string) {
 	for _, c := range e.comments {
 		comment(b, indent, c)
 	}
-	switch line := "- {" + strings.Join(e.keys, ", ") + "}"; {
-	case e.policy == nil:
-	case e.off:
-		comment(b, indent, line)
-	default:
-		b.WriteString(indent + line + "\n")
+	if e.policy != nil {
+		b.WriteString(indent + "- {" + strings.Join(e.keys, ", ") + "}\n")
 	}
 }
 

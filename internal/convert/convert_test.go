@@ -14,7 +14,7 @@ import (
 func TestParseSpan(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"10d": 240 * time.Hour, "1w2d3h4min5s": (9*24+3)*time.Hour + 4*time.Minute + 5*time.Second, "90": 90 * time.Second, "500ms": 500 * time.Millisecond, "1 h 30 m": 90 * time.Minute, "0": 0,
-		"": -1, "x": -1, "1x": -1, "d1": -1, "-1d": -1, "1.5h": -1,
+		"": -1, "x": -1, "1x": -1, "d1": -1, "-1d": -1, "1.5h": -1, "292y": 292 * 31557600 * time.Second, "293y": -1, "585y": -1, "200y100y": -1, "2147483647w": -1,
 	} {
 		got, err := parseSpan(text)
 		if want < 0 && err == nil || want >= 0 && (err != nil || got != want) {

@@ -35,8 +35,9 @@ func Logrotate(file string, raw []byte) ([]byte, error) {
 
 func lrHeader(file string) []string {
 	return []string{
-		"From " + filepath.Base(file) + " of logrotate. A log is rotated when it is over its size, at the daily run or on an alert. What has been rotated is",
-		"called app.log.20260102T150405Z, and .gz at once with compress. What logrotate has rotated before is not known here, and stays.",
+		"From " + filepath.Base(file) + " of logrotate. A log is rotated when it is over its size or due by time, at the daily run or on an alert. What has been",
+		"rotated is called app.log.20260102T150405Z, or app.log-20260102 with date_ext, and .gz at once with compress. What logrotate has rotated before counts",
+		"with date_ext; under other names it is not known here, and stays.",
 	}
 }
 
@@ -101,21 +102,25 @@ func (c *lrConverter) policy(s *section, where, dir string, include []string) {
 	e := entry{comments: []string{where}}
 	note := func(format string, args ...any) { e.comments = append(e.comments, fmt.Sprintf(format, args...)) }
 	l := &policy.Log{Common: policy.Common{Dir: dir, Include: include, Recursive: new(false), SizeBy: policy.SizeApparent}, Compress: s.set.compress, Every: units.Duration(24 * time.Hour)}
-	size, off := s.set.bytes(note)
+	size := s.set.bytes(l, note)
 	var err error
-	if l.MaxBytes, err = parseSize(size); err != nil {
+	if l.MaxBytes, err = parseSize(size); size != "" && err != nil {
 		e.comments[0] += ": " + err.Error()
 		c.add("", e)
 		return
 	}
 	keep := s.set.keeps(note)
+	if l.RotateAfter > 0 && keep == 0 {
+		note("rotate 0 with a time: one rotated log stays, since it says when the log was last rotated")
+		keep = 1
+	}
 	l.KeepFiles = &keep
-	if s.set.maxAge > 0 {
+	if s.set.maxAge > mostDays {
+		note("maxage %d: nothing is that old", s.set.maxAge)
+	} else if s.set.maxAge > 0 {
 		l.MaxAge = units.Duration(time.Duration(s.set.maxAge) * 24 * time.Hour)
 	}
-	if s.set.every == "hourly" {
-		l.Every = units.Duration(time.Hour)
-	}
+	s.set.naming(l, note)
 	processes := s.set.reopening(l, note)
 	s.set.others(l, note)
 	why := checkDir(dir)
@@ -123,7 +128,7 @@ func (c *lrConverter) policy(s *section, where, dir string, include []string) {
 		l.Name = c.used.next(dir)
 		why = mistakes(l)
 	}
-	if why == "" && !off {
+	if why == "" {
 		why = conflicts(l, c.before)
 	}
 	if why != "" {
@@ -131,23 +136,23 @@ func (c *lrConverter) policy(s *section, where, dir string, include []string) {
 		c.add("", entry{comments: e.comments[:1]})
 		return
 	}
-	e.policy, e.off, e.keys = l, off, lrKeys(l)
-	if off {
-		processes = ""
-	}
+	e.policy, e.keys = l, lrKeys(l)
 	c.add(processes, e)
 }
 
 func lrKeys(l *policy.Log) []string {
 	keys := []string{
-		"name: " + l.Name, "dir: " + Quote(l.Dir), "include: " + quoteAll(l.Include), "recursive: false", "size_by: apparent", "max_bytes: " + size(l.MaxBytes),
-		"keep_files: " + strconv.FormatInt(*l.KeepFiles, 10),
-	}
+		"name: " + l.Name, "dir: " + Quote(l.Dir), "include: " + quoteAll(l.Include), "recursive: false", "size_by: apparent"}
 	add := func(is bool, key string) {
 		if is {
 			keys = append(keys, key)
 		}
 	}
+	add(l.MaxBytes > 0, "max_bytes: "+size(l.MaxBytes))
+	add(l.RotateAfter > 0, "rotate_after: "+l.RotateAfter.String())
+	add(true, "keep_files: "+strconv.FormatInt(*l.KeepFiles, 10))
+	add(l.DateExt, "date_ext: true")
+	add(l.OldDir != "", "olddir: "+Quote(l.OldDir))
 	add(l.MaxAge > 0, "max_age: "+l.MaxAge.String())
 	add(l.Compress, "compress: true")
 	add(len(l.Owner) > 0, "owner: "+quoteAll(l.Owner))
@@ -164,25 +169,48 @@ func size(b units.Bytes) string {
 	return string(text)
 }
 
-// defaultBytes is proposed where logrotate goes by time alone.
-const defaultBytes = "100MiB"
+// turns are how long it takes until logrotate rotates a log by time.
+var turns = map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour, "weekly": 7 * 24 * time.Hour, "monthly": 30 * 24 * time.Hour, "yearly": 365 * 24 * time.Hour}
 
-// bytes returns the size above which a log is rotated; logrotate asks for minsize only where it goes by time. off says that logrotate goes by time alone.
-func (s *settings) bytes(note func(string, ...any)) (text string, off bool) {
+// bytes returns the size above which a log is rotated, "" where none decides, and sets when one is rotated by time. logrotate
+// asks for minsize and maxsize in addition to a time.
+func (s *settings) bytes(l *policy.Log, note func(string, ...any)) string {
 	switch {
-	case s.max != "" && s.every != "":
-		note("%s in addition to maxsize has no counterpart: a log goes by its size alone", s.every)
-		return s.max, false
-	case s.minSize != "" && s.every != "":
+	case s.every != "" && s.minSize != "":
 		note("%s with minsize: here a log goes as soon as it is larger, not only when the time has come", s.every)
-		return s.minSize, false
+		return s.minSize
 	case s.every != "":
-		note("rotates %s, whatever the size, which has no counterpart: write the size that is too large in place of %s, and take the # away", s.every, defaultBytes)
-		return defaultBytes, true
+		l.RotateAfter = units.Duration(turns[s.every])
+		if s.every == "hourly" {
+			l.Every = l.RotateAfter
+		}
+		if s.every == "monthly" || s.every == "yearly" {
+			note("%s is said as every %s", s.every, l.RotateAfter)
+		}
+		return s.max
 	case s.max != "" && less(s.max, s.size):
-		return s.max, false
+		return s.max
 	}
-	return s.size, false
+	return s.size
+}
+
+// naming sets how rotated logs are called, and where they go.
+func (s *settings) naming(l *policy.Log, note func(string, ...any)) {
+	switch {
+	case s.dateExt && !s.ownDates && s.every != "hourly":
+		l.DateExt = true
+	case s.dateExt:
+		note("no counterpart: names with a date of another form; what has been rotated is named by the second")
+	}
+	dir := s.oldDir
+	if path.IsAbs(dir) && path.Dir(path.Clean(dir)) == l.Dir {
+		dir = path.Base(dir)
+	}
+	if strings.Contains(dir, "/") {
+		note("no counterpart: olddir %s, which is not a folder next to the log", s.oldDir)
+		return
+	}
+	l.OldDir = dir
 }
 
 // parseSize reads a size as logrotate has it: k, M and G are binary.
@@ -199,7 +227,10 @@ func less(a, b string) bool {
 	return errX == nil && errY == nil && x < y
 }
 
-const mostKept = 1000
+const (
+	mostKept = 1000
+	mostDays = 36500 // far below where a duration wraps around
+)
 
 func (s *settings) keeps(note func(string, ...any)) int64 {
 	if s.rotate < 0 || s.rotate > mostKept {

@@ -27,6 +27,9 @@ type settings struct {
 	maxAge       int
 	compress     bool
 	copies       bool // copytruncate
+	dateExt      bool
+	ownDates     bool // they have another form than the default
+	oldDir       string
 	create       string
 	su           string
 	scripts      []string // names of those that have no counterpart
@@ -224,9 +227,18 @@ func (s *settings) script(name, body string) {
 
 // harmless are directives that say what is done here anyway, or what does not matter here.
 var harmless = []string{
-	"missingok", "nomissingok", "notifempty", "ifempty", "sharedscripts", "nosharedscripts", "nocreate", "nodateext", "dateext", "nodelaycompress", "nocopy",
-	"nomail", "noolddir", "nocopytruncate", "noshred", "nocompress", "dateformat", "dateyesterday", "datehourago", "compressoptions", "createolddir", "nocreateolddir",
+	"missingok", "nomissingok", "notifempty", "ifempty", "sharedscripts", "nosharedscripts", "nocreate", "nodelaycompress", "nocopy",
+	"nomail", "nocopytruncate", "noshred", "nocompress", "compressoptions", "createolddir", "nocreateolddir",
 	"tabooext", "taboopat", "allowhardlink", "noallowhardlink", "ignoreduplicates", "norenamecopy", "maillast", "mailfirst",
+}
+
+// number reads the value of a directive.
+func number(name, value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %q is not a number: write one such as %s 7", name, value, name)
+	}
+	return n, nil
 }
 
 // directive reads a line of a section or of the file.
@@ -248,13 +260,23 @@ func (s *settings) directive(fields []string) {
 	case "maxsize":
 		s.max = value
 	case "rotate":
-		s.rotate, s.err = strconv.Atoi(value)
+		s.rotate, s.err = number(name, value)
 	case "maxage":
-		s.maxAge, s.err = strconv.Atoi(value)
+		s.maxAge, s.err = number(name, value)
 	case "compress":
 		s.compress = true
 	case "nocompress":
 		s.compress = false
+	case "dateext":
+		s.dateExt = true
+	case "nodateext":
+		s.dateExt = false
+	case "dateformat", "dateyesterday", "datehourago", "extension":
+		s.ownDates = true
+	case "olddir":
+		s.oldDir = value
+	case "noolddir":
+		s.oldDir = ""
 	case "copytruncate":
 		s.copies = true
 	case "nocopytruncate":

@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +41,9 @@ func parseTmpAge(text string) (a tmpAge, err error) {
 		}, by)
 	}
 	max, err := parseSpan(rest)
+	if errors.Is(err, errLongSpan) {
+		return a, fmt.Errorf("the age %q %w: nothing is that old, and no policy is needed", text, err)
+	}
 	if err != nil {
 		return a, fmt.Errorf("%q is not an age", text)
 	}
@@ -85,7 +90,10 @@ var spans = map[string]time.Duration{
 	"y": 31557600 * time.Second, "year": 31557600 * time.Second, "years": 31557600 * time.Second,
 }
 
-// parseSpan reads a span such as 1d12h.
+// errLongSpan is the error of a span that no file is old enough for.
+var errLongSpan = errors.New("is longer than 292 years")
+
+// parseSpan reads a span such as 1d12h. One that is too long is an error: it would wrap around to a short one.
 func parseSpan(text string) (time.Duration, error) {
 	var sum time.Duration
 	rest := strings.ReplaceAll(text, " ", "")
@@ -106,6 +114,9 @@ func parseSpan(text string) (time.Duration, error) {
 		unit, ok := spans[rest[:letters]]
 		if !ok {
 			return 0, strconv.ErrSyntax
+		}
+		if time.Duration(n) > (math.MaxInt64-sum)/unit {
+			return 0, errLongSpan
 		}
 		sum += time.Duration(n) * unit
 		rest = rest[letters:]

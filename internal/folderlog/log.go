@@ -62,14 +62,17 @@ type Log struct {
 
 // folder is what is not written yet of one folder.
 type folder struct {
-	bits   uint
-	events []byte
-	base   int64 // time of the event before the first of events
-	last   int64 // and of the last one
-	first  time.Time
-	listed time.Time
-	hour   time.Time
-	count  int // of events in it
+	bits     uint
+	thinnest uint // the sample that all of events are in
+	events   []byte
+	base     int64 // time of the event before the first of events
+	last     int64 // and of the last one
+	epoch    int   // how often events were given up
+	first    time.Time
+	scan     time.Time // when the last one began; the times of events are those of files, which anyone can set
+	listed   time.Time
+	hour     time.Time
+	count    int // of events in it
 }
 
 // Open returns the log in a folder, which need not exist. A file of a later version and one that is something else are
@@ -128,13 +131,19 @@ func (l *Log) check(f io.ReaderAt) (fresh bool, err error) {
 	return fresh, err
 }
 
-// Begin is called before a scan of a folder. It returns the sample of it, and whether all of its files are to be listed.
+// Begin is called before a scan of a folder. It returns the sample of it, and whether all of its files are to be listed:
+// then all of them are in the sample again, until there are too many.
 func (l *Log) Begin(name string, now time.Time) (bits uint, list bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := l.folder(name)
+	d.scan = now
 	since := now.Sub(d.listed)
-	return d.bits, d.listed.IsZero() || since >= ListEvery || since < 0
+	list = d.listed.IsZero() || since >= ListEvery || since < 0
+	if list {
+		d.bits, d.hour = 0, time.Time{}
+	}
+	return d.bits, list
 }
 
 // folder is called with mu held.
@@ -177,16 +186,25 @@ func (l *Log) record(name string, e *Event) {
 		d.listed = e.Time
 	case Found:
 	default:
-		d.rate(e.Time)
+		d.rate(d.noticed(e))
 	}
 	if len(d.events) == 0 {
-		d.first, d.base, d.last = e.Time, e.Time.UnixMilli(), e.Time.UnixMilli()
+		d.first, d.base, d.last, d.thinnest = d.noticed(e), e.Time.UnixMilli(), e.Time.UnixMilli(), d.bits
 	}
-	d.events = appendEvent(d.events, e, d.last)
+	d.events, d.thinnest = appendEvent(d.events, e, d.last), max(d.thinnest, d.bits)
 	d.last = e.Time.UnixMilli()
 	if len(d.events) > keptUnsaved { // nothing can be written: what is lost is listed once it can
 		d.events, d.listed = nil, time.Time{}
+		d.epoch++
 	}
+}
+
+// noticed returns when an event was seen.
+func (d *folder) noticed(e *Event) time.Time {
+	if d.scan.IsZero() {
+		return e.Time
+	}
+	return d.scan
 }
 
 // rate counts an event, and makes the sample thinner where there are too many.
@@ -233,48 +251,47 @@ func (l *Log) flush(now time.Time, all bool) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	for {
-		name, f, ok := l.due(now, all)
+		d, f, ok := l.due(now, all)
 		if !ok {
 			return l.sync(now)
 		}
-		if err := l.write(f); err != nil {
+		if err := l.write(&f.frame); err != nil {
 			return err
 		}
-		l.wrote(name, len(f.events))
+		l.wrote(d, &f)
 	}
 }
 
+// pending is a frame that is to be written.
+type pending struct {
+	frame
+	epoch int
+}
+
 // due returns the events of a folder that are to be written.
-func (l *Log) due(now time.Time, all bool) (name string, f *frame, ok bool) {
+func (l *Log) due(now time.Time, all bool) (d *folder, f pending, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, d := range l.folders {
 		waited := now.Sub(d.first)
 		if len(d.events) > 0 && (all || len(d.events) >= flushBytes || waited >= flushAfter || waited < 0) {
-			return name, &frame{bits: d.bits, base: d.base, folder: []byte(name), events: slices.Clone(d.events)}, true
+			return d, pending{frame{bits: d.thinnest, base: d.base, folder: []byte(name), events: slices.Clone(d.events)}, d.epoch}, true
 		}
 	}
-	return "", nil, false
+	return nil, f, false
 }
 
-// wrote forgets the first n bytes of the events of a folder, which are on the disk.
-func (l *Log) wrote(name string, n int) {
+// wrote forgets the events of a folder that are on the disk, unless they were given up meanwhile.
+func (l *Log) wrote(d *folder, f *pending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := l.folders[name]
-	if n > len(d.events) {
-		return // they were given up meanwhile
+	if f.epoch != d.epoch {
+		return
 	}
 	last := d.base
-	for b := d.events[:n]; len(b) > 0; {
-		e, rest, ok := takeEvent(b, last)
-		if !ok {
-			break
-		}
-		last, b = e.Time.UnixMilli(), rest
-	}
-	d.events, d.base = slices.Delete(d.events, 0, n), last
-	d.first = time.UnixMilli(last)
+	f.each(func(e Event) { last = e.Time.UnixMilli() })
+	d.events, d.base = slices.Delete(d.events, 0, len(f.events)), last
+	d.first = d.noticed(&Event{Time: time.UnixMilli(last)})
 }
 
 // write appends a frame. writing is held.

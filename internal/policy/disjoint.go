@@ -125,6 +125,34 @@ func alphabet() []byte {
 	return out
 }
 
+// letters returns one byte for all that every glob reads in the same way, the first of the alphabet: any other leads to
+// where that one has led.
+func letters(all [][]token) []byte {
+	var out []byte
+	seen := make(map[string]bool)
+	var reads []byte
+	for _, b := range alphabet() {
+		reads = append(reads[:0], boolByte(b == '.'), boolByte(b >= utf8.RuneSelf))
+		for _, tokens := range all {
+			for i := range tokens {
+				reads = append(reads, boolByte(tokens[i].bytes[b]))
+			}
+		}
+		if !seen[string(reads)] {
+			seen[string(reads)] = true
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // mostStates bounds a search; beyond it nothing is proved.
 const mostStates = 20_000
 
@@ -160,14 +188,14 @@ func search(all [][]token, dotted bool) (name string, ok bool) {
 	for i, t := range all {
 		first.states[i] = start(t)
 	}
-	letters := alphabet()
+	tried := letters(all)
 	seen := make(map[string]bool) // by names that are not empty
 	for queue := []node{first}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		if len(at.name) > 0 && at.states[0].accepts(all[0]) && at.states[1].accepts(all[1]) && !keptIn(at.states, all) {
 			return at.name, true
 		}
-		for _, b := range letters {
+		for _, b := range tried {
 			if at.name == "" && (b == '.') != dotted {
 				continue
 			}

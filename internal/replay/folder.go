@@ -124,19 +124,39 @@ func (f *folder) owns(d *series.Desc) bool {
 	return d == f.metrics.files || d == f.metrics.size || d == f.metrics.ratio && d != nil
 }
 
-// doubt says why the folder is known in part only; "" when it is known.
-func (f *folder) doubt(o *Options) string {
+// roughBelow is the number of followed files below which what they stand for is off by 5 % and more, for two of three samples.
+const roughBelow = 400
+
+// doubts says why the folder is known in part only.
+func (f *folder) doubts(o *Options) []string {
 	switch {
 	case f.policy.CommonKeys().ByEntry():
-		return "its policy is about entries of several files, of which nothing is kept: its files are not judged"
+		return []string{"its policy is about entries of several files, of which nothing is kept: its files are not judged"}
 	case len(f.events) == 0:
-		return "nothing is kept of its files: it is judged by their number and size, a run counts as one that found something, and its victims are not known"
-	case f.policy.NeedsFree():
-		return "what was free alongside it is not kept: min_free_bytes and min_free_inodes count by the limits of the time"
-	case f.events[0].Time.After(o.From):
-		return "its files are known since " + f.events[0].Time.UTC().Format(time.RFC3339)
+		return []string{"nothing is kept of its files: it is judged by their number and size, a run counts as one that found something, and its victims are not known"}
 	}
-	return ""
+	var out []string
+	if f.policy.NeedsFree() {
+		out = append(out, "what was free alongside it is not kept: min_free_bytes and min_free_inodes count by the limits of the time")
+	}
+	if f.events[0].Time.After(o.From) {
+		out = append(out, "its files are known since "+f.events[0].Time.UTC().Format(time.RFC3339))
+	}
+	if n := f.followed(); f.share < 1 && n < roughBelow {
+		out = append(out, fmt.Sprintf("its numbers are rough: they are estimated from %d %s, one in %.0f, since many more came and went in this span", n, plural(n, "file", "files"), 1/f.share))
+	}
+	return out
+}
+
+// followed returns how many files the events are about.
+func (f *folder) followed() int {
+	files := make(map[uint64]bool)
+	for i := range f.events {
+		if f.events[i].Kind != folderlog.Listed {
+			files[f.events[i].Hash] = true
+		}
+	}
+	return len(files)
 }
 
 // advance lets pass what happened until a time.

@@ -22,12 +22,13 @@ const (
 	actionResume = "resume"
 )
 
-// readJournal returns the runs that began by themselves, the oldest first, and keeps what people have paused.
+// readJournal returns the runs that began by themselves, the oldest first, and keeps what people have paused: a pause may
+// have begun long before the span.
 func (p *replay) readJournal(since time.Time) (runs []journal.Record, err error) {
 	if p.o.Journal == nil {
 		return nil, nil
 	}
-	for f := (journal.Filter{Since: since, Until: p.o.To, Limit: journal.MaxLimit}); ; {
+	for f := (journal.Filter{Until: p.o.To, Limit: journal.MaxLimit}); ; {
 		page, next, err := p.o.Journal(f)
 		if err != nil {
 			return nil, err
@@ -36,7 +37,7 @@ func (p *replay) readJournal(since time.Time) (runs []journal.Record, err error)
 			switch r := &page[i]; {
 			case r.Action == actionPause, r.Action == actionResume:
 				p.people = append(p.people, *r)
-			case r.Step == 0 && byItself(r) && r.Outcome != dispatch.OutcomeNeedsHuman:
+			case !r.Time.Before(since) && r.Step == 0 && byItself(r) && r.Outcome != dispatch.OutcomeNeedsHuman:
 				runs = append(runs, *r)
 			}
 		}

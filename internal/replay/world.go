@@ -20,6 +20,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/policy"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/setup"
+	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
 // world is what the evaluators and the stage see of the past.
@@ -103,6 +104,10 @@ func newWorld(o *Options, begin time.Time) (*world, error) {
 			return nil, err
 		}
 		w.unsure = append(w.unsure, t.doubts(o)...)
+	}
+	if o.Files != nil && o.Files.Damaged() > 0 {
+		n := o.Files.Damaged()
+		w.unsure = append(w.unsure, fmt.Sprintf("%d damaged %s of the log of folders %s left out: some files are not known", n, plural(n, "part", "parts"), plural(n, "was", "were")))
 	}
 	return w, nil
 }
@@ -240,6 +245,13 @@ func (w *world) publish(v *values, now time.Time, choose func(*gauge, history.Po
 	v.store.Commit(b)
 }
 
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
 func setThresholds(b *series.Batch, target, signal string, t series.Thresholds) {
 	for level, at := range map[series.Level]float64{series.LevelWarning: t.Warning, series.LevelCritical: t.Critical, series.LevelEmergency: t.Emergency} {
 		b.Set(metric.ThresholdRatio, at, target, signal, level.String())
@@ -312,17 +324,21 @@ func (t *target) folderOf(g *gauge) *folder {
 // doubts says what is known of a target in part only.
 func (t *target) doubts(o *Options) []string {
 	var out []string
-	if len(t.gauges) == 0 {
+	switch known, span := t.known(o.From, o.To), o.To.Sub(o.From); {
+	case known == 0 && len(t.gauges) == 0:
 		out = append(out, fmt.Sprintf("target %s: the history has nothing of it, so that no run of it can be said", t.Name))
-	}
-	if since := t.since(); since.After(o.From.Add(history.Step)) {
-		out = append(out, fmt.Sprintf("target %s: the history has it since %s", t.Name, since.UTC().Format(time.RFC3339)))
+	case known == 0:
+		out = append(out, fmt.Sprintf("target %s: the history has nothing of it in this span, so that no run of it can be said", t.Name))
+	case t.since().After(o.From.Add(history.Step)):
+		out = append(out, fmt.Sprintf("target %s: the history has it since %s", t.Name, t.since().UTC().Format(time.RFC3339)))
+	case span-known > max(span/100, 2*history.Step):
+		out = append(out, fmt.Sprintf("target %s: the history has nothing of %s of this span, in which no run of it can be said", t.Name, units.Duration(span-known)))
 	}
 	if t.limit == 0 && t.Memory.LimitPerProcess > 0 {
 		out = append(out, fmt.Sprintf("target %s: memory.limit_per_process is taken as it was at the time", t.Name))
 	}
 	for _, f := range t.folders {
-		if why := f.doubt(o); why != "" {
+		for _, why := range f.doubts(o) {
 			out = append(out, fmt.Sprintf("%s %s of %s: %s", f.kind, f.name, t.Name, why))
 		}
 	}
@@ -361,6 +377,19 @@ func (w *world) concerns(r *eval.Remedy) bool {
 
 func isDerived(name string) bool {
 	return slices.ContainsFunc(derived, func(d *series.Desc) bool { return d.Name == name })
+}
+
+// known returns of how much of a span there are values of a target.
+func (t *target) known(from, to time.Time) time.Duration {
+	at := make(map[int64]bool)
+	for _, g := range t.gauges {
+		for i := range g.points {
+			if p := &g.points[i]; !p.Time.Before(from) && p.Time.Before(to) {
+				at[p.Time.UnixMilli()] = true
+			}
+		}
+	}
+	return time.Duration(len(at)) * history.Step
 }
 
 // since is when the past of a target begins; the zero time where it has none.

@@ -300,7 +300,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, v *view) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Write(b.Bytes())
+	w.Write(oneDirection(b.Bytes()))
 }
 
 func bytesText(p any) string {
