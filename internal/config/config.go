@@ -162,6 +162,22 @@ func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 	return c, errs
 }
 
+// Foreign implements strictyaml.Foreigner: what Prometheus, Grafana and their exporters call otherwise, or take as a flag.
+func (*Config) Foreign() map[string]string {
+	return map[string]string{
+		"external_url":     "prometheus_url for the link to Prometheus, dashboard_url for the link to the dashboards",
+		"grafana_url":      "dashboard_url",
+		"alerting":         "alertmanager: {pull: ...} or {push: [...]}",
+		"alertmanager_url": "alertmanager: {pull: ...} or {push: [...]}",
+		"scrape_interval":  "sample_interval",
+		"listen_address":   "the flag --web.listen-address",
+		"port":             "the flag --web.listen-address",
+		"dry_run":          "mode: dry_run, which is the default, or mode: enforce",
+		"enforce":          "mode: enforce",
+		"token_file":       "webhook: {token_file: ...}",
+	}
+}
+
 // Default returns the configuration that holds without a file: the 20 largest process groups and
 // the host's memory, everything observed and nothing changed.
 func Default() *Config {

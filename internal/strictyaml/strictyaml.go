@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,12 @@ type Chooser interface {
 	Choose(value string) any
 	// Misplaced says what is wrong with a key that goes with other values; "" when it goes with none.
 	Misplaced(key string) string
+}
+
+// Foreigner is a struct that knows keys which other programs, or people by guess, have for what it calls otherwise.
+type Foreigner interface {
+	// Foreign returns what to write instead, by such a key.
+	Foreign() map[string]string
 }
 
 // Noter is a struct that is to know that it was written, be it empty.
@@ -151,6 +158,10 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 		w.NoteWritten()
 	}
 	fields, names, misplaced := FieldsOf(v), FieldNames(v.Type()), func(string) string { return "" }
+	var foreign map[string]string
+	if f, ok := reflect.TypeAssert[Foreigner](v.Addr()); ok {
+		foreign = f.Foreign()
+	}
 	var part map[string]reflect.Value
 	if c, ok := reflect.TypeAssert[Chooser](v.Addr()); ok {
 		misplaced = c.Misplaced
@@ -181,7 +192,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 		case says != "":
 			d.fail(k, path, "%s", says)
 		default:
-			d.fail(k, path, "%s", unknownKey(k.Value, names))
+			d.fail(k, path, "%s", unknownKey(k.Value, names, foreign))
 		}
 	}
 }
@@ -338,20 +349,26 @@ func KeyOf(f reflect.StructField) (name string, inline bool) {
 }
 
 // unknownKey says what to write instead of a key that does not exist.
-func unknownKey(key string, known []string) string {
+func unknownKey(key string, known []string, foreign map[string]string) string {
 	if key == "<<" {
 		return "merge keys are not read: write the values out"
 	}
 	if near := Nearest(key, known); near != "" {
 		return fmt.Sprintf("unknown key: did you mean %q?", near)
 	}
+	if instead, ok := foreign[Nearest(key, slices.Sorted(maps.Keys(foreign)))]; ok {
+		return "unknown key: write " + instead
+	}
 	return "unknown key: write one of " + strings.Join(known, ", ")
 }
 
 // Nearest returns the known word that someone may have meant, "" when none is at most two letters
-// away.
+// away, or one of a word of up to three letters.
 func Nearest(word string, known []string) string {
 	best, bestDistance := "", 3
+	if len(word) < 4 {
+		bestDistance = 2 // two other letters make another word
+	}
 	for _, k := range known {
 		if d := Distance(word, k); d < bestDistance {
 			best, bestDistance = k, d

@@ -73,13 +73,13 @@ func TestRead(t *testing.T) {
 		}
 	}
 	at := func(i int) string { return begin.Add(time.Duration(i) * 5 * time.Second).Local().Format("15:04") }
-	const none, empty = "; nothing was captured that says what it is", "; 2999 of those that are there are empty"
-	f("one start", 0, "a leak in the heap: live memory after each collection grows by 24.3MiB/h since "+at(814)+" (109 collections of go, 129MiB to 303MiB)"+none,
-		"the temp folder tts fills at 12 files/min since the start at "+at(0)+" (141 to 5925)"+empty)
-	f("a restart", 3000, "a leak in the heap: live memory after each collection grows by 24MiB/h since "+at(3814)+" (99 collections of go, 133MiB to 205MiB)"+none,
-		"the temp folder tts fills at 12 files/min since "+at(214)+" (141 to 5925)"+empty)
-	f("a restart an hour ago", n-720, "a leak in the heap: live memory after each collection grows by 24MiB/h since "+at(n-640)+" (40 collections of go, 103MiB to 123MiB)"+none,
-		"the temp folder tts fills at 12 files/min since "+at(214)+" (141 to 5925)"+empty)
+	const none, empty = "; nothing was captured that shows what it is", "; 2999 of the present ones are empty"
+	f("one start", 0, "A leak in the heap: live memory after each collection grows by 24.3MiB/h since "+at(814)+" (109 collections of go, 129MiB to 303MiB)"+none,
+		"The temp folder tts fills at 12 files/min since the start at "+at(0)+" (141 to 5925)"+empty)
+	f("a restart", 3000, "A leak in the heap: live memory after each collection grows by 24MiB/h since "+at(3814)+" (99 collections of go, 133MiB to 205MiB)"+none,
+		"The temp folder tts fills at 12 files/min since "+at(214)+" (141 to 5925)"+empty)
+	f("a restart an hour ago", n-720, "A leak in the heap: live memory after each collection grows by 24MiB/h since "+at(n-640)+" (40 collections of go, 103MiB to 123MiB)"+none,
+		"The temp folder tts fills at 12 files/min since "+at(214)+" (141 to 5925)"+empty)
 	if in := Read(day(50, 0, false), "app"); len(in.Resident)+len(in.Heaps[0].Used) != 0 {
 		t.Errorf("in the first minutes: %d and %d points", len(in.Resident), len(in.Heaps[0].Used))
 	}

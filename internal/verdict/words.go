@@ -50,11 +50,11 @@ func (t *trend) numbers() map[string]float64 {
 	}
 }
 
-// leak: "a leak in the heap: live memory after each collection grows by 12MiB/h since the start at 18:02 (31 collections, 240MiB to 310MiB)".
+// leak: "A leak in the heap: live memory after each collection grows by 12MiB/h since the start at 18:02 (31 collections, 240MiB to 310MiB)".
 func leak(in *Input, h *Heap, t *trend) Verdict {
 	v := Verdict{State: HeapLeaks, About: "heap", Since: t.from, Numbers: t.numbers()}
 	v.Numbers["collections"] = float64(t.points)
-	v.Text = fmt.Sprintf("a leak in the heap: live memory after each collection grows by %s %s (%d collections of %s, %s to %s)",
+	v.Text = fmt.Sprintf("A leak in the heap: live memory after each collection grows by %s %s (%d collections of %s, %s to %s)",
 		rate(t), sinceText(in, t), t.points, h.Runtime, size(t.first), size(t.last))
 	v.Text += "; " + in.Evidence.says(v.Numbers)
 	return v
@@ -64,7 +64,7 @@ func leak(in *Input, h *Heap, t *trend) Verdict {
 func (e *Evidence) says(numbers map[string]float64) string {
 	switch {
 	case e == nil:
-		return "nothing was captured that says what it is"
+		return "nothing was captured that shows what it is"
 	case e.Culprit == "":
 		numbers["captures"] = float64(e.Captures)
 		if strings.HasPrefix(e.Why, "not known yet") {
@@ -89,38 +89,46 @@ func byCaptures(e *Evidence) Verdict {
 	}
 	says := e.says(v.Numbers)
 	if e.Objects > 0 {
-		v.Text = fmt.Sprintf("a leak in the heap: %s grew by %s since %s (%d captures); %s", lives, size(float64(e.Bytes)), clock(e.From, e.To), e.Captures, says)
+		v.Text = fmt.Sprintf("A leak in the heap: %s grew by %s since %s (%d captures); %s", lives, size(float64(e.Bytes)), clock(e.From, e.To), e.Captures, says)
 	} else {
-		v.Text = fmt.Sprintf("a leak in the heap: %s holds %s more than at %s%s at each of %d captures; %.0f%% of the growth",
+		v.Text = fmt.Sprintf("A leak in the heap: %s holds %s more than at %s%s at each of %d captures; %.0f%% of the growth",
 			e.Culprit, size(float64(e.Bytes)), clock(e.From, e.To), after, e.Captures, 100*e.Share)
 	}
 	return v
 }
 
 func notKnown(about, text string, since time.Time, numbers map[string]float64) Verdict {
-	return Verdict{State: NotKnown, About: about, Text: "not known yet: " + text, Since: since, Numbers: numbers}
+	return Verdict{State: NotKnown, About: about, Text: "Not known yet: " + text, Since: since, Numbers: numbers}
 }
 
 // fewCollections says that a heap grows and was hardly collected.
 func fewCollections(in *Input, h *Heap, n int) Verdict {
 	t := trend{from: h.Used[0].Time, to: h.Used[len(h.Used)-1].Time}
-	return notKnown("heap", fmt.Sprintf("the heap of %s grows, and %d collections %s are too few to say whether it leaks: it takes %d",
-		h.Runtime, n, sinceText(in, &t), leastCollections), t.from, map[string]float64{"collections": float64(n)})
+	return notKnown("heap", fmt.Sprintf("the heap of %s grows, and %s %s; it takes %d to say whether it leaks",
+		h.Runtime, collected(n), sinceText(in, &t), leastCollections), t.from, map[string]float64{"collections": float64(n)})
+}
+
+// collected says how often a heap was collected: "there was 1 collection".
+func collected(n int) string {
+	if n == 1 {
+		return "there was 1 collection"
+	}
+	return fmt.Sprintf("there were %d collections", n)
 }
 
 // shallow says that what grows may be garbage that only a full collection takes.
 func shallow(in *Input, h *Heap, t *trend, n int) Verdict {
-	v := notKnown("heap", fmt.Sprintf("what collections of %s leave behind grows by %s %s (%s to %s), and it may be garbage that only a full collection takes: %d of %d were full as far as can be seen, and it takes %d, or captures that name what leaks",
+	v := notKnown("heap", fmt.Sprintf("what collections of %s leave behind grows by %s %s (%s to %s), which may be garbage that only a full collection takes: %d of %d seem to have been full, and a verdict takes %d of these, or captures that name what leaks",
 		h.Runtime, rate(t), sinceText(in, t), size(t.first), size(t.last), n, t.points, leastCollections), t.from, t.numbers())
 	v.Numbers["collections"], v.Numbers["full_collections"] = float64(t.points), float64(n)
 	return v
 }
 
-// outside: "not the heap: resident memory grew by 80MiB since the start at 18:02 (40MiB/h), the heap by 1MiB; anonymous memory outside it".
+// outside: "Not the heap: resident memory grew by 80MiB since the start at 18:02 (40MiB/h), the heap by 1MiB; anonymous memory outside it".
 func outside(in *Input, t *trend, heap float64) Verdict {
 	v := Verdict{State: OutsideHeap, About: "memory", Since: t.from, Numbers: t.numbers()}
 	v.Numbers["heap_growth_bytes"] = math.Round(heap)
-	v.Text = fmt.Sprintf("not the heap: resident memory grew by %s %s (%s), the heap by %s; %s",
+	v.Text = fmt.Sprintf("Not the heap: resident memory grew by %s %s (%s), the heap by %s; %s",
 		size(t.growth), sinceText(in, t), rate(t), size(heap), kindOf(in, t, v.Numbers))
 	return v
 }
@@ -141,7 +149,7 @@ func kindOf(in *Input, t *trend, numbers map[string]float64) string {
 
 // noHeap says that memory grows of which no heap is read.
 func noHeap(in *Input, t *trend) Verdict {
-	return notKnown("memory", fmt.Sprintf("resident memory grows by %s %s (%s to %s), and no heap is read that would say whether it is that",
+	return notKnown("memory", fmt.Sprintf("resident memory grows by %s %s (%s to %s), and no heap is read that would show whether it is the cause",
 		rate(t), sinceText(in, t), size(t.first), size(t.last)), t.from, t.numbers())
 }
 
@@ -151,7 +159,7 @@ func heapUnread(in *Input, t *trend) Verdict {
 		rate(t), sinceText(in, t), size(t.first), size(t.last)), t.from, t.numbers())
 }
 
-// fills: "the cache folder scenes fills at 41 files/min since 18:02 (100 to 510); 88% of the new files are tts-*.wav, empty". Where the scans
+// fills: "The cache folder scenes fills at 41 files/min since 18:02 (100 to 510); 88% of the new files are tts-*.wav, empty". Where the scans
 // that are compared began at another time than the growth, it is said when.
 func fills(in *Input, f *Folder, t *trend) Verdict {
 	v := Verdict{State: FolderFills, About: f.Kind + " " + f.Name, Since: t.from, Numbers: map[string]float64{
@@ -161,7 +169,7 @@ func fills(in *Input, f *Folder, t *trend) Verdict {
 	if per < 1 {
 		per, unit = t.perSecond*hour, "h"
 	}
-	v.Text = fmt.Sprintf("the %s folder %s fills at %s %s/%s %s (%.0f to %.0f)", f.Kind, f.Name, digits(per), f.Unit, unit, sinceText(in, t), t.first, t.last)
+	v.Text = fmt.Sprintf("The %s folder %s fills at %s %s/%s %s (%.0f to %.0f)", f.Kind, f.Name, digits(per), f.Unit, unit, sinceText(in, t), t.first, t.last)
 	switch {
 	case f.Shape != nil && f.Shape.To.After(t.from):
 		v.Numbers["share"] = f.Shape.Share
@@ -175,7 +183,7 @@ func fills(in *Input, f *Folder, t *trend) Verdict {
 		}
 	case f.Empty != nil && *f.Empty > 0:
 		v.Numbers["empty"] = *f.Empty
-		v.Text += fmt.Sprintf("; %.0f of those that are there are empty", *f.Empty)
+		v.Text += fmt.Sprintf("; %.0f of the present ones are empty", *f.Empty)
 	}
 	return v
 }

@@ -64,7 +64,7 @@ func TestVerdictInTheReport(t *testing.T) {
 		}
 		return got.Verdicts
 	}
-	const leak = "a leak in the heap: live memory after each collection grows by"
+	const leak = "A leak in the heap: live memory after each collection grows by"
 	f := func(name string, captures func(time.Time) []evidence.Profile, want string) {
 		t.Helper()
 		got := says(leaky(t, captures), "")
@@ -76,8 +76,8 @@ func TestVerdictInTheReport(t *testing.T) {
 		}
 	}
 	f("captures", six(time.Minute), "; 100% of it is remember<script> src/server.js:42")
-	f("none", none, "; nothing was captured that says what it is")
-	f("captures of the start before", six(90*time.Minute), "; nothing was captured that says what it is")
+	f("none", none, "; nothing was captured that shows what it is")
+	f("captures of the start before", six(90*time.Minute), "; nothing was captured that shows what it is")
 	if got := says(leaky(t, none), "?target=found"); got != nil {
 		t.Errorf("of a target that was merely found: %v", got)
 	}
@@ -117,7 +117,7 @@ func TestShapeInTheVerdict(t *testing.T) {
 		}
 	}
 	report, page := says(added("temp", "tts"))
-	if want := "; 88% of the new files are tts-<b>*.wav, empty"; !strings.HasPrefix(report, "the temp folder tts fills at 12 files/min since") || !strings.HasSuffix(report, want) {
+	if want := "; 88% of the new files are tts-<b>*.wav, empty"; !strings.HasPrefix(report, "The temp folder tts fills at 12 files/min since") || !strings.HasSuffix(report, want) {
 		t.Errorf("%q, want %q at its end", report, want)
 	}
 	for _, want := range []string{"88% of the new files are tts-&lt;b&gt;*.wav, empty", "In the temp folder tts", "633 files"} {
@@ -137,7 +137,7 @@ func TestVerdictOnThePage(t *testing.T) {
 	f := leaky(t, six(time.Minute))
 	for _, path := range []string{"/?expand=all", "/target/app"} {
 		page := f.do("GET", path, nil, "").Body.String()
-		for _, want := range []string{`Why it grows <span class="tag bad">leak</span>`, "a leak in the heap: live memory", "remember&lt;script&gt; src/server.js:42"} {
+		for _, want := range []string{`Why it grows <span class="tag bad">leak</span>`, "A leak in the heap: live memory", "remember&lt;script&gt; src/server.js:42"} {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s does not show %q", path, want)
 			}
