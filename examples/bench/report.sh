@@ -42,10 +42,10 @@ EOF
     'Reading the store and gathering the registry, by the number of series. Processes and files do not matter: nothing is read from the system.' \
     "go test -run '^\$' -bench Scrape -count 3 ./collector" bench
   section tick 'Memory of one process in a tick' \
-    'The held `statm` of 500 sleeping processes, beside the least that a loop in C takes for the same. The goal is 3.5 µs and no allocation.' \
+    'The held `statm` of 500 sleeping processes, alongside the least that a loop in C takes for the same. The goal is 3.5 µs and no allocation.' \
     'examples/bench/tick/run && go test -run "^$" -bench "^BenchmarkTick$" ./internal/proc' 'grep -vE "^(goos|goarch|pkg|cpu|PASS|ok)"'
   section processes 'Hosts with many processes' \
-    'Idle processes in 20 groups, sampled every second, with the evaluator on, beside Debian'"'"'s prometheus-process-exporter, whose work is in its scrape. Goals: a scrape of 3 ms; at 5,000 processes 450 ms of processor time in 15 s with all tracked, 60 ms with 250, 28 MiB; no system call to another process in a scrape; no stall above 1 ms for a process of 4 GiB.' \
+    'Idle processes in 20 groups, sampled every second, with the evaluator on, alongside Debian'"'"'s prometheus-process-exporter, whose work is in its scrape. Goals: a scrape of 3 ms; at 5,000 processes 450 ms of processor time in 15 s with all tracked, 60 ms with 250, 28 MiB; no system call to another process in a scrape; no stall above 1 ms for a process of 4 GiB.' \
     'examples/bench/processes/processes.sh'
   section reaction 'A service that grows' \
     'In a cgroup with a limit of 400 MiB, from 85 % of it to the first effect: the exporter with its defaults POSTs to the service, which drops its ballast. A service is saved when it lives on; one that is killed loses all that it held. Goals: 20 of 20 at 5 to 100 MiB/s, p99 of 250 ms.' \
@@ -81,7 +81,7 @@ EOF
     'A cache of 1,000 entries and 1 GB of which 30 % are evicted, and a folder with 592 empty files. Goals: scan 3 ms, eviction 20 ms.' \
     "go test -run '^\$' -bench FirstUser -count 3 ./internal/action" bench
   section hits 'Inferring hits' \
-    'What the watch of a cache counted beside what was really done, and the processor time of the watch. Goals: no error for readers one after the other at 10,000 opens a second, half a point with 64 beside each other, 2 % of a core. Where the kernel drops events the interval is left out, so the counts are lower and the ratio stays right.' \
+    'What the watch of a cache counted alongside what was really done, and the processor time of the watch. Goals: no error for readers one after the other at 10,000 opens a second, half a point with 64 alongside each other, 2 % of a core. Where the kernel drops events the interval is left out, so the counts are lower and the ratio stays right.' \
     'examples/bench/hits/hits.sh'
   section heap 'Heap of a runtime' \
     'One reading: of Node.js over the session that is held, over one that is opened for each sample, and through the preload script (goal: p99 of 2 ms, 1 ms of processor time of the exporter); of a Java virtual machine (goal: p99 of 0.5 ms); of a Go program. Then the latency of a Node.js target of its own while its heap is read never, each second and ten times a second, in turns.' \

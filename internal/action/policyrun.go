@@ -57,7 +57,7 @@ type DirOptions struct {
 }
 
 // InUseIncomplete is what a dry run without the rights to see all open files says of its result.
-const InUseIncomplete = "a file that only processes of other users have open cannot be recognised here and may be named: run as root, or with CAP_SYS_PTRACE"
+const InUseIncomplete = "some processes could not be looked into, so a file that only they have open may be named here: run as root of the host, or with CAP_SYS_PTRACE"
 
 // complete applies the defaults.
 func (o DirOptions) complete() DirOptions {

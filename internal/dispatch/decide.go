@@ -240,7 +240,7 @@ func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func list(names []string) string {
 	switch {
 	case len(names) == 0:
-		return "none: nothing is configured"
+		return "those of the configuration: there are none yet"
 	case len(names) > 10:
 		return strings.Join(names[:10], ", ") + fmt.Sprintf(" and %d more", len(names)-10)
 	}

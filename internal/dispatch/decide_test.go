@@ -166,7 +166,7 @@ func TestList(t *testing.T) {
 			t.Errorf("%d names: %q, want %q", n, got, want)
 		}
 	}
-	f(0, "none: nothing is configured")
+	f(0, "those of the configuration: there are none yet")
 	f(2, "0, 1")
 	f(12, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more")
 }

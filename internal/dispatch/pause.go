@@ -39,8 +39,8 @@ func (p *Pause) over(now time.Time) bool {
 	return !now.Before(p.Until)
 }
 
-// whom names what is paused, for people.
-func (p *Pause) whom() string {
+// Whom names what is paused, for people.
+func (p *Pause) Whom() string {
 	if p.Target == "" {
 		return "all targets"
 	}
@@ -49,9 +49,9 @@ func (p *Pause) whom() string {
 
 // String says what is paused, until when and why.
 func (p Pause) String() string {
-	text := p.whom() + " until someone resumes"
+	text := p.Whom() + " until someone resumes"
 	if p.Length > 0 {
-		text = p.whom() + " until " + clock(p.Until)
+		text = p.Whom() + " until " + clock(p.Until)
 	}
 	if p.Reason != "" {
 		text += ": " + p.Reason
@@ -108,7 +108,7 @@ func (d *Dispatcher) Resume(ctx context.Context, req PauseRequest) ([]Pause, err
 	}
 	d.log.Info("resumed", "target", cmp.Or(req.Target, "(all)"), "by", req.By)
 	d.rouse()
-	return ended, d.keepPauses(ctx, "resume", req.Target, "resume "+ended[0].whom(), req.By)
+	return ended, d.keepPauses(ctx, "resume", req.Target, "resume "+ended[0].Whom(), req.By)
 }
 
 func (d *Dispatcher) checkPause(req *PauseRequest) error {

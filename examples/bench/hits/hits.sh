@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The inferred hit rate beside what was really done: one reader at 10,000 opens a second, then 64
-# readers beside each other at 10,000 and as fast as they can. A tenth of the opens are fills.
+# The inferred hit rate next to what was really done: one reader at 10,000 opens a second, then 64
+# readers next to each other at 10,000 and as fast as they can. A tenth of the opens are fills.
 #
 #   examples/bench/hits/hits.sh [seconds, default 10]
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The exporter beside prometheus-process-exporter (where it is installed) on the same herds of
+# The exporter next to prometheus-process-exporter (where it is installed) on the same herds of
 # processes in 20 groups: time of a scrape, processor time, resident memory, system calls to /proc
 # during a scrape, and what a large process feels of it.
 #

@@ -102,7 +102,7 @@ func (s *Service) Paths() Paths { return s.paths }
 
 // Run leaks until ctx is done.
 func (s *Service) Run(ctx context.Context) error {
-	debug.SetGCPercent(-1) // nobody asks for a collection: that is the leak
+	debug.SetGCPercent(-1) // no one asks for a collection: that is the leak
 	defer s.open.Close()
 	defer s.srv.Close()
 	t := time.NewTicker(s.opts.Every)
@@ -119,7 +119,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		if m.NumGC != collections { // somebody collected: give the pages back at once
+		if m.NumGC != collections { // someone collected: give the pages back at once
 			debug.FreeOSMemory()
 			runtime.ReadMemStats(&m)
 			collections = m.NumGC

@@ -186,7 +186,7 @@ func receive(ctx context.Context, l net.Listener, messages chan<- vmtest.Message
 	}
 }
 
-// notifier tells that something was written.
+// notifier reports that something was written.
 type notifier chan struct{}
 
 func (n notifier) Write(p []byte) (int, error) {
