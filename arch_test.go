@@ -22,7 +22,7 @@ const module = "github.com/spillway-exporter/spillway_exporter"
 // vocabulary are packages of types and pure functions that every room may use.
 var vocabulary = []string{"internal/units", "internal/series", "internal/metric", "internal/alert", "internal/policy", "internal/report", "internal/loopback", "internal/hostfs", "internal/strictyaml", "internal/subject", "internal/needs", "internal/trend"}
 
-// house is the table of who may import what of ours, beside the vocabulary. A folder that is not
+// house is the table of who may import what of ours, next to the vocabulary. A folder that is not
 // listed here is an error, so that a new room is a decision.
 var house = map[string][]string{
 	"":                        {"internal/cli"},
@@ -175,7 +175,7 @@ var exceptions = map[string]string{
 	// The benchmark starts what it measures: the exporter, its peers and what they guard.
 	"examples/bench/reaction/run.go os/exec.*":    "a benchmark starts what it measures",
 	"examples/bench/reaction/guards.go os/exec.*": "a benchmark starts what it measures",
-	// A test program runs itself, and is no part of the exporter.
+	// A test program runs itself, and is not part of the exporter.
 	"internal/refuse/again.go os/exec.*": "tests run themselves again",
 	// The numbers of calls that are refused, not made.
 	"internal/refuse/refuse.go golang.org/x/sys/unix.SYS_RENAMEAT2":         "its number",

@@ -63,7 +63,7 @@ func TestContainersNamespaces(t *testing.T) {
 			map[string]string{"memory.max": "5000000"},
 			"/../def", "", 0, "/host/sys",
 		}, {
-			"a limit that is no number", strings.ReplaceAll(line2, "ROOT", "/"),
+			"a limit that is not a number", strings.ReplaceAll(line2, "ROOT", "/"),
 			map[string]string{"memory.max": "lots"},
 			"/", "", 0, "neither",
 		}, {

@@ -141,7 +141,7 @@ func TestCgroupEventsVersion1(t *testing.T) {
 	b.expect(metric.CgroupEvents, "77", "a", "max")
 	h.write(at+"memory.oom_control", "oom_kill many\n")
 	if err := b.tick(time.Minute); err == nil {
-		t.Error("a count that is no number passes")
+		t.Error("a count that is not a number passes")
 	}
 }
 

@@ -379,7 +379,7 @@ func TestUnreadable(t *testing.T) {
 }
 
 // TestCacheGivesWay: a cache whose file system is fuller than allowed is over its limit, and what is
-// free is told.
+// free is reported.
 func TestCacheGivesWay(t *testing.T) {
 	b := newDirBench(t)
 	b.file("a.json", 5000, time.Hour)

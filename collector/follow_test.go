@@ -164,7 +164,7 @@ func TestFollowUnreadable(t *testing.T) {
 	}
 	b.now = b.now.Add(30 * time.Second)
 	if err := b.sample(t.Context(), b.source); err == nil {
-		t.Error("a folder that cannot be read is no error")
+		t.Error("a folder that cannot be read is not an error")
 	}
 	if err := os.Chmod(sub, 0o755); err != nil {
 		t.Fatal(err)

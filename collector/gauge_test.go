@@ -47,7 +47,7 @@ func TestClockIsSet(t *testing.T) {
 	}
 }
 
-// TestPopulationAndLimitAreCut: other members, or another way to count, are no growth.
+// TestPopulationAndLimitAreCut: other members, or another way to count, do not count as growth.
 func TestPopulationAndLimitAreCut(t *testing.T) {
 	store := series.NewStore(series.Options{})
 	g := &gauge{target: "a", store: store, thresholds: testThresholds, interval: 5 * time.Second}

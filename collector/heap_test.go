@@ -18,7 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// fakeHeap answers what it is told.
+// fakeHeap answers what it is asked.
 type fakeHeap struct {
 	usage  heap.Usage
 	err    error

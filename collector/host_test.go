@@ -69,7 +69,7 @@ func TestHostWithoutAvailable(t *testing.T) {
 	b.expect(metric.MemoryLevel, "", HostTarget)
 	h.write("proc/meminfo", "nonsense\n")
 	if err := b.tick(time.Second); err == nil {
-		t.Error("a meminfo without figures is no error")
+		t.Error("a meminfo without figures is not an error")
 	}
 	b.expect(metric.HostMemoryTotal, "")
 }

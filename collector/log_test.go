@@ -34,7 +34,7 @@ func TestLogSource(t *testing.T) {
 	b.file(rotated("app.log", 2*time.Hour, true), 10, 0)
 	b.file(rotated("app.log", 3*time.Hour, true), 10, 0) // one too many
 	b.file("sub/"+rotated("app.log", time.Hour, true), 10, 0)
-	b.file(rotated("gone.log", 49*time.Hour, true), 10, 0) // over age
+	b.file(rotated("gone.log", 49*time.Hour, true), 10, 0) // expired
 	b.file(rotated("audit.log", 100*time.Hour, true), 10, 0)
 	for range 2 {
 		if err := b.sample(t.Context(), src); err != nil {

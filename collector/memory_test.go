@@ -196,7 +196,7 @@ func TestUsedOfACgroup(t *testing.T) {
 	b.expect(metric.MemoryUsed, "0", "a")
 	h.write("sys/fs/cgroup/svc/memory.stat", "anon 100\n")
 	if err := b.tick(time.Second); err == nil {
-		t.Error("a memory.stat without its figures is no error")
+		t.Error("a memory.stat without its figures is not an error")
 	}
 	b.expect(metric.MemoryUsed, "", "a")
 	b.expect(metric.MemoryLevel, "", "a")

@@ -14,7 +14,7 @@ import (
 
 // notOfTheRest are the series of a target that the rest of discovery does not have, because its
 // processes have nothing to do with each other: no limit is theirs, and that one of them ends and
-// another starts is no restart.
+// another starts is not a restart.
 var notOfTheRest = []*series.Desc{
 	metric.TargetRestarts, metric.MemoryUsed, metric.MemoryUsedRatio, metric.MemoryLimit, metric.MemoryLimitInfo, metric.MemoryLevel,
 	metric.MemoryGrowth, metric.MemoryGrowthConfidence, metric.MemoryFastGrowth, metric.MemoryExhaustion, metric.MemoryPSS, metric.MemoryUSS,

@@ -173,6 +173,6 @@ func TestProbeOfAService(t *testing.T) {
 	var b series.Batch
 	b.Reset(time.Now())
 	if err := p.Sample(ctx, &b); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v: that is no failed probe", err)
+		t.Errorf("cancelled: %v: that is not a failed probe", err)
 	}
 }

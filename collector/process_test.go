@@ -499,7 +499,7 @@ func mustExecutable(t *testing.T) string {
 	return exe
 }
 
-// BenchmarkTargetSource is what a sample of one target costs beside reading its processes.
+// BenchmarkTargetSource is what a sample of one target costs in addition to reading its processes.
 func BenchmarkTargetSource(b *testing.B) {
 	h := newFakeHost(b)
 	h.process(10, "node", "0::/\n", 400<<10, 0, 0, 0)

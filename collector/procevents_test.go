@@ -71,7 +71,7 @@ func TestProcessEvents(t *testing.T) {
 	}
 }
 
-// TestProcessEventsRefused: the reason is told with each sample, and asking again waits.
+// TestProcessEventsRefused: the reason is reported with each sample, and asking again waits.
 func TestProcessEventsRefused(t *testing.T) {
 	tries := 0
 	src := NewEventsSource(EventsOptions{Store: series.NewStore(series.Options{}), Open: func() (*proc.Events, error) {

@@ -213,7 +213,7 @@ func TestSamplerAbsentIsNotFailed(t *testing.T) {
 		<-s.Ready()
 		stopSampler(t, s)
 		if v, _, _ := store.Value(metric.SourceSuccess, "temp", "a", ""); v != 1 {
-			t.Errorf("success = %v, want 1: nothing to read is no failure", v)
+			t.Errorf("success = %v, want 1: nothing to read is not a failure", v)
 		}
 		if log.Len() != 0 {
 			t.Errorf("it was logged:\n%s", log)
@@ -237,7 +237,7 @@ func TestSamplerDeadlineAndLanes(t *testing.T) {
 		<-time.After(1450 * time.Millisecond)
 		stopSampler(t, s)
 		if fast != 15 {
-			t.Errorf("%d samples beside a source that never answers, want 15", fast)
+			t.Errorf("%d samples next to a source that never answers, want 15", fast)
 		}
 		if errs := s.Errors(); len(errs) != 1 || !strings.Contains(errs[0].Error, "no answer in time") {
 			t.Errorf("errors = %v, want the deadline", errs)

@@ -1,4 +1,4 @@
-// Package deploy has no code: its tests hold what is shipped beside the binary against the code
+// Package deploy has no code: its tests hold what is shipped next to the binary against the code
 // and the rules, so that neither goes stale.
 package deploy
 
@@ -41,7 +41,7 @@ func uncomment(text string) string {
 }
 
 // The installed configuration must load as it stands, must change nothing, and must still load
-// when somebody takes the # from every example in it.
+// when someone takes the # from every example in it.
 func TestInstalledConfig(t *testing.T) {
 	text := read(t, "spillway.yml")
 	cfg := loadText(t, text)

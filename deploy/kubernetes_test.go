@@ -173,7 +173,7 @@ func TestKubernetesPods(t *testing.T) {
 			for _, c := range pod.Containers {
 				for _, m := range c.VolumeMounts {
 					if !slices.Contains(volumes, m.Name) {
-						t.Errorf("%s: container %s mounts %s, which is no volume", file, c.Name, m.Name)
+						t.Errorf("%s: container %s mounts %s, which is not a volume", file, c.Name, m.Name)
 					}
 				}
 				if c.Name != "spillway-exporter" {

@@ -91,7 +91,7 @@ func broken(root, file, link string) string {
 	case fragment == "":
 		return ""
 	case info.IsDir() || !strings.HasSuffix(target, ".md"):
-		return "an anchor in what is no Markdown file"
+		return "an anchor in what is not a Markdown file"
 	}
 	text, err := os.ReadFile(target)
 	if err != nil {

@@ -2,10 +2,10 @@
 'use strict';
 // A small "video orchestrator" that misbehaves as real ones do. Its file cache is never trimmed, and
 // what is in it is held in memory too; temporary speech files pile up, most of them empty, and one
-// stays open; each step leaves garbage behind that nobody collects; and, if told so, it leaks.
+// stays open; each step leaves garbage behind that no one collects; and, if asked to, it leaks.
 //
 // It needs no packages, writes below --dir only, never removes a file, and ends after --for seconds.
-// See README.md for the flags of V8 that keep the garbage uncollected until somebody asks.
+// See README.md for the flags of V8 that keep the garbage uncollected until someone asks.
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -91,7 +91,7 @@ function heap() {
   return { used: s.used_heap_size, limit: s.heap_size_limit };
 }
 
-// V8's limit counts three semi-spaces of the young generation beside the old space, but the program
+// V8's limit counts three semi-spaces of the young generation next to the old space, but the program
 // dies when the old space alone is full: the service must stop growing before that.
 const oldSpace = (() => {
   const m = [...`${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`.matchAll(/--max[-_]old[-_]space[-_]size[= ](\d+)/g)].pop();
@@ -114,7 +114,7 @@ function create(file, size) {
   return true;
 }
 
-// dropEvicted lets go of what is held for cache files that somebody removed.
+// dropEvicted lets go of what is held for cache files that someone removed.
 function dropEvicted() {
   const there = new Set(fs.readdirSync(cacheDir));
   for (const name of held.keys()) {

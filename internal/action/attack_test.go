@@ -54,7 +54,7 @@ func TestEvictTouchedBetweenPasses(t *testing.T) {
 	}
 }
 
-// TestEvictWhileFilling evicts again and again while somebody fills the cache and reads from it: a
+// TestEvictWhileFilling evicts again and again while someone fills the cache and reads from it: a
 // file younger than the floor never goes, and one that is held never goes.
 func TestEvictWhileFilling(t *testing.T) {
 	dir := realDir(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// fakeClock is a wall clock that somebody sets, and a host that knows better.
+// fakeClock is a wall clock that someone sets, and a host that has a better one.
 type fakeClock struct {
 	wall  time.Time
 	up    time.Duration
@@ -58,7 +58,7 @@ func TestClock(t *testing.T) {
 	f.wall = f.wall.Add(720 * time.Hour)
 	f.boot, f.up = "b", time.Minute
 	c = f.clock()
-	check("another start of the host: nobody knows how long it was off", false)
+	check("another start of the host: no one knows how long it was off", false)
 	f.pass(2 * clockSave)
 	f.fails = errors.New("no space")
 	if err := c.Check(); err == nil || errors.Is(err, ErrClockJump) {

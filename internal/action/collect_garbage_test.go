@@ -96,7 +96,7 @@ func TestCollectGarbage(t *testing.T) {
 
 var errAnything = errors.New("any error")
 
-// A heap above max_heap is left alone, and told of with its reason.
+// A heap above max_heap is left alone, and reported with its reason.
 func TestCollectGarbageLeavesLargeHeaps(t *testing.T) {
 	f := func(most units.Bytes, h *fakeHeap, dryRun bool, outcome Outcome, skipped int64, ran int) {
 		t.Helper()

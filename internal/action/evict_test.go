@@ -165,7 +165,7 @@ func TestEvictRounds(t *testing.T) {
 		}
 		for _, name := range got {
 			if name < "over_limit f20" || name > "over_limit f23" {
-				t.Errorf("dry run %v: %s is not of the oldest that nobody holds", dry, name)
+				t.Errorf("dry run %v: %s is not of the oldest that no one holds", dry, name)
 			}
 		}
 	}
@@ -323,7 +323,7 @@ func TestMaxRemoveFractionOfACache(t *testing.T) {
 	f(60*4096, 81*time.Hour, .5, Done) // twenty by age, twenty by bytes
 }
 
-// TestCleanTempPassesOverWhatIsHeld: files over age that are in use go once they are closed, and take no others
+// TestCleanTempPassesOverWhatIsHeld: expired files that are in use go once they are closed, and take no others
 // with them.
 func TestCleanTempPassesOverWhatIsHeld(t *testing.T) {
 	dir := realDir(t)
@@ -372,11 +372,11 @@ func TestLeftoversAreSwept(t *testing.T) {
 		}
 	}
 	if _, err := os.Lstat(private + "/1-2-3-77-2"); err != nil {
-		t.Errorf("a file that nobody had judged: %v", err)
+		t.Errorf("a file that no one had judged: %v", err)
 	}
 }
 
-// TestEvictPassesOverWhatIsHeld: entries over age that are in use go once they are closed, and take no others
+// TestEvictPassesOverWhatIsHeld: expired entries that are in use go once they are closed, and take no others
 // with them.
 func TestEvictPassesOverWhatIsHeld(t *testing.T) {
 	dir := realDir(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
 )
 
-// TestEvictForFreeSpace: a cache gives way when the disk is fuller than allowed, whatever its own
+// TestEvictForFreeSpace: entries are evicted when the disk is fuller than allowed, whatever its own
 // limits are, oldest first, also in a dry run; and stays when there is room.
 func TestEvictForFreeSpace(t *testing.T) {
 	const files, size = 20, 4096
@@ -25,9 +25,9 @@ func TestEvictForFreeSpace(t *testing.T) {
 		{"four files too little", func(p *policy.Cache) { p.MinFreeBytes = 10 * size }, policy.Free{Bytes: 6 * size, Inodes: 5}, 16},
 		{"and further down", func(p *policy.Cache) { p.MinFreeBytes = 10 * size; p.EvictTo = new(units.Ratio(.5)) }, policy.Free{Bytes: 6 * size}, 8},
 		{"six inodes too little", func(p *policy.Cache) { p.MinFreeInodes = 10 }, policy.Free{Bytes: size, Inodes: 4}, 14},
-		{"beside a limit of its own", func(p *policy.Cache) { p.MinFreeInodes = 10; p.MaxEntries = 11 }, policy.Free{Inodes: 100}, 11},
+		{"next to a limit of its own", func(p *policy.Cache) { p.MinFreeInodes = 10; p.MaxEntries = 11 }, policy.Free{Inodes: 100}, 11},
 		{"there never was so much", func(p *policy.Cache) { p.MinFreeBytes = 1000 * size }, policy.Free{Bytes: 6 * size}, 0},
-		{"some are over age", func(p *policy.Cache) {
+		{"some are expired", func(p *policy.Cache) {
 			p.MinFreeBytes = 10 * size
 			p.MaxAge = units.Duration(14*time.Hour + time.Minute)
 		}, policy.Free{Bytes: 2 * size}, 12},

@@ -114,7 +114,7 @@ func TestHTTPStaysOnLoopback(t *testing.T) {
 		}
 	}
 	if outside == nil {
-		t.Skip("this host has no address beside loopback")
+		t.Skip("this host has no address other than loopback")
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(outside.String(), "0"))
 	if err != nil {

@@ -47,7 +47,7 @@ func firstUser(t *testing.T, good, empty int, goodAge, emptyAge time.Duration) s
 }
 
 // TestCleanTempEmptyFilesGoFirst: what max_files takes are files without content, however young
-// beside the others.
+// next to the others.
 func TestCleanTempEmptyFilesGoFirst(t *testing.T) {
 	dir := firstUser(t, 66, 592, 3*time.Minute, 65*time.Second)
 	p := policy.Temp{Common: common(dir), MaxFiles: 100, EmptyMaxAge: units.Duration(5 * time.Minute)}

@@ -165,14 +165,14 @@ func TestRotateLogsCompresses(t *testing.T) {
 	}
 }
 
-// TestRotateByRename: the log is renamed, its writer is told and opens a new one.
+// TestRotateByRename: the log is renamed, its writer is notified and opens a new one.
 func TestRotateByRename(t *testing.T) {
 	dir, p, o := logPolicy(t)
 	p.Rotate, p.Signal = policy.RotateRename, "SIGUSR1"
 	log := dir + "/app.log"
 	put(t, log, 5000, 0)
 	open := "exec 3>>" + log
-	h, members := startHandler(t, "trap '"+open+"; echo next >&3; echo told' USR1; "+open)
+	h, members := startHandler(t, "trap '"+open+"; echo next >&3; echo heard' USR1; "+open)
 	o.Members = members
 	for _, dry := range []bool{true, false} {
 		res, err := newRotateLogs(o, []policy.Log{p}).Run(t.Context(), Request{DryRun: dry})
@@ -183,7 +183,7 @@ func TestRotateByRename(t *testing.T) {
 			t.Errorf("a dry run changed the folder: %v", left(t, dir))
 		}
 	}
-	if got := h.next(t); got != "told" {
+	if got := h.next(t); got != "heard" {
 		t.Errorf("the writer says %q", got)
 	}
 	if raw, err := os.ReadFile(log); string(raw) != "next\n" {
@@ -194,12 +194,12 @@ func TestRotateByRename(t *testing.T) {
 	}
 }
 
-// Where nobody would open a new log, nothing is renamed; what has been rotated is trimmed all the
+// Where no one would open a new log, nothing is renamed; what has been rotated is trimmed all the
 // same.
 func TestRotateByRenameTellsNobody(t *testing.T) {
 	dir, p, o := logPolicy(t)
 	p.Rotate, p.Signal = policy.RotateRename, "SIGUSR1"
-	_, members := startHandler(t, "trap 'echo told' USR2")
+	_, members := startHandler(t, "trap 'echo heard' USR2")
 	for name, want := range map[string]string{"handles another": "no handler", "gone": "no process of the target"} {
 		o.Members = members
 		if name == "gone" {

@@ -145,7 +145,7 @@ func TestCommandOutputIsCapped(t *testing.T) {
 	c := &capped{}
 	c.Write(bytes.Repeat([]byte{0xff}, maxOutput))
 	if got := c.text(); len(got) > maxOutput || !strings.HasPrefix(got, "\uFFFD") {
-		t.Errorf("%d bytes of what is no text", len(got))
+		t.Errorf("%d bytes of what is not text", len(got))
 	}
 }
 

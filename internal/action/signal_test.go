@@ -21,7 +21,7 @@ type handler struct {
 	lines *bufio.Reader
 }
 
-// startHandler starts a shell with a trap, and returns it with what tells the members of a target
+// startHandler starts a shell with a trap, and returns it with what lists the members of a target
 // that matches it.
 func startHandler(t *testing.T, traps string) (*handler, func() []proc.Member) {
 	t.Helper()

@@ -75,13 +75,13 @@ func TestMeans(t *testing.T) {
 	f(Means{Folders: &policy.Folders{Logs: make([]policy.Log, 1), Caches: make([]policy.Cache, 2)}}, NameHTTP, NameCommand, NameRestart, NameRotateLogs, NameEvictCache)
 }
 
-// TestWithoutSettings: an action that a step tells nothing does nothing.
+// TestWithoutSettings: an action that a step gives no settings does nothing.
 func TestWithoutSettings(t *testing.T) {
 	m := Means{Folders: &policy.Folders{}, Processes: true, Logger: quiet}
 	for name, a := range m.Make() {
 		for _, s := range []Settings{nil, new(CommandSettings), new(HTTPSettings), new(SignalSettings), new(ReclaimSettings)} {
 			if res, err := a.Run(t.Context(), Request{Settings: s}); err == nil || res.Outcome != Failed {
-				t.Errorf("%s told %T: %+v, %v", name, s, res, err)
+				t.Errorf("%s given %T: %+v, %v", name, s, res, err)
 			}
 		}
 	}

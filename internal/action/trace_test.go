@@ -101,7 +101,7 @@ func TestDryRunOpensNothing(t *testing.T) {
 	}
 }
 
-// TestDryRunKeepsTheOrder: a plan that another process makes is no use of the files: the hot ones
+// TestDryRunKeepsTheOrder: a plan that another process makes does not use the files: the hot ones
 // survive the next eviction.
 func TestDryRunKeepsTheOrder(t *testing.T) {
 	dir := realDir(t)

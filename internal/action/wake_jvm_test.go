@@ -135,7 +135,7 @@ func TestWakeJVMThatIsGone(t *testing.T) {
 	}
 }
 
-// A program that is no virtual machine has a meaning of its own for the signal.
+// A program that is not a virtual machine has a meaning of its own for the signal.
 func TestWakeJVMThatIsNone(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command("bash", "-c", `trap 'echo quit >'"$0"'/got' QUIT; echo ready; while sleep 0.05; do :; done`, dir)

@@ -44,7 +44,7 @@ func serviceManager(t *testing.T) (wait func(want ...string), fed func() bool) {
 			}
 			for _, w := range want {
 				if !strings.Contains(got, w) {
-					t.Errorf("the service manager was told %q, which lacks %q", got, w)
+					t.Errorf("the service manager was sent %q, which lacks %q", got, w)
 				}
 			}
 			return

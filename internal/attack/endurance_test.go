@@ -231,7 +231,7 @@ func TestAttackEndurance(t *testing.T) {
 	whole := time.Until(e.until)
 	e.folders()
 	e.leak()
-	// A host whose processors are all busy is no attack on the exporter: it, and who asks it, come first.
+	// A host whose processors are all busy is not an attack on the exporter: it, and who asks it, come first.
 	e.prefix = []string{"nice", "-n", "-10"}
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {

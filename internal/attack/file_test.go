@@ -97,7 +97,7 @@ func TestAttackOpenedAtTheLastMoment(t *testing.T) {
 	s.report("opened-at-the-last-moment")
 }
 
-// TestAttackOddEntries: entries of every kind with names of any bytes. What is no aged regular file stays, and
+// TestAttackOddEntries: entries of every kind with names of any bytes. What is not an aged regular file stays, and
 // no name makes a line of its own in what a command prints.
 func TestAttackOddEntries(t *testing.T) {
 	s := newStage(t)

@@ -212,7 +212,7 @@ func stageHold(args []string, next func() bool) (tries int64, err error) {
 	return tries, nil
 }
 
-// stageOdd makes entries of every kind with names of any bytes. Those that are no aged regular file, or
+// stageOdd makes entries of every kind with names of any bytes. Those that are not an aged regular file, or
 // whose names are not those of the policy, must stay.
 func stageOdd(args []string, next func() bool) (tries int64, err error) {
 	dir := args[0]

@@ -210,7 +210,7 @@ type stageRecord struct {
 	Skipped    map[string]int64 `json:"skipped"`
 }
 
-// stageRotations says how many logs a run has rotated, which is no number of its record.
+// stageRotations says how many logs a run has rotated, which is not a number in its record.
 var stageRotations = regexp.MustCompile(`rotated (\d+) logs`)
 
 // begin starts an action of the target app and returns the id of its run.

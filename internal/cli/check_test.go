@@ -66,7 +66,7 @@ targets:
 	f("a playbook that does not exist", target+rule("playbook.yml", "spillway_memory_used_ratio > 2", "nowhere"), here, "", ExitConfig, `the playbook "nowhere" does not exist; write one of clean_temp, enforce_uploads, mine, on_exit`)
 	f("a metric that does not exist", target+rule("metric.yml", "spillway_memory_usd_ratio > 2", "mine"), here, "", ExitConfig, "the metric spillway_memory_usd_ratio does not exist")
 	f("a cycle", target+"      a: [b]\n      b: [a]\n", here, "", ExitConfig, "targets[0].playbooks.a: names itself: a -> b -> a")
-	f("a step that is no playbook", target+"      a: [nowhere]\n", here, "", ExitConfig, `"nowhere" is neither an action nor a playbook`)
+	f("a step that is not a playbook", target+"      a: [nowhere]\n", here, "", ExitConfig, `"nowhere" is neither an action nor a playbook`)
 	f("a relative command", strings.Replace(target, "/bin/true", "true", 1), here, "", ExitConfig, `"true" is not absolute`)
 	f("a command that is not executable", strings.Replace(target, "/bin/true", dir+"/token", 1), here, "", ExitConfig, "is not executable")
 }

@@ -16,7 +16,7 @@ const asService = "/usr/share/spillway/check-as-service"
 func printHost(w io.Writer, r *hostcheck.Report) {
 	fmt.Fprintf(w, "\nhost: as %s (%d) on Linux %s, cgroups %s", quoteName(r.User), r.UID, quoteName(r.Kernel), r.Cgroups)
 	if len(r.Findings) == 0 {
-		fmt.Fprintln(w, ": nothing is missing, in mode enforce either")
+		fmt.Fprintln(w, ": nothing is missing, not even for mode enforce")
 	} else {
 		fmt.Fprintln(w)
 	}

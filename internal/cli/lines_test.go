@@ -212,7 +212,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestProgress: where somebody watches, one line is written over and over and then removed, without an
+// TestProgress: where someone watches, one line is written over and over and then removed, without an
 // end of a longer one before; elsewhere nothing is.
 func TestProgress(t *testing.T) {
 	var errs, out bytes.Buffer

@@ -21,7 +21,7 @@ import (
 )
 
 // TestPlansLeaveTheOrderAlone: check and cleanup --dry-run next to an exporter that infers the hits of
-// a cache are no hits, and the next eviction still keeps the files that were used.
+// a cache do not count as hits, and the next eviction still keeps the files that were used.
 func TestPlansLeaveTheOrderAlone(t *testing.T) {
 	dir := realDir(t)
 	for i := range 20 {

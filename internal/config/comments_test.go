@@ -22,7 +22,7 @@ func newComments() *comments {
 	return &comments{fields: make(map[string]map[string]string), parsed: make(map[string]bool)}
 }
 
-// of returns the comment of a field: what stands above it and what stands beside it.
+// of returns the comment of a field: what stands above it and what stands next to it.
 func (c *comments) of(t testing.TB, owner reflect.Type, field string) string {
 	t.Helper()
 	if !c.parsed[owner.PkgPath()] {

@@ -57,7 +57,7 @@ func TestThresholds(t *testing.T) {
 }
 
 // TestBad loads every file of testdata/bad and compares all that is said about it with the file
-// beside it. go test ./internal/config -update writes them: read the difference.
+// next to it. go test ./internal/config -update writes them: read the difference.
 func TestBad(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	if err != nil || len(files) < 25 {

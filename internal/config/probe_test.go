@@ -182,7 +182,7 @@ func fieldOf(v reflect.Value, name string) reflect.Value {
 	return reflect.Value{}
 }
 
-// required reports whether the key is missed when it is not written, be there others beside it or
+// required reports whether the key is missed when it is not written, be there others next to it or
 // none.
 func (p *prober) required(t testing.TB, path string) bool {
 	t.Helper()
@@ -244,7 +244,7 @@ var ladders = map[reflect.Type][]int64{
 	reflect.TypeFor[int64]():            {0, 1, 5, 15, 50, 200, 2000, 20000, 1 << 20, 1 << 30},
 }
 
-// grain is the smallest difference between two bounds that is told.
+// grain is the smallest difference between two bounds that is reported.
 func grain(t reflect.Type) int64 {
 	if t == reflect.TypeFor[units.Duration]() {
 		return int64(time.Second)
@@ -347,7 +347,7 @@ func (p *prober) samples(typ reflect.Type) []any {
 }
 
 // context returns the other keys that have to be written so that the key is accepted at all: none,
-// or a choice of one beside it. ok is false where every value is refused in all of them.
+// or a choice of one next to it. ok is false where every value is refused in all of them.
 func (p *prober) context(t testing.TB, path string, typ reflect.Type, siblings []string) (others []with, ok bool) {
 	t.Helper()
 	if typ.Kind() == reflect.Struct || structBelow(typ) != nil && strings.Contains(p.base, path[strings.LastIndex(path, ".")+1:]+":") {

@@ -235,7 +235,7 @@ func compileSchema(t testing.TB) *jsonschema.Schema {
 	return s
 }
 
-// judge validates a YAML text. What is no YAML, or has a key twice, is refused as an editor would.
+// judge validates a YAML text. What is not YAML, or has a key twice, is refused as an editor would.
 func judge(s *jsonschema.Schema, text []byte) error {
 	var v any
 	if err := yaml.Unmarshal(text, &v); err != nil {

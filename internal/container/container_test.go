@@ -236,7 +236,7 @@ func TestResolver(t *testing.T) {
 				h.write("var/lib/docker/containers/"+idA+"/config.v2.json", dockerFile+strings.Repeat(" ", longestFile))
 			}, "/docker/" + idA, Container{Ref: Ref{Engine: Docker, ID: idA}}, "unnamed-docker", "more than the 1048576 that are read",
 		}, {
-			"a file that is no JSON", func(h *host) { h.write("var/lib/docker/containers/"+idA+"/config.v2.json", "{") },
+			"a file that is not JSON", func(h *host) { h.write("var/lib/docker/containers/"+idA+"/config.v2.json", "{") },
 			"/docker/" + idA,
 			Container{Ref: Ref{Engine: Docker, ID: idA}},
 			"unnamed-docker", "unexpected end of JSON",
@@ -282,7 +282,7 @@ func TestLooksUpOnce(t *testing.T) {
 	h.write(file, "{")
 	first, err := h.Of(epoch, cgroup)
 	if err == nil {
-		t.Fatal("a broken file is no error")
+		t.Fatal("a broken file is not an error")
 	}
 	h.write(file, dockerFile)
 	if c, err := h.Of(epoch.Add(900*time.Millisecond), cgroup); c != first || err == nil {
@@ -312,7 +312,7 @@ func TestLooksUpOnce(t *testing.T) {
 			next = before.next
 		}
 		if _, err := h.Of(now, "/docker/"+idB); err == nil {
-			t.Fatal("a container without a file is no error")
+			t.Fatal("a container without a file is not an error")
 		}
 		if h.known[idB].next != next {
 			waits++

@@ -169,7 +169,7 @@ func TestOtherVersion(t *testing.T) {
 	}
 }
 
-// TestStale: the socket of a process that has ended is none, and is replaced; what is no socket, a link
+// TestStale: the socket of a process that has ended is none, and is replaced; what is not a socket, a link
 // included, stays.
 func TestStale(t *testing.T) {
 	dir := t.TempDir()

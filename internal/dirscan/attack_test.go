@@ -176,7 +176,7 @@ func TestMounted(t *testing.T) {
 	f("file", root, 0, 2, false)
 	f("file", 0, 0, 1, false) // before 5.8
 	f("gone", 0, 0, 1, false) // the device is the root's and nothing of the name is a mount: not looked at
-	f("gone", 0, 0, 2, true)  // cannot be told
+	f("gone", 0, 0, 2, true)  // cannot be determined
 	f("file", 0, 0, 2, false) // an overlay
 	w.mounts.names["file"] = true
 	f("file", 0, 0, 1, false) // there is a mount point of this name somewhere else
@@ -246,7 +246,7 @@ func asNobody(t *testing.T, f func()) {
 	}
 }
 
-// TestScanAsAnotherUser reads the folders of somebody else (O_NOATIME is refused there) and
+// TestScanAsAnotherUser reads the folders of someone else (O_NOATIME is refused there) and
 // counts those that may not be read or not be entered.
 func TestScanAsAnotherUser(t *testing.T) {
 	dir := tempDir(t)

@@ -30,7 +30,7 @@ const (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// durable is a journal in memory that says it is on disk, and can be told to fail.
+// durable is a journal in memory that says it is on disk, and can be made to fail.
 type durable struct {
 	*journal.Journal
 	mu          sync.Mutex

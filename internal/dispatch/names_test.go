@@ -94,7 +94,7 @@ func TestNamesOutliveRestart(t *testing.T) {
 	})
 }
 
-// TestNamesAreBounded: what is no name is not learned, and former ones are forgotten in turn.
+// TestNamesAreBounded: what is not a name is not learned, and former ones are forgotten in turn.
 func TestNamesAreBounded(t *testing.T) {
 	n := names{log: slog.New(slog.DiscardHandler)}
 	for _, name := range []string{"A:10042", "b:80", "a:10042", "", strings.Repeat("x", 400)} {

@@ -99,7 +99,7 @@ func TestProposeAndApprove(t *testing.T) {
 		if outcomes, text := w.onProposal(p.ID); !slices.Equal(outcomes, []string{ProposalApproved}) || !strings.Contains(text, "by anna") {
 			t.Errorf("%q %s", outcomes, text)
 		}
-		if _, err := w.d.Approve(t.Context(), p.ID, "anna"); !errors.Is(err, ErrNoProposal) {
+		if _, err := w.d.Approve(t.Context(), p.ID, "anna"); !errors.Is(err, ErrNoProposal) || strings.Contains(err.Error(), "write one of") {
 			t.Errorf("approved twice: %v", err)
 		}
 		if got := w.counter("spillway_proposal_outcomes_total", map[string]string{"outcome": ProposalApproved}); got != 1 {

@@ -76,6 +76,8 @@ func (d *Dispatcher) claim(id string) (*Proposal, error) {
 	defer d.mu.Unlock()
 	p := d.proposals[id]
 	switch {
+	case p == nil && len(d.openProposals()) == 0:
+		return nil, fmt.Errorf("%w under the id %.100q, nor under another", ErrNoProposal, id)
 	case p == nil || !p.waits():
 		return nil, fmt.Errorf("%w under the id %.100q: write one of %s", ErrNoProposal, id, list(d.proposalIDs()))
 	case !d.opts.Now().Before(p.Until):

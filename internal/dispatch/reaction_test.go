@@ -96,7 +96,7 @@ func TestReactionIsNotObserved(t *testing.T) {
 }
 
 // The reading counts that led to the run: a later alert that joins it after its first effect, and a
-// repeat after the cooldown, are no reactions.
+// repeat after the cooldown, are not reactions.
 func TestReactionIsObservedOncePerRun(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.observer.set("svc", subject.Memory, .97)

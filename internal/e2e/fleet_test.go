@@ -252,7 +252,7 @@ func TestFleet(t *testing.T) {
 	two.pile(t)
 	two.hasRun(t, 1, time.Minute, "webhook")
 
-	// Cut off. What piles up there meanwhile is nobody else's business.
+	// Cut off. What piles up there meanwhile is no one else's business.
 	way.cut()
 	three.pile(t)
 	cut := time.Now()
@@ -299,7 +299,7 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// TestPull: a host that nobody can call asks both members of the cluster, and runs once.
+// TestPull: a host that no one can call asks both members of the cluster, and runs once.
 func TestPull(t *testing.T) {
 	tokenFile, _ := token(t, testDir(t))
 	another, _ := token(t, testDir(t))

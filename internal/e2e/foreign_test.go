@@ -111,7 +111,7 @@ func checkForeign(t *testing.T, q *dashboards.Query, got []line, instances []str
 	t.Helper()
 	for _, l := range got {
 		if in := l.Metric["instance"]; in != "" && !slices.Contains(instances, in) {
-			t.Errorf("%s, panel %q shows %s, which is no exporter: %v", q.Dashboard, q.Panel, in, l.Metric)
+			t.Errorf("%s, panel %q shows %s, which is not an exporter: %v", q.Dashboard, q.Panel, in, l.Metric)
 		}
 		if n := l.notNumbers(); n > 0 {
 			t.Errorf("%s, panel %q: %d values are NaN: %s", q.Dashboard, q.Panel, n, q.Raw)

@@ -14,7 +14,7 @@ import (
 )
 
 // startLeaky starts a Node.js service whose heap, of some 256 MiB, fills and stays full, with
-// garbage that nobody collects or with what it never lets go.
+// garbage that no one collects or with what it never lets go.
 func startLeaky(t *testing.T, dir string, options []string, flags ...string) *service {
 	t.Helper()
 	server, err := filepath.Abs("../../examples/leaky-node/server.js")
@@ -42,7 +42,7 @@ func startLeaky(t *testing.T, dir string, options []string, flags ...string) *se
 // collected, and relieved. That of the other is a true leak: the record says that the collection
 // did not help, the playbook goes on to its next step, and a person is called. The inspector of the
 // first is found by its process; that of the second is opened by a signal, on the record, and
-// closed when the exporter ends. Their counters and their health are read beside.
+// closed when the exporter ends. Their counters and their health are read as well.
 func TestHeap(t *testing.T) {
 	dir := testDir(t)
 	garbage := startLeaky(t, filepath.Join(dir, "service-garbage"), []string{"--garbage=2"}, "--inspect=127.0.0.1:0")
@@ -128,7 +128,7 @@ func heapUsed(t *testing.T, text string) (mib float64) {
 	t.Helper()
 	m := heapForm.FindStringSubmatch(text)
 	if m == nil {
-		t.Fatalf("%q is no reading of a heap", text)
+		t.Fatalf("%q is not a reading of a heap", text)
 	}
 	if _, err := fmt.Sscan(m[1], &mib); err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func checkActivation(t *testing.T, e *exporter, s *service, port int) {
 		return nil
 	})
 	if n := strings.Count(s.out.String(), "Debugger attached"); n != 1 {
-		t.Errorf("the service's log was told of %d attachments, want 1", n)
+		t.Errorf("the service's log names %d attachments, want 1", n)
 	}
 	if _, err := get("http://" + s.Address + "/health"); err != nil {
 		t.Errorf("the service after it: %v", err)

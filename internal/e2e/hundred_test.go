@@ -164,7 +164,7 @@ func gaugeValue(name, set string, host int, now time.Time) float64 {
 }
 
 // TestPanelsOfHundredHosts: no panel about a fleet has twenty lines, however many hosts there are and
-// whatever their values do; none has a line of NaN, and none counts what is no exporter.
+// whatever their values do; none has a line of NaN, and none counts what is not an exporter.
 func TestPanelsOfHundredHosts(t *testing.T) {
 	families := referenceFamilies(t)
 	exposed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

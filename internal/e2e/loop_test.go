@@ -198,7 +198,7 @@ func TestWithoutPrometheus(t *testing.T) {
 		t.Errorf("health: %+v, %v", report, err)
 	}
 	if n := strings.Count(s.out.String(), "Debugger attached"); n != 1 {
-		t.Errorf("the service's log was told of %d attachments, want 1", n)
+		t.Errorf("the service's log names %d attachments, want 1", n)
 	}
 }
 
@@ -236,8 +236,8 @@ func TestBothOn(t *testing.T) {
 	startPrometheus(t, dir, e.addr, am)
 	run := relieved(t, e)
 	checkLoop(t, e, s, run)
-	// The other side has told about the same alert too, and nothing more came of it.
-	eventually(t, time.Minute, "both sides have told", func() error {
+	// The other side has reported the same alert too, and nothing more came of it.
+	eventually(t, time.Minute, "both sides have reported", func() error {
 		m, err := e.scrape()
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ http {
 }
 
 // TestNginx: who calls through a proxy on this host is not taken for a caller on this host, whatever the
-// proxy adds. With nothing but proxy_pass nginx adds nothing, and its requests cannot be told from local ones:
+// proxy adds. With nothing but proxy_pass nginx adds nothing, and its requests cannot be distinguished from local ones:
 // only in dry_run, or with trust_loopback, do they pass.
 func TestNginx(t *testing.T) {
 	tokenFile, secret := token(t, testDir(t))

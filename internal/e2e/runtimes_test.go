@@ -50,7 +50,7 @@ func fullJava(dir, of string) string { return "-cp " + regexp.QuoteMeta(dir) + "
 
 // TestHeapWithoutAPort: a Java service and one of Node.js with the preload script, neither with a
 // port that anybody could attach to, fill their heaps. What is garbage is collected and the run is
-// relieved; a true leak is told as what it is. Neither service's output is told of it.
+// relieved; a true leak is reported as what it is. Neither service's output mentions it.
 func TestHeapWithoutAPort(t *testing.T) {
 	dir := testDir(t)
 	garbage, leak := startFullJava(t, dir, "garbage"), startFullJava(t, dir, "leak")
@@ -108,7 +108,7 @@ func TestHeapWithoutAPort(t *testing.T) {
 	}
 	for _, p := range []*process{garbage, leak} {
 		if out := p.out.String(); strings.TrimSpace(out) != "ready" {
-			t.Errorf("its output was told of the collection: %q", out)
+			t.Errorf("its output mentions the collection: %q", out)
 		}
 		if _, err := os.Lstat(fmt.Sprintf("/tmp/.attach_pid%d", p.cmd.Process.Pid)); !os.IsNotExist(err) {
 			t.Errorf("the file that opened its attach socket: %v", err)
@@ -116,7 +116,7 @@ func TestHeapWithoutAPort(t *testing.T) {
 	}
 	for line := range strings.Lines(node.out.String()) {
 		if !strings.HasPrefix(line, "{") {
-			t.Errorf("its output was told of the collection: %q", line)
+			t.Errorf("its output mentions the collection: %q", line)
 		}
 	}
 	for _, s := range []string{"SpillwayThresholdsMissing", "source failed"} {

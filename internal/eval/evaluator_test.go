@@ -51,8 +51,8 @@ func TestAlertStates(t *testing.T) {
 			}
 			g.at(t, time.Duration(i)*10*time.Second)
 			s := strings.TrimPrefix(strings.Join(g.states(), ","), "High ")
-			if told := g.inbox.take(); len(told) > 0 {
-				s += " told " + strings.Join(told, ",")
+			if sent := g.inbox.take(); len(sent) > 0 {
+				s += " sent " + strings.Join(sent, ",")
 			}
 			got = append(got, s)
 		}
@@ -61,29 +61,29 @@ func TestAlertStates(t *testing.T) {
 		}
 	}
 	f("no waiting", "0s", "0s", []float64{10, 11, 10},
-		"", "firing told firing High", " told resolved High")
+		"", "firing sent firing High", " sent resolved High")
 	f("for", "20s", "0s", []float64{11, 11, 11, 11, 5},
-		"pending", "pending", "firing told firing High", "firing", " told resolved High")
+		"pending", "pending", "firing sent firing High", "firing", " sent resolved High")
 	f("for begins anew after a dip", "20s", "0s", []float64{11, 11, 5, 11, 11, 11},
-		"pending", "pending", "", "pending", "pending", "firing told firing High")
-	f("pending that ends is not told", "20s", "0s", []float64{11, 5},
+		"pending", "pending", "", "pending", "pending", "firing sent firing High")
+	f("pending that ends is not sent", "20s", "0s", []float64{11, 5},
 		"pending", "")
 	f("keep_firing_for", "0s", "20s", []float64{11, 5, 5, 5, 5},
-		"firing told firing High", "firing", "firing", " told resolved High", "")
+		"firing sent firing High", "firing", "firing", " sent resolved High", "")
 	f("keep_firing_for is renewed", "0s", "20s", []float64{11, 5, 11, 5, 5, 5},
-		"firing told firing High", "firing", "firing", "firing", "firing", " told resolved High")
+		"firing sent firing High", "firing", "firing", "firing", "firing", " sent resolved High")
 	f("an absent series resolves", "0s", "0s", []float64{11, absent, absent},
-		"firing told firing High", " told resolved High", "")
+		"firing sent firing High", " sent resolved High", "")
 	f("absent while pending", "20s", "0s", []float64{11, absent, 11, 11, 11},
-		"pending", "", "pending", "pending", "firing told firing High")
+		"pending", "", "pending", "pending", "firing sent firing High")
 	f("fires again", "0s", "0s", []float64{11, 5, 11},
-		"firing told firing High", " told resolved High", "firing told firing High")
+		"firing sent firing High", " sent resolved High", "firing sent firing High")
 }
 
-// TestRepeats: firing is told each minute, resolved for a quarter of an hour, and never more.
+// TestRepeats: firing is sent each minute, resolved for a quarter of an hour, and never more.
 func TestRepeats(t *testing.T) {
 	g := newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "0s", "0s")), nil)
-	told := make(map[string]int)
+	sent := make(map[string]int)
 	for i := range 4 * 60 {
 		v := 11.0
 		if i >= 12 { // three minutes
@@ -92,12 +92,12 @@ func TestRepeats(t *testing.T) {
 		g.world.set(point{"v", []string{"target", "app"}, v})
 		g.at(t, time.Duration(i)*15*time.Second)
 		for _, s := range g.inbox.take() {
-			told[s]++
+			sent[s]++
 		}
 	}
 	// More than a minute has to pass: each fifth evaluation of 15 s.
-	if told["firing High"] != 3 || told["resolved High"] != 13 {
-		t.Errorf("told %v, want 3 times firing, 13 times resolved", told)
+	if sent["firing High"] != 3 || sent["resolved High"] != 13 {
+		t.Errorf("sent %v, want 3 times firing, 13 times resolved", sent)
 	}
 	if n := len(g.groups[0].rules[0].active); n != 0 {
 		t.Errorf("%d alerts are remembered after the quarter of an hour, want none", n)
@@ -136,7 +136,7 @@ func TestNotificationIsAlertmanagers(t *testing.T) {
 	}
 }
 
-// TestSubmitErrorIsNotALoss: what was refused is told at the next evaluation, not a minute later.
+// TestSubmitErrorIsNotALoss: what was refused is sent at the next evaluation, not a minute later.
 func TestSubmitErrorIsNotALoss(t *testing.T) {
 	g := newRig(t, mustLoad(t, fmt.Sprintf(oneRule, "0s", "0s")), nil)
 	g.world.set(point{"v", []string{"target", "app"}, 11})
@@ -150,11 +150,11 @@ func TestSubmitErrorIsNotALoss(t *testing.T) {
 	g.inbox.err = nil
 	g.at(t, 30*time.Second)
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing High"}) {
-		t.Errorf("told %v, want the alert", got)
+		t.Errorf("sent %v, want the alert", got)
 	}
 	g.at(t, 40*time.Second)
 	if got := g.inbox.take(); got != nil {
-		t.Errorf("told %v again", got)
+		t.Errorf("sent %v again", got)
 	}
 	if err := testutil.GatherAndCompare(g.reg, strings.NewReader(`
 # HELP spillway_evaluator_notifications_refused_total Alerts that the dispatcher refused and that are sent again.
@@ -187,7 +187,7 @@ groups:
 	g.at(t, 90*time.Second)
 	want := []string{"firing E", "firing C", "firing W", "firing None", "resolved Gone"}
 	if got := g.inbox.take(); !slices.Equal(got, want) {
-		t.Errorf("told %v, want %v", got, want)
+		t.Errorf("sent %v, want %v", got, want)
 	}
 }
 
@@ -197,11 +197,11 @@ func TestConcurrentUse(t *testing.T) {
 	var g *rig
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(newTargets50())
-	var told atomic.Int64
+	var sent atomic.Int64
 	g = newRig(t, r, func(o *Options) {
 		o.State, o.Gatherer = &blob{}, reg
 		o.Submit = func(context.Context, alert.Batch) ([]alert.Disposition, error) {
-			told.Add(int64(len(g.Alerts()))) // no lock is held
+			sent.Add(int64(len(g.Alerts()))) // no lock is held
 			return nil, nil
 		}
 	})
@@ -220,8 +220,8 @@ func TestConcurrentUse(t *testing.T) {
 		g.at(t, time.Duration(i)*time.Minute)
 	}
 	wg.Wait()
-	if told.Load() == 0 {
-		t.Error("nothing was told")
+	if sent.Load() == 0 {
+		t.Error("nothing was sent")
 	}
 }
 
@@ -351,7 +351,7 @@ groups:
 	}
 }
 
-// TestRuleErrors: one rule's failure is told, counted and shown, and stops nothing else.
+// TestRuleErrors: one rule's failure is reported, counted and shown, and stops nothing else.
 func TestRuleErrors(t *testing.T) {
 	g := newRig(t, mustLoad(t, `
 groups:
@@ -391,7 +391,7 @@ groups:
 		t.Error("recording over an exposed series went well")
 	}
 	if got := g.states(); !slices.Equal(got, []string{"Many firing", "Same firing", "Fine firing"}) {
-		t.Errorf("mended: %v", got)
+		t.Errorf("fixed: %v", got)
 	}
 }
 
@@ -460,7 +460,7 @@ groups:
 }
 
 // TestAnnotationsAreOfTheirMoment: a resolved alert is described as it was when it last fired, its
-// queries included, although they run when it is told.
+// queries included, although they run when it sends.
 func TestAnnotationsAreOfTheirMoment(t *testing.T) {
 	g := newRig(t, mustLoad(t, `
 groups:
@@ -522,7 +522,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 	g.at(t, 20*time.Second)
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing High"}) {
-		t.Errorf("told %v", got)
+		t.Errorf("sent %v", got)
 	}
 	// The rings hold what is past now, in order.
 	g = newRig(t, mustLoad(t, "groups: [{name: g, rules: [{alert: A, expr: 'count_over_time(v[1m]) == 2'}]}]"), nil)
@@ -536,7 +536,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestAFailingRuleTellsNothing: nobody knows whether its alert still holds.
+// TestAFailingRuleTellsNothing: no one knows whether its alert still holds.
 func TestAFailingRuleTellsNothing(t *testing.T) {
 	g := newRig(t, mustLoad(t, `groups: [{name: g, rules: [{alert: A, expr: 'v * on () w > 0'}]}]`), nil)
 	g.world.set(point{"v", []string{"p", "1"}, 1}, point{"w", nil, 1})
@@ -548,12 +548,12 @@ func TestAFailingRuleTellsNothing(t *testing.T) {
 		t.Fatal("no error")
 	}
 	if got := g.inbox.take(); got != nil {
-		t.Errorf("told %v", got)
+		t.Errorf("sent %v", got)
 	}
 	g.world.set(point{"v", []string{"p", "1"}, 1}, point{"w", nil, 1})
 	g.at(t, 3*time.Minute)
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing A"}) {
-		t.Errorf("told %v once it works again", got)
+		t.Errorf("sent %v once it works again", got)
 	}
 }
 
@@ -576,7 +576,7 @@ func TestGatheredLabels(t *testing.T) {
 	}
 	for s := range g.mem.families["v"].byKey {
 		if strings.Contains(s, "empty") {
-			t.Errorf("key %q holds an empty label, which is no label", s)
+			t.Errorf("key %q holds an empty label, which is not a label", s)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/rules"
 )
 
-var update = flag.Bool("update", false, "write the messages beside testdata/bad")
+var update = flag.Bool("update", false, "write the messages next to testdata/bad")
 
 // TestBadRules: every bad file has its exact message, and each problem names file and line.
 func TestBadRules(t *testing.T) {

@@ -27,7 +27,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("%d writes, want one for the new alert", store.puts)
 	}
 
-	// Stopped for five minutes after ten seconds of waiting. Nobody looked meanwhile, so what it
+	// Stopped for five minutes after ten seconds of waiting. No one looked meanwhile, so what it
 	// still has to wait is ten seconds.
 	if err := g.save(epoch.Add(10*time.Second), true); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestRestart(t *testing.T) {
 	}
 	key := g.groups[0].rules[0].sorted()[0].notification()
 
-	// Stopped while firing: the same alert, told again but with the same identity.
+	// Stopped while firing: the same alert, sent again but with the same identity.
 	g = start("20s")
 	if got := g.Alerts(); len(got) != 1 || got[0].Annotations["summary"] != "v of app is 11" || float64(got[0].Value) != 11 {
 		t.Errorf("before the first evaluation: %+v", got)
@@ -65,7 +65,7 @@ func TestRestart(t *testing.T) {
 	g = start("20s")
 	g.at(t, 9*time.Minute)
 	if got := g.inbox.take(); !slices.Equal(got, []string{"resolved High"}) {
-		t.Errorf("told %v, want resolved", got)
+		t.Errorf("sent %v, want resolved", got)
 	}
 
 	// A stop of more than an hour: nothing of before counts.
@@ -159,7 +159,7 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 	if got := g.inbox.take(); !slices.Equal(got, []string{"firing High"}) {
-		t.Errorf("told %v: a state that cannot be written keeps nobody from acting", got)
+		t.Errorf("sent %v: a state that cannot be written keeps no one from acting", got)
 	}
 	store.err = nil
 	g.at(t, 10*time.Second)

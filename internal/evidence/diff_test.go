@@ -38,7 +38,7 @@ func TestDiffRanksByGrowth(t *testing.T) {
 		t.Errorf("%v, want %s", got, want)
 	}
 	if d.Culprit != nil || !strings.Contains(d.Why, "not known yet: 2 captures") {
-		t.Errorf("culprit %v, %q: two captures do not tell a leak from a cache", d.Culprit, d.Why)
+		t.Errorf("culprit %v, %q: two captures do not distinguish a leak from a cache", d.Culprit, d.Why)
 	}
 }
 

@@ -46,7 +46,7 @@ func serveRaw(t *testing.T, network, address string, f func(n int, c net.Conn, i
 const goodAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"a\": 1}"
 
 // A service that closes an idle connection without a word, or in the moment of the next request,
-// is asked again on a new one: that is no failed reading.
+// is asked again on a new one: that is not a failed reading.
 func TestClientSurvivesAKeepAliveThatDied(t *testing.T) {
 	f := func(what string, after func(c net.Conn, in *bufio.Reader)) {
 		t.Helper()

@@ -118,7 +118,7 @@ func TestDecodePrometheusRefusesWhatIsNone(t *testing.T) {
 	f(strings.Repeat("b 1\n", 5<<20), "the answer is too large: more than")
 	f(strings.Repeat("a 1\n", 1<<17), "the answer is too large: more than")
 	if _, err := DecodePrometheus(strings.NewReader("a 1"), []Want{{Name: "n", Path: "a b"}}); err == nil {
-		t.Error("a path that is no metric is accepted")
+		t.Error("a path that is not a metric is accepted")
 	}
 }
 

@@ -245,7 +245,7 @@ func TestForeignFilesAreNotTouched(t *testing.T) {
 		want    error
 	}{
 		"later version": {later, ErrVersion},
-		"another file":  {[]byte("something that is no log, and long enough to have a header"), ErrForeign},
+		"another file":  {[]byte("something that is not a log, and long enough to have a header"), ErrForeign},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, FileName)

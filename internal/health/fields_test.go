@@ -107,7 +107,7 @@ func TestWhatIsNotANumber(t *testing.T) {
 	if got := *a.Caches[0].HitRatio; got != .6 {
 		t.Errorf("hit ratio %v, want what the application counted, whatever comes after it", got)
 	}
-	// A family that no report has is no sign of life.
+	// A family that no report has is not a sign of life.
 	unknown := Targets([]series.Sample{sample(series.NewGauge("x", "X.", "target"), 1, "a")})
 	if len(unknown) != 1 || !unknown[0].Newest.Equal(time.Time{}) {
 		t.Errorf("%+v", unknown)
@@ -177,7 +177,7 @@ func TestRoughly(t *testing.T) {
 	}
 }
 
-// TestTrendPriority: what is far away, falling or endless is no recommendation, and it is urgent within an
+// TestTrendPriority: what is far away, falling or endless is not a recommendation, and it is urgent within an
 // hour.
 func TestTrendPriority(t *testing.T) {
 	f := func(growth, left float64, want string) {

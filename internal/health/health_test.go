@@ -157,7 +157,7 @@ func TestRecommendations(t *testing.T) {
 			[]Recommendation{{medium, "Remove 592 empty files in tts: frees 592 inodes; the 63 that stay are within its limit of 100"}},
 		},
 		{
-			"too many beside those that have expired",
+			"too many next to those that have expired",
 			[]series.Sample{
 				sample(metric.TempFiles, 855, "a", "tts"), sample(metric.TempEmpty, 592, "a", "tts"),
 				sample(metric.TempExpired, 592, "a", "tts"), sample(metric.TempMaxFiles, 100, "a", "tts"),

@@ -82,11 +82,19 @@ func (t *Target) Overall() (State, []Signal) {
 		}
 	}
 	if len(signals) == 0 {
-		add(StateUnknown, "no limit is known")
+		add(StateUnknown, "%s", t.noLimit())
 	}
 	slices.SortStableFunc(signals, func(a, b Signal) int { return cmp.Compare(b.State, a.State) })
 	worst := signals[0].State
 	return worst, slices.DeleteFunc(signals, func(s Signal) bool { return s.State == StateNormal })
+}
+
+// noLimit says why a target has no level. Those who meet _overflow for the first time see what it is.
+func (t *Target) noLimit() string {
+	if t.Name == overflow {
+		return "all other processes: they have no limit"
+	}
+	return "no limit is known"
 }
 
 // memorySignals adds the memory and the heaps that have a level.

@@ -58,9 +58,12 @@ func recommend(t *Target) []Recommendation {
 		recommendCache(&t.Caches[i], add)
 	}
 	if len(out) == 0 {
-		if state, _ := t.Overall(); state == StateUnknown {
+		switch state, _ := t.Overall(); {
+		case state == StateUnknown && t.Name == overflow:
+			add(low, "These are all processes that belong to no other target: configure a target for those that matter")
+		case state == StateUnknown:
 			add(low, "The level of %s is not known: give its memory, its heap or a folder a limit, such as memory: {limit: 1GiB}", t.Name)
-		} else {
+		default:
 			add(low, normal)
 		}
 	}

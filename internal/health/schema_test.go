@@ -64,7 +64,7 @@ func TestSchema(t *testing.T) {
 		"an unknown level":      `{"memory":{"level":"fine"},"recommendations":[{"priority":"low","action":"x"}]}`,
 		"no recommendation":     `{"memory":{},"recommendations":[]}`,
 		"a verdict of no kind":  `{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"verdicts":[{"state":"fine","about":"heap","text":"x","since":"2026-01-02T15:04:05Z","numbers":{}}]}`,
-		"something nobody said": `{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"extra":1}`,
+		"something no one said": `{"memory":{},"recommendations":[{"priority":"low","action":"x"}],"extra":1}`,
 	}
 	for name, text := range bad {
 		if err := check([]byte(text)); err == nil {

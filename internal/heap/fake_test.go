@@ -197,7 +197,7 @@ func TestInspectorHostileLists(t *testing.T) {
 		{"no target", text("[]"), "not a Node.js inspector"},
 		{"a browser", text(`[{"id":"1","type":"page","webSocketDebuggerUrl":"ws://x/y"}]`), "not a Node.js inspector"},
 		{"a websocket without a path", text(`[{"id":"1","type":"node","webSocketDebuggerUrl":"ws://127.0.0.1:1"}]`), "gives the websocket"},
-		{"a websocket that is no URL", text(`[{"id":"1","type":"node","webSocketDebuggerUrl":"::"}]`), "gives the websocket"},
+		{"a websocket that is not a URL", text(`[{"id":"1","type":"node","webSocketDebuggerUrl":"::"}]`), "gives the websocket"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "302 Found"},
 		{"not found", http.NotFound, "404 Not Found"},
 		{"a large header", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, "header"},

@@ -428,7 +428,7 @@ func TestJVMHostileFiles(t *testing.T) {
 	}
 }
 
-// The file that a process has mapped is the one that is read, and what it has mapped tells what it is.
+// The file that a process has mapped is the one that is read, and what it has mapped shows what it is.
 func TestJVMIsKnownByWhatItMaps(t *testing.T) {
 	data, err := os.ReadFile("testdata/hsperfdata-g1")
 	if err != nil {
@@ -454,7 +454,7 @@ func TestJVMIsKnownByWhatItMaps(t *testing.T) {
 	f("which someone has removed", fakeLibrary, fakeCounters+" (deleted)")
 }
 
-// A shell beside the virtual machine is no failure, is not what an error is about, and is looked at
+// A shell next to the virtual machine is not a failure, is not what an error is about, and is looked at
 // again less and less often; it may become one all the same.
 func TestJVMBesideAShell(t *testing.T) {
 	data, err := os.ReadFile("testdata/hsperfdata-g1")
@@ -505,7 +505,7 @@ func TestJVMThatHasEndedIsNotRead(t *testing.T) {
 		t.Fatalf("%v, %v", u, err)
 	}
 	j.cmd.Process.Kill()
-	for range j.lines { // ends with the process, which nobody has waited for yet
+	for range j.lines { // ends with the process, which no one has waited for yet
 	}
 	if u, err := c.Read(t.Context()); !errors.Is(err, ErrUnreachable) || u != (Usage{}) {
 		t.Errorf("killed: %v, %v, want no reading", u, err)
@@ -550,14 +550,14 @@ func TestJVMPidThatWasAnothers(t *testing.T) {
 		Wake:    func(context.Context, Sleeper) error { woken = true; return errors.New("no") },
 	})
 	if u, err := c.Read(t.Context()); !errors.Is(err, errNoMachine) {
-		t.Errorf("%v, %v, want that it is no virtual machine", u, err)
+		t.Errorf("%v, %v, want that it is not a virtual machine", u, err)
 	}
 	if _, _, err := c.Collect(t.Context()); !errors.Is(err, errNoMachine) || woken {
 		t.Errorf("collect: %v, sent a signal: %v", err, woken)
 	}
 }
 
-// One that lets nobody attach takes the signal for a request to print its stacks: it gets none.
+// One that lets no one attach takes the signal for a request to print its stacks: it gets none.
 func TestJVMThatLetsNobodyAttach(t *testing.T) {
 	j := startJava(t, nil, "-XX:+DisableAttachMechanism", "-Xmx64m")
 	woken := false

@@ -204,7 +204,7 @@ func TestActivatePassesOverWhatIsNotNode(t *testing.T) {
 	}
 }
 
-// What was not sent is not told as sent, and is tried again: the journal may be writable by then.
+// What was not sent is not reported as sent, and is tried again: the journal may be writable by then.
 func TestActivateThatSentNothing(t *testing.T) {
 	refusal, sent := fmt.Errorf("%w: there is no durable journal", ErrNotSent), 0
 	p := newPool(t, func(o *Options) { o.Ports = func(proc.Member) ([]netip.AddrPort, error) { return nil, nil } })

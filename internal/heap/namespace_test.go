@@ -15,7 +15,7 @@ import (
 )
 
 // inContainer returns what starts a program as a container runtime does: in namespaces of its own for
-// mounts with a /tmp of its own, for processes, and what flags say besides.
+// mounts with a /tmp of its own, for processes, and what flags add.
 func inContainer(t *testing.T, flags ...string) []string {
 	t.Helper()
 	by := append([]string{"unshare", "-m", "-p", "-f", "--kill-child"}, flags...)

@@ -24,7 +24,7 @@ import (
 
 var agentMarks sync.Mutex
 
-// startAgent starts Node.js with the preload script, and returns what tells its members.
+// startAgent starts Node.js with the preload script, and returns what lists its members.
 func startAgent(t testing.TB, flags ...string) (*node, func() []proc.Member) {
 	t.Helper()
 	return startAgentBy(t, nil, flags...)
@@ -120,7 +120,7 @@ func agentSocket(n *node) string {
 }
 
 // In a container the process is another number, and /tmp another folder. The program that made the
-// container stands beside it and has no script.
+// container stands next to it and has no script.
 func TestAgentInAContainer(t *testing.T) {
 	sources, err := filepath.Abs("../..")
 	if err != nil {
@@ -276,7 +276,7 @@ func TestAgentOneOfSeveralIsBusy(t *testing.T) {
 }
 
 // Sockets of processes that were killed go when the next one starts, and no other: a socket that
-// somebody listens on may be of a process in another pid namespace.
+// someone listens on may be of a process in another pid namespace.
 func TestAgentRemovesWhatTheKilledLeft(t *testing.T) {
 	dir := agentDir(t)
 	ended := func() int {
@@ -458,7 +458,7 @@ func TestAgentHostileAnswers(t *testing.T) {
 	f(strings.Repeat("x", 10<<20), "longer than 4096 bytes")
 }
 
-// A socket that somebody else serves is not asked.
+// A socket that someone else serves is not asked.
 func TestAgentOfAnotherProcess(t *testing.T) {
 	dir := agentDir(t)
 	n := startNode(t, "")

@@ -208,7 +208,7 @@ func TestClosed(t *testing.T) {
 		defer unix.Close(fd)
 		open := newCache(t, Options{})
 		if err := open.Follow(fd, []byte("file/")); err == nil || errors.Is(err, ErrFolders) {
-			t.Errorf("what is no folder: %v", err)
+			t.Errorf("what is not a folder: %v", err)
 		}
 	}
 }

@@ -145,7 +145,7 @@ func TestCounts(t *testing.T) {
 	}
 	c.read("g.bin")
 	f.Close()
-	c.want("a read beside its fill", 0, 1)
+	c.want("a read next to its fill", 0, 1)
 }
 
 // TestFolders: a folder that left the cache does not count, one that is new does from the next
@@ -235,7 +235,7 @@ func TestOverflow(t *testing.T) {
 	c.write("b.bin")
 	c.read("a.bin")
 	c.want("before", 1, 2)
-	c.mu.Lock() // nobody reads
+	c.mu.Lock() // no one reads
 	for range most {
 		c.read("a.bin", "b.bin")
 	}
@@ -249,7 +249,7 @@ func TestOverflow(t *testing.T) {
 	c.want("after it", 1, 0)
 }
 
-// TestConcurrentReaders: with readers beside each other equal events can meet and become one. Half
+// TestConcurrentReaders: with readers next to each other equal events can meet and become one. Half
 // a point of the ratio is what that may cost.
 func TestConcurrentReaders(t *testing.T) {
 	c := newCache(t, Options{})
@@ -327,7 +327,7 @@ func TestPool(t *testing.T) {
 		t.Errorf("%d watches left", n)
 	}
 	if err := first.Follow(0, nil); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("a watch that nobody uses: %v, want closed", err)
+		t.Errorf("a watch that no one uses: %v, want closed", err)
 	}
 	var none *Handle
 	none.Pause()()

@@ -190,7 +190,7 @@ func TestFolders(t *testing.T) {
 func TestJournalFolder(t *testing.T) {
 	s := newSomeone(t)
 	must(t, os.Chown(s.dir+"/journal", 0, 0))
-	want := "journal journal: the journal cannot be written to " + s.dir + "/journal: permission denied |  sudo install -d -o nobody -m 0750 " + s.dir + "/journal"
+	want := "journal journal: the journal cannot be written to " + s.dir + "/journal: permission denied |  sudo install -d -o nobody -m 0750 " + s.dir + "/journal" // words: the name of a user
 	if got := lines(s.look(t, "discover: {by: comm, top: 1}\n", nil)); !slices.Equal(got, []string{want}) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -216,7 +216,7 @@ func TestJournalMayNotBeRead(t *testing.T) {
 	}
 	l.report, l.now["/var/lib/spillway"] = &Report{}, folderFacts{change: unix.EACCES}
 	if l.journal(); len(l.report.Findings) > 0 {
-		t.Errorf("one that this user may read and not write to is no hindrance: %+v", l.report.Findings)
+		t.Errorf("one that this user may read and not write to is not a hindrance: %+v", l.report.Findings)
 	}
 }
 

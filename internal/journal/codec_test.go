@@ -42,7 +42,7 @@ func TestCodec(t *testing.T) {
 	for i := range v {
 		for bit := range 8 {
 			v[i] ^= 1 << bit
-			// The state's byte is no part of the sum: the outcome tells open from closed, too.
+			// The state's byte is not part of the sum: the outcome distinguishes open from closed, too.
 			if _, err := decode(id, v); err == nil && v[0] != stateOpen {
 				t.Fatalf("bit %d of byte %d is changed, and no one notices", bit, i)
 			}
@@ -54,7 +54,7 @@ func TestCodec(t *testing.T) {
 			t.Fatalf("%d of %d bytes: %v", n, len(v), err)
 		}
 	}
-	// A sum that is right over what is no JSON.
+	// A sum that is right over what is not JSON.
 	text := append(make([]byte, headerBytes), "{"...)
 	text[0] = stateClosed
 	copy(text[1:], encodeSum([]byte("{")))

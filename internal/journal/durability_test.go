@@ -226,7 +226,7 @@ func fill(t *testing.T, dir string, n int) (string, []string) {
 
 func TestCorruptIsMovedAsideAndRefused(t *testing.T) {
 	damage := map[string]func(b []byte) []byte{
-		"text":          func([]byte) []byte { return []byte("this is no journal\n") },
+		"text":          func([]byte) []byte { return []byte("this is not a journal\n") },
 		"zeros":         func(b []byte) []byte { return make([]byte, len(b)) },
 		"cut short":     func(b []byte) []byte { return b[:5*4096] },
 		"cut to a page": func(b []byte) []byte { return b[:4096] },
@@ -266,7 +266,7 @@ func TestCorruptIsMovedAsideAndRefused(t *testing.T) {
 			}
 			// A restart does not count as a confirmation.
 			if _, err := Open(o); !errors.Is(err, ErrCorrupt) {
-				t.Errorf("the second Open: %v, want it refused until somebody has looked", err)
+				t.Errorf("the second Open: %v, want it refused until someone has looked", err)
 			}
 			// Moving the file elsewhere does.
 			if err := os.Rename(corrupt.Moved, filepath.Join(t.TempDir(), "seen")); err != nil {
@@ -296,7 +296,7 @@ func TestCorruptIsRecreatedWhereAllowed(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// With a good journal in place, the old one beside it matters no more.
+	// With a good journal in place, the old one next to it matters no more.
 	openTest(t, Options{Dir: dir})
 }
 

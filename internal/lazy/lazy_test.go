@@ -184,7 +184,7 @@ func TestBacksOffAfterFailure(t *testing.T) {
 					t.Fatalf("error = %v, want an *Error around the opening's", err)
 				}
 				if !backoff.Next.After(time.Now()) || !strings.Contains(err.Error(), "next try at "+backoff.Next.Format(time.TimeOnly)) {
-					t.Fatalf("error %q does not tell the next try, %s", err, backoff.Next)
+					t.Fatalf("error %q does not name the time of the next try, %s", err, backoff.Next)
 				}
 			}
 			return p.Stat().Failures - before

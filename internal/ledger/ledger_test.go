@@ -108,7 +108,7 @@ func TestAdvice(t *testing.T) {
 			p.repeat(14, "relieved", rest, evict, collect)
 			p.run("relieved", rest, collect)
 		}, nil},
-		"what looks or passes on is no remedy": {func(p *past) { p.repeat(14, "relieved", rest, capture, evict, pass) }, nil},
+		"what looks or passes on is not a remedy": {func(p *past) { p.repeat(14, "relieved", rest, capture, evict, pass) }, nil},
 		"a step that failed was not tried":     {func(p *past) { p.repeat(14, "ineffective", rest, failed) }, nil},
 		"a dry run shows nothing":              {func(p *past) { p.repeat(14, "dry_run", rest, dry) }, nil},
 		"runs without pressure":                {func(p *past) { p.repeat(14, "done", rest, evict) }, nil},

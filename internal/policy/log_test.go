@@ -101,8 +101,8 @@ func TestTally(t *testing.T) {
 	add("", "a", time.Hour, 2)        // 1
 	add("", "a", time.Hour, 10)       // 2: the newest
 	add("", "b", 47*time.Hour, 1)     // 3
-	add("", "b", 48*time.Hour, 1)     // 4: over age
-	add("sub/", "a", 90*time.Hour, 1) // 5: another log, over age
+	add("", "b", 48*time.Hour, 1)     // 4: expired
+	add("sub/", "a", 90*time.Hour, 1) // 5: another log, expired
 	add("", "c", -time.Hour, 1)       // 6: the clock was set back since
 	got := map[int]string{}
 	for _, d := range tally.Due(now) {

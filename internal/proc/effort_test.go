@@ -113,13 +113,13 @@ func TestShares(t *testing.T) {
 	f.put(fakeProcess{pid: 10, comm: "node", resident: pssLargest/page + 1})
 	w.tick(5 * time.Second)
 	if w.usage("a").Shares {
-		t.Error("told of a process that is too large to be asked")
+		t.Error("asked of a process that is too large to be asked")
 	}
 	f.put(fakeProcess{pid: 10, comm: "node", resident: 1000})
 	f.write("10/smaps_rollup", strings.Replace(rollup, "Pss:                 100 kB", "Pss: many", 1))
 	w.tick(pssEvery)
 	if w.usage("a").Shares {
-		t.Error("told of a file that cannot be understood")
+		t.Error("asked of a file that cannot be understood")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openEvents skips where the kernel does not tell: no root, or another namespace.
+// openEvents skips where the kernel does not report exits: no root, or another namespace.
 func openEvents(t *testing.T) *Events {
 	t.Helper()
 	e, err := OpenEvents()
@@ -69,11 +69,11 @@ func TestEvents(t *testing.T) {
 		t.Errorf("the last: %d exits, want 1", got)
 	}
 	if exits[ExitKey{"me", "exit_error"}] != before[ExitKey{"me", "exit_error"}] || exits[ExitKey{"other", "exit_error"}] != 0 {
-		t.Errorf("exits of children that are no members were counted: %v, before %v", exits, before)
+		t.Errorf("exits of children that are not members were counted: %v, before %v", exits, before)
 	}
 }
 
-// told is a shell whose children end on demand. The kernel tells of exits in their order, so that
+// told is a shell whose children end on demand. The kernel reports exits in their order, so that
 // all earlier ones have been read once one of these is counted.
 type told struct {
 	member MemberOf

@@ -28,8 +28,8 @@ func watchNodes(t *testing.T, f *fakeProc) *watched {
 	return w
 }
 
-// TestListsOnlyWhenAProcessWasMade: what the newest pid does not tell is seen by the listing that
-// is taken anyhow, what it tells is seen at once.
+// TestListsOnlyWhenAProcessWasMade: what the newest pid does not show is seen by the listing that
+// is taken anyhow, what it shows is seen at once.
 func TestListsOnlyWhenAProcessWasMade(t *testing.T) {
 	f := newFake(t)
 	f.native(fmt.Sprint(os.Getpid()))
@@ -47,7 +47,7 @@ func TestListsOnlyWhenAProcessWasMade(t *testing.T) {
 	f.newest(11)
 	expect("a new pid", time.Second, "10 11")
 	f.put(fakeProcess{pid: 12, comm: "node"})
-	expect("a process that was not told", time.Second, "10 11")
+	expect("a process that was not shown", time.Second, "10 11")
 	expect("the listing that is taken anyhow", relistEvery, "10 11 12")
 	f.put(fakeProcess{pid: 13, comm: "node"})
 	f.remove(10)

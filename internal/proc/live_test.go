@@ -71,7 +71,7 @@ func (w *watched) member(pid int) *process {
 	w.t.Helper()
 	p := w.find(int32(pid))
 	if p == nil || p.group == nil {
-		w.t.Fatalf("process %d is no member", pid)
+		w.t.Fatalf("process %d is not a member", pid)
 	}
 	return p
 }
@@ -100,7 +100,7 @@ func TestZombieHasExited(t *testing.T) {
 	cmd, stdin := command(t, "sh", "-c", "read x # 102.25")
 	w := watchChildren(t, `102\.25`)
 	w.join(cmd.Process.Pid)
-	stdin.Close() // it ends, and nobody waits for it yet
+	stdin.Close() // it ends, and no one waits for it yet
 	eventually(t, "the exit", func() bool {
 		w.tick(time.Millisecond)
 		return w.usage("a").Exits == 1

@@ -186,7 +186,7 @@ func TestParseDirents(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if _, err := parseDirents(nil, b[:len(b)-3]); err == nil {
-		t.Error("a record that is cut off is no error")
+		t.Error("a record that is cut off is not an error")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // A port belongs to a process only at the address where it listens: at another one there may be
-// somebody else.
+// someone else.
 func TestPortsAreLoopbackAddresses(t *testing.T) {
 	listen := func(network, address string) netip.AddrPort {
 		t.Helper()

@@ -148,7 +148,7 @@ func TestKillGroupRefuses(t *testing.T) {
 	}
 }
 
-// TestKillGroup: a child and what it has started in its group end, and a child that has ended is no error.
+// TestKillGroup: a child and what it has started in its group end, and a child that has ended is not an error.
 func TestKillGroup(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "sleep 1000 & echo $!; wait")
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}

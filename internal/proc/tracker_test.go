@@ -233,7 +233,7 @@ func TestRefreshFails(t *testing.T) {
 	root := w.r.root
 	w.r.root = -1
 	if err := w.Refresh(t.Context(), w.now); err == nil {
-		t.Error("a listing that cannot be read is no error")
+		t.Error("a listing that cannot be read is not an error")
 	}
 	if u, err := w.Usage("a"); err == nil {
 		t.Errorf("usage after a failed listing: %+v, want an error", u)

@@ -111,7 +111,7 @@ func newWorld(t *testing.T, c Config, managers ...*manager) *world {
 	return w
 }
 
-// polled polls after a time and returns what was told.
+// polled polls after a time and returns what was reported.
 func (w *world) polled(t *testing.T, after time.Duration) string {
 	t.Helper()
 	w.now = w.now.Add(after)
@@ -132,7 +132,7 @@ func (w *world) polled(t *testing.T, after time.Duration) string {
 func (w *world) expect(t *testing.T, after time.Duration, want string) {
 	t.Helper()
 	if got := w.polled(t, after); got != want {
-		t.Errorf("told %q, want %q", got, want)
+		t.Errorf("sent %q, want %q", got, want)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestTwoMembersAreOne(t *testing.T) {
 	two.set(func() { delete(two.firing, "b") })
 	w.expect(t, tick, "b resolved")
 	w.expect(t, tick, "")
-	// Both are down: nobody knows, so nothing is resolved.
+	// Both are down: no one knows, so nothing is resolved.
 	two.set(func() { two.status = http.StatusBadGateway })
 	w.expect(t, tick, "")
 	two.set(func() { two.status = http.StatusOK })
@@ -224,7 +224,7 @@ func TestHostileAnswers(t *testing.T) {
 		m.set(func() { m.body = body })
 		w := newWorld(t, Config{}, m)
 		if got := w.polled(t, 0); got != "" {
-			t.Errorf("%s: told %q", name, got)
+			t.Errorf("%s: sent %q", name, got)
 		}
 		if n := testutil.ToFloat64(w.opts.Metrics.requests.WithLabelValues("error")); n != 1 {
 			t.Errorf("%s: %v errors", name, n)
@@ -277,16 +277,16 @@ func TestAuthentication(t *testing.T) {
 func TestRunPollsAtOnceAndStops(t *testing.T) {
 	m := newManager(t, "a")
 	w := newWorld(t, Config{Interval: units.Duration(minInterval)}, m)
-	told := make(chan alert.Batch, 1)
+	sent := make(chan alert.Batch, 1)
 	w.opts.Submit = func(_ context.Context, b alert.Batch) ([]alert.Disposition, error) {
-		told <- b
+		sent <- b
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { w.Run(ctx) })
 	select {
-	case <-told:
+	case <-sent:
 	case <-time.After(5 * time.Second):
 		t.Error("no poll")
 	}

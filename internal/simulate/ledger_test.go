@@ -23,7 +23,7 @@ const (
 
 type key struct{ target, playbook string }
 
-// asking is a run of a playbook that somebody asks for.
+// asking is a run of a playbook that someone asks for.
 type asking struct {
 	key
 	trigger string
@@ -58,7 +58,7 @@ type runNote struct {
 // what the journal and the actions are asked.
 type ledger struct {
 	executed map[string]bool     // intents whose action has begun
-	accepted map[string]bool     // runs that a sender was told of
+	accepted map[string]bool     // runs that a sender was notified of
 	pending  map[asking]*runNote // runs whose intent is being written
 	runs     map[string]*runNote
 	waits    map[key]*runNote // the run of the playbook that waits
@@ -347,7 +347,7 @@ func (w *world) answered(p *process, out []alert.Disposition) {
 	}
 }
 
-// promised is called when a sender was told of a run.
+// promised is called when a sender was notified of a run.
 func (w *world) promised(p *process, runID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -121,7 +121,7 @@ func (p *process) count(n int) {
 	p.busy += n
 }
 
-// request calls the exporter as somebody outside does, without waiting for the answer.
+// request calls the exporter as someone outside does, without waiting for the answer.
 func (p *process) request(call func(ctx context.Context)) {
 	p.count(1)
 	p.requests.Go(func() {

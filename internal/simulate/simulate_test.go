@@ -67,7 +67,7 @@ type ending struct {
 	broken []string
 }
 
-// story tells the story of a seed.
+// story plays out the story of a seed.
 func story(t *testing.T, seed uint64, rules map[time.Duration]*eval.Ruleset, told func(time.Duration, string)) (out ending) {
 	t.Helper()
 	defer func() {
@@ -86,7 +86,7 @@ func story(t *testing.T, seed uint64, rules map[time.Duration]*eval.Ruleset, tol
 	return out
 }
 
-// TestSimulate tells the story of SEED, or those of SEEDS seeds from SEED on.
+// TestSimulate plays out the story of SEED, or those of SEEDS seeds from SEED on.
 func TestSimulate(t *testing.T) {
 	rules := loadRules(t)
 	count := uint64(seedsDefault)

@@ -12,7 +12,7 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 )
 
-// tell tells the story of a number of days. Of each day an episode of minutes is lived through, of some two,
+// tell plays out the story of a number of days. Of each day an episode of minutes is lived through, of some two,
 // with all that is due in them; between two the clock of the host jumps, as it does over a suspension.
 func (w *world) tell(days int) {
 	w.start()

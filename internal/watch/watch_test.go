@@ -79,7 +79,7 @@ func TestChangesOfLevel(t *testing.T) {
 			s.Observe(levels)
 			synctest.Wait()
 			if got := c.take(); got != want {
-				t.Errorf("told %q, want %q", got, want)
+				t.Errorf("sent %q, want %q", got, want)
 			}
 		}
 		f("", Level{"a", normal}, Level{"b", normal})
@@ -89,17 +89,17 @@ func TestChangesOfLevel(t *testing.T) {
 		f("1 b normal->warning", Level{"a", warning}, Level{"b", warning})
 		f("1 b warning->normal", Level{"a", warning}, Level{"b", normal})
 		f("0 new unknown->emergency", Level{"a", warning}, Level{"b", normal}, Level{"new", emergency})
-		// A target that is gone is forgotten, and new when it comes again.
+		// A target that is gone is forgotten, and new when it returns.
 		f("", Level{"a", warning}, Level{"b", normal})
 		f("0 new unknown->emergency", Level{"a", warning}, Level{"b", normal}, Level{"new", emergency})
-		// The levels outlive a reload: nothing is told twice.
+		// The levels outlive a reload: nothing is reported twice.
 		s.Apply(t.Context(), []Config{command("warning", "critical", "emergency")})
 		f("", Level{"a", warning}, Level{"b", normal}, Level{"new", emergency})
 		f("0 a warning->critical", Level{"a", critical}, Level{"b", normal}, Level{"new", emergency})
 	})
 }
 
-// A watcher that hangs holds up neither the sampler nor the other watchers, and is told the newest
+// A watcher that hangs holds up neither the sampler nor the other watchers, and is sent the newest
 // level of each target only when it is back.
 // What is observed while there are no watchers, at the start or amid a reload, is not lost for them.
 func TestChangeWithoutWatchers(t *testing.T) {
@@ -144,23 +144,23 @@ func TestSlowWatcher(t *testing.T) {
 		}
 		s.Observe([]Level{{"a", emergency}, {"b", warning}})
 		if got := slow.take(); got != "0 a unknown->warning" {
-			t.Errorf("told %q while it hung", got)
+			t.Errorf("sent %q while it hung", got)
 		}
 		close(slow.block)
 		synctest.Wait()
 		if got := slow.take(); got != "0 a warning->emergency, 0 b normal->warning" {
-			t.Errorf("told %q afterwards, want the newest of each", got)
+			t.Errorf("sent %q afterwards, want the newest of each", got)
 		}
 		if n := testutil.ToFloat64(s.skipped); n < 900 {
 			t.Errorf("%v changes were superseded", n)
 		}
 		if n := testutil.ToFloat64(s.told.WithLabelValues("command", "done")); n != 3 {
-			t.Errorf("%v were told", n)
+			t.Errorf("%v were notified", n)
 		}
 	})
 }
 
-// A level that came and went before a watcher was told is not told any more.
+// A level that came and went before a watcher was notified is not reported any more.
 func TestBackToWhatItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &commands{block: make(chan struct{})}
@@ -174,7 +174,7 @@ func TestBackToWhatItWas(t *testing.T) {
 		close(slow.block)
 		synctest.Wait()
 		if got := slow.take(); got != "0 a unknown->critical" {
-			t.Errorf("told %q", got)
+			t.Errorf("sent %q", got)
 		}
 	})
 }

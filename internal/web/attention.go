@@ -156,6 +156,9 @@ func newModes(st *State, names []string) modesView {
 	return m
 }
 
+// OnlyFound reports whether no target is configured: all were found on the host.
+func (m modesView) OnlyFound() bool { return m.Of > 0 && m.Observed == m.Of }
+
 // Rest says in which modes the targets are that are not in dry run: "1 enforces, 2 propose".
 func (m modesView) Rest() string {
 	out := ""

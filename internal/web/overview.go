@@ -233,7 +233,7 @@ func (o *overview) fill(r *row, sp *sparks, last *journal.Record, now time.Time)
 	r.Temp, r.keys["temp"] = fullest(t, func(kind string) bool { return kind != policy.KindCache })
 	r.growth()
 	if last != nil {
-		r.LastRun = cell{Text: strings.ReplaceAll(cmp.Or(last.Outcome, "running"), "_", " "), Sub: cmp.Or(last.Playbook, last.Action) + ", " + agoText(now, last.Time)}
+		r.LastRun = cell{Text: strings.ReplaceAll(cmp.Or(last.Outcome, "running"), "_", " "), Sub: cmp.Or(last.Playbook, last.Action) + ", " + strings.ReplaceAll(agoText(now, last.Time), " ", "\u00a0")}
 		r.keys["last"] = float64(last.Time.Unix())
 	}
 	r.keys["mode"] = modeOrder[r.Mode]

@@ -72,7 +72,7 @@ func newPage(o *Options) *page {
 func (p *page) parse() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
 		"bytes": bytesText, "count": countText, "ago": agoText, "skips": skipsText, "clock": clock, "outcome": outcomeText,
-		"left": func(now, t time.Time) string { return durationText(max(t.Sub(now), 0).Seconds()) }, "number": numberText, "segment": url.PathEscape,
+		"left": func(now, t time.Time) string { return durationText(max(t.Sub(now), 0).Seconds()) }, "number": numberText, "segment": url.PathEscape, "words": strings.Fields,
 		"static": func(path string) string { return path + "?v=" + p.versions[path] },
 		"iso":    func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") },
 	}).ParseFS(files, "templates/*.html")

@@ -105,7 +105,7 @@ func TestPastReachesBack(t *testing.T) {
 			t.Errorf("the page of 14 days does not show %q", want)
 		}
 	}
-	if page := f.do("GET", "/target/app?range=15m", nil, "").Body.String(); strings.Contains(page, "new build") || !strings.Contains(page, "no start in this time") {
+	if page := f.do("GET", "/target/app?range=15m", nil, "").Body.String(); strings.Contains(page, "new build") || !strings.Contains(page, "No starts in this time") {
 		t.Error("the page of 15 minutes shows a start of the day before yesterday")
 	}
 }

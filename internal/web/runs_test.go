@@ -84,7 +84,7 @@ func TestPageShowsRunsAndCooldowns(t *testing.T) {
 		t.Helper()
 		page := f.do("GET", path, nil, "").Body.String()
 		of := map[string]string{"/": " of app"}[path]
-		if diff := cmp.Diff("Waiting trim_cache"+of+" runs again at 10:00:55 , in 55 s the remaining files are too young or in use", words(page, `<h2 id="h-waits">`, "</section>")); diff != "" {
+		if diff := cmp.Diff("Waiting trim_cache"+of+" runs again at 10:00:55 , in 55 s : the remaining files are too young or in use", words(page, `<h2 id="h-waits">`, "</section>")); diff != "" {
 			t.Errorf("%s: waits (-want +got):\n%s", path, diff)
 		}
 		if diff := cmp.Diff(runs, words(page, `<h2 id="h-runs">`, "</section>")); diff != "" {
@@ -94,7 +94,7 @@ func TestPageShowsRunsAndCooldowns(t *testing.T) {
 			t.Errorf("%s: cooldowns (-want +got):\n%s", path, diff)
 		}
 	}
-	const app = "relieve_memory enforce critical verifying step 2 of 3: evict_cache 45 files, 123MiB 12 s ago webhook: SpillwayMemoryCritical serves 2 alerts"
+	const app = "relieve_memory enforce critical verifying step 2 of 3: evict_cache 45 files, 123MiB 12 s ago webhook: SpillwayMemoryCritical , serves 2 alerts"
 	const waiting = "trim_cache enforce normal queued waits for relieve_memory – 20 s ago manual"
 	const rest = "clean_temp%s until 10:04:00 , 4 min left ineffective 6 min ago · an emergency cannot break it again"
 	check("/",

@@ -535,7 +535,7 @@ func TestSlowBody(t *testing.T) {
 	defer conn.Close()
 	io.WriteString(conn, "POST /api/v1/webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 	if w := f.do("POST", "/api/v1/webhook", map[string]string{"Content-Type": "application/json"}, notification); w.Code != 200 {
-		t.Errorf("beside a slow sender: %d %s", w.Code, w.Body)
+		t.Errorf("next to a slow sender: %d %s", w.Code, w.Body)
 	}
 }
 

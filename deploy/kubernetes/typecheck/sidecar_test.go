@@ -71,7 +71,7 @@ func TestSidecarFoldersAreVolumes(t *testing.T) {
 	}
 	for _, folder := range folders {
 		if !slices.ContainsFunc(mounts, func(m core.VolumeMount) bool { return m.MountPath == folder[1] }) {
-			t.Errorf("%s is no volume, but: %v", folder[1], mounts)
+			t.Errorf("%s is not a volume, but: %v", folder[1], mounts)
 		}
 	}
 }

@@ -50,8 +50,8 @@ def _drop(fd):
 
 
 def _c():
-    """Returns the functions of the C library and of Python's allocator that tell what is in use; empty where they would not
-    tell all: another allocator, an earlier C library, a Python without the global lock."""
+    """Returns the functions of the C library and of Python's allocator that show what is in use; empty where they would not
+    show all: another allocator, an earlier C library, a Python without the global lock."""
     if not _libs:
         _libs['use'] = None
         import ctypes

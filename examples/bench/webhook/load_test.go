@@ -177,7 +177,7 @@ func BenchmarkDuplicates(b *testing.B) {
 	load(b, func(n int64) string { return fmt.Sprintf(body, n%200, "p41", n%200) })
 }
 
-// BenchmarkGarbage sends a third of garbage among alerts for nobody.
+// BenchmarkGarbage sends a third of garbage among alerts for no one.
 func BenchmarkGarbage(b *testing.B) {
 	load(b, func(n int64) string {
 		if n%3 == 0 {

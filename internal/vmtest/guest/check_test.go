@@ -67,7 +67,7 @@ func TestEnforceCheck(t *testing.T) {
 	write(t, rulesFile, read(t, "/usr/share/doc/spillway-exporter/50-spillway.rules"))
 	run(t, "systemctl", "daemon-reload")
 	run(t, "systemctl", "restart", "polkit.service")
-	if out = run(t, "sh", "-c", line); !strings.Contains(out, ": nothing is missing, in mode enforce either\n") {
+	if out = run(t, "sh", "-c", line); !strings.Contains(out, ": nothing is missing, not even for mode enforce\n") {
 		t.Errorf("with the lines that it said:\n%s", out)
 	}
 

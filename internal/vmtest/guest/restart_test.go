@@ -348,7 +348,7 @@ func TestRestartPodman(t *testing.T) {
 	what(t, "`restart` of a container of Podman through its socket, named by how the target is matched; `check --connect` says when the socket is closed")
 	engines(t)
 	run(t, "systemctl", "start", "podman.socket")
-	within(t, 4*time.Minute, func() error { // what it holds later is no reading right after its start
+	within(t, 4*time.Minute, func() error { // what it holds later is not a reading right after its start
 		age, err := strconv.Atoi(run(t, "ps", "-o", "etimes=", "-p", strconv.Itoa(holding(t, 20))))
 		if err == nil && age < 125 {
 			err = fmt.Errorf("it is %d s old", age)
