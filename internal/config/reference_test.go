@@ -380,7 +380,8 @@ func TestReferenceIsWhatIsRead(t *testing.T) {
 			t.Errorf("%s: a key that is none: %q", s.path, said)
 			continue
 		}
-		_, list, _ := strings.Cut(said[0], "write one of ")
+		_, list, _ := strings.Cut(said[0], "write ")
+		list = strings.TrimPrefix(list, "one of ")
 		read := strings.Split(list, ", ")
 		slices.Sort(read)
 		slices.Sort(want)
