@@ -28,11 +28,7 @@ func (p Pauser) Pause(ctx context.Context, from Peer, req Pause) (Paused, error)
 	}
 	out := Paused{Changed: []string{}}
 	for _, c := range changed {
-		text := c.String()
-		if req.Resume { // until when it would have held is of no use to anyone now
-			text = c.Whom()
-		}
-		out.Changed = append(out.Changed, text)
+		out.Changed = append(out.Changed, c.String())
 	}
 	switch {
 	case errors.Is(err, dispatch.ErrJournal):
