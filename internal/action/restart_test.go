@@ -61,6 +61,7 @@ type fakeManager struct {
 	phase    restart.Phase
 	err      error  // of a restart that does not happen
 	after    func() // once the restart has happened and before it is reported
+	slow     bool   // a restart that was requested happens later, and until then nothing shows it
 	away     time.Time
 }
 
@@ -70,7 +71,7 @@ func (m *fakeManager) State(context.Context) (restart.State, error) {
 	if m.start == 0 {
 		return restart.State{}, restart.ErrUnknown
 	}
-	return restart.State{Phase: m.phase, Instance: fmt.Sprint(m.start), Text: string(m.phase), Left: m.away}, nil
+	return restart.State{Phase: m.phase, Instance: fmt.Sprint(m.start), Text: string(m.phase), Left: m.away, Shows: !m.slow}, nil
 }
 
 func (m *fakeManager) Restart(_ context.Context, from restart.State) error {
@@ -83,7 +84,9 @@ func (m *fakeManager) Restart(_ context.Context, from restart.State) error {
 		return restart.ErrUnknown
 	}
 	m.restarts++
-	m.start++
+	if !m.slow {
+		m.start++
+	}
 	if m.after != nil {
 		m.after()
 	}
@@ -244,6 +247,10 @@ func TestRestartKilled(t *testing.T) {
 		b.manager.err = restart.ErrUnseen
 	}, 1, 1)
 	f("before the result is written", func(b *bench) { b.store.dieAt = 2 }, 1, 1)
+	f("while the service stops, which its manager does not show", func(b *bench) {
+		b.manager.slow, b.manager.err = true, restart.ErrUnseen
+		b.manager.after = func() { b.store.died = true }
+	}, 1, 1)
 }
 
 // TestRestartRefusedByTheManager: what the manager does not do takes nothing from the budget.

@@ -25,8 +25,8 @@ const (
 	ReasonDrained     = "restart_drained"    // it may still be drained for a restart that did not happen; never a refusal
 )
 
-// unseenRest is how long nothing is restarted after an attempt whose end was not seen and which did, or may have had,
-// its effect.
+// unseenRest is how long nothing is restarted after an attempt whose end was not seen and which did, or may have had
+// or still have, its effect.
 const unseenRest = 10 * time.Minute
 
 // Refusal says why a restart does not happen. Nothing was changed.
@@ -95,9 +95,9 @@ func Decide(q *Question) *Refusal {
 }
 
 // mayHaveActed reports whether an attempt whose end was not written has restarted the service, or may have: it runs
-// as another start than before, or the manager does not distinguish starts.
+// as another start than before, the manager does not distinguish starts, or it may be at work on it unseen.
 func (a *Attempt) mayHaveActed(now *State) bool {
-	return a.Stage == Asked && (a.Instance == "" || a.Instance != now.Instance)
+	return a.Stage == Asked && (a.Instance == "" || a.Instance != now.Instance || !now.Shows)
 }
 
 // Elsewhere says that the processes of a target are not what would be restarted; "" where they are, or that is not

@@ -100,16 +100,17 @@ func TestDecide(t *testing.T) {
 	spent := &Refusal{Reason: ReasonBudget, Text: "spent"}
 	phases := map[Phase]string{Running: "", Busy: ReasonBusy, Closing: ReasonBusy, Stopped: ReasonStopped, Broken: ReasonFailed}
 	lasts := []struct {
-		last  Attempt
-		holds bool
+		last           Attempt
+		holds, unshown bool // whether it holds where the manager shows what it is at, and where it does not
 	}{
-		{Attempt{}, false},
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Preparing, Instance: "old"}, false},
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "old"}, true},  // it has restarted
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "new"}, false}, // it has not
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked}, true},
-		{Attempt{Key: "1", Time: now.Add(-time.Hour), Stage: Asked, Instance: "old"}, false},
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Ended, Instance: "old"}, false},
+		{Attempt{}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Preparing, Instance: "old"}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "old"}, true, true},  // it has restarted
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "new"}, false, true}, // it has not, or not yet
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked}, true, true},
+		{Attempt{Key: "1", Time: now.Add(-time.Hour), Stage: Asked, Instance: "old"}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Hour), Stage: Asked, Instance: "new"}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Ended, Instance: "old"}, false, false},
 	}
 	firsts := map[Reading]bool{
 		{}: false, {Known: true, Level: int(series.LevelNormal)}: false, {Known: true, Level: int(series.LevelWarning)}: true, {Known: true, Level: int(series.LevelEmergency)}: true,
@@ -119,14 +120,21 @@ func TestDecide(t *testing.T) {
 		for _, l := range lasts {
 			for first, useless := range firsts {
 				for _, b := range []*Refusal{nil, spent} {
-					for _, notIts := range []string{"", "elsewhere"} {
+					for bits := range 4 {
+						notIts, shows, holds := "", bits&1 > 0, l.unshown
+						if bits&2 > 0 {
+							notIts = "elsewhere"
+						}
+						if shows {
+							holds = l.holds
+						}
 						cases++
-						q := Question{What: "app", Now: now, Below: series.LevelWarning, State: State{Phase: phase, Instance: "new"}, First: first, Last: l.last, Spent: b, NotIts: notIts}
+						q := Question{What: "app", Now: now, Below: series.LevelWarning, State: State{Phase: phase, Instance: "new", Shows: shows}, First: first, Last: l.last, Spent: b, NotIts: notIts}
 						oracle := want
 						for _, reason := range []struct {
 							holds bool
 							name  string
-						}{{notIts != "", ReasonNotIts}, {l.holds, ReasonUnseen}, {b != nil, ReasonBudget}, {useless, ReasonWillNotHelp}} {
+						}{{notIts != "", ReasonNotIts}, {holds, ReasonUnseen}, {b != nil, ReasonBudget}, {useless, ReasonWillNotHelp}} {
 							if oracle == "" && reason.holds {
 								oracle = reason.name
 							}
@@ -136,14 +144,14 @@ func TestDecide(t *testing.T) {
 							got = r.Reason
 						}
 						if got != oracle {
-							t.Errorf("%s, %+v, %+v, spent %v, %q: %q, want %q", phase, l.last, first, b != nil, notIts, got, oracle)
+							t.Errorf("%s, %+v, %+v, spent %v, %q, shows %v: %q, want %q", phase, l.last, first, b != nil, notIts, shows, got, oracle)
 						}
 					}
 				}
 			}
 		}
 	}
-	if cases != 5*7*4*2*2 {
+	if cases != 5*8*4*2*4 {
 		t.Errorf("%d cases", cases)
 	}
 }
