@@ -108,6 +108,7 @@ type Ledger struct {
 	needs   map[string]need          // by target
 	drained map[string]bool          // targets that may still be drained, and no one can take it back
 	claims  map[string]chan struct{} // by target: held by the one that is at its service
+	ahead   map[string]time.Time     // when an attempt was first seen to lie in the future, by target and key
 }
 
 // need is why a target needs a person.
@@ -175,7 +176,29 @@ func (l *Ledger) all() (map[string][]Attempt, error) {
 		}
 		out[strings.TrimPrefix(key, StatePrefix)] = list
 	}
+	l.clamp(out)
 	return out, nil
+}
+
+// clamp lets no attempt lie in the future, where it would count for longer than its budget says: the clock was wrong when it
+// was written, or was set back since. It counts from the moment at which that is seen.
+func (l *Ledger) clamp(all map[string][]Attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ahead := l.opts.Now(), make(map[string]time.Time)
+	for target, list := range all {
+		for i := range list {
+			a, key := &list[i], target+"/"+list[i].Key
+			seen, known := l.ahead[key]
+			if !known || now.Before(seen) {
+				seen = now
+			}
+			if a.Time.After(seen) {
+				a.Time, ahead[key] = seen, seen
+			}
+		}
+	}
+	l.ahead = ahead
 }
 
 // Last returns the newest attempt of a target; ok is false when there is none.
@@ -208,7 +231,7 @@ func Unseen(target, run string, states map[string][]byte) (text string, acted bo
 	return "nothing was restarted", false
 }
 
-// within counts the attempts that a budget counts. What the clock says lies ahead counts, too.
+// within counts the attempts that a budget counts.
 func (b Budget) within(list []Attempt, now time.Time) int {
 	n := 0
 	for i := range list {

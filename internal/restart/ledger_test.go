@@ -81,6 +81,45 @@ func TestBudgets(t *testing.T) {
 	try("a", "8", "")
 }
 
+// TestClockThatWasWrong: what was written under a clock that was years ahead counts for as long as its budget says, from when the
+// clock is right, and no longer.
+func TestClockThatWasWrong(t *testing.T) {
+	c, m := &clock{time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)}, &memory{}
+	l := newTestLedger(m, c)
+	own := Budget{AtMost: 2, Per: units.Duration(time.Hour)}
+	for _, key := range []string{"1", "2"} {
+		if err := l.Begin(t.Context(), "a", key, "old", own, DefaultHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Reach(t.Context(), "a", "2", Asked); err != nil {
+		t.Fatal(err)
+	}
+	c.now = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	if r, err := l.Spent("a", own, DefaultHost); err != nil || r == nil {
+		t.Errorf("at once: %v, %v, want it spent", r, err)
+	}
+	refused := func() bool {
+		last, _, err := l.Last("a")
+		return err != nil || Decide(&Question{Now: c.now, State: State{Phase: Running, Instance: "new", Shows: true}, Last: last}) != nil
+	}
+	if !refused() {
+		t.Error("an attempt whose end was not seen is not waited for")
+	}
+	c.now = c.now.Add(unseenRest)
+	if refused() {
+		t.Error("it is waited for too long")
+	}
+	c.now = c.now.Add(-3 * time.Hour) // and back once more
+	if r, err := l.Spent("a", own, DefaultHost); err != nil || r == nil {
+		t.Errorf("set back: %v, %v, want it spent", r, err)
+	}
+	c.now = c.now.Add(time.Hour)
+	if err := l.Begin(t.Context(), "a", "3", "new", own, DefaultHost); err != nil {
+		t.Errorf("an hour later: %v", err)
+	}
+}
+
 func TestLedgerRefusesWhatIsNotWritten(t *testing.T) {
 	c, m := &clock{time.Now()}, &memory{broken: true}
 	l := newTestLedger(m, c)
