@@ -204,6 +204,29 @@ func TestRestartRefusals(t *testing.T) {
 	}, restart.ReasonBudget)
 }
 
+// TestRestartDidNotHelp: that a restart has not helped is known to the next process of the exporter too, which has not seen the
+// start, and forgotten with the next start.
+func TestRestartDidNotHelp(t *testing.T) {
+	b := newBench()
+	b.level = series.LevelCritical
+	if res, err := b.process().Run(t.Context(), restartRequest("r1")); err != nil {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	for _, run := range []string{"r2", "r3"} {
+		if res, err := b.process().Run(t.Context(), restartRequest(run)); res.Refused != restart.ReasonWillNotHelp || b.manager.count() != 1 {
+			t.Errorf("%+v, %v, %d restarts", res, err, b.manager.count())
+		}
+	}
+	b.manager.start++ // someone else has restarted it
+	b.level = series.LevelNormal
+	if res, err := b.process().Run(t.Context(), restartRequest("r4")); err != nil || b.manager.count() != 2 {
+		t.Errorf("another start: %+v, %v", res, err)
+	}
+	if res, err := b.process().Run(t.Context(), restartRequest("r5")); err != nil || b.manager.count() != 3 {
+		t.Errorf("after one that has helped: %+v, %v", res, err)
+	}
+}
+
 func TestRestartRepeated(t *testing.T) {
 	b := newBench()
 	if res, err := b.process().Run(t.Context(), restartRequest("r1")); err != nil {

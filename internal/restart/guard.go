@@ -66,6 +66,7 @@ type Question struct {
 	State  State
 	First  Reading // right after the last start
 	Last   Attempt // the newest; its zero value when there is none
+	Since  Attempt // the one that the present start is of; its zero value when that is not known
 	Spent  *Refusal
 	NotIts string // how it is known that the target's processes are elsewhere; "" when they are not
 }
@@ -90,6 +91,9 @@ func Decide(q *Question) *Refusal {
 		return q.Spent
 	case q.First.Known && q.First.Level >= int(q.Below):
 		return &Refusal{ReasonWillNotHelp, fmt.Sprintf("a restart will not help: right after its last start there was %s, which is not below %s", q.First.Text, q.Below)}
+	case !q.First.Known && q.Since.Full != "" && q.Since.Level >= int(q.Below):
+		return &Refusal{ReasonWillNotHelp, fmt.Sprintf("a restart will not help: right after the last one, at %s, there was %s, which is not below %s",
+			q.Since.Time.UTC().Format(time.TimeOnly), q.Since.Full, q.Below)}
 	}
 	return nil
 }

@@ -79,6 +79,9 @@ type Attempt struct {
 	Time     time.Time `json:"time"`
 	Stage    Stage     `json:"stage"`
 	Instance string    `json:"instance,omitempty"` // the start before it
+	Next     string    `json:"next,omitempty"`     // the start after it; "" where that was not seen
+	Full     string    `json:"full,omitempty"`     // the first reading of that start, where it was at a level
+	Level    int       `json:"level,omitempty"`    // that one
 	Drain    string    `json:"drain,omitempty"`    // names the drain that was begun; "" = none, or the service takes work again
 }
 
@@ -210,6 +213,19 @@ func (l *Ledger) Last(target string) (a Attempt, ok bool, err error) {
 	return Attempt{}, false, err
 }
 
+// StartedAs returns the attempt that a start of a target's service is of; ok is false when there is none.
+func (l *Ledger) StartedAs(target, instance string) (a Attempt, ok bool, err error) {
+	all, err := l.all()
+	if err != nil || instance == "" {
+		return Attempt{}, false, err
+	}
+	list := all[target]
+	if i := slices.IndexFunc(list, func(a Attempt) bool { return a.Next == instance }); i >= 0 {
+		return list[i], true, nil
+	}
+	return Attempt{}, false, nil
+}
+
 // Unseen says what became of an attempt of an earlier process, of whose step no end was written: its run is the key.
 // states are what the journal kept under StatePrefix.
 func Unseen(target, run string, states map[string][]byte) (text string, acted bool) {
@@ -295,6 +311,22 @@ func (l *Ledger) Reach(ctx context.Context, target, key string, s Stage) error {
 		return list
 	})
 	if err == nil && s == Ended {
+		l.Stuck(target, false)
+	}
+	return err
+}
+
+// End writes, synced, that an attempt has ended: as which start the service runs since, and the first reading of that.
+func (l *Ledger) End(ctx context.Context, target, key, next string, first Reading) error {
+	err := l.change(ctx, target, key, func(list []Attempt, i int) []Attempt {
+		a := &list[i]
+		a.Stage, a.Drain, a.Next = Ended, "", next
+		if first.Known && first.Level > 0 {
+			a.Full, a.Level = first.Text, first.Level
+		}
+		return list
+	})
+	if err == nil {
 		l.Stuck(target, false)
 	}
 	return err
