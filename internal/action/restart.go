@@ -50,7 +50,9 @@ type restarting struct {
 	before  restart.State
 	said    []string // what was done so far, for the journal
 	drained bool
-	output  string // of the program that restarts
+	output  string          // of the program that restarts
+	next    string          // the start after the restart
+	first   restart.Reading // of that start
 }
 
 func (r *restarting) say(format string, args ...any) {
@@ -139,9 +141,13 @@ func (r *restarting) decide(place *restart.Place) error {
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
+	since, _, err := r.Ledger.StartedAs(r.Target, r.before.Instance)
+	if err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
 	refusal := restart.Decide(&restart.Question{
 		What: r.spec.String(), Now: r.Now(), Below: max(r.req.Below, series.LevelWarning), State: r.before,
-		First: r.Service.First(), Last: last, Spent: spent, NotIts: restart.Elsewhere(&r.spec, place, &r.before),
+		First: r.Service.First(), Last: last, Since: since, Spent: spent, NotIts: restart.Elsewhere(&r.spec, place, &r.before),
 	})
 	if refusal != nil {
 		return refusal
@@ -207,7 +213,14 @@ func (r *restarting) run(ctx context.Context, res *Result) error {
 	}
 	res.Outcome = Done
 	err = r.after(ctx, res, asked)
-	return errors.Join(err, r.note(ctx, restart.Ended)) // until here a crash has the next process leave the service alone
+	return errors.Join(err, r.finish(ctx)) // until here a crash has the next process leave the service alone
+}
+
+// finish writes the end of an attempt although the step may have been cancelled meanwhile.
+func (r *restarting) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restartWrite)
+	defer cancel()
+	return r.Ledger.End(ctx, r.Target, r.req.RunID, r.next, r.first)
 }
 
 // note writes a stage although the step may have been cancelled meanwhile.
@@ -280,6 +293,9 @@ func (r *restarting) after(ctx context.Context, res *Result, asked time.Time) er
 	restarted := r.Now()
 	r.say("restarted %s via %s in %s", r.spec.String(), r.spec.Via, restarted.Sub(asked).Round(time.Millisecond))
 	now, by, ready := r.awaitReady(ctx, restarted)
+	if now.Instance != r.before.Instance {
+		r.next = now.Instance
+	}
 	at := r.Now()
 	left := asked
 	if now.Left.After(asked.Add(-time.Second)) && now.Left.Before(at) {
@@ -300,7 +316,7 @@ func (r *restarting) after(ctx context.Context, res *Result, asked time.Time) er
 	}
 	r.say("ready by %s, away for %s", by, away)
 	if reading := r.awaitReading(ctx, restarted); reading.Known {
-		res.After = reading.Text
+		res.After, r.first = reading.Text, reading
 		if reading.Level >= int(max(r.req.Below, series.LevelWarning)) {
 			r.say("memory is as full as before directly after the start: another restart will not help")
 		}

@@ -61,6 +61,7 @@ type fakeManager struct {
 	phase    restart.Phase
 	err      error  // of a restart that does not happen
 	after    func() // once the restart has happened and before it is reported
+	slow     bool   // a restart that was requested happens later, and until then nothing shows it
 	away     time.Time
 }
 
@@ -70,7 +71,7 @@ func (m *fakeManager) State(context.Context) (restart.State, error) {
 	if m.start == 0 {
 		return restart.State{}, restart.ErrUnknown
 	}
-	return restart.State{Phase: m.phase, Instance: fmt.Sprint(m.start), Text: string(m.phase), Left: m.away}, nil
+	return restart.State{Phase: m.phase, Instance: fmt.Sprint(m.start), Text: string(m.phase), Left: m.away, Shows: !m.slow}, nil
 }
 
 func (m *fakeManager) Restart(_ context.Context, from restart.State) error {
@@ -83,7 +84,9 @@ func (m *fakeManager) Restart(_ context.Context, from restart.State) error {
 		return restart.ErrUnknown
 	}
 	m.restarts++
-	m.start++
+	if !m.slow {
+		m.start++
+	}
 	if m.after != nil {
 		m.after()
 	}
@@ -201,6 +204,29 @@ func TestRestartRefusals(t *testing.T) {
 	}, restart.ReasonBudget)
 }
 
+// TestRestartDidNotHelp: that a restart has not helped is known to the next process of the exporter too, which has not seen the
+// start, and forgotten with the next start.
+func TestRestartDidNotHelp(t *testing.T) {
+	b := newBench()
+	b.level = series.LevelCritical
+	if res, err := b.process().Run(t.Context(), restartRequest("r1")); err != nil {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	for _, run := range []string{"r2", "r3"} {
+		if res, err := b.process().Run(t.Context(), restartRequest(run)); res.Refused != restart.ReasonWillNotHelp || b.manager.count() != 1 {
+			t.Errorf("%+v, %v, %d restarts", res, err, b.manager.count())
+		}
+	}
+	b.manager.start++ // someone else has restarted it
+	b.level = series.LevelNormal
+	if res, err := b.process().Run(t.Context(), restartRequest("r4")); err != nil || b.manager.count() != 2 {
+		t.Errorf("another start: %+v, %v", res, err)
+	}
+	if res, err := b.process().Run(t.Context(), restartRequest("r5")); err != nil || b.manager.count() != 3 {
+		t.Errorf("after one that has helped: %+v, %v", res, err)
+	}
+}
+
 func TestRestartRepeated(t *testing.T) {
 	b := newBench()
 	if res, err := b.process().Run(t.Context(), restartRequest("r1")); err != nil {
@@ -244,6 +270,10 @@ func TestRestartKilled(t *testing.T) {
 		b.manager.err = restart.ErrUnseen
 	}, 1, 1)
 	f("before the result is written", func(b *bench) { b.store.dieAt = 2 }, 1, 1)
+	f("while the service stops, which its manager does not show", func(b *bench) {
+		b.manager.slow, b.manager.err = true, restart.ErrUnseen
+		b.manager.after = func() { b.store.died = true }
+	}, 1, 1)
 }
 
 // TestRestartRefusedByTheManager: what the manager does not do takes nothing from the budget.

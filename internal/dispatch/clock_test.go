@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -41,6 +43,35 @@ func TestClockSetBack(t *testing.T) {
 			}
 		})
 	})
+	for _, denied := range []bool{false, true} {
+		t.Run(fmt.Sprintf("proposal, denied %v", denied), func(t *testing.T) {
+			offset = 0
+			process := "7/1"
+			bubble(t, Options{Now: now}, func(t *testing.T, w *world) {
+				w.proposes(&process, nil)
+				p := w.proposal(w.firing("svc", "relieve_memory", critical))
+				if denied {
+					if err := w.d.Deny(t.Context(), p.ID, "anna"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.end()
+				offset = -48 * time.Hour
+				w.start(Options{Now: now})
+				if got := w.d.Status().Proposals; !denied && (len(got) != 1 || got[0].Until.After(now().Add(proposalValid))) {
+					t.Errorf("now is %s: %+v", now(), got)
+				}
+				<-time.After(proposalValid + 2*againLook)
+				w.settled()
+				if states, err := w.journal.States(proposalPrefix); err != nil || len(states) != 0 {
+					t.Errorf("a day later: %v, %v", states, err)
+				}
+				if _, err := w.d.Approve(t.Context(), p.ID, "anna"); !errors.Is(err, ErrNoProposal) || acted(w.temp) != 0 {
+					t.Errorf("a day later it can be approved: %v", err)
+				}
+			})
+		})
+	}
 	t.Run("wait", func(t *testing.T) {
 		offset = 0
 		bubble(t, Options{Now: now}, func(t *testing.T, w *world) {

@@ -50,6 +50,14 @@ type Proposal struct {
 	claimed bool                // it is being decided about
 }
 
+// expired reports whether no one has decided in time. A clock that was set back prolongs no proposal, and no denial.
+func (p *Proposal) expired(now time.Time) bool {
+	if now.Before(p.Since) {
+		p.Since, p.Until = now, now.Add(p.Until.Sub(p.Since))
+	}
+	return !now.Before(p.Until)
+}
+
 // ProposedStep is one step of a proposal.
 type ProposedStep struct {
 	Step   int    `json:"step"` // from 0

@@ -80,7 +80,7 @@ func (d *Dispatcher) claim(id string) (*Proposal, error) {
 		return nil, fmt.Errorf("%w under the id %.100q, nor under another", ErrNoProposal, id)
 	case p == nil || !p.waits():
 		return nil, fmt.Errorf("%w under the id %.100q: write one of %s", ErrNoProposal, id, list(d.proposalIDs()))
-	case !d.opts.Now().Before(p.Until):
+	case p.expired(d.opts.Now()):
 		return nil, fmt.Errorf("%w under the id %.100q: it has expired", ErrNoProposal, id)
 	}
 	p.claimed = true
@@ -256,7 +256,7 @@ func (d *Dispatcher) endProposal(ctx context.Context, p *Proposal, outcome, why,
 // has more steps, and neither does a denial for a lower level. It is called with the lock held.
 func (d *Dispatcher) proposalOf(target, playbook, only string, book *Playbook, level series.Level) (proposalState, string) {
 	for _, p := range d.proposals {
-		if p.Target != target || p.Playbook != playbook || p.Only != only || p.over != "" || !d.opts.Now().Before(p.Until) {
+		if p.Target != target || p.Playbook != playbook || p.Only != only || p.over != "" || p.expired(d.opts.Now()) {
 			continue
 		}
 		was, _ := series.ParseLevel(p.Level)
@@ -335,7 +335,10 @@ func (d *Dispatcher) reviewProposals(ctx context.Context) {
 	d.mu.Unlock()
 	for _, p := range all {
 		outcome, why := ProposalExpired, "no one decided in time"
-		if d.opts.Now().Before(p.Until) {
+		d.mu.Lock()
+		expired := p.expired(d.opts.Now())
+		d.mu.Unlock()
+		if !expired {
 			outcome = ProposalVoided
 			if why, _ = d.changed(p); why == "" {
 				continue
@@ -371,7 +374,7 @@ func (d *Dispatcher) forgetDenial(ctx context.Context, p *Proposal) {
 func (d *Dispatcher) openProposals() []Proposal {
 	out := []Proposal{}
 	for _, p := range d.proposals {
-		if !p.Denied && d.opts.Now().Before(p.Until) {
+		if !p.Denied && !p.expired(d.opts.Now()) {
 			out = append(out, *p)
 		}
 	}

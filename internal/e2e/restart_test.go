@@ -20,7 +20,7 @@ const restartedID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789a
 type restartBench struct {
 	mu       sync.Mutex
 	starts   int
-	hangs    string // the phase in which nothing is answered: drain, engine, probe
+	hangs    string // the phase in which nothing is answered: drain, engine, stop, probe
 	reached  map[string]int
 	released chan struct{}
 }
@@ -49,11 +49,13 @@ func (b *restartBench) engine() http.Handler {
 	mux.HandleFunc("GET /containers/web/json", func(w http.ResponseWriter, _ *http.Request) { b.inspect(w) })
 	mux.HandleFunc("GET /containers/"+restartedID+"/json", func(w http.ResponseWriter, _ *http.Request) { b.inspect(w) })
 	mux.HandleFunc("POST /containers/"+restartedID+"/restart", func(w http.ResponseWriter, _ *http.Request) {
-		hangs := b.enter("engine")
-		b.mu.Lock()
-		b.starts++
-		b.mu.Unlock()
-		if hangs {
+		hangs, stops := b.enter("engine"), b.enter("stop")
+		if !stops { // else the old start runs on, as long as the service takes to stop
+			b.mu.Lock()
+			b.starts++
+			b.mu.Unlock()
+		}
+		if hangs || stops {
 			<-b.released
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -108,7 +110,7 @@ func TestRestartKilled(t *testing.T) {
 		}
 		return nil
 	})
-	for _, phase := range []string{"drain", "engine", "probe"} {
+	for _, phase := range []string{"drain", "engine", "stop", "probe"} {
 		t.Run(phase, func(t *testing.T) { killedIn(t, phase, service.cmd.Process.Pid) })
 	}
 }

@@ -25,7 +25,10 @@ func decodeGo(data []byte, out *rows) (err error) {
 			err = fmt.Errorf("%w: %v", ErrInvalid, r)
 		}
 	}()
-	p, err := profile.ParseUncompressed(data)
+	var p *profile.Profile
+	if err = weigh(data); err == nil {
+		p, err = profile.ParseUncompressed(data)
+	}
 	if err == nil {
 		err = p.CheckValid()
 	}

@@ -40,7 +40,7 @@ type Request struct {
 	Provider string  // of its heap
 	Config   *Config // validated
 	Room     func() Room
-	Reason   string // such as baseline
+	Reason   string // such as baseline; ReasonManual by a person
 	ByHand   bool   // by a person: the budget of an hour does not hold it back
 	DryRun   bool   // only say what would be done
 }
@@ -74,6 +74,8 @@ type Keeper struct {
 	cost map[rungOf][]Measured  // of the last captures, the newest last
 	took map[string][]time.Time // of captures within the budget of an hour
 	rest map[string]time.Time   // until which a target is left alone
+
+	recalled map[string]bool // what earlier processes have captured is in the three above, by target
 }
 
 type rungOf struct{ target, provider, rung string }
@@ -83,7 +85,7 @@ func NewKeeper(o KeeperOptions) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{opts: o, busy: make(map[string]bool), cost: make(map[rungOf][]Measured), took: make(map[string][]time.Time), rest: make(map[string]time.Time)}
+	return &Keeper{opts: o, busy: make(map[string]bool), cost: make(map[rungOf][]Measured), took: make(map[string][]time.Time), rest: make(map[string]time.Time), recalled: make(map[string]bool)}
 }
 
 // Store returns where captures are kept.
@@ -97,6 +99,7 @@ func (k *Keeper) Capture(ctx context.Context, q Request) Taken {
 		return Taken{Outcome: Skipped, Skip: SkipBusy, Detail: "another capture of it runs"}
 	}
 	defer k.end(name)
+	k.recall(name)
 	out, rung, price, used := k.choose(q)
 	if rung == nil || q.DryRun {
 		if !q.DryRun {

@@ -11,7 +11,7 @@ import (
 
 // Bounds of a tree of calls.
 const (
-	mostNodes = 500_000
+	mostNodes = 150_000 // 16 MiB, the longest answer that is read, have no more
 	mostDepth = 2_000
 )
 
@@ -41,50 +41,66 @@ type frame struct {
 // own reports whether a frame is of the service and its packages, and not of Node.js itself.
 func (f *frame) own() bool { return f.URL != "" && !strings.HasPrefix(f.URL, "node:") }
 
-type v8Node struct {
-	CallFrame frame    `json:"callFrame"`
-	SelfSize  float64  `json:"selfSize"`
-	Children  []v8Node `json:"children"`
-}
-
 // decodeV8 reads the answer to HeapProfiler.getSamplingProfile. What Node.js itself allocates counts for the nearest
 // function of the service that has called it.
 func decodeV8(data []byte, out *rows) error {
-	var r struct {
-		Profile *struct {
-			Head *v8Node `json:"head"`
-		} `json:"profile"`
-	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if r.Profile == nil || r.Profile.Head == nil {
-		return fmt.Errorf("%w: it has no head", ErrInvalid)
-	}
-	nodes := 0
-	var walk func(n *v8Node, above *frame, depth int) error
-	walk = func(n *v8Node, above *frame, depth int) error {
-		if nodes++; nodes > mostNodes || depth > mostDepth {
-			return fmt.Errorf("%w: it has more than %d calls, or more than %d within one another", ErrInvalid, mostNodes, mostDepth)
+	found := false
+	err := object(data, func(d *json.Decoder, key string) error {
+		if key != "profile" {
+			return skip(d)
 		}
-		if n.CallFrame.own() {
-			above = &n.CallFrame
-		}
-		if n.SelfSize > 0 && n.SelfSize < float64(maxBytes) {
-			of := &n.CallFrame
-			if above != nil {
-				of = above
+		return members(d, func(key string) error {
+			if key != "head" {
+				return skip(d)
 			}
-			out.add(of.FunctionName, of.URL, of.LineNumber+1, int64(n.SelfSize), 0)
-		}
-		for i := range n.Children {
-			if err := walk(&n.Children[i], above, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
+			found = true
+			tree := v8Tree{d: d, out: out}
+			return tree.node(nil, 0)
+		})
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("%w: it has no head", ErrInvalid)
 	}
-	return walk(r.Profile.Head, nil, 0)
+	return err
+}
+
+// v8Tree is a tree of calls while it is read. V8 writes the frame of a call before the calls within it.
+type v8Tree struct {
+	d     *json.Decoder
+	out   *rows
+	nodes int
+}
+
+// node reads one call and those within it. above is the nearest function of the service that has called it.
+func (t *v8Tree) node(above *frame, depth int) error {
+	if t.nodes++; t.nodes > mostNodes || depth > mostDepth {
+		return fmt.Errorf("it has more than %d calls, or more than %d within one another", mostNodes, mostDepth)
+	}
+	var at frame
+	size := 0.0
+	err := members(t.d, func(key string) error {
+		switch key {
+		case "callFrame":
+			err := t.d.Decode(&at)
+			if at.own() {
+				above = &at
+			}
+			return err
+		case "selfSize":
+			return t.d.Decode(&size)
+		case "children":
+			return elementsOf(t.d, func() error { return t.node(above, depth+1) })
+		}
+		return skip(t.d)
+	})
+	if err == nil && size > 0 && size < float64(maxBytes) {
+		of := &at
+		if above != nil {
+			of = above
+		}
+		t.out.add(of.FunctionName, of.URL, of.LineNumber+1, int64(size), 0)
+	}
+	return err
 }
 
 // agentRow is [function, file, line, bytes].
@@ -101,21 +117,26 @@ func (r *agentRow) UnmarshalJSON(data []byte) error {
 
 // decodeAgent reads the answer of the preload script. Its total covers the rows that it has dropped.
 func decodeAgent(data []byte, out *rows) error {
-	var r struct {
-		Total   float64    `json:"total"`
-		Dropped int        `json:"dropped"`
-		Rows    []agentRow `json:"rows"`
-	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	for _, row := range r.Rows {
-		if row.bytes > 0 && row.bytes < float64(maxBytes) && row.line >= 0 && row.line < 1<<30 {
-			out.add(row.name, row.file, int(row.line), int64(row.bytes), 0)
+	total, dropped := 0.0, 0
+	err := object(data, func(d *json.Decoder, key string) error {
+		switch key {
+		case "total":
+			return d.Decode(&total)
+		case "dropped":
+			return d.Decode(&dropped)
+		case "rows":
+			return sentRows(d, func(row *agentRow) {
+				if row.bytes > 0 && row.bytes < float64(maxBytes) && row.line >= 0 && row.line < 1<<30 {
+					out.add(row.name, row.file, int(row.line), int64(row.bytes), 0)
+				}
+			})
 		}
+		return skip(d)
+	})
+	if err == nil {
+		out.rest(total, dropped)
 	}
-	out.rest(r.Total, r.Dropped)
-	return nil
+	return err
 }
 
 // samplingStep is the mean number of bytes between two samples.

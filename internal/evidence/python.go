@@ -37,24 +37,31 @@ func (r *pythonRow) UnmarshalJSON(data []byte) error {
 
 // decodePython reads the answer of the modules to census and trace. Its total covers the rows that it has dropped.
 func decodePython(data []byte, out *rows) error {
-	var r struct {
-		Total   float64     `json:"total"`
-		Dropped int         `json:"dropped"`
-		Step    float64     `json:"step"` // mean bytes between two objects that were looked at; 0: all were
-		Rows    []pythonRow `json:"rows"`
-	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if r.Step < 0 || r.Step > float64(maxBytes) {
-		return fmt.Errorf("%w: its step is %v bytes", ErrInvalid, r.Step)
-	}
-	out.step = int64(r.Step)
-	for _, row := range r.Rows {
-		if row.bytes > 0 && row.bytes < float64(maxBytes) && row.line >= 0 && row.line < 1<<30 && row.objects >= 0 && row.objects < float64(maxBytes) {
-			out.addTo(Row{Name: row.name, File: row.file, Line: int(row.line), Common: row.common}, int64(row.bytes), int64(row.objects))
+	total, step, dropped := 0.0, 0.0, 0
+	err := object(data, func(d *json.Decoder, key string) error {
+		switch key {
+		case "total":
+			return d.Decode(&total)
+		case "dropped":
+			return d.Decode(&dropped)
+		case "step": // mean bytes between two objects that were looked at; 0: all were
+			return d.Decode(&step)
+		case "rows":
+			return sentRows(d, func(row *pythonRow) {
+				if row.bytes > 0 && row.bytes < float64(maxBytes) && row.line >= 0 && row.line < 1<<30 && row.objects >= 0 && row.objects < float64(maxBytes) {
+					out.addTo(Row{Name: row.name, File: row.file, Line: int(row.line), Common: row.common}, int64(row.bytes), int64(row.objects))
+				}
+			})
 		}
+		return skip(d)
+	})
+	switch {
+	case err != nil:
+		return err
+	case step < 0 || step > float64(maxBytes):
+		return fmt.Errorf("%w: its step is %v bytes", ErrInvalid, step)
 	}
-	out.rest(r.Total, r.Dropped)
+	out.step = int64(step)
+	out.rest(total, dropped)
 	return nil
 }

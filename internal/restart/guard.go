@@ -25,8 +25,8 @@ const (
 	ReasonDrained     = "restart_drained"    // it may still be drained for a restart that did not happen; never a refusal
 )
 
-// unseenRest is how long nothing is restarted after an attempt whose end was not seen and which did, or may have had,
-// its effect.
+// unseenRest is how long nothing is restarted after an attempt whose end was not seen and which did, or may have had
+// or still have, its effect.
 const unseenRest = 10 * time.Minute
 
 // Refusal says why a restart does not happen. Nothing was changed.
@@ -66,6 +66,7 @@ type Question struct {
 	State  State
 	First  Reading // right after the last start
 	Last   Attempt // the newest; its zero value when there is none
+	Since  Attempt // the one that the present start is of; its zero value when that is not known
 	Spent  *Refusal
 	NotIts string // how it is known that the target's processes are elsewhere; "" when they are not
 }
@@ -90,14 +91,17 @@ func Decide(q *Question) *Refusal {
 		return q.Spent
 	case q.First.Known && q.First.Level >= int(q.Below):
 		return &Refusal{ReasonWillNotHelp, fmt.Sprintf("a restart will not help: right after its last start there was %s, which is not below %s", q.First.Text, q.Below)}
+	case !q.First.Known && q.Since.Full != "" && q.Since.Level >= int(q.Below):
+		return &Refusal{ReasonWillNotHelp, fmt.Sprintf("a restart will not help: right after the last one, at %s, there was %s, which is not below %s",
+			q.Since.Time.UTC().Format(time.TimeOnly), q.Since.Full, q.Below)}
 	}
 	return nil
 }
 
 // mayHaveActed reports whether an attempt whose end was not written has restarted the service, or may have: it runs
-// as another start than before, or the manager does not distinguish starts.
+// as another start than before, the manager does not distinguish starts, or it may be at work on it unseen.
 func (a *Attempt) mayHaveActed(now *State) bool {
-	return a.Stage == Asked && (a.Instance == "" || a.Instance != now.Instance)
+	return a.Stage == Asked && (a.Instance == "" || a.Instance != now.Instance || !now.Shows)
 }
 
 // Elsewhere says that the processes of a target are not what would be restarted; "" where they are, or that is not

@@ -149,7 +149,7 @@ func (k *kubernetes) State(ctx context.Context) (State, error) {
 	if err := json.Unmarshal(raw, &pod); err != nil || pod.Metadata.UID == "" {
 		return State{}, fmt.Errorf("kubernetes: the answer about %s is not understood: %w", k.String(), errors.Join(err, ErrUnreachable))
 	}
-	st := State{Phase: Busy, Instance: pod.Metadata.UID, Text: pod.Status.Phase, Began: stamp(pod.Status.StartTime)}
+	st := State{Phase: Busy, Shows: true, Instance: pod.Metadata.UID, Text: pod.Status.Phase, Began: stamp(pod.Status.StartTime)}
 	switch {
 	case pod.Metadata.DeletionTimestamp != "":
 		st.Text = "Terminating"

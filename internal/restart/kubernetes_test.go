@@ -96,7 +96,7 @@ func TestKubernetesEvicts(t *testing.T) {
 			api := &fakeAPI{status: status, uid: podUID, phase: "Running"}
 			m := openFakeAPI(t, api, podUID)
 			from, err := m.State(t.Context())
-			if err != nil || from.Phase != Running || from.Instance != podUID {
+			if err != nil || from.Phase != Running || from.Instance != podUID || !from.Shows {
 				t.Fatalf("%+v, %v", from, err)
 			}
 			err = m.Restart(t.Context(), from)

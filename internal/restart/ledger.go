@@ -79,6 +79,9 @@ type Attempt struct {
 	Time     time.Time `json:"time"`
 	Stage    Stage     `json:"stage"`
 	Instance string    `json:"instance,omitempty"` // the start before it
+	Next     string    `json:"next,omitempty"`     // the start after it; "" where that was not seen
+	Full     string    `json:"full,omitempty"`     // the first reading of that start, where it was at a level
+	Level    int       `json:"level,omitempty"`    // that one
 	Drain    string    `json:"drain,omitempty"`    // names the drain that was begun; "" = none, or the service takes work again
 }
 
@@ -108,6 +111,7 @@ type Ledger struct {
 	needs   map[string]need          // by target
 	drained map[string]bool          // targets that may still be drained, and no one can take it back
 	claims  map[string]chan struct{} // by target: held by the one that is at its service
+	ahead   map[string]time.Time     // when an attempt was first seen to lie in the future, by target and key
 }
 
 // need is why a target needs a person.
@@ -175,7 +179,29 @@ func (l *Ledger) all() (map[string][]Attempt, error) {
 		}
 		out[strings.TrimPrefix(key, StatePrefix)] = list
 	}
+	l.clamp(out)
 	return out, nil
+}
+
+// clamp lets no attempt lie in the future, where it would count for longer than its budget says: the clock was wrong when it
+// was written, or was set back since. It counts from the moment at which that is seen.
+func (l *Ledger) clamp(all map[string][]Attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ahead := l.opts.Now(), make(map[string]time.Time)
+	for target, list := range all {
+		for i := range list {
+			a, key := &list[i], target+"/"+list[i].Key
+			seen, known := l.ahead[key]
+			if !known || now.Before(seen) {
+				seen = now
+			}
+			if a.Time.After(seen) {
+				a.Time, ahead[key] = seen, seen
+			}
+		}
+	}
+	l.ahead = ahead
 }
 
 // Last returns the newest attempt of a target; ok is false when there is none.
@@ -185,6 +211,19 @@ func (l *Ledger) Last(target string) (a Attempt, ok bool, err error) {
 		return list[len(list)-1], true, err
 	}
 	return Attempt{}, false, err
+}
+
+// StartedAs returns the attempt that a start of a target's service is of; ok is false when there is none.
+func (l *Ledger) StartedAs(target, instance string) (a Attempt, ok bool, err error) {
+	all, err := l.all()
+	if err != nil || instance == "" {
+		return Attempt{}, false, err
+	}
+	list := all[target]
+	if i := slices.IndexFunc(list, func(a Attempt) bool { return a.Next == instance }); i >= 0 {
+		return list[i], true, nil
+	}
+	return Attempt{}, false, nil
 }
 
 // Unseen says what became of an attempt of an earlier process, of whose step no end was written: its run is the key.
@@ -208,7 +247,7 @@ func Unseen(target, run string, states map[string][]byte) (text string, acted bo
 	return "nothing was restarted", false
 }
 
-// within counts the attempts that a budget counts. What the clock says lies ahead counts, too.
+// within counts the attempts that a budget counts.
 func (b Budget) within(list []Attempt, now time.Time) int {
 	n := 0
 	for i := range list {
@@ -272,6 +311,22 @@ func (l *Ledger) Reach(ctx context.Context, target, key string, s Stage) error {
 		return list
 	})
 	if err == nil && s == Ended {
+		l.Stuck(target, false)
+	}
+	return err
+}
+
+// End writes, synced, that an attempt has ended: as which start the service runs since, and the first reading of that.
+func (l *Ledger) End(ctx context.Context, target, key, next string, first Reading) error {
+	err := l.change(ctx, target, key, func(list []Attempt, i int) []Attempt {
+		a := &list[i]
+		a.Stage, a.Drain, a.Next = Ended, "", next
+		if first.Known && first.Level > 0 {
+			a.Full, a.Level = first.Text, first.Level
+		}
+		return list
+	})
+	if err == nil {
 		l.Stuck(target, false)
 	}
 	return err

@@ -81,6 +81,45 @@ func TestBudgets(t *testing.T) {
 	try("a", "8", "")
 }
 
+// TestClockThatWasWrong: what was written under a clock that was years ahead counts for as long as its budget says, from when the
+// clock is right, and no longer.
+func TestClockThatWasWrong(t *testing.T) {
+	c, m := &clock{time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)}, &memory{}
+	l := newTestLedger(m, c)
+	own := Budget{AtMost: 2, Per: units.Duration(time.Hour)}
+	for _, key := range []string{"1", "2"} {
+		if err := l.Begin(t.Context(), "a", key, "old", own, DefaultHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Reach(t.Context(), "a", "2", Asked); err != nil {
+		t.Fatal(err)
+	}
+	c.now = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	if r, err := l.Spent("a", own, DefaultHost); err != nil || r == nil {
+		t.Errorf("at once: %v, %v, want it spent", r, err)
+	}
+	refused := func() bool {
+		last, _, err := l.Last("a")
+		return err != nil || Decide(&Question{Now: c.now, State: State{Phase: Running, Instance: "new", Shows: true}, Last: last}) != nil
+	}
+	if !refused() {
+		t.Error("an attempt whose end was not seen is not waited for")
+	}
+	c.now = c.now.Add(unseenRest)
+	if refused() {
+		t.Error("it is waited for too long")
+	}
+	c.now = c.now.Add(-3 * time.Hour) // and back once more
+	if r, err := l.Spent("a", own, DefaultHost); err != nil || r == nil {
+		t.Errorf("set back: %v, %v, want it spent", r, err)
+	}
+	c.now = c.now.Add(time.Hour)
+	if err := l.Begin(t.Context(), "a", "3", "new", own, DefaultHost); err != nil {
+		t.Errorf("an hour later: %v", err)
+	}
+}
+
 func TestLedgerRefusesWhatIsNotWritten(t *testing.T) {
 	c, m := &clock{time.Now()}, &memory{broken: true}
 	l := newTestLedger(m, c)
@@ -100,16 +139,17 @@ func TestDecide(t *testing.T) {
 	spent := &Refusal{Reason: ReasonBudget, Text: "spent"}
 	phases := map[Phase]string{Running: "", Busy: ReasonBusy, Closing: ReasonBusy, Stopped: ReasonStopped, Broken: ReasonFailed}
 	lasts := []struct {
-		last  Attempt
-		holds bool
+		last           Attempt
+		holds, unshown bool // whether it holds where the manager shows what it is at, and where it does not
 	}{
-		{Attempt{}, false},
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Preparing, Instance: "old"}, false},
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "old"}, true},  // it has restarted
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "new"}, false}, // it has not
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked}, true},
-		{Attempt{Key: "1", Time: now.Add(-time.Hour), Stage: Asked, Instance: "old"}, false},
-		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Ended, Instance: "old"}, false},
+		{Attempt{}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Preparing, Instance: "old"}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "old"}, true, true},  // it has restarted
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked, Instance: "new"}, false, true}, // it has not, or not yet
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Asked}, true, true},
+		{Attempt{Key: "1", Time: now.Add(-time.Hour), Stage: Asked, Instance: "old"}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Hour), Stage: Asked, Instance: "new"}, false, false},
+		{Attempt{Key: "1", Time: now.Add(-time.Minute), Stage: Ended, Instance: "old"}, false, false},
 	}
 	firsts := map[Reading]bool{
 		{}: false, {Known: true, Level: int(series.LevelNormal)}: false, {Known: true, Level: int(series.LevelWarning)}: true, {Known: true, Level: int(series.LevelEmergency)}: true,
@@ -119,14 +159,21 @@ func TestDecide(t *testing.T) {
 		for _, l := range lasts {
 			for first, useless := range firsts {
 				for _, b := range []*Refusal{nil, spent} {
-					for _, notIts := range []string{"", "elsewhere"} {
+					for bits := range 4 {
+						notIts, shows, holds := "", bits&1 > 0, l.unshown
+						if bits&2 > 0 {
+							notIts = "elsewhere"
+						}
+						if shows {
+							holds = l.holds
+						}
 						cases++
-						q := Question{What: "app", Now: now, Below: series.LevelWarning, State: State{Phase: phase, Instance: "new"}, First: first, Last: l.last, Spent: b, NotIts: notIts}
+						q := Question{What: "app", Now: now, Below: series.LevelWarning, State: State{Phase: phase, Instance: "new", Shows: shows}, First: first, Last: l.last, Spent: b, NotIts: notIts}
 						oracle := want
 						for _, reason := range []struct {
 							holds bool
 							name  string
-						}{{notIts != "", ReasonNotIts}, {l.holds, ReasonUnseen}, {b != nil, ReasonBudget}, {useless, ReasonWillNotHelp}} {
+						}{{notIts != "", ReasonNotIts}, {holds, ReasonUnseen}, {b != nil, ReasonBudget}, {useless, ReasonWillNotHelp}} {
 							if oracle == "" && reason.holds {
 								oracle = reason.name
 							}
@@ -136,14 +183,14 @@ func TestDecide(t *testing.T) {
 							got = r.Reason
 						}
 						if got != oracle {
-							t.Errorf("%s, %+v, %+v, spent %v, %q: %q, want %q", phase, l.last, first, b != nil, notIts, got, oracle)
+							t.Errorf("%s, %+v, %+v, spent %v, %q, shows %v: %q, want %q", phase, l.last, first, b != nil, notIts, shows, got, oracle)
 						}
 					}
 				}
 			}
 		}
 	}
-	if cases != 5*7*4*2*2 {
+	if cases != 5*8*4*2*4 {
 		t.Errorf("%d cases", cases)
 	}
 }

@@ -39,6 +39,10 @@ type State struct {
 	Left     time.Time // when the start before it began to go; zero when the manager does not say
 	ID       string    // of the container; "" for other managers
 	Text     string    // for people: "active (running)"
+
+	// Shows says that a restart shows in Phase from the moment at which it is requested until it has ended. Where it does
+	// not, as with Docker while the container stops, the old start that still runs proves nothing.
+	Shows bool
 }
 
 // Manager restarts one service. It is used by one goroutine at a time.

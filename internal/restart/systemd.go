@@ -79,7 +79,7 @@ func (s *systemd) state(ctx context.Context, c *dbus.Conn) (State, error) {
 	if load != "loaded" {
 		return State{}, fmt.Errorf("systemd: %s: %w: its unit file is %s", s.unit, ErrUnknown, load)
 	}
-	st := State{Phase: Busy, Text: active + " (" + sub + ")", Began: micros(props["ActiveEnterTimestamp"]), Left: micros(props["ActiveExitTimestamp"])}
+	st := State{Phase: Busy, Shows: true, Text: active + " (" + sub + ")", Began: micros(props["ActiveEnterTimestamp"]), Left: micros(props["ActiveExitTimestamp"])}
 	if id, ok := props["InvocationID"].([]byte); ok {
 		st.Instance = hex.EncodeToString(id)
 	}

@@ -202,7 +202,7 @@ func TestSystemdState(t *testing.T) {
 			bus := newFakeSystemd(t)
 			change(bus)
 			got, err := newSystemd("app.service", bus.dial).State(t.Context())
-			if err != nil || got.Phase != want || got.Instance != instance {
+			if err != nil || got.Phase != want || got.Instance != instance || !got.Shows {
 				t.Errorf("%+v, %v, want %s %q", got, err, want, instance)
 			}
 		})

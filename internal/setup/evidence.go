@@ -40,7 +40,7 @@ const (
 	reasonWarning  = "warning"
 	reasonGrown    = "grown"  // the heap is larger by a tenth of its limit
 	reasonRelief   = "relief" // before a step that relieves
-	reasonManual   = "manual"
+	reasonManual   = evidence.ReasonManual
 )
 
 // EvidenceOptions configure an Evidence. All are required but Registerer.
