@@ -180,7 +180,7 @@ func TestBrokenLinksAreFound(t *testing.T) {
 		{"b.md", "no such file"},
 		{"#not-a-heading", "no such heading"},
 		{"#same-2", "no such heading"},
-		{".#same", "no Markdown file"},
+		{".#same", "not a Markdown file"},
 		{"../..", "out of the repository"},
 	} {
 		if got := broken(root, "a.md", tc.link); !strings.Contains(got, tc.want) || tc.want == "" && got != "" {
