@@ -285,8 +285,8 @@ func cannotHaveData(t *testing.T, q *dashboards.Query) bool {
 // hasData reports whether the expression, with its variables set as Grafana sets them, has had a
 // value in the last minutes, for one of the targets where it is about one.
 func hasData(prometheus *server, raw string) (bool, error) {
-	for _, one := range []string{"leaky", "growing", "java"} {
-		expr := strings.NewReplacer("$__rate_interval", "15s", "$__range", "2m", "$job", ".+", "$instance", ".+",
+	for _, one := range []string{"leaky", "growing", "java", "stuck"} {
+		expr := strings.NewReplacer("$__rate_interval", "15s", "$__range", "2m", "$cluster", ".*", "$namespace", ".*", "$job", ".+", "$instance", ".+",
 			`target="$target"`, `target="`+one+`"`, "$target", ".+").Replace(raw)
 		found, err := hasValues(prometheus, expr)
 		if found || err != nil {
