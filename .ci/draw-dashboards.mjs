@@ -47,7 +47,8 @@ const scaled = (v, base, names, digits = 3) => {
 function seconds(v) {
   const units = [[86400, ' days'], [3600, ' hours'], [60, ' mins'], [1, ' s'], [1e-3, ' ms'], [1e-6, ' µs']];
   const [size, name] = units.find(([s]) => Math.abs(v) >= s) ?? [1, ' s'];
-  return `${Number((v / size).toPrecision(3))}${name}`;
+  const n = Number((v / size).toPrecision(3));
+  return `${n}${n === 1 ? name.replace(/s$/, (s) => (name === ' s' ? s : '')) : name}`;
 }
 const formats = {
   none: (v) => `${Number(v.toPrecision(4))}`,
@@ -112,7 +113,7 @@ const draw = {
   async bargauge(panel) {
     const all = (await seriesOf(panel)).map((s) => ({ ...s, v: Number(s.values.at(-1)[1]) })).sort((a, b) => b.v - a.v);
     if (all.length === 0) return empty(panel);
-    return `<div class=gauges>${all.map((s) => `<div class=gauge><span>${escape(s.name)}</span><i><b style="width:${Math.min(s.v, 1) * 100}%;background:linear-gradient(90deg,${mix(0)},${mix(s.v)})"></b></i><em style="color:${mix(s.v)}">${format(s.v, s.field)}</em></div>`).join('')}</div>`;
+    return `<div class=gauges>${all.map((s) => `<div class=gauge><span>${escape(s.name)}</span><i><b style="width:${Math.min(s.v, 1) * 100}%;background:${mix(s.v)}"></b></i><em style="color:${mix(s.v)}">${format(s.v, s.field)}</em></div>`).join('')}</div>`;
   },
 
   async table(panel) {
@@ -143,7 +144,7 @@ const draw = {
       if (kind === 'gauge') return `<td><div class=cell><i><b style="width:${Math.min(v, 1) * 100}%;background:${mix(v)}"></b></i><em>${format(v, field)}</em></div>`;
       return typeof v === 'number' ? `<td class=number>${escape(m?.text ?? format(v, field))}` : `<td>${field.links ? `<u>${escape(v)}</u>` : escape(v)}`;
     };
-    return `<table><tr>${columns.map((c) => `<th>${escape(c)}`).join('')}${rows.map((r) => `<tr>${columns.map((c) => cell(c, r[c])).join('')}`).join('')}</table>`;
+    return `<table><tr>${columns.map((c) => `<th${rows.some((r) => typeof r[c] === 'number' && !fieldOf(panel, c).custom.cellOptions) ? ' class=number' : ''}>${escape(c)}`).join('')}${rows.map((r) => `<tr>${columns.map((c) => cell(c, r[c])).join('')}`).join('')}</table>`;
   },
 
   async 'state-timeline'(panel, height) {
@@ -243,7 +244,7 @@ for(const p of plots){
   }
   const right=lines.find(x=>x.c.axisPlacement==='right');
   const whole=lines.some(x=>x.c.drawStyle==='bars')&&p.unit==='none';
-  const axis=(scale,unit,side)=>({scale,side,size:62,font:'11px DejaVu Sans',stroke:'#555',grid:{stroke:'#eceef0',width:1,show:side!==1},ticks:{show:false},incrs:unit==='bytes'||unit==='binBps'?Array.from({length:60},(_,i)=>2**i):whole&&side!==1?[1,2,5,10,20,50,100,200,500,1000,2000,5000,10000]:undefined,values:(u,vs)=>vs.map(v=>units[unit](v)),space:28});
+  const axis=(scale,unit,side=3)=>({scale,side,size:62,font:'11px DejaVu Sans',stroke:'#555',grid:{stroke:'#eceef0',width:1,show:side!==1},ticks:{show:false},incrs:unit==='bytes'||unit==='binBps'?Array.from({length:60},(_,i)=>2**i):whole&&side!==1?[1,2,5,10,20,50,100,200,500,1000,2000,5000,10000]:undefined,values:(u,vs)=>vs.map(v=>units[unit](v)),space:28});
   new uPlot({width:at.parentNode.clientWidth-14,height:p.height,legend:{show:false},cursor:{show:false},series,
     scales:{x:{range:[p.times[0],p.times.at(-1)]},y:{range:(u,lo,hi)=>[Math.min(0,lo),p.max??(hi>0?hi*1.05:1)]},r:{range:(u,lo,hi)=>[0,hi>0?hi*1.05:1]}},
     axes:[{font:'11px DejaVu Sans',stroke:'#555',grid:{stroke:'#eceef0',width:1},ticks:{show:false},size:22,values:(u,vs)=>vs.map(v=>new Date(v*1000).toISOString().slice(11,${want.seconds > 1200 ? 16 : 19}))},axis('y',p.unit),...(right?[axis('r',right.l.unit,1)]:[])]},data,at);

@@ -89,8 +89,8 @@ func (b *board) worstNow() []*jsonPanel {
 			"count("+b.of("spillway_restart_needs_human")+") or vector(0)", "green", 1, "red").runbook("SpillwayNeedsHuman"),
 		stat("Targets paused", "Targets for which a person has paused what begins by itself.", "none",
 			"count("+b.of("spillway_paused")+" == 1) or vector(0)", "green", 1, "orange"),
-		stat("Reaction time", "95th percentile of the time from the reading that crossed a threshold to the first effect of the run that it led to, over the time range and all levels.", "s",
-			"histogram_quantile(0.95, "+sumBy("le", ranged(b.own("spillway_reaction_seconds_bucket")))+") >= 0").noValue("no run had an effect").runbook("SpillwayMemoryRunningOut"),
+		stat("Reaction time", "95th percentile of the time from the reading that crossed a threshold to the first effect of the run that it led to, over the time range, of critical and emergency alone: a warning waits a minute.", "s",
+			"histogram_quantile(0.95, "+sumBy("le", ranged(b.own("spillway_reaction_seconds_bucket", `level=~"critical|emergency"`)))+") >= 0").noValue("no run had an effect").runbook("SpillwayMemoryRunningOut"),
 	}
 }
 

@@ -146,7 +146,7 @@ type stage struct {
 // service leaks and is relieved, until each has given data.
 func TestDashboardsShowData(t *testing.T) {
 	const within = 100 * time.Second
-	s := startStage(t)
+	s := startStage(t, dashboardsConfig, "1s")
 	left, err := dashboards.Queries()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestDashboardsShowData(t *testing.T) {
 	}
 }
 
-func startStage(t *testing.T) *stage {
+func startStage(t *testing.T, config, scrapeEvery string) *stage {
 	t.Helper()
 	dir := testDir(t)
 	leaky := filepath.Join(dir, "leaky")
@@ -182,9 +182,9 @@ func startStage(t *testing.T) *stage {
 	exporterAddr, serviceAddr := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	am := startAlertmanager(t, dir, exporterAddr, tokenFile)
 	// The exporter is there before the service, so that it sees the service start.
-	e := startExporterAt(t, exporterAddr, dir, fmt.Sprintf(dashboardsConfig,
+	e := startExporterAt(t, exporterAddr, dir, fmt.Sprintf(config,
 		kernelTellsEvents(), tokenFile, am.url, regexp.QuoteMeta(service), serviceAddr, service, dir, exporterAddr, regexp.QuoteMeta(other), fullJava(dir, "leak"), rulesWithMistake(t, dir), regexp.QuoteMeta(stuck)))
-	prometheus := startPrometheus(t, dir, e.addr, am, "127.0.0.1:1")
+	prometheus := startPrometheusEvery(t, scrapeEvery, dir, e.addr, am, "127.0.0.1:1")
 	eventually(t, startLimit, "the exporter has seen that the service does not run", func() error {
 		m, err := e.scrape()
 		if n, ok := m.sum("spillway_processes", "target=leaky"); err == nil && (!ok || n != 0) {

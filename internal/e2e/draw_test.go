@@ -83,7 +83,9 @@ func TestDrawOneHost(t *testing.T) {
 	wanted(t)
 	client.Timeout = time.Minute // pictures are drawn on busy hosts too
 	t.Cleanup(func() { client.Timeout = 5 * time.Second })
-	s := startStage(t)
+	// Levels that a service passes one after the other while it leaks.
+	config := strings.NewReplacer("{warning: 3%%, critical: 6%%, emergency: 9%%}", "{warning: 20%%, critical: 35%%, emergency: 50%%}", "limit: 8MiB", "limit: 512MiB").Replace(dashboardsConfig)
+	s := startStage(t, config, "5s")
 	const span = 180
 	wait(span*time.Second, func(round int) {
 		if round%20 == 0 {
@@ -98,7 +100,7 @@ func TestDrawOneHost(t *testing.T) {
 		{name: "dashboard-target-rows", dashboard: "spillway-target", Rows: []string{"Heap", "Caches", "Temporary files"}, Variables: one},
 		{name: "dashboard-self", dashboard: "spillway-self", Rows: []string{"Now", "Sampler", "Sources", "Dispatch and journal"}},
 	} {
-		p.Seconds, p.Step = span, 2
+		p.Seconds, p.Step = span, 5
 		draw(t, s.prometheus, &p)
 	}
 }
