@@ -13,7 +13,7 @@ FUZZTIME ?= 20s
 IMAGE    ?= spillway_exporter:dev
 
 .DEFAULT_GOAL := all
-.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e long-run vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots install-tools install-all release check-release release-notes check-workflows clean
+.PHONY: all help build run demo format test lint vulnerabilities check-metrics check-rules check-units package check-package image check-image manifests check-kubernetes check-helm check-compose check-mixin check-dashboards e2e long-run vm-prepare vm-test vm-shell bench difftest simulate attack fuzz screenshots draw-dashboards install-tools install-all release check-release release-notes check-workflows clean
 
 all: format lint test check-metrics check-rules ## format, lint, test, check metrics and rules
 
@@ -149,6 +149,10 @@ screenshots: ## take the pictures of README and docs in Chromium, every state of
 	mkdir -p docs/img
 	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser(States|Fleet)?$$' -count=1 -timeout 10m ./internal/web && \
 	cp $$dir/page-1-*-top.png $$dir/page-12-*-top.png $$dir/page-200-*-top.png $$dir/page-target-*-top.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
+
+draw-dashboards: build ## draw the pictures of docs/dashboards.md from real exporters, one and a hundred (ten minutes, 4 GB of memory)
+	@.ci/install e2e
+	.ci/draw-dashboards
 
 install-tools: ## install what make test needs and is missing; nothing of it starts a server (Debian, as root)
 	@.ci/install

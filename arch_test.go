@@ -87,6 +87,7 @@ var house = map[string][]string{
 	"internal/e2e":            {},
 	"internal/attack":         {},
 	"internal/gotest":         {},
+	"internal/picture":        {},
 	"internal/vmtest":         {},
 	"internal/vmtest/agent":   {"internal/vmtest"},
 	"internal/vmtest/host":    {"internal/vmtest"},

@@ -96,10 +96,14 @@ type row struct {
 	panels    []*jsonPanel
 }
 
+// chosen are the matchers of the labels that Prometheus adds where it scrapes more than one cluster.
+// Both variables have .* for all, which also takes series without the label.
+const chosen = `cluster=~"$cluster", namespace=~"$namespace"`
+
 // anyTarget selects what every target has, whatever is watched of it: one that is down has no memory, one
 // of folders alone no processes, and the host and discovered groups are in no configuration.
 func anyTarget(matchers ...string) string {
-	return fmt.Sprintf("{%s}", strings.Join(append([]string{`__name__=~"spillway_target_info|spillway_memory_used_ratio"`, `job=~"$job"`}, matchers...), ", "))
+	return fmt.Sprintf("{%s}", strings.Join(append([]string{`__name__=~"spillway_target_info|spillway_memory_used_ratio"`, chosen, `job=~"$job"`}, matchers...), ", "))
 }
 
 // of selects a metric of the chosen targets, with further matchers.
@@ -109,7 +113,7 @@ func (b *board) of(metric string, matchers ...string) string {
 
 // own selects a metric that has no target, or whose target does not matter.
 func (b *board) own(metric string, matchers ...string) string {
-	return fmt.Sprintf("%s{%s}", metric, strings.Join(append([]string{`job=~"$job"`, `instance=~"$instance"`}, matchers...), ", "))
+	return fmt.Sprintf("%s{%s}", metric, strings.Join(append([]string{chosen, `job=~"$job"`, `instance=~"$instance"`}, matchers...), ", "))
 }
 
 func (b *board) row(title string, panels ...*jsonPanel) {
@@ -136,7 +140,9 @@ func quantile(q, labels, selector string) string {
 	return fmt.Sprintf("histogram_quantile(%s, sum by (%s, le) (%s)) >= 0", q, labels, rate(selector))
 }
 
+// q is one query over time. A host is named by its cluster too, which is nothing where there is one only.
 func q(expr, legend string) query {
+	legend = strings.ReplaceAll(legend, "{{instance}}", "{{cluster}} {{instance}}")
 	return query{Datasource: prom, Expr: expr, Legend: legend, Range: true}
 }
 
@@ -154,7 +160,7 @@ func newPanel(kind, title, description, unit string, w, h int, queries []query) 
 	return &jsonPanel{
 		Type: kind, Title: title, Description: description, Datasource: &ds, GridPos: gridPos{W: w, H: h}, Targets: queries,
 		FieldConfig: &fieldConfig{Overrides: []obj{}, Defaults: obj{
-			"unit": unit, "mappings": []obj{}, "color": obj{"mode": "palette-classic"},
+			"unit": unit, "noValue": "no values: the description says what this needs", "mappings": []obj{}, "color": obj{"mode": "palette-classic"},
 			"thresholds": obj{"mode": "absolute", "steps": []obj{{"color": "green", "value": nil}}},
 		}},
 	}
@@ -173,6 +179,8 @@ func graph(title, description, unit string, w int, queries ...query) *jsonPanel 
 	return p
 }
 
+const nothingHappened = "nothing in this time range"
+
 // bars is a panel of what happened in each step.
 func bars(title, description, unit string, w int, queries ...query) *jsonPanel {
 	p := graph(title, description, unit, w, queries...)
@@ -183,7 +191,7 @@ func bars(title, description, unit string, w int, queries ...query) *jsonPanel {
 	if unit == "none" {
 		p.FieldConfig.Defaults["decimals"] = 0
 	}
-	return p
+	return p.noValue(nothingHappened)
 }
 
 // stat is one number; its colours are given as pairs of a bound and a colour, the first without a bound.
@@ -204,6 +212,12 @@ func stat(title, description, unit, expr string, colors ...any) *jsonPanel {
 		"colorMode":     "value", "graphMode": "none", "textMode": "auto", "justifyMode": "center", "wideLayout": true,
 		"showPercentChange": false, "percentChangeColorMode": "standard", "orientation": "auto",
 	}
+	return p
+}
+
+// named shows the name of the series instead of its value.
+func named(p *jsonPanel, legend string) *jsonPanel {
+	p.Targets[0].Legend, p.Options["textMode"] = legend, "name"
 	return p
 }
 
@@ -273,6 +287,17 @@ func (p *jsonPanel) high(h int) *jsonPanel {
 
 func (p *jsonPanel) noValue(text string) *jsonPanel { return p.set("noValue", text) }
 
+// needing says in the panels of a feature that is not configured how to configure it, unless they say what
+// their absence means.
+func needing(feature string, panels ...*jsonPanel) []*jsonPanel {
+	for _, p := range panels {
+		if text := p.FieldConfig.Defaults["noValue"]; text != nothingHappened && strings.HasPrefix(text.(string), "no values") {
+			p.noValue(feature)
+		}
+	}
+	return panels
+}
+
 func (p *jsonPanel) mapped(mapping obj) *jsonPanel { return p.set("mappings", []obj{mapping}) }
 
 // linked leads from a series to its target's page at the exporter.
@@ -339,5 +364,7 @@ var (
 	levels = values("0", "normal", "green", "1", "warning", "yellow", "2", "critical", "orange", "3", "emergency", "red")
 	yesNo  = values("0", "no", "red", "1", "yes", "green")
 
-	levelsOrDown = values("0", "normal", "green", "1", "warning", "yellow", "2", "critical", "orange", "3", "emergency", "red", "4", "down", "purple")
+	pausedOrNot = values("0", "no", "green", "1", "paused", "orange")
+
+	levelsOrDown = values("0", "normal", "green", "1", "warning", "yellow", "2", "critical", "orange", "3", "emergency", "red", targetDown, "down", "purple")
 )

@@ -42,7 +42,7 @@ func (q *Query) Metrics() []string {
 // variables are what Grafana would put in the place of its variables.
 var variables = strings.NewReplacer(
 	"$__rate_interval", "5m", "$__range", "6h", "$__interval", "1m",
-	"$job", ".+", "$instance", ".+", "$target", ".+",
+	"$cluster", ".*", "$namespace", ".*", "$job", ".+", "$instance", ".+", "$target", ".+",
 )
 
 var labelValues = regexp.MustCompile(`^label_values\((.+), [a-z]+\)$`)

@@ -71,7 +71,7 @@ func queries(t *testing.T) []dashboards.Query {
 }
 
 // added are the labels that Prometheus writes on every series.
-var added = []string{"job", "instance", "__name__"}
+var added = []string{"cluster", "namespace", "job", "instance", "__name__"}
 
 // Every expression parses, reads metrics that there are, and names labels that these have: in
 // matchers, in groupings and in legends.
@@ -202,6 +202,31 @@ func TestListsAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
+// optional matches the metrics of what has to be configured, or to have happened, before there are any.
+var optional = regexp.MustCompile(`\bspillway_(heap|cache|temp|upload|log|app|probe|startup|evidence|proposal|budget|window|paused|reaction|restart|history|alertmanager)[a-z_]*\b|\bslo:met\b`)
+
+// TestRowsOfFeaturesAreClosed: a panel over time of what may not be configured stands in a row that is closed at
+// first. A number or a bar in an open row says by its text that there is none.
+func TestRowsOfFeaturesAreClosed(t *testing.T) {
+	for name, d := range read(t) {
+		closed := 0
+		for _, p := range d.Panels {
+			if p.Type == "row" && len(p.Panels) > 0 {
+				closed++
+				continue
+			}
+			for _, q := range p.Targets {
+				if (p.Type == "timeseries" || p.Type == "state-timeline") && optional.MatchString(q.Expr) {
+					t.Errorf("%s: panel %q stands in an open row and shows %s", name, p.Title, optional.FindString(q.Expr))
+				}
+			}
+		}
+		if closed < 3 {
+			t.Errorf("%s: %d rows are closed at first, want those of all features", name, closed)
+		}
+	}
+}
+
 // TestOnlyExportersCount: what every scraped target has is joined with what only the exporters have, since
 // all jobs are chosen at first.
 func TestOnlyExportersCount(t *testing.T) {
@@ -256,7 +281,7 @@ func TestDashboardsAreComplete(t *testing.T) {
 		for _, v := range d.variables() {
 			names = append(names, v.Name)
 		}
-		if want := []string{"datasource", "job", "instance", "target"}; !slices.Equal(names, want) {
+		if want := []string{"datasource", "cluster", "namespace", "job", "instance", "target"}; !slices.Equal(names, want) {
 			t.Errorf("%s: variables %q, want %q", name, names, want)
 		}
 		checkLinks(t, name, d, all)

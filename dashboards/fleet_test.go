@@ -11,7 +11,10 @@ const lineCount = 10
 // mostLines is how many series all queries of a panel of a fleet may have together.
 const mostLines = 19
 
-const onInstance = " and on (job, instance) "
+// perHost are the labels that name one exporter: its address may be the same in two clusters.
+const perHost = "cluster, job, instance"
+
+const onInstance = " and on (" + perHost + ") "
 
 // known are the exporters, by what no other program publishes.
 func (b *board) known() string { return b.own("spillway_exporter_build_info") }
@@ -27,7 +30,7 @@ func (b *board) seen() string { return "last_over_time(" + b.known() + "[$__rang
 // else is down in a job where all that is up is an exporter.
 func (b *board) down() string {
 	down, reached := b.own("up")+" == 0", "last_over_time("+b.known()+"[$__range])"
-	return "(" + down + onInstance + reached + " or " + down + " and on (job) " + reached + " unless on (job) (" + b.own("up") + " == 1 unless on (job, instance) " + b.known() + "))"
+	return "(" + down + onInstance + reached + " or " + down + " and on (cluster, job) " + reached + " unless on (cluster, job) (" + b.own("up") + " == 1 unless on (cluster, job, instance) " + b.known() + "))"
 }
 
 func (b *board) up() string { return "(" + b.own("up") + " == 1" + onInstance + b.known() + ")" }
@@ -90,10 +93,10 @@ func (b *board) slowest(title, description string, w int, metric string) *jsonPa
 	all := func(quantile string) string {
 		return "histogram_quantile(" + quantile + ", " + sumBy("le", rate(bucket)) + ") >= 0"
 	}
-	ranking := "histogram_quantile(0.95, " + sumBy("instance, le", grownIn(bucket)) + ") >= 0"
+	ranking := "histogram_quantile(0.95, " + sumBy("cluster, instance, le", grownIn(bucket)) + ") >= 0"
 	return graph(title, description, "s", w,
 		q(all("0.5"), "median of all"), q(all("0.95"), "95 % of all are below"),
-		q(only(8, quantile("0.95", "instance", bucket), ranking), "95 % {{instance}}")).ofAll()
+		q(only(8, quantile("0.95", "cluster, instance", bucket), ranking), "95 % {{instance}}")).ofAll()
 }
 
 // most is a gauge that every Go program publishes, of the exporters that have most of it.

@@ -125,7 +125,7 @@ func (b *board) annotations() obj {
 		pick = b.of
 	}
 	last, alerts := pick("spillway_action_last_run_timestamp_seconds"), pick("ALERTS", `alertname=~"Spillway.+"`, `alertstate="firing"`)
-	by := func(expr string) string { return "max by (instance, target, action) (" + expr + ")" }
+	by := func(expr string) string { return "max by (cluster, instance, target, action) (" + expr + ")" }
 	actions, where := by(last)+" * 1000", "{{target}} on {{instance}}"
 	if !b.oneTarget {
 		actions = "(" + only(mostLines, by(last), by(highestIn(last))) + ") * 1000"
@@ -155,9 +155,11 @@ func (b *board) templating() obj {
 			"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "", "refresh": 1, "hide": 0,
 			"multi": false, "includeAll": false, "current": obj{}, "options": []obj{}, "skipUrlSync": false,
 		},
-		variable("job", "Job", "label_values(spillway_exporter_build_info, job)"),
+		anyOrNoneVariable("cluster", "Cluster", "label_values(spillway_exporter_build_info, cluster)"),
+		anyOrNoneVariable("namespace", "Namespace", `label_values(spillway_exporter_build_info{cluster=~"$cluster"}, namespace)`),
+		variable("job", "Job", "label_values(spillway_exporter_build_info{"+chosen+"}, job)"),
 	}
-	instances := variable("instance", "Instance", `label_values(spillway_exporter_build_info{job=~"$job"}, instance)`)
+	instances := variable("instance", "Instance", "label_values(spillway_exporter_build_info{"+chosen+`, job=~"$job"}, instance)`)
 	if b.oneTarget {
 		instances = variable("instance", "Instance", "label_values("+anyTarget(`target="$target"`)+", instance)")
 		instances["includeAll"], instances["current"] = false, obj{}
@@ -170,6 +172,13 @@ func variable(name, label, query string) obj {
 	v := single(name, label, query)
 	v["multi"], v["includeAll"], v["allValue"] = true, true, ".+"
 	v["current"] = obj{"selected": true, "text": []string{"All"}, "value": []string{"$__all"}}
+	return v
+}
+
+// anyOrNoneVariable is one of a label that not every Prometheus adds: all of them includes none.
+func anyOrNoneVariable(name, label, query string) obj {
+	v := variable(name, label, query)
+	v["allValue"] = ".*"
 	return v
 }
 

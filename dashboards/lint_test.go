@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// These are the rules of Grafana's dashboard linter (github.com/grafana/dashboard-linter), written
+// The rules whose names end with -rule are those of Grafana's dashboard linter (github.com/grafana/dashboard-linter), written
 // anew and made stricter where that costs nothing: they hold for every type of panel, rows that are
 // closed included. Two rules have nothing to look at here: target-logql-rule and
 // target-logql-auto-rule are about Loki, and template-datasource-rule sees to it that every data
@@ -23,6 +23,8 @@ var (
 		"template-datasource-rule":            templateDatasource,
 		"template-job-rule":                   func(d *jsonDashboard) error { return templateOf(d, "job", "Job") },
 		"template-instance-rule":              func(d *jsonDashboard) error { return templateOf(d, "instance", "Instance") },
+		"template-cluster":                    func(d *jsonDashboard) error { return templateOf(d, "cluster", "Cluster") },
+		"template-namespace":                  func(d *jsonDashboard) error { return templateOf(d, "namespace", "Namespace") },
 		"template-label-promql-rule":          templateLabelPromQL,
 		"template-on-time-change-reload-rule": templateReload,
 		"uneditable-dashboard":                uneditable,
@@ -32,6 +34,7 @@ var (
 		"panel-no-targets-rule":        panelTargets,
 		"panel-title-description-rule": panelTitle,
 		"panel-units-rule":             panelUnits,
+		"panel-no-value":               panelNoValue,
 	}
 	targetRules = map[string]func(expr string) error{
 		"target-promql-rule":        targetPromQL,
@@ -39,6 +42,9 @@ var (
 		"target-job-rule":           func(expr string) error { return targetMatcher(expr, "job") },
 		"target-instance-rule":      func(expr string) error { return targetMatcher(expr, "instance") },
 		"target-counter-agg-rule":   targetCounterAgg,
+		"target-cluster":            func(expr string) error { return targetMatcher(expr, "cluster") },
+		"target-namespace":          func(expr string) error { return targetMatcher(expr, "namespace") },
+		"target-host":               targetHost,
 	}
 )
 
@@ -70,21 +76,27 @@ func TestRulesOfTheDashboardLinter(t *testing.T) {
 func TestRulesFindWhatIsWrong(t *testing.T) {
 	broken := map[string]func(d *jsonDashboard){
 		"template-datasource-rule":            func(d *jsonDashboard) { d.list()[0].(obj)["name"] = "ds" },
-		"template-job-rule":                   func(d *jsonDashboard) { d.list()[1].(obj)["allValue"] = ".*" },
-		"template-instance-rule":              func(d *jsonDashboard) { d.list()[2].(obj)["multi"] = false },
+		"template-job-rule":                   func(d *jsonDashboard) { d.list()[3].(obj)["allValue"] = ".*" },
+		"template-instance-rule":              func(d *jsonDashboard) { d.list()[4].(obj)["multi"] = false },
+		"template-cluster":                    func(d *jsonDashboard) { d.list()[1].(obj)["allValue"] = ".+" },
+		"template-namespace":                  func(d *jsonDashboard) { d.list()[2].(obj)["includeAll"] = false },
 		"template-label-promql-rule":          func(d *jsonDashboard) { d.list()[1].(obj)["query"].(obj)["query"] = "label_value(up, job)" },
-		"template-on-time-change-reload-rule": func(d *jsonDashboard) { d.list()[3].(obj)["refresh"] = 1.0 },
+		"template-on-time-change-reload-rule": func(d *jsonDashboard) { d.list()[5].(obj)["refresh"] = 1.0 },
 		"uneditable-dashboard":                func(d *jsonDashboard) { d.Editable = true },
 		"panel-datasource-rule":               func(d *jsonDashboard) { d.allPanels()[0].Datasource.UID = "prometheus-1" },
 		"panel-no-targets-rule":               func(d *jsonDashboard) { d.allPanels()[0].Targets = nil },
 		"panel-title-description-rule":        func(d *jsonDashboard) { d.allPanels()[0].Description = "" },
 		"panel-units-rule":                    func(d *jsonDashboard) { d.allPanels()[1].FieldConfig.Defaults["unit"] = "bites" },
+		"panel-no-value":                      func(d *jsonDashboard) { delete(d.allPanels()[0].FieldConfig.Defaults, "noValue") },
 		"target-promql-rule":                  func(d *jsonDashboard) { d.allPanels()[0].Targets[0].Expr = "sum(" },
 		"target-rate-interval-rule": func(d *jsonDashboard) {
 			d.allPanels()[0].Targets[0].Expr = `rate(a{job=~"$job",instance=~"$instance"}[5m])`
 		},
 		"target-job-rule":      func(d *jsonDashboard) { d.allPanels()[0].Targets[0].Expr = `a{job="$job",instance=~"$instance"}` },
 		"target-instance-rule": func(d *jsonDashboard) { d.allPanels()[0].Targets[0].Expr = `a{job=~"$job"}` },
+		"target-cluster":       func(d *jsonDashboard) { d.allPanels()[0].Targets[0].Expr = `a{namespace=~"$namespace"}` },
+		"target-namespace":     func(d *jsonDashboard) { d.allPanels()[0].Targets[0].Expr = `a{cluster=~"$cluster"}` },
+		"target-host":          func(d *jsonDashboard) { d.allPanels()[0].Targets[0].Expr = "sum by (instance) (a)" },
 		"target-counter-agg-rule": func(d *jsonDashboard) {
 			d.allPanels()[0].Targets[0].Expr = `a_total{job=~"$job",instance=~"$instance"}`
 		},
@@ -179,9 +191,13 @@ func templateOf(d *jsonDashboard, name, label string) error {
 		if v.Name != name {
 			continue
 		}
+		all := ".+"
+		if name == "cluster" || name == "namespace" { // labels that not every series has
+			all = ".*"
+		}
 		oneByOne := d.UID == "spillway-target" && name == "instance" // a target that is on every host would be a line for each
-		if v.Type != "query" || v.Label != label || v.Datasource != prom || !v.Multi || v.IncludeAll == oneByOne || v.AllValue != ".+" {
-			return fmt.Errorf("want a query of ${datasource}, labelled %q, multi, all as .+: %+v", label, v)
+		if v.Type != "query" || v.Label != label || v.Datasource != prom || !v.Multi || v.IncludeAll == oneByOne || v.AllValue != all {
+			return fmt.Errorf("want a query of ${datasource}, labelled %q, multi, all as %s: %+v", label, all, v)
 		}
 		return nil
 	}
@@ -242,6 +258,14 @@ func panelTargets(p *jsonPanel) error {
 func panelTitle(p *jsonPanel) error {
 	if p.Title == "" || !strings.HasSuffix(p.Description, ".") {
 		return fmt.Errorf("want a title, and a description in sentences: %q", p.Description)
+	}
+	return nil
+}
+
+// panelNoValue wants every panel to say what it means that it is empty.
+func panelNoValue(p *jsonPanel) error {
+	if text, _ := p.FieldConfig.Defaults["noValue"].(string); text == "" {
+		return fmt.Errorf("want noValue: what an empty panel means")
 	}
 	return nil
 }
@@ -313,6 +337,26 @@ func targetMatcher(expr, label string) error {
 			return m.Name == label && m.Type == labels.MatchRegexp && m.Value == "$"+label
 		}) {
 			return fmt.Errorf(`%s: want %s=~"$%s"`, v, label, label)
+		}
+		return nil
+	})
+}
+
+// targetHost wants what is grouped by or joined on an instance to be so on a cluster: two clusters may give
+// the same address.
+func targetHost(expr string) error {
+	return walk(expr, func(n parser.Node, _ []parser.Node) error {
+		var by []string
+		switch n := n.(type) {
+		case *parser.AggregateExpr:
+			by = n.Grouping
+		case *parser.BinaryExpr:
+			if n.VectorMatching != nil && n.VectorMatching.On {
+				by = n.VectorMatching.MatchingLabels
+			}
+		}
+		if slices.Contains(by, "instance") && !slices.Contains(by, "cluster") {
+			return fmt.Errorf("%s: want cluster with the instance", n)
 		}
 		return nil
 	})

@@ -17,6 +17,7 @@ func overview() *board {
 	}
 	b.row("Now", b.worstNow()...)
 	b.row("Nearest to their limits", worstTable(b), b.fullestCaches(), b.fullestFolders())
+	b.row("Hosts", b.hostsTable())
 	b.row("Fleet",
 		bars("Targets by level", "How many targets are at each level, with the exporters' own hysteresis.", "none", 12,
 			q(`count_values("level", `+b.of("spillway_memory_level")+")", "{{level}}")).byLevel(),
@@ -24,8 +25,6 @@ func overview() *board {
 			levels, q(only(lineCount, b.of("spillway_memory_level"), highestIn(b.of("spillway_memory_level"))+" + "+highestIn(b.of("spillway_memory_used_ratio"))+" / 10"), "{{target}} {{instance}}")).linked(),
 		spread("Memory against its limit", "Used memory as a share of the limit: the ten targets that were nearest to it in the time range, the median and the 95th percentile of all, and the thresholds that the exporter publishes. Where targets have thresholds of their own, the lowest are drawn.", "percentunit", 12,
 			b.of("spillway_memory_used_ratio"), "{{target}} {{instance}}", b.thresholds("memory")).levelled().linked().runbook("SpillwayMemoryCritical"),
-		spread("Heap against its limit", "The runtime's own heap as a share of the size at which it gives up: the ten nearest to it, where all stand, and the thresholds. Empty where no heap provider is configured.", "percentunit", 12,
-			b.of("spillway_heap_used_ratio"), "{{target}} {{runtime}} {{instance}}", b.thresholds("heap")).levelled().linked().runbook("SpillwayHeapCritical"),
 		graph("Resident memory", "RSS of the processes of the largest targets, and its peak between scrapes (dashed).", "bytes", 12,
 			q(highest(lineCount-2, b.of("spillway_memory_resident_bytes")), "{{target}} {{instance}}"),
 			q(highest(lineCount-2, b.of("spillway_memory_window_max_bytes")), "peak {{target}} {{instance}}")).dashed("/^peak /").linked(),
@@ -47,16 +46,21 @@ func overview() *board {
 			q(most(lineCount, "target, action, reason", b.of("spillway_action_skipped_files_total")), "{{target}} {{action}}: {{reason}}")),
 		bars("Why an action did not run", "Alerts that led to no run, by reason: "+skipReasons+". The ten most frequent.", "none", 8,
 			q(most(lineCount, "target, action, reason", b.of("spillway_action_skips_total")), "{{target}} {{action}}: {{reason}}")),
-		graph("Restarts that need a person", "Targets that are not restarted although a playbook wants it and waiting does not help, by reason. Empty when all is well.", "none", 8,
-			q(highest(lineCount, b.of("spillway_restart_needs_human")), "{{target}}: {{reason}}")).runbook("SpillwayNeedsHuman"),
 	)
 	b.row("Alerts and exporters", firingCounts(b), failingCounts(b),
 		graph("Exporters", "Exporters that Prometheus reaches, and those that it does not: of a host without an exporter nothing above is known. Other jobs do not count. One that was never reached counts where all else that is up in its job is an exporter.", "none", 24,
 			q("count("+b.up()+")", "up"), q("count("+b.down()+")", "down")).high(6))
-	b.row("Success figures",
+	b.folded("Success figures",
 		graph("Share of the figures met", "Share of the targets that keep each figure of success: memory, cache, temp_files, response, startup. Recorded by the shipped rules, so it needs them in this Prometheus.", "percentunit", 24,
-			q("avg by (slo) ("+b.of("target:spillway_slo:met")+")", "{{slo}}")).set("max", 1).high(6))
-	b.folded("Hosts", b.hosts()...)
+			q("avg by (slo) ("+b.of("target:spillway_slo:met")+")", "{{slo}}")).set("max", 1).high(6).noValue("the shipped rules are not loaded in this Prometheus"))
+	b.folded("Reaction time", b.reaction()...)
+	b.folded("Restarts", b.restarts()...)
+	b.folded("Proposals, pauses and budgets", b.autonomy()...)
+	b.folded("Evidence", b.evidence()...)
+	b.folded("Heaps", needing("no heap is read: see heap in the configuration of a target",
+		spread("Heap against its limit", "The runtime's own heap as a share of the size at which it gives up: the ten nearest to it, where all stand, and the thresholds.", "percentunit", 24,
+			b.of("spillway_heap_used_ratio"), "{{target}} {{runtime}} {{instance}}", b.thresholds("heap")).levelled().linked().runbook("SpillwayHeapCritical"))...)
+	b.folded("Memory and pressure of the hosts", b.hosts()...)
 	b.folded("Files of all targets", b.allFiles()...)
 	return b
 }
@@ -77,20 +81,29 @@ func (b *board) worstNow() []*jsonPanel {
 		stat("Relief that did not help", "Playbooks that ran to their end in the time range and left the target at its level: outcome ineffective.", "none",
 			"round(sum("+ranged(b.of("spillway_playbook_runs_total", `outcome="ineffective"`))+")) or vector(0)", "green", 1, "red").
 			set("decimals", 0).runbook("SpillwayReliefIneffective"),
+		stat("Exporters up", "Exporters that Prometheus reaches. Other jobs do not count.", "none", "count("+b.up()+") or vector(0)"),
+		worst("Exporters down", "Exporters that Prometheus does not reach: of those hosts nothing is known. Other jobs do not count.", "count("+b.down()+") or vector(0)"),
+		stat("Waiting for approval", "Proposals of playbooks in mode propose that wait for a person.", "none",
+			"sum("+b.of("spillway_proposals")+") or vector(0)", "green", 1, "orange").runbook("SpillwayApprovalWaiting"),
+		stat("Restarts that need a person", "Targets that are not restarted although a playbook wants it and waiting does not help.", "none",
+			"count("+b.of("spillway_restart_needs_human")+") or vector(0)", "green", 1, "red").runbook("SpillwayNeedsHuman"),
+		stat("Targets paused", "Targets for which a person has paused what begins by itself.", "none",
+			"count("+b.of("spillway_paused")+" == 1) or vector(0)", "green", 1, "orange"),
+		stat("Reaction time", "95th percentile of the time from the reading that crossed a threshold to the first effect of the run that it led to, over the time range, of critical and emergency alone: a warning waits a minute.", "s",
+			"histogram_quantile(0.95, "+sumBy("le", ranged(b.own("spillway_reaction_seconds_bucket", `level=~"critical|emergency"`)))+") >= 0").noValue("no run had an effect").runbook("SpillwayMemoryRunningOut"),
 	}
 }
 
 func worstTable(b *board) *jsonPanel {
-	by := func(expr string) string { return "max by (job, instance, target) (" + expr + ")" }
-	on := " and on (job, instance, target) "
-	down := "(" + b.of("spillway_processes") + " == 0" + on + b.of("spillway_target_info", `source="config"`) + ") + 4"
-	order := by(b.of("spillway_memory_level") + " + on (job, instance, target) " + b.of("spillway_memory_used_ratio") + " / 10 or " + down)
+	by := func(expr string) string { return "max by (cluster, job, instance, target) (" + expr + ")" }
+	on := " and on (" + perHost + ", target) "
+	down, order := b.downTargets(), b.badness()
 	// Every column is of the same fifteen targets.
 	worst := func(expr string) query { return rowsOf(by(expr) + on + "topk(15, " + order + ")") }
 	p := table("Worst first", "One line per target, those that are down first, then the highest level and the fullest within it, at most fifteen. The name leads to the target's dashboard and to its page at the exporter.", 24, 8,
 		[]column{
 			{"target", "Target"},
-			{"instance", "Instance"},
+			{"instance", "Instance"}, {"cluster", "Cluster"},
 			{"job", "Job"},
 			{"Value #A", "Level"},
 			{"Value #B", "Used"},
@@ -105,14 +118,10 @@ func worstTable(b *board) *jsonPanel {
 		worst(b.of("spillway_memory_level")+" or "+down), worst(b.of("spillway_memory_used_ratio")), worst(b.of("spillway_memory_used_bytes")), worst(b.of("spillway_memory_limit_bytes")),
 		worst(b.of("spillway_memory_window_max_bytes")), worst(b.of("spillway_memory_growth_bytes_per_second")),
 		worst(b.of("spillway_memory_exhaustion_seconds")+" < +Inf"),
-		worst(sumBy("job, instance, target", ranged(b.of("spillway_action_freed_bytes_total")))),
+		worst(sumBy("cluster, job, instance, target", ranged(b.of("spillway_action_freed_bytes_total")))),
 		rowsOf("topk(15, "+order+")"))
-	p.Transformations = append([]obj{{"id": "merge", "options": obj{}}}, p.Transformations...)
-	// The order is a column until the lines are sorted by it. Hiding it instead has another key in
-	// each Grafana: custom.hidden up to 11, custom.hideFrom since.
-	p.Transformations = append(p.Transformations,
-		obj{"id": "sortBy", "options": obj{"sort": []obj{{"field": "Order", "desc": true}}}},
-		obj{"id": "organize", "options": obj{"excludeByName": obj{"Order": true}, "indexByName": obj{}, "renameByName": obj{}}})
+	p.sortedBy("Order")
+	p.noValue("no target is watched")
 	p.override("byName", "Level", property("mappings", []obj{levelsOrDown}), property("custom.cellOptions", obj{"type": "color-background", "mode": "basic"}))
 	// The thresholds of each target are its own, so the bar is coloured by how full it is, and
 	// the column before it by the level that the exporter made of it.
@@ -124,19 +133,19 @@ func worstTable(b *board) *jsonPanel {
 	p.override("byName", "Growth", property("unit", "binBps"))
 	p.override("byName", "Full in", property("unit", "s"))
 	return p.override("byName", "Target", property("links", []obj{
-		{"title": "Dashboard of this target", "url": "/d/spillway-target?${datasource:queryparam}&var-job=${__data.fields.Job}&var-instance=${__data.fields.Instance}&var-target=${__data.fields.Target}&${__url_time_range}"},
+		{"title": "Dashboard of this target", "url": "/d/spillway-target?" + hostLink + "&var-target=${__data.fields.Target}"},
 		{"title": "Page of this target at the exporter", "url": "http://${__data.fields.Instance}/target/${__data.fields.Target}", "targetBlank": true},
 	}))
 }
 
 func (b *board) fullestCaches() *jsonPanel {
 	return gauges("Fullest caches", "The ten caches that are nearest to one of their limits (bytes, entries, space left on the disk). Above 100 % the entries used longest ago are evicted.", 12,
-		q("topk(10, "+b.of("spillway_cache_used_ratio")+")", "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit")
+		q("topk(10, "+b.of("spillway_cache_used_ratio")+")", "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit").noValue("no cache has a limit")
 }
 
 func (b *board) fullestFolders() *jsonPanel {
 	return gauges("Fullest temporary folders", "The ten temporary folders that are fullest for their limits. Above 100 % the oldest files are removed.", 12,
-		q("topk(10, "+b.of("spillway_temp_used_ratio")+")", "{{target}}/{{dir}} {{instance}}")).runbook("SpillwayTempFilesPiledUp")
+		q("topk(10, "+b.of("spillway_temp_used_ratio")+")", "{{target}}/{{dir}} {{instance}}")).runbook("SpillwayTempFilesPiledUp").noValue("no temporary folder has a limit")
 }
 
 // thresholded is a ratio with the thresholds that the exporter publishes.
@@ -175,13 +184,13 @@ func (b *board) hosts() []*jsonPanel {
 		graph("Stalled", "Share of the time in which all tasks of the host that had work waited for the resource: the ten that waited longest.", "percentunit", 8,
 			q(fastest(lineCount, b.own("spillway_host_pressure_stalled_seconds_total")), "{{resource}} {{instance}}")),
 		bars("Killed for lack of memory", "Processes of a host killed by the kernel for lack of memory, of the ten hosts with most.", "none", 8,
-			q(grown(lineCount, "instance", b.own("spillway_host_oom_kills_total")), "{{instance}}")).runbook("SpillwayOOMKilled"),
+			q(grown(lineCount, "cluster, instance", b.own("spillway_host_oom_kills_total")), "{{instance}}")).runbook("SpillwayOOMKilled"),
 	}
 }
 
 func (b *board) allFiles() []*jsonPanel {
 	name := "{{target}}/{{dir}} {{instance}}"
-	return []*jsonPanel{
+	return needing("no such folder is configured",
 		graph("Caches against their limits", "The fullest of a cache's limits (bytes, entries, space left), of the ten fullest caches.", "percentunit", 8,
 			q(highest(lineCount, b.of("spillway_cache_used_ratio")), "{{target}}/{{cache}} {{instance}}")).runbook("SpillwayCacheOverLimit"),
 		graph("Cache size", "Sum of the sizes of a cache's files, of the ten largest caches.", "bytes", 8,
@@ -192,8 +201,7 @@ func (b *board) allFiles() []*jsonPanel {
 		graph("Due temporary files", "Temporary files that a cleanup would remove now because they are too old or empty, in the ten folders with most.", "none", 8,
 			q(highest(lineCount, b.of("spillway_temp_expired_files")), name)).runbook("SpillwayTempFilesExpired"),
 		graph("Uploads and logs", "Size of the uploads and of the logs, in the largest folders.", "bytes", 8,
-			q(highest(lineCount-2, b.of("spillway_upload_size_bytes")), "uploads "+name), q(highest(lineCount-2, b.of("spillway_log_size_bytes")), "logs "+name)).runbook("SpillwayLogsOverLimit"),
-	}
+			q(highest(lineCount-2, b.of("spillway_upload_size_bytes")), "uploads "+name), q(highest(lineCount-2, b.of("spillway_log_size_bytes")), "logs "+name)).runbook("SpillwayLogsOverLimit"))
 }
 
 // firingCounts counts the alerts of a fleet by their name, each with its runbook.
@@ -219,18 +227,18 @@ func failingCounts(b *board) *jsonPanel {
 // firing lists the alerts, each with its runbook.
 func firing(b *board, scope string, w int) *jsonPanel {
 	return table("Alerts that fire", "Alerts of the shipped rules that fire in this Prometheus; the name leads to the runbook.", w, 7,
-		[]column{{"alertname", "Alert"}, {"severity", "Severity"}, {"target", "Target"}, {"instance", "Instance"}},
-		rowsOf("max by (alertname, severity, target, instance) ("+b.own("ALERTS", scope, `alertname=~"Spillway.+"`, `alertstate="firing"`)+")")).
+		[]column{{"alertname", "Alert"}, {"severity", "Severity"}, {"target", "Target"}, {"instance", "Instance"}, {"cluster", "Cluster"}},
+		rowsOf("max by (alertname, severity, target, cluster, instance) ("+b.own("ALERTS", scope, `alertname=~"Spillway.+"`, `alertstate="firing"`)+")")).
 		exclude("Value").noValue("nothing fires").runbooks()
 }
 
 // failing lists the readings whose series are absent, those that fail for the longest first.
 func failing(b *board, scope string, w int) *jsonPanel {
 	failed := b.own("spillway_source_success", scope) + " == 0"
-	since := "time() - " + b.own("spillway_source_last_success_timestamp_seconds", scope) + " and on (job, instance, source, target, name) " + failed
+	since := "time() - " + b.own("spillway_source_last_success_timestamp_seconds", scope) + " and on (cluster, job, instance, source, target, name) " + failed
 	return table("Readings that fail", "Sources whose last sample failed, at most fifteen: what they read is absent from every panel. The exporter's page has the reason.", w, 7,
-		[]column{{"source", "Source"}, {"target", "Target"}, {"name", "Name"}, {"instance", "Instance"}, {"Value", "Read"}},
-		rowsOf("topk(15, max by (source, target, name, instance) ("+since+" or "+failed+"))")).
+		[]column{{"source", "Source"}, {"target", "Target"}, {"name", "Name"}, {"instance", "Instance"}, {"cluster", "Cluster"}, {"Value", "Read"}},
+		rowsOf("topk(15, max by (source, target, name, cluster, instance) ("+since+" or "+failed+"))")).
 		noValue("every reading works").runbook("SpillwaySourceFailing").
 		override("byName", "Read", property("unit", "s"), property("mappings", []obj{values("0", "never", "red")}))
 }

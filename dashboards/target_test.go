@@ -1,5 +1,7 @@
 package dashboards_test
 
+import "fmt"
+
 // oneTarget is the dashboard of one target: its memory in parts, and everything that is watched for it.
 func oneTarget() *board {
 	b := &board{
@@ -8,23 +10,21 @@ func oneTarget() *board {
 		oneTarget:   true, targetVariable: single("target", "Target", "label_values("+anyTarget()+", target)"),
 	}
 	b.row("Now", b.targetNow()...)
-	b.row("Success figures",
-		timeline("Figures met", "Whether the target keeps each figure of success: memory, cache, temp_files, response, startup. Recorded by the shipped rules, so it needs them in this Prometheus.", 24, yesNo,
-			q(b.of("target:spillway_slo:met"), "{{slo}} {{instance}}")).high(6))
 	b.row("Memory", b.memory()...)
-	b.row("Heap",
-		thresholded(b, "Heap against its limit", "The runtime's own heap as a share of the size at which it gives up, with the thresholds of this target. Empty where no heap provider is configured.", "spillway_heap_used_ratio", "{{runtime}} {{instance}}").
-			runbook("SpillwayHeapCritical"),
-		graph("Heap in bytes", "Heap in use, garbage not collected yet included, what lives after a collection where the runtime says so, what the runtime holds for it, and the size at which it gives up (dashed).", "bytes", 12,
-			q(b.of("spillway_heap_used_bytes"), "used {{runtime}} {{instance}}"), q(b.of("spillway_heap_live_bytes"), "live {{runtime}} {{instance}}"), q(b.of("spillway_heap_committed_bytes"), "committed {{runtime}} {{instance}}"),
-			q(b.of("spillway_heap_limit_bytes"), "limit {{runtime}} {{instance}}")).dashed("/^limit /"))
 	b.row("Actions", b.actions()...)
-	b.row("Caches", b.caches()...)
-	b.row("Temporary files", b.temps()...)
-	b.folded("Uploads and logs", b.uploadsAndLogs()...)
-	b.folded("Processes", b.processes()...)
-	b.folded("Control group", b.cgroup()...)
-	b.folded("Probe and application", b.application()...)
+	b.folded("Proposals, pauses and budgets", b.targetAutonomy()...)
+	b.folded("Restarts", b.targetRestarts()...)
+	b.folded("Evidence", b.targetEvidence()...)
+	b.folded("Heap", b.heap()...)
+	b.folded("Caches", needing("this target has no such cache: see caches in the configuration", b.caches()...)...)
+	b.folded("Temporary files", needing("this target has no such folder: see temp_dirs in the configuration", b.temps()...)...)
+	b.folded("Uploads and logs", needing("this target has no such folder: see uploads and logs in the configuration", b.uploadsAndLogs()...)...)
+	b.folded("Processes", needing("not read for this target: the description says what it needs", b.processes()...)...)
+	b.folded("Control group", needing("not known of this target's control group", b.cgroup()...)...)
+	b.folded("Probe and application", needing("not configured for this target: see probe and app in the configuration", b.application()...)...)
+	b.folded("Success figures",
+		timeline("Figures met", "Whether the target keeps each figure of success: memory, cache, temp_files, response, startup. Recorded by the shipped rules, so it needs them in this Prometheus.", 24, yesNo,
+			q(b.of("target:spillway_slo:met"), "{{slo}} {{instance}}")).high(6).noValue("the shipped rules are not loaded in this Prometheus"))
 	b.folded("Alerts and readings", firing(b, b.target, 12), failing(b, b.target, 12))
 	return b
 }
@@ -40,13 +40,26 @@ func (b *board) targetNow() []*jsonPanel {
 		stat("Processes", "Running processes of the target.", "none", b.of("spillway_processes"), "red", 1, "green").runbook("SpillwayTargetDown"),
 		stat("Oldest process", "Time since the oldest process of the target started.", "s", "time() - "+b.of("spillway_process_oldest_start_time_seconds")).
 			runbook("SpillwayTargetRestarting"),
+		named(stat("Mode", "What the target's playbooks may do: dry_run plans only, propose waits for the approval of a person, enforce acts.", "none",
+			"max by (mode) ("+b.of("spillway_target_info")+")"), "{{mode}}").noValue("not configured"),
 		stat("Freed", "Space given back to the disk by the actions for this target in the time range. Dry runs free nothing and count nothing.", "bytes",
 			"sum("+ranged(b.of("spillway_action_freed_bytes_total"))+") or vector(0)"),
+		stat("Waiting for approval", "Proposals for this target that wait for a person.", "none",
+			"sum("+b.of("spillway_proposals")+") or vector(0)", "green", 1, "orange").runbook("SpillwayApprovalWaiting"),
+		// The rows of these are closed at first.
+		stat("Heap used", "The runtime's own heap as a share of the size at which it gives up: the fullest.", "percentunit",
+			"max("+b.of("spillway_heap_used_ratio")+")").set("decimals", 1).noValue("no heap is read"),
+		stat("Fullest cache", "The highest usage among the limits of the target's caches. Above 100 % the entries used longest ago are evicted.", "percentunit",
+			"max("+b.of("spillway_cache_used_ratio")+")", "green", 1, "orange").set("decimals", 1).noValue("no cache has a limit").runbook("SpillwayCacheOverLimit"),
+		stat("Fullest folder", "The highest usage among the limits of the target's temporary folders. Above 100 % the oldest files are removed.", "percentunit",
+			"max("+b.of("spillway_temp_used_ratio")+")", "green", 1, "orange").set("decimals", 1).noValue("no folder has a limit").runbook("SpillwayTempFilesPiledUp"),
+		stat("Probe", "Whether the target answered its last probe in time with a status that counts.", "none",
+			"min("+b.of("spillway_probe_success")+")").mapped(yesNo).noValue("not probed").runbook("SpillwayProbeFailing"),
 	}
 }
 
 func (b *board) memory() []*jsonPanel {
-	limits := q("min by (level) ("+b.of("spillway_memory_limit_bytes")+" * on (job, instance, target) group_right () "+b.of("spillway_threshold_ratio", `signal="memory"`)+")", "{{level}}")
+	limits := q("min by (level) ("+b.of("spillway_memory_limit_bytes")+" * on (cluster, job, instance, target) group_right () "+b.of("spillway_threshold_ratio", `signal="memory"`)+")", "{{level}}")
 	return []*jsonPanel{
 		graph("Parts of the memory, limit and thresholds", "What the resident memory is made of, one on the other: anonymous (heap, stacks), file-backed (programs, mapped files), shared, and what is swapped out. The line 'used' is what counts against the limit; the dashed lines are the limit and where each level begins.", "bytes", 24,
 			q(b.of("spillway_memory_anon_bytes"), "anonymous {{instance}}"), q(b.of("spillway_memory_file_bytes"), "file {{instance}}"),
@@ -69,8 +82,8 @@ func (b *board) memory() []*jsonPanel {
 			q(b.of("spillway_memory_proportional_bytes"), "proportional {{instance}}"), q(b.of("spillway_memory_unique_bytes"), "unique {{instance}}")),
 		timeline("Level over time", "The level of the target: normal, warning, critical, emergency.", 12, levels, q(b.of("spillway_memory_level"), "{{instance}}")).linked().high(5),
 		table("Where the limit comes from", "What sets the limit (config, cgroup_v1, cgroup_v1_hierarchical, cgroup_v2, cgroup_v2_high, host), and what is counted against it (rss, cgroup, fullest_cgroup, largest_process, available).", 12, 5,
-			[]column{{"target", "Target"}, {"source", "Limit from"}, {"basis", "Counted"}, {"instance", "Instance"}},
-			rowsOf("max by (target, source, basis, instance) ("+b.of("spillway_memory_limit_info")+")")).exclude("Value"),
+			[]column{{"target", "Target"}, {"source", "Limit from"}, {"basis", "Counted"}, {"instance", "Instance"}, {"cluster", "Cluster"}},
+			rowsOf("max by (target, source, basis, cluster, instance) ("+b.of("spillway_memory_limit_info")+")")).exclude("Value"),
 	}
 }
 
@@ -89,23 +102,14 @@ func (b *board) actions() []*jsonPanel {
 			q(sumBy("action", increase(b.of("spillway_action_removed_files_total")))+" > 0", "{{action}}")),
 		bars("Files left in place", "Files that were due and were left, by reason: too_young, in_use, changed, hardlink and so on. Many in_use means that the service still holds them.", "none", 8,
 			q(sumBy("action, reason", increase(b.of("spillway_action_skipped_files_total")))+" > 0", "{{action}}: {{reason}}")),
-		timeline("Paused", "Whether a person has paused what begins by itself for this target.", 12, yesNo, q(b.of("spillway_paused"), "{{instance}}")),
-		graph("Budget left", "How often each playbook that has a budget may still act by itself. At 0 a person is needed.", "none", 12,
-			q(b.of("spillway_budget_remaining"), "{{playbook}} {{instance}}")).runbook("SpillwayNeedsHuman"),
-		timeline("Runs at work", "Runs that are open and act, by playbook: from the intent in the journal to the end of the verification. Nothing is drawn while none is.", 12, yesNo,
-			q(b.of("spillway_playbook_running"), "{{playbook}} {{instance}}")).runbook("SpillwayReliefRunning"),
-		timeline("Window open", "Whether the window of a playbook is open. Nothing is drawn where none is configured.", 12, yesNo,
-			q(b.of("spillway_window_open"), "{{playbook}} {{instance}}")).runbook("SpillwayNeedsHuman"),
-		graph("Proposals that wait", "Playbooks in mode propose whose proposal waits for a person. The page of the exporter has what they would do.", "none", 12,
-			q(b.of("spillway_proposals"), "{{playbook}} {{instance}}")).runbook("SpillwayApprovalWaiting"),
-		bars("Proposals that ended", "Proposals that were approved, denied, expired or voided.", "none", 12,
-			q(sumBy("playbook, outcome", increase(b.of("spillway_proposal_outcomes_total")))+" > 0", "{{playbook}}: {{outcome}}")),
-		graph("Time of an action", "Median and 95th percentile of the time that a run took, by action. The histogram has no target: these are all targets of the chosen instances.", "s", 12,
+		timeline("Runs at work", "Runs that are open and act, by playbook: from the intent in the journal to the end of the verification. Nothing is drawn while none is.", 8, yesNo,
+			q(b.of("spillway_playbook_running"), "{{playbook}} {{instance}}")).runbook("SpillwayReliefRunning").high(8).noValue("no run was at work in this time range"),
+		graph("Time of an action", "Median and 95th percentile of the time that a run took, by action. The histogram has no target: these are all targets of the chosen instances.", "s", 8,
 			q(quantile("0.5", "action", b.own("spillway_action_duration_seconds_bucket")), "median {{action}}"),
 			q(quantile("0.95", "action", b.own("spillway_action_duration_seconds_bucket")), "p95 {{action}}")),
-		table("Last run", "When each action last ended. The journal of the exporter has what it read before and after.", 12, 8,
-			[]column{{"action", "Action"}, {"instance", "Instance"}, {"Value", "Ended"}},
-			rowsOf("max by (action, instance) ("+b.of("spillway_action_last_run_timestamp_seconds")+") * 1000")).
+		table("Last run", "When each action last ended. The journal of the exporter has what it read before and after.", 8, 8,
+			[]column{{"action", "Action"}, {"instance", "Instance"}, {"cluster", "Cluster"}, {"Value", "Ended"}},
+			rowsOf("max by (action, cluster, instance) ("+b.of("spillway_action_last_run_timestamp_seconds")+") * 1000")).
 			override("byName", "Ended", property("unit", "dateTimeFromNow")).noValue("no action has run"),
 	}
 }
@@ -167,8 +171,8 @@ func (b *board) uploadsAndLogs() []*jsonPanel {
 func (b *board) processes() []*jsonPanel {
 	return []*jsonPanel{
 		table("What the target is", "Its mode, and the systemd unit, container, pod and namespace that hold all its processes. The names of a pod change with each start, the target's does not.", 24, 5,
-			[]column{{"target", "Target"}, {"mode", "Mode"}, {"source", "By"}, {"unit", "Unit"}, {"container", "Container"}, {"pod", "Pod"}, {"namespace", "Namespace"}, {"instance", "Instance"}},
-			rowsOf("max by (target, mode, source, unit, container, pod, namespace, instance) ("+b.of("spillway_target_info")+")")).exclude("Value"),
+			[]column{{"target", "Target"}, {"mode", "Mode"}, {"source", "By"}, {"unit", "Unit"}, {"container", "Container"}, {"pod", "Pod"}, {"namespace", "Namespace"}, {"instance", "Instance"}, {"cluster", "Cluster"}},
+			rowsOf("max by (target, mode, source, unit, container, pod, namespace, cluster, instance) ("+ofTarget(b.of("spillway_target_info"), "container", "pod", "namespace")+")")).exclude("Value"),
 		graph("Processor time", "Cores in use, by mode.", "none", 8, q(rate(b.of("spillway_process_cpu_seconds_total")), "{{mode}} {{instance}}")).stacked(),
 		graph("Page faults", "Page faults per second. Major ones waited for the disk: the memory does not hold what the target uses.", "ops", 8,
 			q(rate(b.of("spillway_process_minor_page_faults_total")), "minor {{instance}}"), q(rate(b.of("spillway_process_major_page_faults_total")), "major {{instance}}")).right("/^major /", "ops"),
@@ -196,6 +200,15 @@ func (b *board) processes() []*jsonPanel {
 		graph("Peak of ended processes", "Largest resident memory that a process of the target, or a child of one, had before it ended within the window. Needs procevents.", "bytes", 8,
 			q(b.of("spillway_process_ended_peak_bytes"), "{{instance}}")),
 	}
+}
+
+// ofTarget takes the labels of a target where Prometheus has given the exporter labels of the same names, as it does
+// in Kubernetes: it renames those of the target.
+func ofTarget(expr string, labels ...string) string {
+	for _, l := range labels {
+		expr = fmt.Sprintf(`label_replace(%s, %q, "$1", "exported_%s", "(.+)")`, expr, l, l)
+	}
+	return expr
 }
 
 func (b *board) cgroup() []*jsonPanel {

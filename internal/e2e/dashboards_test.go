@@ -134,10 +134,42 @@ targets:
     heap: {provider: jvm}
 `
 
+// stage is an exporter of dashboardsConfig under a real Prometheus, with services that leak.
+type stage struct {
+	e          *exporter
+	prometheus *server
+	secret     string
+	cache      string
+}
+
 // TestDashboardsShowData asks the real Prometheus for every expression of every dashboard while a
 // service leaks and is relieved, until each has given data.
 func TestDashboardsShowData(t *testing.T) {
 	const within = 100 * time.Second
+	s := startStage(t, dashboardsConfig, "1s")
+	left, err := dashboards.Queries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	total, excused, begin := len(left), 0, time.Now()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for round := 0; len(left) > 0; round++ {
+		<-tick.C
+		s.play(t, round)
+		left, excused = ask(t, s.prometheus, left, excused)
+		if time.Since(begin) > within {
+			break
+		}
+	}
+	t.Logf("%d expressions; %d cannot have data on this machine; all others had some after %s", total, excused, time.Since(begin).Round(time.Second))
+	for _, q := range left {
+		t.Errorf("%s, panel %q: no data within %s: %s", q.Dashboard, q.Panel, within, q.Raw)
+	}
+}
+
+func startStage(t *testing.T, config, scrapeEvery string) *stage {
+	t.Helper()
 	dir := testDir(t)
 	leaky := filepath.Join(dir, "leaky")
 	if out, err := exec.Command("go", "build", "-o", leaky, "../../examples/leaky").CombinedOutput(); err != nil {
@@ -150,9 +182,9 @@ func TestDashboardsShowData(t *testing.T) {
 	exporterAddr, serviceAddr := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	am := startAlertmanager(t, dir, exporterAddr, tokenFile)
 	// The exporter is there before the service, so that it sees the service start.
-	e := startExporterAt(t, exporterAddr, dir, fmt.Sprintf(dashboardsConfig,
+	e := startExporterAt(t, exporterAddr, dir, fmt.Sprintf(config,
 		kernelTellsEvents(), tokenFile, am.url, regexp.QuoteMeta(service), serviceAddr, service, dir, exporterAddr, regexp.QuoteMeta(other), fullJava(dir, "leak"), rulesWithMistake(t, dir), regexp.QuoteMeta(stuck)))
-	prometheus := startPrometheus(t, dir, e.addr, am, "127.0.0.1:1")
+	prometheus := startPrometheusEvery(t, scrapeEvery, dir, e.addr, am, "127.0.0.1:1")
 	eventually(t, startLimit, "the exporter has seen that the service does not run", func() error {
 		m, err := e.scrape()
 		if n, ok := m.sum("spillway_processes", "target=leaky"); err == nil && (!ok || n != 0) {
@@ -167,29 +199,16 @@ func TestDashboardsShowData(t *testing.T) {
 	startFullJava(t, dir, "leak")             // a heap that is judged by what lives
 	// Processes that come, go and fail.
 	start(t, nil, "sh", "-c", `while :; do sleep 1.5; sh -c "exit 3"; done`, service)
+	return &stage{e: e, prometheus: prometheus, secret: secret, cache: paths.CacheDir}
+}
 
-	left, err := dashboards.Queries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	total, excused, begin := len(left), 0, time.Now()
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for round := 0; len(left) > 0; round++ {
-		<-tick.C
-		readSome(paths.CacheDir)
-		body := strings.ReplaceAll(notification("leaky", "clean_temp", round/2, 1), "2026-01-01T00:00:00Z", time.Now().UTC().Format(time.RFC3339))
-		post(t, e.url+"/api/v1/webhook", "application/json", secret, body)
-		denyAll(t, e, secret)
-		left, excused = ask(t, prometheus, left, excused)
-		if time.Since(begin) > within {
-			break
-		}
-	}
-	t.Logf("%d expressions; %d cannot have data on this machine; all others had some after %s", total, excused, time.Since(begin).Round(time.Second))
-	for _, q := range left {
-		t.Errorf("%s, panel %q: no data within %s: %s", q.Dashboard, q.Panel, within, q.Raw)
-	}
+// play is what a user of the service, an Alertmanager and a person do in a round.
+func (s *stage) play(t *testing.T, round int) {
+	t.Helper()
+	readSome(s.cache)
+	body := strings.ReplaceAll(notification("leaky", "clean_temp", round/2, 1), "2026-01-01T00:00:00Z", time.Now().UTC().Format(time.RFC3339))
+	post(t, s.e.url+"/api/v1/webhook", "application/json", s.secret, body)
+	denyAll(t, s.e, s.secret)
 }
 
 // denyAll denies the proposals that wait.
@@ -285,8 +304,8 @@ func cannotHaveData(t *testing.T, q *dashboards.Query) bool {
 // hasData reports whether the expression, with its variables set as Grafana sets them, has had a
 // value in the last minutes, for one of the targets where it is about one.
 func hasData(prometheus *server, raw string) (bool, error) {
-	for _, one := range []string{"leaky", "growing", "java"} {
-		expr := strings.NewReplacer("$__rate_interval", "15s", "$__range", "2m", "$job", ".+", "$instance", ".+",
+	for _, one := range []string{"leaky", "growing", "java", "stuck"} {
+		expr := strings.NewReplacer("$__rate_interval", "15s", "$__range", "2m", "$cluster", ".*", "$namespace", ".*", "$job", ".+", "$instance", ".+",
 			`target="$target"`, `target="`+one+`"`, "$target", ".+").Replace(raw)
 		found, err := hasValues(prometheus, expr)
 		if found || err != nil {

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// hostsTable is the panel with a line for each exporter, also for those that are down.
+const hostsTable = "Hosts, the worst first"
+
 const (
 	hostCount   = 100
 	deadHosts   = 5  // of these
@@ -163,8 +166,9 @@ func gaugeValue(name, set string, host int, now time.Time) float64 {
 	return 1e9 * r
 }
 
-// TestPanelsOfHundredHosts: no panel about a fleet has twenty lines, however many hosts there are and
-// whatever their values do; none has a line of NaN, and none counts what is not an exporter.
+// TestPanelsOfHundredHosts: the hosts are in two clusters, and have the same names in both. No panel about a fleet has
+// twenty lines, however many hosts there are and whatever their values do; none has a line of NaN, and none counts what is
+// not an exporter.
 func TestPanelsOfHundredHosts(t *testing.T) {
 	families := referenceFamilies(t)
 	exposed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,7 +186,7 @@ func TestPanelsOfHundredHosts(t *testing.T) {
 	address := strings.TrimPrefix(exposed.URL, "http://")
 	var hosts strings.Builder
 	for i := range hostCount {
-		fmt.Fprintf(&hosts, "      - {targets: ['%s'], labels: {instance: 'host-%03d', __metrics_path__: /host/%d}}\n", address, i, i)
+		fmt.Fprintf(&hosts, "      - {targets: ['%s'], labels: {cluster: '%c', instance: 'host-%03d', __metrics_path__: /host/%d}}\n", address, "ab"[i%2], i/2, i)
 	}
 	g := &grafana{job: ".+", instance: ".+", target: ".+", span: 40 * time.Second, step: 5 * time.Second}
 	g.prometheus = startPrometheusWith(t, testDir(t), fmt.Sprintf("global: {scrape_interval: 5s}\nscrape_configs:\n  - job_name: spillway\n    static_configs:\n%s"+
@@ -195,6 +199,28 @@ func TestPanelsOfHundredHosts(t *testing.T) {
 		return err
 	})
 	checkFleetPanels(t, g)
+	checkOneCluster(t, g)
+}
+
+// checkOneCluster chooses one of the two clusters, whose hosts have the same names.
+func checkOneCluster(t *testing.T, g *grafana) {
+	t.Helper()
+	one := *g
+	one.cluster, one.target, one.at = "b", "svc-1", time.Now()
+	for _, q := range everyQuery(t) {
+		got := one.ask(t, &q)
+		for _, l := range got {
+			if cluster := l.Metric["cluster"]; cluster != "" && cluster != "b" && q.Panel != "cluster" {
+				t.Errorf("%s, panel %q shows another cluster: %v", q.Dashboard, q.Panel, l.Metric)
+			}
+		}
+		if q.Panel == "cluster" && len(got) != hostCount-deadHosts {
+			t.Errorf("%s: the variable cluster has %d series to choose from, want those of %d exporters", q.Dashboard, len(got), hostCount-deadHosts)
+		}
+		if q.Panel == "Exporters" && q.Legend == "up" && (len(got) != 1 || got[0].last() != 48) {
+			t.Errorf("exporters that are up in one cluster: %+v, want 48", got)
+		}
+	}
 }
 
 func checkFleetPanels(t *testing.T, g *grafana) {
@@ -207,7 +233,7 @@ func checkFleetPanels(t *testing.T, g *grafana) {
 		one := *g
 		fleet := q.Dashboard != "spillway-target.json"
 		if !fleet {
-			one.instance, one.target = "host-050", "svc-1"
+			one.cluster, one.instance, one.target = "a", "host-025", "svc-1"
 		}
 		got := one.ask(t, q)
 		for _, l := range got {
@@ -218,13 +244,16 @@ func checkFleetPanels(t *testing.T, g *grafana) {
 				t.Errorf("%s, panel %q shows another job: %v", q.Dashboard, q.Panel, l.Metric)
 			}
 		}
-		if variable := q.Panel == "instance" || q.Panel == "target" || q.Panel == "job"; fleet && !variable {
+		if variable := q.Panel == "cluster" || q.Panel == "namespace" || q.Panel == "instance" || q.Panel == "target" || q.Panel == "job"; fleet && !variable {
 			panel := q.Dashboard + " " + q.Panel
 			if lines[panel] == nil {
 				lines[panel] = make(map[string]bool)
 			}
 			for _, l := range got {
 				delete(l.Metric, "__name__") // queries without a legend are columns of a table
+				if q.Panel == hostsTable {
+					delete(l.Metric, "target") // a column of the host's line, as the version
+				}
 				lines[panel][fmt.Sprint(q.Legend, l.Metric)] = true
 			}
 			worst = max(worst, len(lines[panel]))

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 type grafana struct {
 	prometheus            *server
 	job, instance, target string // values of the variables; .+ is All
+	cluster               string // likewise; nothing is All
 	span, step            time.Duration
 	at                    time.Time // the end of the range, where all queries are to have the same; else now
 }
@@ -54,7 +56,7 @@ func (l *line) notNumbers() (n int) {
 // expand sets the variables in an expression as Grafana does.
 func (g *grafana) expand(raw string) string {
 	return strings.NewReplacer("$__rate_interval", (4 * g.step).String(), "$__range", fmt.Sprintf("%ds", int(g.span.Seconds())),
-		"$job", g.job, "$instance", g.instance, "$target", g.target).Replace(raw)
+		"$cluster", cmp.Or(g.cluster, ".*"), "$namespace", ".*", "$job", g.job, "$instance", g.instance, "$target", g.target).Replace(raw)
 }
 
 // ask returns the lines of an expression, at one time or over the range as its panel asks for it.

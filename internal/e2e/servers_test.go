@@ -61,21 +61,27 @@ receivers:
 // addresses to scrape.
 func startPrometheus(t *testing.T, dir, exporterAddr string, am *server, more ...string) *server {
 	t.Helper()
+	return startPrometheusEvery(t, "1s", dir, exporterAddr, am, more...)
+}
+
+// startPrometheusEvery is startPrometheus with another interval of scrapes and evaluations.
+func startPrometheusEvery(t *testing.T, every, dir, exporterAddr string, am *server, more ...string) *server {
+	t.Helper()
 	rules, err := filepath.Abs("../../rules/spillway.rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := filepath.Join(dir, "prometheus.yml")
 	writeFile(t, config, fmt.Sprintf(`
-global: {scrape_interval: 1s, evaluation_interval: 1s}
-rule_files: [%s]
+global: {scrape_interval: %[1]s, evaluation_interval: %[1]s}
+rule_files: [%[2]s]
 alerting:
   alertmanagers:
-    - static_configs: [{targets: ['%s']}]
+    - static_configs: [{targets: ['%[3]s']}]
 scrape_configs:
   - job_name: spillway
-    static_configs: [{targets: ['%s']}]
-`, rules, am.url[len("http://"):], strings.Join(append([]string{exporterAddr}, more...), "', '")))
+    static_configs: [{targets: ['%[4]s']}]
+`, every, rules, am.url[len("http://"):], strings.Join(append([]string{exporterAddr}, more...), "', '")))
 	port := freePort(t)
 	s := &server{url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	s.process = start(t, nil, need(t, "prometheus"),

@@ -21,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/spillway-exporter/spillway_exporter/internal/picture"
 )
 
 // browser starts Chromium once for a test and returns a function that opens tabs.
@@ -246,7 +248,7 @@ func TestBrowserStates(t *testing.T) {
 			}
 			p.quiet()
 			if dir := os.Getenv("SPILLWAY_SCREENSHOTS"); dir != "" {
-				if err := os.WriteFile(filepath.Join(dir, "state-"+tt.name+".png"), small(t, shot), 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, "state-"+tt.name+".png"), smaller(t, shot), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -361,11 +363,20 @@ func (p *tab) screenshot(name string) {
 	}
 	var top, whole []byte
 	p.run(chromedp.CaptureScreenshot(&top), chromedp.FullScreenshot(&whole, 100))
-	for file, shot := range map[string][]byte{"page-" + name + ".png": whole, "page-" + name + "-top.png": top} {
-		if err := os.WriteFile(filepath.Join(dir, file), small(p.t, shot), 0o644); err != nil {
+	for file, raw := range map[string][]byte{"page-" + name + ".png": whole, "page-" + name + "-top.png": top} {
+		if err := os.WriteFile(filepath.Join(dir, file), smaller(p.t, raw), 0o644); err != nil {
 			p.t.Fatal(err)
 		}
 	}
+}
+
+func smaller(t *testing.T, raw []byte) []byte {
+	t.Helper()
+	out, err := picture.Small(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // TestBrowserWithoutScript reads the page where scripts do not run.

@@ -1,6 +1,4 @@
-//go:build e2e
-
-package web
+package picture
 
 import (
 	"bytes"
@@ -10,15 +8,14 @@ import (
 	"image/png"
 	"maps"
 	"slices"
-	"testing"
 )
 
-// small writes a picture with the 256 colours that it has most of, which takes a third of the bytes.
-func small(t *testing.T, raw []byte) []byte {
-	t.Helper()
+// Small returns a PNG with the 256 colors that it has most of, the others replaced by the nearest of these. That
+// takes a third of the bytes, and of a page with few colors nothing is seen of it.
+func Small(raw []byte) ([]byte, error) {
 	from, err := png.Decode(bytes.NewReader(raw))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	seen := make(map[color.RGBA]int)
 	box := from.Bounds()
@@ -28,13 +25,13 @@ func small(t *testing.T, raw []byte) []byte {
 			seen[at(x, y)]++
 		}
 	}
-	colours := slices.SortedFunc(maps.Keys(seen), func(a, b color.RGBA) int { return cmp.Compare(seen[b], seen[a]) })
+	colors := slices.SortedFunc(maps.Keys(seen), func(a, b color.RGBA) int { return cmp.Compare(seen[b], seen[a]) })
 	var palette color.Palette
-	for _, c := range colours[:min(len(colours), 256)] {
+	for _, c := range colors[:min(len(colors), 256)] {
 		palette = append(palette, c)
 	}
-	index := make(map[color.RGBA]uint8, len(colours))
-	for _, c := range colours {
+	index := make(map[color.RGBA]uint8, len(colors))
+	for _, c := range colors {
 		index[c] = uint8(palette.Index(c))
 	}
 	to := image.NewPaletted(box, palette)
@@ -44,8 +41,6 @@ func small(t *testing.T, raw []byte) []byte {
 		}
 	}
 	var b bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, to); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, to)
+	return b.Bytes(), err
 }
