@@ -103,7 +103,8 @@ func worstTable(b *board) *jsonPanel {
 	p := table("Worst first", "One line per target, those that are down first, then the highest level and the fullest within it, at most fifteen. The name leads to the target's dashboard and to its page at the exporter.", 24, 8,
 		[]column{
 			{"target", "Target"},
-			{"instance", "Instance"}, {"cluster", "Cluster"},
+			{"instance", "Instance"},
+			{"cluster", "Cluster"},
 			{"job", "Job"},
 			{"Value #A", "Level"},
 			{"Value #B", "Used"},

@@ -62,7 +62,7 @@ func (w *walkers) except() func(in *dirscan.Folder, name []byte) bool {
 // sum adds up what the walkers have seen, when all are done.
 func (w *walkers) sum() {
 	for _, at := range w.each {
-		w.l.tally.merge(&at.tally)
+		w.l.merge(&at.tally)
 	}
 }
 
