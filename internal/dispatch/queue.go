@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -20,8 +21,8 @@ type slot struct {
 	ready   bool // in Dispatcher.ready
 }
 
-// Run runs what was accepted until ctx ends or Drain was called, then returns when all workers
-// have, or when Drain has given one up. It is called once. When ctx ends, running steps are
+// Run runs what was accepted until ctx ends or Drain was called, then returns when all runs
+// have ended, or when Drain has given one up. It is called once. When ctx ends, running steps are
 // cancelled.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	d.mu.Lock()
@@ -36,37 +37,42 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.refuse()
 		d.cancel()
 	})()
-	runners := max(openRuns, d.opts.Workers)
-	done := make(chan struct{}, runners+1)
-	for range runners {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			d.work()
-		}()
-	}
+	done := make(chan struct{})
 	go func() {
-		defer func() { done <- struct{}{} }()
-		d.goAgain()
+		defer close(done)
+		d.work(max(openRuns, d.opts.Workers))
 	}()
-	for range runners + 1 {
-		select {
-		case <-done:
-		case <-d.gaveUp:
-			return nil
-		}
+	select {
+	case <-done:
+	case <-d.gaveUp:
+		return nil
 	}
 	d.dropWaiting()
 	return nil
 }
 
-func (d *Dispatcher) work() {
+// work serves the targets that have a run to begin, so many at once, until stop is closed, and returns when
+// all are served. A goroutine starts with a run, so that an exporter that does nothing has no stacks for them.
+func (d *Dispatcher) work(most int) {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	serving.Go(d.goAgain)
+	room := make(chan struct{}, most)
 	for {
 		select {
 		case <-d.stop:
 			return
+		case room <- struct{}{}:
+		}
+		select {
+		case <-d.stop:
+			return
 		case s := <-d.ready:
-			d.giveWay()
-			d.serve(s)
+			serving.Go(func() {
+				defer func() { <-room }()
+				d.giveWay()
+				d.serve(s)
+			})
 		}
 	}
 }
@@ -106,7 +112,7 @@ func (d *Dispatcher) enqueue(r *run) {
 	d.offer(s)
 }
 
-// offer makes a target that is idle and has a run ready for the next worker. The channel has
+// offer makes a target that is idle and has a run ready to be served. The channel has
 // room for every run that may wait.
 func (d *Dispatcher) offer(s *slot) {
 	if s.running == nil && !s.ready && len(s.waiting) > 0 {

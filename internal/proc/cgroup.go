@@ -98,6 +98,20 @@ func unitOf(path string) string {
 	return ""
 }
 
+// SystemUnit returns the unit of the system's own systemd that cgroups are in: the outermost service or scope; "" when they are
+// in none. Below it others name cgroups as they like: users below user@UID.service, containers, and services with Delegate=.
+func SystemUnit(v2, v1 string) string {
+	for _, path := range []string{v2, v1} {
+		for part := range strings.SplitSeq(path, "/") {
+			name := unescapeUnit(part)
+			if ext := filepath.Ext(name); ext == ".service" || ext == ".scope" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
 // cgroupName returns a cgroup path as the key of a group: without the slashes at its ends, and without
 // the levels that it goes up where it could not be resolved.
 func cgroupName(path string) string { return strings.Trim(cgroup.Below(path), "/") }

@@ -70,6 +70,15 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%q: hasUnit is not exact about %q", path, want)
 		}
 	}
+	for path, want := range map[string]string{
+		"": "", "/user.slice": "", "/system.slice/app.service": "app.service", "/system.slice/app.service/worker": "app.service", "/system.slice/_cpu.service": "cpu.service",
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/app.service": "user@1000.service", "/user.slice/user-1000.slice/session-2.scope": "session-2.scope",
+		"/machine.slice/libpod-1.scope/container/system.slice/app.service": "libpod-1.scope", "/system.slice/evil.service/app.service": "evil.service",
+	} {
+		if v2, v1 := SystemUnit(path, ""), SystemUnit("", path); v2 != want || v1 != want {
+			t.Errorf("SystemUnit(%q) = %q and %q, want %q", path, v2, v1, want)
+		}
+	}
 	if !hasUnit("/system.slice/a.service", "system.slice", false) || hasUnit("/system.slicer/a.service", "system.slice", false) {
 		t.Error("a slice contains its services, and nothing else")
 	}

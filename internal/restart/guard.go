@@ -3,6 +3,7 @@ package restart
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -108,6 +109,8 @@ func (a *Attempt) mayHaveActed(now *State) bool {
 // known.
 func Elsewhere(spec *Spec, place *Place, now *State) string {
 	switch {
+	case spec.Via == ViaSystemd && place.Unit != spec.Unit && strings.HasPrefix(place.Unit, "user@"):
+		return fmt.Sprintf("the target's processes are below %s, and units of a user's own systemd are not restarted: write via: command", place.Unit)
 	case spec.Via == ViaSystemd && place.Unit != "" && place.Unit != spec.Unit:
 		return fmt.Sprintf("the target's processes are in %s, not in %s: write unit: %s", place.Unit, spec.Unit, place.Unit)
 	case now.ID != "" && place.Container != "" && place.Container != now.ID:

@@ -195,6 +195,22 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestElsewhere: what runs in another unit, also one of a user that has the same name, is not restarted for the target.
+func TestElsewhere(t *testing.T) {
+	f := func(via, unit string, want string) {
+		t.Helper()
+		got := Elsewhere(&Spec{Via: via, Unit: "app.service"}, &Place{Unit: unit}, &State{})
+		if (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s in %s: %q, want %q", via, unit, got, want)
+		}
+	}
+	f(ViaSystemd, "app.service", "")
+	f(ViaSystemd, "", "")
+	f(ViaSystemd, "other.service", "write unit: other.service")
+	f(ViaSystemd, "user@1000.service", "write via: command")
+	f(ViaCommand, "other.service", "")
+}
+
 func TestNeedsHuman(t *testing.T) {
 	c := &clock{time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}
 	l := newTestLedger(&memory{}, c)

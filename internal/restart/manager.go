@@ -79,7 +79,7 @@ var (
 
 // Place is where the processes of a target are at present. What is not known is "".
 type Place struct {
-	Unit           string // of systemd
+	Unit           string // of the system's systemd
 	Engine         string // of the container: docker, podman
 	Container      string // its ID
 	Pod, Namespace string // of Kubernetes

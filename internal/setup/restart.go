@@ -68,7 +68,7 @@ func PlaceOf(tracker *proc.Tracker, target string) func() restart.Place {
 		if err != nil || u.Processes == 0 {
 			return restart.Place{}
 		}
-		p := restart.Place{Unit: u.Unit}
+		p := restart.Place{Unit: proc.SystemUnit(u.CgroupV2, u.CgroupV1)}
 		if c := u.Container; c != nil {
 			p.Engine, p.Container, p.Pod, p.Namespace, p.PodUID, p.UserOwned, p.Owner = c.Engine, c.ID, c.Pod, c.Namespace, c.PodUID, c.UID != 0, int(c.UID)
 		}

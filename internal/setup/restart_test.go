@@ -3,6 +3,8 @@ package setup
 import (
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +14,10 @@ import (
 	"github.com/spillway-exporter/spillway_exporter/internal/action"
 	"github.com/spillway-exporter/spillway_exporter/internal/config"
 	"github.com/spillway-exporter/spillway_exporter/internal/dispatch"
+	"github.com/spillway-exporter/spillway_exporter/internal/hostfs"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
+	"github.com/spillway-exporter/spillway_exporter/internal/proc"
 	"github.com/spillway-exporter/spillway_exporter/internal/restart"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
 	"github.com/spillway-exporter/spillway_exporter/internal/units"
@@ -55,6 +59,37 @@ func TestFirstReading(t *testing.T) {
 	f("the exporter is younger by a minute", time.Minute, time.Hour, full, false, 0)
 	f("hours ago", -time.Minute, 6*time.Hour, full, true, series.LevelEmergency)
 	f("it has just started", -time.Minute, 0, full, false, 0)
+}
+
+// TestPlaceOfAUser: a unit that a user has started is not taken for the system's of the same name.
+func TestPlaceOfAUser(t *testing.T) {
+	for path, want := range map[string]string{
+		"/system.slice/app.service": "app.service", "/user.slice/user-1000.slice/user@1000.service/app.slice/app.service": "user@1000.service",
+	} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"stat": "btime 1700000000\n", "7/comm": "app\n", "7/cmdline": "/srv/app\x00", "7/cgroup": "0::" + path + "\n", "7/statm": "100 10 5 1 0 9 0\n",
+			"7/stat":   "7 (app) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100 1000 10 0 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+			"7/status": "Name:\tapp\nUid:\t1000\t1000\t1000\t1000\nVmRSS:\t40 kB\n",
+		} {
+			at := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cfg := &config.Config{Targets: []config.Target{{Name: "app", Processes: &proc.Config{Match: proc.Match{Comm: "app"}}}}}
+		tracker, err := NewTracker(cfg, hostfs.Roots{ProcFS: dir}, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tracker.Refresh(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		defer tracker.Close()
+		if got := PlaceOf(tracker, "app")(); got.Unit != want {
+			t.Errorf("in %s: %+v, want %s", path, got, want)
+		}
+	}
 }
 
 // TestUnseenRestart: after a kill -9 of the exporter the record of the step says what is known of its end.
