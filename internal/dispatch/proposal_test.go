@@ -123,6 +123,12 @@ func TestProposalIsBound(t *testing.T) {
 			w.targets["svc"] = svc
 			w.d.Apply(w.targets)
 		}, "the configuration has changed"},
+		{"the default playbooks", func(w *world, _ *string, _ alert.Alert) {
+			svc := w.target("svc", ModePropose, Playbooks{"relieve_memory": {{Do: action.NameEvictCache}, {Do: action.NameCleanTemp}, {Do: action.NameCollectGarbage}}})
+			svc.Digest, svc.Process = w.targets["svc"].Digest, w.targets["svc"].Process
+			w.targets["svc"] = svc
+			w.d.Apply(w.targets)
+		}, "the configuration has changed"},
 		{"the mode", func(w *world, _ *string, _ alert.Alert) {
 			svc := w.targets["svc"]
 			svc.Mode = ModeDryRun

@@ -135,10 +135,18 @@ func (p *Proposal) playbook(t *Target) (Playbook, error) {
 		req.Playbook, req.Action = "", p.Playbook
 	}
 	book, err := manualPlaybook(t, req)
-	if err == nil && p.From >= len(book.Steps) {
+	if err == nil && !p.isOf(&book) {
 		err = ErrUnknown
 	}
 	return book, err
+}
+
+// isOf reports whether the steps that were proposed are still at their places in a playbook. The digest is of what is written: a new
+// version of the exporter may have other defaults.
+func (p *Proposal) isOf(book *Playbook) bool {
+	return p.From < len(book.Steps) && !slices.ContainsFunc(p.Steps, func(s ProposedStep) bool {
+		return s.Step < 0 || s.Step >= len(book.Steps) || s.Do != book.Steps[s.Step].String()
+	})
 }
 
 // stale says why a run that a person has approved may not begin any more.
