@@ -140,6 +140,8 @@ type stage struct {
 	prometheus *server
 	secret     string
 	cache      string
+	begin      func() *process // starts stuck, a service that is too large from its start on
+	stuck      *process
 }
 
 // TestDashboardsShowData asks the real Prometheus for every expression of every dashboard while a
@@ -195,17 +197,22 @@ func startStage(t *testing.T, config, scrapeEvery string) *stage {
 	paths := startLeak(t, leaky, service, serviceAddr)
 	startLeak(t, leaky, service+"/second", "127.0.0.1:0") // whose heap is not read
 	startLeak(t, leaky, other, "127.0.0.1:0")
-	startLeak(t, leaky, stuck, "127.0.0.1:0") // too large from its start on
-	startFullJava(t, dir, "leak")             // a heap that is judged by what lives
+	begin := func() *process { return start(t, nil, leaky, "--dir="+stuck, "--address=127.0.0.1:0") }
+	startFullJava(t, dir, "leak") // a heap that is judged by what lives
 	// Processes that come, go and fail.
 	start(t, nil, "sh", "-c", `while :; do sleep 1.5; sh -c "exit 3"; done`, service)
-	return &stage{e: e, prometheus: prometheus, secret: secret, cache: paths.CacheDir}
+	return &stage{e: e, prometheus: prometheus, secret: secret, cache: paths.CacheDir, begin: begin, stuck: begin()}
 }
 
 // play is what a user of the service, an Alertmanager and a person do in a round.
 func (s *stage) play(t *testing.T, round int) {
 	t.Helper()
 	readSome(s.cache)
+	if round%40 == 39 { // a restart that no one asked for
+		s.stuck.cmd.Process.Kill()
+		<-s.stuck.done
+		s.stuck = s.begin()
+	}
 	body := strings.ReplaceAll(notification("leaky", "clean_temp", round/2, 1), "2026-01-01T00:00:00Z", time.Now().UTC().Format(time.RFC3339))
 	post(t, s.e.url+"/api/v1/webhook", "application/json", s.secret, body)
 	denyAll(t, s.e, s.secret)
