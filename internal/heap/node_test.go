@@ -242,7 +242,7 @@ func TestNodeBlockedIsStaleNotBroken(t *testing.T) {
 			c := newClient(t, newPool(t), nodeConfig(n.address))
 			readSoon(t, c)
 			if how == "stop" {
-				n.cmd.Process.Signal(syscall.SIGSTOP)
+				stop(t, n.cmd.Process)
 			} else {
 				n.do(how, 1500)
 				n.expect("begin " + how)
@@ -275,7 +275,7 @@ func TestNodeBlockedIsStaleNotBroken(t *testing.T) {
 
 func TestNodeThatWasNeverReadIsStopped(t *testing.T) {
 	n := startNode(t, freeAddress(t))
-	n.cmd.Process.Signal(syscall.SIGSTOP)
+	stop(t, n.cmd.Process)
 	c := newClient(t, newPool(t), nodeConfig(n.address))
 	_, _, err := c.Collect(deadline(t, 100*time.Millisecond))
 	if !errors.Is(err, ErrBusy) || errors.Is(err, ErrUnknown) {

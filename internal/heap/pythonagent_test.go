@@ -245,7 +245,7 @@ func TestPythonBusyAndGone(t *testing.T) {
 	p, members := startPython(t)
 	c := pythonClient(t, members, Config{})
 	readSoon(t, c)
-	p.cmd.Process.Signal(syscall.SIGSTOP)
+	stop(t, p.cmd.Process)
 	if _, err := readWithin(c, 100*time.Millisecond); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want ErrBusy", err)
 	}
@@ -430,4 +430,16 @@ func BenchmarkPythonRead(b *testing.B) {
 		took = append(took, time.Since(start))
 	}
 	reportPercentiles(b, took)
+}
+
+// stop stops a child, and returns when it stands still: until then it may answer.
+func stop(t *testing.T, p *os.Process) {
+	t.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("%v, %v, want it stopped", status, err)
+	}
 }
