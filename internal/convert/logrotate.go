@@ -142,7 +142,8 @@ func (c *lrConverter) policy(s *section, where, dir string, include []string) {
 
 func lrKeys(l *policy.Log) []string {
 	keys := []string{
-		"name: " + l.Name, "dir: " + Quote(l.Dir), "include: " + quoteAll(l.Include), "recursive: false", "size_by: apparent"}
+		"name: " + l.Name, "dir: " + Quote(l.Dir), "include: " + quoteAll(l.Include), "recursive: false", "size_by: apparent",
+	}
 	add := func(is bool, key string) {
 		if is {
 			keys = append(keys, key)
