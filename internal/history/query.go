@@ -15,9 +15,17 @@ type view struct {
 	blocks   []block
 	gen      uint64
 	end      int64
+	count    int // rows
 	names    []name
 	from, to int64 // milliseconds
-	space    []byte
+	*space
+}
+
+// space is what a query reads into. A refill is hundreds of queries one after another, and would otherwise leave
+// as many times the memory behind as garbage.
+type space struct {
+	index, entry, frame []byte
+	dec                 decoder
 }
 
 // look returns a view of a range, which does not begin before what is kept.
@@ -31,10 +39,24 @@ func (s *Store) look(from, to time.Time) (view, error) {
 		return view{}, ErrNotOpen
 	}
 	return view{
-		file: s.file, blocks: s.blocks, gen: s.rows.gen, end: s.rows.end, names: slices.Clip(s.rows.names),
+		file: s.file, blocks: s.blocks, gen: s.rows.gen, end: s.rows.end, count: s.rows.count, names: slices.Clip(s.rows.names),
 		from: from.UnixMilli(), to: to.UnixMilli(),
 	}, nil
 }
+
+// most is how many points of one series a view has room for in its range and its rows, at most.
+func (v *view) most() int {
+	n := v.count
+	for i := range v.blocks {
+		if b := &v.blocks[i]; v.holds(b) {
+			n += blockRows
+		}
+	}
+	return max(0, min(n, int((v.to-v.from)/Step.Milliseconds())+1))
+}
+
+// holds reports whether a block has points of the range.
+func (v *view) holds(b *block) bool { return b.maxMS >= v.from && b.minMS < v.to }
 
 // stale reports whether the rows of a view have become a block since.
 func (s *Store) stale(v *view) bool {
@@ -45,11 +67,17 @@ func (s *Store) stale(v *view) bool {
 
 // read calls visit with a view until its rows were those of one generation from begin to end.
 func (s *Store) read(from, to time.Time, visit func(*view) error) error {
+	sp, ok := s.spaces.Get().(*space)
+	if !ok {
+		sp = &space{}
+	}
+	defer s.spaces.Put(sp)
 	for {
 		v, err := s.look(from, to)
 		if err != nil {
 			return err
 		}
+		v.space = sp
 		if err := visit(&v); err != nil || !s.stale(&v) {
 			return err
 		}
@@ -60,12 +88,11 @@ func (s *Store) read(from, to time.Time, visit func(*view) error) error {
 // nothing was measured has none.
 func (s *Store) Series(target, gauge string, from, to time.Time) ([]Point, error) {
 	var out []Point
-	var dec decoder
 	err := s.read(from, to, func(v *view) error {
-		out = make([]Point, 0, max(0, min((v.to-v.from)/Step.Milliseconds()+1, 4096)))
+		out = make([]Point, 0, v.most())
 		err := s.eachEntry(v, target, func(found string, values []byte) (err error) {
 			if found == gauge {
-				out, err = dec.append(out, values, v.from, v.to)
+				out, err = v.dec.append(out, values, v.from, v.to)
 			}
 			return err
 		}, gauge)
@@ -131,7 +158,8 @@ func (s *Store) Marks(target string, from, to time.Time) ([]Mark, error) {
 
 // eachRow calls f for each row.
 func (v *view) eachRow(f func(*row)) error {
-	sc := scanner{from: v.file, gen: v.gen, limit: v.end}
+	sc := scanner{from: v.file, gen: v.gen, limit: v.end, buf: v.frame}
+	defer func() { v.frame = sc.buf }()
 	_, _, err := sc.scan(func(fr frame) {
 		if fr.kind != kindRow {
 			return
@@ -145,7 +173,7 @@ func (v *view) eachRow(f func(*row)) error {
 
 // indexOf reads the marks and the index of a block. One that is damaged is dropped.
 func (s *Store) indexOf(v *view, b *block) (marks, index []byte, ok bool, err error) {
-	marks, index, ok, err = readIndex(v.file, b, &v.space)
+	marks, index, ok, err = readIndex(v.file, b, &v.index)
 	if err == nil && !ok && s.holds(b.seq) {
 		s.damage(damage{seq: b.seq})
 	}
@@ -173,10 +201,9 @@ func (s *Store) damage(d damage) {
 
 // eachEntry calls f with the values of each gauge of a target in the blocks of a view, or only of one gauge.
 func (s *Store) eachEntry(v *view, target string, f func(gauge string, values []byte) error, gauge string) error {
-	var buf []byte
 	for i := range v.blocks {
 		b := &v.blocks[i]
-		if b.maxMS < v.from || b.minMS >= v.to {
+		if !v.holds(b) {
 			continue
 		}
 		_, index, ok, err := s.indexOf(v, b)
@@ -192,10 +219,10 @@ func (s *Store) eachEntry(v *view, target string, f func(gauge string, values []
 			if gauge != "" && e.gauge != hashOf(gauge) {
 				continue
 			}
-			if buf, ok, err = readEntry(v.file, b, &e, buf); err != nil {
+			if v.entry, ok, err = readEntry(v.file, b, &e, v.entry); err != nil {
 				return err
 			}
-			of, name, values, whole := splitEntry(buf)
+			of, name, values, whole := splitEntry(v.entry)
 			if ok = ok && whole; ok && string(of) == target {
 				if err := f(string(name), values); errors.Is(err, errChunk) {
 					ok = false

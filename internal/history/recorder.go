@@ -27,13 +27,10 @@ type RecorderOptions struct {
 // Recorder writes what a series store has into a Store, and gives the rings back what they held before a
 // restart.
 type Recorder struct {
-	opts    RecorderOptions
-	swept   chan struct{}
-	step    int64 // the one that is under way
-	starts  map[string]time.Time
-	gather  []series.Gathered
-	samples []Sample
-	fresh   []series.Sample
+	opts   RecorderOptions
+	swept  chan struct{}
+	step   int64 // the one that is under way
+	starts map[string]time.Time
 }
 
 // startSlack is how far two readings of the same start of a process can be apart: the kernel counts it
@@ -100,14 +97,16 @@ func (r *Recorder) Run(ctx context.Context) {
 
 func (r *Recorder) now() int64 { return r.opts.Now().UnixMilli() / Step.Milliseconds() }
 
-// record appends the steps that have ended, with all the present one too. The Store logs what fails.
+// record appends the steps that have ended, with all the present one too. The Store logs what fails. What it
+// collects for that is not kept: it would be five minutes without use.
 func (r *Recorder) record(all bool) {
 	now := r.opts.Now()
-	r.gather = r.opts.Series.Gather(r.gather[:0], now, all)
-	marks := r.marks(now)
-	for rest := r.gather; len(rest) > 0; { // mostly all are of one step
+	gathered := r.opts.Series.Gather(nil, now, all)
+	marks := r.marks(gathered, now)
+	samples := make([]Sample, 0, len(gathered))
+	for rest := gathered; len(rest) > 0; { // mostly all are of one step
 		at := rest[0].Time
-		r.samples = r.samples[:0]
+		samples = samples[:0]
 		later := rest[:0]
 		for i := range rest {
 			g := &rest[i]
@@ -115,33 +114,33 @@ func (r *Recorder) record(all bool) {
 				later = append(later, *g)
 				continue
 			}
-			r.samples = append(r.samples, Sample{Target: g.Values[0], Gauge: GaugeOf(g.Desc, g.Values), Min: g.Min, Mean: g.Mean, Max: g.Max})
+			samples = append(samples, Sample{Target: g.Values[0], Gauge: GaugeOf(g.Desc, g.Values), Min: g.Min, Mean: g.Mean, Max: g.Max})
 		}
 		rest = later
-		if err := r.opts.Store.Append(at, r.samples, marks); err == nil {
+		if err := r.opts.Store.Append(at, samples, marks); err == nil {
 			for i := range marks {
 				r.starts[marks[i].Target] = marks[i].Time
 			}
-			r.taken(at, marks)
+			r.taken(samples, at, marks)
 			marks = nil
 			continue
 		}
-		r.taken(at, marks)
+		r.taken(samples, at, marks)
 	}
 }
 
 // taken passes on what was measured, whether the disk took it or not.
-func (r *Recorder) taken(at time.Time, marks []Mark) {
+func (r *Recorder) taken(samples []Sample, at time.Time, marks []Mark) {
 	if r.opts.Taken != nil {
-		r.opts.Taken(r.samples, at, marks)
+		r.opts.Taken(samples, at, marks)
 	}
 }
 
 // marks returns the starts of services that the history does not have yet.
-func (r *Recorder) marks(now time.Time) []Mark {
+func (r *Recorder) marks(gathered []series.Gathered, now time.Time) []Mark {
 	var out []Mark
-	for i := range r.gather {
-		g := &r.gather[i]
+	for i := range gathered {
+		g := &gathered[i]
 		if g.Desc != metric.MemoryResident {
 			continue
 		}
@@ -181,19 +180,19 @@ func (r *Recorder) lastStart(target string, now time.Time) time.Time {
 // refill gives series that are new to this process their past. A trend reaches back to the start of the
 // service at most, and of the host.
 func (r *Recorder) refill() {
-	r.fresh = r.opts.Series.Fresh(r.fresh[:0])
+	fresh := r.opts.Series.Fresh(nil) // mostly none
 	now := r.opts.Now()
 	var points []series.Point
-	r.samples = r.samples[:0]
+	samples := make([]Sample, 0, len(fresh))
 	defer func() {
-		if len(r.samples) > 0 {
-			r.taken(stepOf(now), nil)
+		if len(samples) > 0 {
+			r.taken(samples, stepOf(now), nil)
 		}
 	}()
-	for i := range r.fresh {
-		s := &r.fresh[i]
+	for i := range fresh {
+		s := &fresh[i]
 		target := s.Values[0]
-		r.samples = append(r.samples, Sample{Target: target, Gauge: GaugeOf(s.Desc, s.Values), Min: s.Value, Mean: s.Value, Max: s.Value})
+		samples = append(samples, Sample{Target: target, Gauge: GaugeOf(s.Desc, s.Values), Min: s.Value, Mean: s.Value, Max: s.Value})
 		past, err := r.opts.Store.Series(target, GaugeOf(s.Desc, s.Values), now.Add(-r.opts.Refill), now)
 		if err != nil && !errors.Is(err, ErrNotOpen) {
 			r.opts.Logger.Warn("the history cannot be read: rings begin anew", "err", err)

@@ -64,8 +64,12 @@ func (s *scanner) read(at int64) (f frame, ours, ok bool, err error) {
 
 // search returns the next whole frame behind a place where none is.
 func (s *scanner) search(at int64) (int64, bool, error) {
+	at += frameAlign
+	if at+frameHeader > s.limit {
+		return 0, false, nil
+	}
 	window := make([]byte, searchSize)
-	for at += frameAlign; at+frameHeader <= s.limit; {
+	for at+frameHeader <= s.limit {
 		n, err := s.from.ReadAt(window[:min(searchSize, s.limit-at)], at)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, false, err

@@ -45,6 +45,8 @@ type Store struct {
 	metrics *metrics
 	wrap    func(file) file // of tests: what goes wrong with the disk
 
+	spaces sync.Pool // of *space
+
 	writing sync.Mutex // held by whoever writes, and while the file is opened and closed
 
 	mu      sync.RWMutex // never held at the disk

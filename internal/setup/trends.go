@@ -19,7 +19,6 @@ type trends struct {
 	series *series.Store
 	now    func() time.Time
 	booted func(now time.Time) time.Time
-	values []trend.Value
 }
 
 func newTrends(store *history.Store, o *HistoryOptions) *trends {
@@ -34,27 +33,25 @@ func newTrends(store *history.Store, o *HistoryOptions) *trends {
 
 // take passes on what was recorded.
 func (t *trends) take(samples []history.Sample, at time.Time, marks []history.Mark) {
-	t.values = t.values[:0]
+	var values []trend.Value
 	for i := range samples {
 		if s := &samples[i]; t.keeper.Counts(s.Gauge) {
-			t.values = append(t.values, trend.Value{Target: s.Target, Gauge: s.Gauge, Time: at, Low: s.Min, High: s.Max})
+			values = append(values, trend.Value{Target: s.Target, Gauge: s.Gauge, Time: at, Low: s.Min, High: s.Max})
 		}
 	}
 	var started []string
 	for i := range marks {
 		started = append(started, marks[i].Target)
 	}
-	t.keeper.Add(t.values, started, t.now())
+	t.keeper.Add(values, started, t.now())
 }
 
-// past reads what the history has of a gauge. What cannot be read is not there: the store says why.
-func (t *trends) past(target, gauge string, from time.Time) []trend.Value {
+// past passes on what the history has of a gauge. What cannot be read is not there: the store says why.
+func (t *trends) past(target, gauge string, from time.Time, take func(*trend.Value)) {
 	points, _ := t.store.Series(target, gauge, from, t.now())
-	out := make([]trend.Value, len(points))
-	for i, p := range points {
-		out[i] = trend.Value{Target: target, Gauge: gauge, Time: p.Time, Low: p.Min, High: p.Max}
+	for _, p := range points {
+		take(&trend.Value{Target: target, Gauge: gauge, Time: p.Time, Low: p.Min, High: p.Max})
 	}
-	return out
 }
 
 // starts returns the starts of a target that are known, the last one as the series have it: the disk may be full. Nothing is

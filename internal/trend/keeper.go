@@ -24,9 +24,9 @@ type Start struct {
 // Options configure a Keeper. All are required.
 type Options struct {
 	Board  *Board
-	Past   func(target, gauge string, from time.Time) []Value // what the history has, in its order
-	Starts func(target string) []Start                        // of all that is kept, in their order, none before the host's
-	Limit  func(target string) float64                        // of the memory; 0 where there is none
+	Past   func(target, gauge string, from time.Time, take func(*Value)) // passes on what the history has, in its order
+	Starts func(target string) []Start                                   // of all that is kept, in their order, none before the host's
+	Limit  func(target string) float64                                   // of the memory; 0 where there is none
 
 	Memory string // the gauge of the memory that counts
 	Live   string // how the gauges begin of what collections leave of a heap
@@ -105,10 +105,7 @@ func (t *target) trackOf(k *Keeper, v *Value, now time.Time) *track {
 	if tr == nil {
 		tr = &track{}
 		t.hours[v.Gauge] = tr
-		past := k.opts.Past(v.Target, v.Gauge, now.Add(-Most*time.Hour))
-		for i := range past {
-			tr.add(&past[i])
-		}
+		k.opts.Past(v.Target, v.Gauge, now.Add(-Most*time.Hour), tr.add)
 	}
 	return tr
 }

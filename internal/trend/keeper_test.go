@@ -19,7 +19,12 @@ type shop struct {
 func newShop() *shop {
 	s := &shop{board: NewBoard(), now: monday, past: make(map[string][]Value)}
 	s.k = NewKeeper(Options{
-		Board: s.board, Past: func(_, gauge string, _ time.Time) []Value { s.reads++; return s.past[gauge] },
+		Board: s.board, Past: func(_, gauge string, _ time.Time, take func(*Value)) {
+			s.reads++
+			for i := range s.past[gauge] {
+				take(&s.past[gauge][i])
+			}
+		},
 		Starts: func(string) []Start { return s.starts }, Limit: func(string) float64 { return 4 * gib },
 		Memory: "used", Live: "live",
 	})

@@ -82,7 +82,7 @@ func (s *service) month(every int, limit float64) outcome {
 	var starts []Start
 	board := NewBoard()
 	k := NewKeeper(Options{
-		Board: board, Past: func(string, string, time.Time) []Value { return nil }, Starts: func(string) []Start { return starts },
+		Board: board, Past: func(string, string, time.Time, func(*Value)) {}, Starts: func(string) []Start { return starts },
 		Limit: func(string) float64 { return limit }, Memory: "used", Live: "live",
 	})
 	var ring []series.Point
