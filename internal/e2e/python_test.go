@@ -56,7 +56,7 @@ targets:
   - name: worker
     processes: {match: {cmdline: '%s'}, children: true}
     memory: {limit: 8GiB}
-    heap: {provider: python_agent, limit: 140MiB}
+    heap: {provider: python_agent, limit: 145MiB}
     evidence: {max_pause: 10s, headroom: 90%%}
     playbooks: {relieve_heap: [capture_evidence, {do: collect_garbage, verify: {after: 3}}]}
 `, regexp.QuoteMeta(script)))
