@@ -43,3 +43,6 @@ func (a *App) authenticated(r *http.Request) bool {
 	}
 	return ok
 }
+
+// user names who sent a request, "" where the listener does not know.
+func (a *App) user(r *http.Request) string { return listen.User(*a.opts.Web.WebConfigFile, r) }

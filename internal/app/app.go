@@ -193,7 +193,7 @@ func (a *App) open(ctx context.Context, cfg *config.Config) error {
 		Submit: a.dispatcher.Submit, RunNow: a.runNow, Pause: a.pause, Decide: a.decide, Journal: a.journal.Query, State: a.state, Evidence: a.evidence.Keeper().Store().All, Folders: a.evidence.Folders().Of, Mappings: a.evidence.Mappings, Growth: a.parts.trends.Of, Advice: a.ledger.Advice, History: a.history, Host: setup.HostName(),
 		Reload: a.Reload, Ready: a.ready, Interval: func() time.Duration { return a.graph.Load().cfg.SampleInterval.Std() },
 		LearnHost: a.dispatcher.LearnHost, Access: func() web.Access { return accessOf(a.graph.Load().cfg) },
-		Authenticated: a.authenticated, Version: "spillway_exporter " + version.Version,
+		Authenticated: a.authenticated, User: a.user, Version: "spillway_exporter " + version.Version,
 		Logger: a.logger, Registerer: a.registry, Now: a.opts.Now, Providers: a.own, ProviderMetrics: a.ownMetrics,
 	})
 	return nil

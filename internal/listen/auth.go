@@ -88,3 +88,22 @@ func Authenticated(path string, r *http.Request) (bool, error) {
 	}
 	return now.Basic || now.ClientCert && r.TLS != nil && len(r.TLS.VerifiedChains) > 0, nil
 }
+
+// User names who sent a request as far as the listener has made sure of it: the user of basic authentication, else the subject of
+// a certificate; "" where it has not. A header that no one has checked names no one.
+func User(path string, r *http.Request) string {
+	if path == "" {
+		return ""
+	}
+	now, err := parseAuth(path)
+	switch {
+	case err != nil:
+		return ""
+	case now.Basic:
+		name, _, _ := r.BasicAuth()
+		return name
+	case now.ClientCert && r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+		return r.TLS.VerifiedChains[0][0].Subject.CommonName
+	}
+	return ""
+}

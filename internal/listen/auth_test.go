@@ -3,6 +3,7 @@ package listen
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -76,4 +77,29 @@ func TestAuthenticated(t *testing.T) {
 	if ok, err := Authenticated("", &http.Request{TLS: verified}); ok || err != nil {
 		t.Errorf("without a file: %v, %v", ok, err)
 	}
+}
+
+// TestUser: who is named has been checked by the listener.
+func TestUser(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	verified := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{Subject: pkix.Name{CommonName: "berta"}}}}}
+	f := func(text string, state *tls.ConnectionState, want string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := &http.Request{TLS: state, Header: http.Header{}}
+		r.SetBasicAuth("anna", "x")
+		if got := User(file, r); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		if got := User("", r); got != "" {
+			t.Errorf("without a file: %q", got)
+		}
+	}
+	f("basic_auth_users: {anna: x}", nil, "anna")
+	f("{}", nil, "")
+	f("not: [yaml", nil, "")
+	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", verified, "berta")
+	f("tls_server_config: {client_auth_type: RequireAndVerifyClientCert}", &tls.ConnectionState{}, "")
 }

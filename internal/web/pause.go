@@ -60,7 +60,7 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request, resume bool) {
 		fail(w, http.StatusBadRequest, "the end of a pause has no time and no reason: send %s", form)
 		return
 	}
-	req.Resume, req.By = resume, caller(r)
+	req.Resume, req.By = resume, s.caller(r)
 	err := s.Pause(r.Context(), req)
 	if errors.Is(err, ErrRefused) {
 		fail(w, http.StatusBadRequest, "%s", err)
@@ -77,12 +77,13 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request, resume bool) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-// caller names who sent a request, for the journal: the user of basic authentication, which the listener has
-// checked, or the host.
-func caller(r *http.Request) string {
+// caller names who sent a request, for the journal: the user whom the listener has made sure of, or the host.
+func (s *server) caller(r *http.Request) string {
 	host := cmp.Or(loopback.Peer(r.RemoteAddr), "this host")
-	if user, _, ok := r.BasicAuth(); ok && user != "" {
-		return "user " + user + " (" + host + ")"
+	if s.User != nil {
+		if user := s.User(r); user != "" {
+			return "user " + user + " (" + host + ")"
+		}
 	}
 	return "the API (" + host + ")"
 }

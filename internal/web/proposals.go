@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/fetch"
 )
@@ -108,15 +109,15 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request, deny bool) {
 	if !s.read(w, r, &req, `{"by": "..."}, or {}`) {
 		return
 	}
-	if len(req.By) > maxBy || strings.ContainsFunc(req.By, func(c rune) bool { return c < ' ' }) {
-		fail(w, http.StatusBadRequest, "the name has %d bytes, or holds control characters: write at most %d", len(req.By), maxBy)
+	if len(req.By) > maxBy || strings.ContainsFunc(req.By, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		fail(w, http.StatusBadRequest, "the name has %d bytes, or holds characters that no one sees: write at most %d", len(req.By), maxBy)
 		return
 	}
 	req.ID, req.Deny = r.PathValue("id"), deny
 	if req.By == "" {
-		req.By = caller(r)
+		req.By = s.caller(r)
 	} else {
-		req.By += ", says " + caller(r)
+		req.By += ", says " + s.caller(r)
 	}
 	id, err := s.Decide(r.Context(), req)
 	if err != nil {
@@ -158,7 +159,7 @@ func (s *server) decideByForm(w http.ResponseWriter, r *http.Request, deny bool)
 		text(w, http.StatusServiceUnavailable, "Too many requests: try again in a second.")
 		return
 	}
-	_, err := s.Decide(r.Context(), Decision{ID: r.PathValue("id"), Deny: deny, By: caller(r)})
+	_, err := s.Decide(r.Context(), Decision{ID: r.PathValue("id"), Deny: deny, By: s.caller(r)})
 	if err != nil {
 		text(w, decisionCode(err), "Not done: "+err.Error()+".")
 		return

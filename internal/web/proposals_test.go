@@ -21,6 +21,26 @@ func proposes(f *fixture) {
 	}}
 }
 
+// TestCallerIsVerified: a name in a header that no one has checked is not the caller's.
+func TestCallerIsVerified(t *testing.T) {
+	for verified, want := range map[string]string{"": "the API (this host)", "anna": "user anna (this host)"} {
+		var got []Decision
+		f := newFixture(t, func(o *Options) {
+			o.Access = func() Access { return Access{TrustLoopback: true} }
+			o.Authenticated = func(*http.Request) bool { return verified != "" }
+			o.User = func(*http.Request) string { return verified }
+		})
+		f.decide = func(d Decision) (string, error) {
+			got = append(got, d)
+			return "r1", nil
+		}
+		w := f.do("POST", "/api/v1/proposals/p1/approve", map[string]string{"Content-Type": "application/json", "Authorization": "Basic bWFsbG9yeTp4"}, "{}")
+		if w.Code != 200 || len(got) != 1 || got[0].By != want {
+			t.Errorf("%d %s, %+v, want %s", w.Code, w.Body, got, want)
+		}
+	}
+}
+
 // TestDecideAPI: who has proved who he is decides, with a name or as who he is, and each refusal has its code.
 func TestDecideAPI(t *testing.T) {
 	var got []Decision
@@ -51,7 +71,8 @@ func TestDecideAPI(t *testing.T) {
 		{"later", "p1/approve", "{}", proof, errors.New("retry later"), 503, "retry later", &Decision{"p1", false, "the API (this host)"}},
 		{"no proof", "p1/approve", "{}", map[string]string{"Content-Type": "application/json"}, nil, 401, "", nil},
 		{"a long name", "p1/approve", `{"by": "` + strings.Repeat("x", maxBy+1) + `"}`, proof, nil, 400, "at most 100", nil},
-		{"control characters", "p1/approve", `{"by": "a\nb"}`, proof, nil, 400, "control characters", nil},
+		{"control characters", "p1/approve", `{"by": "a\nb"}`, proof, nil, 400, "characters that no one sees", nil},
+		{"another direction of writing", "p1/approve", `{"by": "anna\u202e"}`, proof, nil, 400, "characters that no one sees", nil},
 		{"unknown key", "p1/deny", `{"id": "p2"}`, proof, nil, 400, "or {}", nil},
 	} {
 		got, err = nil, tt.err

@@ -124,12 +124,13 @@ type Options struct {
 	State         func() State
 	Reload        func() error
 	Ready         func() error
-	Interval      func() time.Duration     // the sample interval, for staleness
-	LearnHost     func(host string)        // a Host under which a caller who may change something has scraped the metrics
-	Access        func() Access            // of the present configuration
-	Authenticated func(*http.Request) bool // whether the listener has made sure who sent a request; nil: it has not
-	History       History                  // nil: there is none
-	Host          string                   // by which people know this host; "" is not shown
+	Interval      func() time.Duration       // the sample interval, for staleness
+	LearnHost     func(host string)          // a Host under which a caller who may change something has scraped the metrics
+	Access        func() Access              // of the present configuration
+	Authenticated func(*http.Request) bool   // whether the listener has made sure who sent a request; nil: it has not
+	User          func(*http.Request) string // whom the listener has made sure of; "" or nil: no one
+	History       History                    // nil: there is none
+	Host          string                     // by which people know this host; "" is not shown
 	Version       string
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
