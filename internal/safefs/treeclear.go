@@ -15,6 +15,15 @@ import (
 const smallTree = 4096
 
 // clearing is the removal of one tree that no one else can reach, from the bottom up.
+//
+// No file of a large tree is looked at directly before it goes: each was, with a lease, after the tree had been moved
+// where no path leads for others. Only who has a folder of it open from before, or works in it, can still change
+// anything. A name that is added, exchanged or moved changes the times of its folder, which are compared before the
+// first file of each listing goes; a folder that is moved lies elsewhere, which is looked at then and after each
+// lookAgain names. One more look at each file, a quarter of what an rm costs, would find in addition what such a one
+// has opened by name after the second look, and written. That look itself, and its lease, cannot be left out: it is
+// the only one at each file, and no table of this host says what is open in a message between two processes, in a
+// ring of io_uring or in the kernel.
 type clearing struct {
 	changedNs int64  // nothing that was looked at is newer, by mtime and ctime
 	topNs     int64  // of the tree's own folder, which the move has changed
