@@ -244,7 +244,7 @@ for(const p of plots){
   }
   const right=lines.find(x=>x.c.axisPlacement==='right');
   const whole=lines.some(x=>x.c.drawStyle==='bars')&&p.unit==='none';
-  const axis=(scale,unit,side=3)=>({scale,side,size:62,font:'11px DejaVu Sans',stroke:'#555',grid:{stroke:'#eceef0',width:1,show:side!==1},ticks:{show:false},incrs:unit==='bytes'||unit==='binBps'?Array.from({length:60},(_,i)=>2**i):whole&&side!==1?[1,2,5,10,20,50,100,200,500,1000,2000,5000,10000]:undefined,values:(u,vs)=>vs.map(v=>units[unit](v)),space:28});
+  const axis=(scale,unit,side=3)=>({scale,side,size:74,font:'11px DejaVu Sans',stroke:'#555',grid:{stroke:'#eceef0',width:1,show:side!==1},ticks:{show:false},incrs:unit==='bytes'||unit==='binBps'?Array.from({length:60},(_,i)=>2**i):whole&&side!==1?[1,2,5,10,20,50,100,200,500,1000,2000,5000,10000]:undefined,values:(u,vs)=>vs.map(v=>units[unit](v)),space:28});
   new uPlot({width:at.parentNode.clientWidth-14,height:p.height,legend:{show:false},cursor:{show:false},series,
     scales:{x:{range:[p.times[0],p.times.at(-1)]},y:{range:(u,lo,hi)=>[Math.min(0,lo),p.max??(hi>0?hi*1.05:1)]},r:{range:(u,lo,hi)=>[0,hi>0?hi*1.05:1]}},
     axes:[{font:'11px DejaVu Sans',stroke:'#555',grid:{stroke:'#eceef0',width:1},ticks:{show:false},size:22,values:(u,vs)=>vs.map(v=>new Date(v*1000).toISOString().slice(11,${want.seconds > 1200 ? 16 : 19}))},axis('y',p.unit),...(right?[axis('r',right.l.unit,1)]:[])]},data,at);

@@ -227,6 +227,32 @@ func TestRowsOfFeaturesAreClosed(t *testing.T) {
 	}
 }
 
+// TestRowsHaveNoHoles: the panels of a row fill it, and one is not left alone next to nothing.
+func TestRowsHaveNoHoles(t *testing.T) {
+	for name, d := range read(t) {
+		rows := make(map[string][]*jsonPanel)
+		var row string
+		for _, p := range d.Panels {
+			if p.Type == "row" {
+				row = p.Title
+				rows[row] = p.Panels
+				continue
+			}
+			rows[row] = append(rows[row], p)
+		}
+		for title, panels := range rows {
+			area, top, bottom := 0, panels[0].GridPos.Y, 0
+			for _, p := range panels {
+				area += p.GridPos.W * p.GridPos.H
+				bottom = max(bottom, p.GridPos.Y+p.GridPos.H)
+			}
+			if whole := 24 * (bottom - top); area != whole {
+				t.Errorf("%s: the panels of %q fill %d of %d cells", name, title, area, whole)
+			}
+		}
+	}
+}
+
 // TestOnlyExportersCount: what every scraped target has is joined with what only the exporters have, since
 // all jobs are chosen at first.
 func TestOnlyExportersCount(t *testing.T) {

@@ -19,17 +19,17 @@ func overview() *board {
 	b.row("Nearest to their limits", worstTable(b), b.fullestCaches(), b.fullestFolders())
 	b.row("Hosts", b.hostsTable())
 	b.row("Fleet",
-		bars("Targets by level", "How many targets are at each level, with the exporters' own hysteresis.", "none", 12,
+		bars("Targets by level", "How many targets are at each level, with the exporters' own hysteresis.", "none", 8,
 			q(`count_values("level", `+b.of("spillway_memory_level")+")", "{{level}}")).byLevel(),
-		timeline("Levels", "The levels of the ten targets that were worst in the time range, with hysteresis: three samples up (one to emergency), five samples and five points down.", 12,
+		timeline("Levels", "The levels of the ten targets that were worst in the time range, with hysteresis: three samples up (one to emergency), five samples and five points down.", 16,
 			levels, q(only(lineCount, b.of("spillway_memory_level"), highestIn(b.of("spillway_memory_level"))+" + "+highestIn(b.of("spillway_memory_used_ratio"))+" / 10"), "{{target}} {{instance}}")).linked(),
-		spread("Memory against its limit", "Used memory as a share of the limit: the ten targets that were nearest to it in the time range, the median and the 95th percentile of all, and the thresholds that the exporter publishes. Where targets have thresholds of their own, the lowest are drawn.", "percentunit", 12,
+		spread("Memory against its limit", "Used memory as a share of the limit: the ten targets that were nearest to it in the time range, the median and the 95th percentile of all, and the thresholds that the exporter publishes. Where targets have thresholds of their own, the lowest are drawn.", "percentunit", 8,
 			b.of("spillway_memory_used_ratio"), "{{target}} {{instance}}", b.thresholds("memory")).levelled().linked().runbook("SpillwayMemoryCritical"),
-		graph("Resident memory", "RSS of the processes of the largest targets, and its peak between scrapes (dashed).", "bytes", 12,
+		graph("Resident memory", "RSS of the processes of the largest targets, and its peak between scrapes (dashed).", "bytes", 8,
 			q(highest(lineCount-2, b.of("spillway_memory_resident_bytes")), "{{target}} {{instance}}"),
 			q(highest(lineCount-2, b.of("spillway_memory_window_max_bytes")), "peak {{target}} {{instance}}")).dashed("/^peak /").linked(),
-		graph("Growth", "Robust trend of the used memory of the ten targets that grew fastest: what survives garbage collections. A lasting value above 0 is likely a leak.", "binBps", 12,
-			q(highest(lineCount, b.of("spillway_memory_growth_bytes_per_second")), "{{target}} {{instance}}")).linked().runbook("SpillwayMemoryLeakSuspected"),
+		graph("Growth", "Robust trend of the used memory of the ten targets that grew fastest: what survives garbage collections. A lasting value above 0 is likely a leak.", "binBps", 8,
+			q(highest(lineCount, b.of("spillway_memory_growth_bytes_per_second")), "{{target}} {{instance}}")).linked().runbook("SpillwayMemoryLeakSuspected").noValue("no trend is known yet"),
 	)
 	b.row("Actions",
 		bars("Playbook runs", "Runs that ended, by outcome: "+runOutcomes+". The ten most frequent.", "none", 8,

@@ -8,7 +8,8 @@ func self() *board {
 		uid: "spillway-self", title: "Spillway / Exporters", target: `target=~"$target"`, targetVariable: target,
 		description: "Whether the exporters themselves are well: sampler, sources, rules, webhook, journal, and what they cost.",
 	}
-	b.row("Now",
+	b.row("Now", narrow(3,
+		stat("Exporters up", "Exporters that Prometheus reaches. Other jobs do not count.", "none", "count("+b.up()+") or vector(0)"),
 		worst("Exporters down", "Exporters that Prometheus does not reach: of those hosts nothing is known. Other jobs do not count.", "count("+b.down()+") or vector(0)"),
 		stat("Journal writable", "No on any exporter means that no action runs there.", "none", "min("+b.own("spillway_journal_writable")+")").mapped(yesNo).runbook("SpillwayJournalUnwritable"),
 		stat("Journal durable", "No on any exporter means that its journal is in memory and only dry runs are allowed.", "none", "min("+b.own("spillway_journal_durable")+")").mapped(yesNo),
@@ -16,8 +17,7 @@ func self() *board {
 			"min("+b.own("spillway_config_last_reload_successful")+")").mapped(yesNo).runbook("SpillwayConfigReloadFailed"),
 		worst("Failing sources", "Sources whose last sample failed: what they read is absent.", "count("+b.of("spillway_source_success")+" == 0) or vector(0)").runbook("SpillwaySourceFailing"),
 		worst("Stuck sources", "Sources whose last sample does not return, as from a mount whose server is gone.", "sum("+b.of("spillway_lane_stuck")+") or vector(0)").runbook("SpillwaySourceStuck"),
-		stat("Versions", "Different versions of the exporter that are scraped.", "none", "count(count by (version) ("+b.own("spillway_exporter_build_info")+"))"),
-	)
+		stat("Versions", "Different versions of the exporter that are scraped.", "none", "count(count by (version) ("+b.own("spillway_exporter_build_info")+"))"))...)
 	b.row("Sampler", b.sampler()...)
 	b.row("Sources", b.sources()...)
 	b.row("Rules and alerts", b.evaluator()...)
@@ -27,6 +27,14 @@ func self() *board {
 	b.folded("History", needing("no history is kept: see history in the configuration", b.history()...)...)
 	b.folded("Reload and discovery", b.discovery()...)
 	return b
+}
+
+// narrow gives the panels another width.
+func narrow(w int, panels ...*jsonPanel) []*jsonPanel {
+	for _, p := range panels {
+		p.GridPos.W = w
+	}
+	return panels
 }
 
 // worst is a number that is best at 0.
@@ -152,13 +160,13 @@ func (b *board) cost() []*jsonPanel {
 func (b *board) discovery() []*jsonPanel {
 	return []*jsonPanel{
 		graph("Age of the configuration", "Time since the configuration was last loaded, of the ten exporters with the oldest.", "s", 6, q(ages(lineCount, b.own("spillway_config_last_reload_success_timestamp_seconds")), "{{instance}}")).runbook("SpillwayConfigReloadFailed"),
-		table("Links of the alerts", "Where alerts link to: dashboard_url of each exporter's configuration, or its status page. At most fifteen exporters: choose others by their instance.", 24, 5,
-			[]column{{"instance", "Instance"}, {"cluster", "Cluster"}, {"url", "Link"}, {"target_url", "Link of a target"}},
-			rowsOf("topk(15, max by (url, target_url, cluster, instance) ("+b.own("spillway_dashboard_info")+"))")).exclude("Value"),
 		graph("Processes of the host", "Processes in the last listing, and those of which the exporter's user may not read enough to decide which target they belong to, of the hosts with most.", "none", 6,
 			q(highest(8, b.own("spillway_discovery_processes")), "listed {{instance}}"), q(highest(8, b.own("spillway_discovery_unreadable_processes")), "unreadable {{instance}}")),
 		spread("Held descriptors", "Descriptors of /proc kept open so that memory is read with one system call each: the ten exporters with most, and where all stand.", "none", 6, b.own("spillway_discovery_held_descriptors"), "{{instance}}"),
 		bars("Lost events", "Times that the kernel dropped events of processes because they came too fast, on the ten hosts with most; with procevents.", "none", 6,
 			q(grown(lineCount, "cluster, instance", b.own("spillway_process_events_lost_total")), "{{instance}}")),
+		table("Links of the alerts", "Where alerts link to: dashboard_url of each exporter's configuration, or its status page. At most fifteen exporters: choose others by their instance.", 24, 5,
+			[]column{{"instance", "Instance"}, {"cluster", "Cluster"}, {"url", "Link"}, {"target_url", "Link of a target"}},
+			rowsOf("topk(15, max by (url, target_url, cluster, instance) ("+b.own("spillway_dashboard_info")+"))")).exclude("Value"),
 	}
 }

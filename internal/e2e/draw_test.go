@@ -81,14 +81,15 @@ func wait(span time.Duration, each func(round int)) {
 // TestDrawOneHost draws the dashboards of one exporter, whose services leak and are relieved.
 func TestDrawOneHost(t *testing.T) {
 	wanted(t)
-	client.Timeout = time.Minute // pictures are drawn on busy hosts too
+	client.Timeout = 3 * time.Minute // pictures are drawn on busy hosts too
 	t.Cleanup(func() { client.Timeout = 5 * time.Second })
 	// Levels that a service passes one after the other while it leaks.
-	config := strings.NewReplacer("{warning: 3%%, critical: 6%%, emergency: 9%%}", "{warning: 20%%, critical: 35%%, emergency: 50%%}", "limit: 8MiB", "limit: 512MiB").Replace(dashboardsConfig)
-	s := startStage(t, config, "5s")
-	const span = 180
+	config := strings.NewReplacer("{warning: 3%%, critical: 6%%, emergency: 9%%}", "{warning: 20%%, critical: 35%%, emergency: 50%%}", "limit: 8MiB", "limit: 512MiB",
+		"sample_interval: 1s", "sample_interval: 5s", "scan_interval: 1s", "scan_interval: 5s", "evaluation_interval: 1s", "evaluation_interval: 5s", "window: 400", "window: 100").Replace(dashboardsConfig)
+	s := startStage(t, config, "10s")
+	const span = 240
 	wait(span*time.Second, func(round int) {
-		if round%20 == 0 {
+		if round%40 == 0 {
 			s.play(t, round)
 		}
 	})
@@ -100,7 +101,7 @@ func TestDrawOneHost(t *testing.T) {
 		{name: "dashboard-target-rows", dashboard: "spillway-target", Rows: []string{"Heap", "Caches", "Temporary files"}, Variables: one},
 		{name: "dashboard-self", dashboard: "spillway-self", Rows: []string{"Now", "Sampler", "Sources", "Dispatch and journal"}},
 	} {
-		p.Seconds, p.Step = span, 5
+		p.Seconds, p.Step = span, 10
 		draw(t, s.prometheus, &p)
 	}
 }
@@ -135,7 +136,8 @@ func TestDrawHundredHosts(t *testing.T) {
 			if i%11 == 3 { // leaks
 				grow = `while :; do sleep 4; x="$x$(head -c 250000 /dev/zero | tr "\0" x)"; done`
 			}
-			start(t, nil, "sh", "-c", fmt.Sprintf(`x=$(head -c %d /dev/zero | tr "\0" x); %s; echo "$x" %s`, 500_000+i*60_000, grow, folder))
+			p := start(t, nil, "sh", "-c", fmt.Sprintf(`x=$(head -c %d /dev/zero | tr "\0" x); %s; echo "$x" %s`, 500_000+i*60_000, grow, folder))
+			t.Cleanup(p.kill) // with the sleep that it waits for
 			mode := []string{"enforce", "enforce", "enforce", "dry_run", "propose"}[i%5]
 			address = startExporterAt(t, "127.0.0.1:0", dir, fmt.Sprintf(drawnConfig, mode, []string{"api", "speech", "render"}[i%3], regexp.QuoteMeta(folder))).addr
 			folders = append(folders, folder)
