@@ -80,7 +80,11 @@ func (d *Dispatcher) Pause(ctx context.Context, req PauseRequest) (Pause, error)
 	d.mu.Lock()
 	d.pauses[p.Target] = p
 	d.mu.Unlock()
-	d.log.Warn("paused: nothing begins by itself", "target", cmp.Or(p.Target, "(all)"), "until", p.Until, "reason", p.Reason, "by", p.By)
+	until := "resume"
+	if p.Length > 0 {
+		until = clock(p.Until)
+	}
+	d.log.Warn("paused: nothing begins by itself", "target", cmp.Or(p.Target, "(all)"), "until", until, "reason", p.Reason, "by", p.By)
 	return p, d.keepPauses(ctx, "pause", p.Target, "pause "+p.String(), p.By)
 }
 
