@@ -109,9 +109,9 @@ func TestAdvice(t *testing.T) {
 			p.run("relieved", rest, collect)
 		}, nil},
 		"what looks or passes on is not a remedy": {func(p *past) { p.repeat(14, "relieved", rest, capture, evict, pass) }, nil},
-		"a step that failed was not tried":     {func(p *past) { p.repeat(14, "ineffective", rest, failed) }, nil},
-		"a dry run shows nothing":              {func(p *past) { p.repeat(14, "dry_run", rest, dry) }, nil},
-		"runs without pressure":                {func(p *past) { p.repeat(14, "done", rest, evict) }, nil},
+		"a step that failed was not tried":        {func(p *past) { p.repeat(14, "ineffective", rest, failed) }, nil},
+		"a dry run shows nothing":                 {func(p *past) { p.repeat(14, "dry_run", rest, dry) }, nil},
+		"runs without pressure":                   {func(p *past) { p.repeat(14, "done", rest, evict) }, nil},
 		"restarts at short notice": {
 			func(p *past) { // 85 % to 91 % in 3 min, the others slower
 				p.run("relieved", 90*time.Second, step{"evict_cache", "done", memory(85.5), 0, 90})

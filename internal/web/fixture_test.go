@@ -291,7 +291,6 @@ func (w *world) fleet(n int) {
 // fortnight gives the world a history: a service that grows from one start to the next, with the rhythm of the day,
 // and as a new build from the second start on. Of one night nothing was recorded.
 func (w *world) fortnight() {
-
 	begin := w.now.Add(-14 * 24 * time.Hour).Truncate(history.Step)
 	starts := []time.Duration{3 * 24 * time.Hour, 9 * 24 * time.Hour}
 	for i, at := range starts {
