@@ -148,7 +148,7 @@ screenshots: ## take the pictures of README and docs in Chromium, every state of
 	@.ci/install e2e
 	mkdir -p docs/img
 	dir=$$(mktemp -d) && SPILLWAY_SCREENSHOTS=$$dir $(GO) test -tags e2e -run '^TestBrowser(States|Fleet)?$$' -count=1 -timeout 10m ./internal/web && \
-	cp $$dir/page-1-*-top.png $$dir/page-12-*-top.png $$dir/page-200-*-top.png $$dir/page-target-*-top.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
+	cp $$dir/page-1-*-top.png $$dir/page-12-*-top.png $$dir/page-200-*-top.png $$dir/page-target-*-top.png $$dir/page-days-*-top.png $$dir/state-*.png docs/img/ && echo "all of them: $$dir"
 
 draw-dashboards: build ## draw the pictures of docs/dashboards.md from real exporters, one and a hundred (ten minutes, 4 GB of memory)
 	@.ci/install e2e

@@ -53,6 +53,10 @@ func (a *CaptureEvidence) Run(ctx context.Context, req Request) (Result, error) 
 		res.Outcome = DryRun
 		return res, nil
 	}
-	a.opts.Logger.Info("captured evidence", "target", a.opts.Target, "run", req.RunID, "outcome", taken.Outcome, "skipped", taken.Skip, "rung", taken.Rung, "grew", taken.Detail, "took", time.Since(start).Round(time.Millisecond))
+	if taken.Skip != "" {
+		a.opts.Logger.Info("no evidence was captured", "target", a.opts.Target, "run", req.RunID, "skipped", taken.Skip, "reason", taken.Detail)
+		return res, nil
+	}
+	a.opts.Logger.Info("captured evidence", "target", a.opts.Target, "run", req.RunID, "outcome", taken.Outcome, "rung", taken.Rung, "grew", taken.Detail, "took", time.Since(start).Round(time.Millisecond))
 	return res, nil
 }

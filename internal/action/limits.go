@@ -64,7 +64,7 @@ type shortfall struct{ missing, over amount }
 func (r *dirRun) fallsShort(s shortfall) {
 	r.res.MissingEntries, r.res.MissingBytes = s.missing.files, s.missing.bytes
 	if s.missing != (amount{}) {
-		r.opts.Logger.Warn("the folder is not down to its mark: the rest is in use, too young or was touched meanwhile",
+		r.opts.Logger.Warn("the folder is still above its target size: what is left is in use, too young or was just modified",
 			"target", r.opts.Target, "kind", r.res.Kind, "policy", r.res.Policy, "missing_entries", s.missing.files,
 			"missing", units.Bytes(s.missing.bytes).String(), "skipped", skippedText(r.res.Skipped))
 	}

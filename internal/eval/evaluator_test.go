@@ -682,7 +682,7 @@ func TestKickAndMissed(t *testing.T) {
 				mu.Lock()
 				evaluations = append(evaluations, time.Since(start))
 				mu.Unlock()
-				time.Sleep(time.Duration(slow.Load()))
+				<-time.After(time.Duration(slow.Load()))
 				return w.Gather()
 			})
 		})
@@ -696,7 +696,7 @@ func TestKickAndMissed(t *testing.T) {
 		}
 		sweep := func(n int) {
 			for range n {
-				time.Sleep(5 * time.Second)
+				<-time.After(5 * time.Second)
 				g.Kick()
 				synctest.Wait()
 			}
@@ -705,15 +705,15 @@ func TestKickAndMissed(t *testing.T) {
 		if want := []time.Duration{5 * time.Second, 20 * time.Second, 35 * time.Second}; !slices.Equal(seen(0), want) {
 			t.Errorf("with sweeps: %v, want %v", seen(0), want)
 		}
-		time.Sleep(40 * time.Second) // no sweeps: the timer alone
+		<-time.After(40 * time.Second) // no sweeps: the timer alone
 		synctest.Wait()
 		if want := []time.Duration{51500 * time.Millisecond, 66500 * time.Millisecond}; !slices.Equal(seen(3), want) {
 			t.Errorf("without sweeps: %v, want %v", seen(3), want)
 		}
 		slow.Store(int64(50 * time.Second))
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		slow.Store(0)
-		time.Sleep(60 * time.Second)
+		<-time.After(60 * time.Second)
 		synctest.Wait()
 		if got := testutil.ToFloat64(g.metrics.missed); got != 2 {
 			t.Errorf("missed = %v, want 2 for an evaluation of 50s", got)
@@ -734,7 +734,7 @@ func TestSetRulesBringsTheInterval(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { g.Run(ctx); close(done) }()
-		time.Sleep(46 * time.Second)
+		<-time.After(46 * time.Second)
 		if n := evaluations.Load(); n != 3 {
 			t.Errorf("%d evaluations in 46s, want 3", n)
 		}
@@ -743,7 +743,7 @@ func TestSetRulesBringsTheInterval(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.SetRules(r)
-		time.Sleep(24*time.Second + time.Millisecond) // 14 s until the present wait is over, then each second
+		<-time.After(24*time.Second + time.Millisecond) // 14 s until the present wait is over, then each second
 		if n := evaluations.Load(); n != 3+11 {
 			t.Errorf("%d evaluations, want 14", n)
 		}

@@ -51,7 +51,7 @@ func play(t *testing.T, age time.Duration, span time.Duration, ratio func(second
 				step = min(step, 50*time.Millisecond)
 			}
 			since += step
-			time.Sleep(step) // of the bubble
+			<-time.After(step) // of the bubble
 		}
 	})
 	return sent, at

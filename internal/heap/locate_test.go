@@ -99,7 +99,7 @@ func TestNodeOpensItsInspectorAndClosesIt(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the inspector is still open after its session was left")
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 	n.do("garbage", 1) // the target goes on
 	n.expect("end")

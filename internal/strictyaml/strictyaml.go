@@ -365,9 +365,12 @@ func unknownKey(key string, known []string, instead string) string {
 }
 
 // Nearest returns the known word that someone may have meant, "" when none is at most two letters
-// away.
+// away, or one of a word of up to three letters.
 func Nearest(word string, known []string) string {
 	best, bestDistance := "", 3
+	if len(word) < 4 {
+		bestDistance = 2 // two other letters make another word
+	}
 	for _, k := range known {
 		if d := Distance(word, k); d < bestDistance {
 			best, bestDistance = k, d

@@ -107,6 +107,20 @@ made: true
 	}
 }
 
+// TestNearest: of a short word, one that differs in two letters is another word.
+func TestNearest(t *testing.T) {
+	f := func(word, want string) {
+		t.Helper()
+		if got := Nearest(word, []string{"pull", "push", "name"}); got != want {
+			t.Errorf("%s: %q, want %q", word, got, want)
+		}
+	}
+	f("url", "")
+	f("nam", "name")
+	f("made", "name")
+	f("pulls", "pull")
+}
+
 func TestDecodeAliasOfItself(t *testing.T) {
 	var root yaml.Node
 	alias := &yaml.Node{Kind: yaml.AliasNode}

@@ -188,7 +188,7 @@ func TestWatcherGivesUp(t *testing.T) {
 		start := time.Now()
 		s.Observe([]Level{{"a", critical}})
 		synctest.Wait()
-		time.Sleep(time.Minute) // of the bubble
+		<-time.After(time.Minute) // of the bubble
 		synctest.Wait()
 		if time.Since(start) != time.Minute || !strings.Contains(log.String(), "could not be notified of a level") {
 			t.Errorf("log %s", log)

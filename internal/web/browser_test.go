@@ -173,6 +173,7 @@ func TestBrowser(t *testing.T) {
 			"orchestrator", "relieve_memory", "evict_cache", "88.2%", "All targets", "1204 of 1000 entries", "87.4% hits", "655 of 100 files, 592 empty, 592 due", "not kept",
 			"Remove 592 empty files in tts: frees 592 inodes", "spillway_exporter cleanup --dry-run --files --target orchestrator --policy tts", "warning 717MiB", "14 days",
 		}},
+		{"days", "/target/orchestrator?range=14d", func(w *world) { w.fortnight() }, []string{"orchestrator", "14 days", "new build", "warning 717MiB"}},
 		{"troubles", "/", func(w *world) {
 			w.state.ReloadError, w.state.Journal = "spillway.yml:3: <b>unknown key</b> \"intervall\"", "The journal cannot be written: nothing is removed"
 		}, []string{"The configuration was not loaded", "<b>unknown key</b>", "The journal cannot be written", "the last reload was refused"}},

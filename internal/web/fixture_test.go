@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
+	"github.com/spillway-exporter/spillway_exporter/internal/history"
 	"github.com/spillway-exporter/spillway_exporter/internal/journal"
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 	"github.com/spillway-exporter/spillway_exporter/internal/series"
@@ -30,6 +31,7 @@ type world struct {
 	now     time.Time
 	state   State
 	records []journal.Record
+	past    pastHistory
 }
 
 func newWorld() *world {
@@ -51,7 +53,7 @@ func (w *world) clock() time.Time {
 
 func (w *world) handler() http.Handler {
 	return New(Options{
-		Store: w.store, TelemetryPath: "/metrics", Version: "spillway_exporter 1.2.3", Host: "media-01.example.net",
+		Store: w.store, History: &w.past, TelemetryPath: "/metrics", Version: "spillway_exporter 1.2.3", Host: "media-01.example.net",
 		Metrics: http.NotFoundHandler(),
 		Submit:  func(context.Context, alert.Batch) ([]alert.Disposition, error) { return nil, nil },
 		RunNow:  func(context.Context, RunRequest) (string, error) { return "1", nil },
@@ -284,4 +286,25 @@ func (w *world) fleet(n int) {
 		more = append(more, f)
 	}
 	w.observe(more...)
+}
+
+// fortnight gives the world a history: a service that grows from one start to the next, with the rhythm of the day,
+// and as a new build from the second start on. Of one night nothing was recorded.
+func (w *world) fortnight() {
+	begin := w.now.Add(-14 * 24 * time.Hour).Truncate(history.Step)
+	starts := []time.Duration{3 * 24 * time.Hour, 9 * 24 * time.Hour}
+	for i, at := range starts {
+		w.past.marks = append(w.past.marks, history.Mark{Target: "orchestrator", Time: begin.Add(at), Program: history.Program{Inode: uint64(i + 1)}})
+	}
+	since := time.Duration(0)
+	for at := time.Duration(0); at < 14*24*time.Hour-history.Step; at += history.Step {
+		if slices.Contains(starts, at) {
+			since = at
+		}
+		if at > 6*24*time.Hour && at < 6*24*time.Hour+9*time.Hour {
+			continue
+		}
+		mean := 380 + 60*(at-since).Hours()/24 + 40*math.Sin(2*math.Pi*at.Hours()/24)
+		w.past.points = append(w.past.points, history.Point{Time: begin.Add(at), Min: (mean - 25) * mib, Mean: mean * mib, Max: (mean + 35) * mib})
+	}
 }

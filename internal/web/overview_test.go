@@ -49,6 +49,24 @@ func rowsOf(page string) string {
 	return strings.Join(out, " ")
 }
 
+// TestStripAndHint: of one target the mode alone is named, and where all were found on the host the page says what to do next.
+func TestStripAndHint(t *testing.T) {
+	f := func(want, not string, modes map[string]string) {
+		t.Helper()
+		x := newFixture(t, nil)
+		x.sample(x.now, .5, series.LevelNormal)
+		x.state.Modes = modes
+		page := x.do("GET", "/", nil, "").Body.String()
+		if !strings.Contains(page, want) || strings.Contains(page, not) {
+			t.Errorf("%v: want %q and not %q in %s", modes, want, not, page)
+		}
+	}
+	const hint = "quickstart.md"
+	f(hint, "Dry run", map[string]string{})
+	f("<b>Enforce</b>", hint, map[string]string{"app": "enforce"})
+	f("<b>Dry run</b> <span class=\"soft\">Nothing is changed.", hint, map[string]string{"app": "dry_run"})
+}
+
 // TestOverviewOrder: colour, count and order follow the one level of each target, and each bar its own.
 func TestOverviewOrder(t *testing.T) {
 	f := several(t)

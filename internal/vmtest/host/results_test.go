@@ -82,19 +82,19 @@ func TestFollowSilence(t *testing.T) {
 			m := machine{out: t.TempDir()}
 			sent, heard, ended := make(chan vmtest.Message), make(notifier, 1), make(chan error, 1)
 			go func() {
-				time.Sleep(silence - time.Second)
+				<-time.After(silence - time.Second)
 				_, _ = heard.Write(nil)
-				time.Sleep(silence - time.Second)
+				<-time.After(silence - time.Second)
 				for _, msg := range messages {
 					sent <- msg
 				}
-				time.Sleep(2 * silence)
+				<-time.After(2 * silence)
 				ended <- nil
 			}()
 			if _, err := m.follow(t.Context(), newResults(m.out), sent, heard, ended); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", name, err, want)
 			}
-			time.Sleep(3 * silence) // the sender ends
+			<-time.After(3 * silence) // the sender ends
 		})
 	}
 	f("nothing comes", errSilent)
