@@ -234,7 +234,8 @@ func TestRestartWillNotHelp(t *testing.T) {
 	what(t, "`restart` is refused when the service was as full right after its last start")
 	startLeaky(t)
 	allowRestart(t, leaky)
-	write(t, "/srv/leaky.py", strings.Replace(leakyProgram, "time.sleep(15)", "pass", 1))
+	// Full before the first reading that counts, five seconds after its start.
+	write(t, "/srv/leaky.py", strings.NewReplacer("time.sleep(15)", "pass", "time.sleep(.25)", "pass").Replace(leakyProgram))
 	anew(t, restartConfig(t, `
       mine: [{do: restart, when: [critical, emergency]}]
 `))
