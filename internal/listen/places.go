@@ -47,6 +47,7 @@ type conn struct {
 	since  time.Time // of the state
 	proved bool      // by the last request
 	stream bool      // the request stays, and is limited where it is answered
+	judged bool      // the request's header is read, and what it proves is known
 	ended  bool      // the request is answered, although its body has not arrived
 	kept   bool      // it has a kept place, and has to prove who it is
 }
@@ -192,7 +193,7 @@ const (
 	waiting = iota // nothing is lost: no request has come for long, or it is answered
 	slow           // a request that proves nothing takes longer than it may
 	young          // a request that proves nothing is being answered
-	fresh          // opened a moment ago
+	fresh          // opened a moment ago, or its request is not read yet
 	proven         // waiting, and the last request had proof
 	busy           // not closed
 )
@@ -204,6 +205,8 @@ func (c *conn) rank(now time.Time) int {
 		switch {
 		case c.proved || c.stream:
 			return busy
+		case early && !c.judged:
+			return fresh
 		case early:
 			return young
 		}
@@ -224,7 +227,7 @@ func (p *places) mark(nc net.Conn, state http.ConnState) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.state, c.since, c.ended = state, p.now(), false
+	c.state, c.since, c.judged, c.ended = state, p.now(), false, false
 	if state == http.StateIdle {
 		c.stream = false
 	}
@@ -277,7 +280,7 @@ func (p *places) handler(next http.Handler, caller func(*http.Request) (proved, 
 func (p *places) request(c *conn, proved, stream bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.proved, c.stream = proved, c.stream || stream
+	c.judged, c.proved, c.stream = true, proved, c.stream || stream
 	if c.kept && !proved {
 		unproved, remote, same := p.count(c.peer)
 		if unproved > maxUnproved || c.peer != "" && (remote > maxRemote || same > maxPeer) {

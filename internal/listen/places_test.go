@@ -180,6 +180,24 @@ func TestPlacesAreKept(t *testing.T) {
 	c.want("all", len(c.conns), maxUnproved+1)
 }
 
+// TestRequestThatIsRead: a request whose header is being read has not failed to prove anything yet: it does
+// not go before connections that sent nothing, whether all places are scarce or those of its host.
+func TestRequestThatIsRead(t *testing.T) {
+	for _, from := range []string{here, attacker} {
+		c := newCrowd(t)
+		c.come(maxConnections, from, http.StateNew)
+		last := c.come(1, from, http.StateNew)
+		c.mark(last[0], http.StateActive)
+		c.come(10, from, http.StateNew)
+		c.want(from+": the one whose header is read", c.open(last), 1)
+		if !c.request(last[0], true, false) {
+			t.Error("a request with proof is refused")
+		}
+		c.come(1000, from, http.StateNew)
+		c.want(from+": with proof", c.open(last), 1)
+	}
+}
+
 // TestStreamsStay: a stream is not closed for a new connection, however long it takes.
 func TestStreamsStay(t *testing.T) {
 	c := newCrowd(t)
