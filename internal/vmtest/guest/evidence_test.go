@@ -80,7 +80,7 @@ func TestEvidenceUnderLimit(t *testing.T) {
 		}
 		return nil
 	})
-	configure("")
+	configure(", evidence: {max_pause: 10s}") // what the capture has paused here is remembered
 	crowded()
 	within(t, 4*time.Minute, func() error {
 		if out := capture(); !strings.Contains(out, "20% of the") {
