@@ -1,6 +1,10 @@
 package safefs
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // hold opens the file and makes sure that no one else has it open: a write lease is granted only
 // where there is no other open description (fcntl(2), F_SETLEASE), which includes mappings; an
@@ -13,9 +17,10 @@ func (r *Remover) hold(dirfd int, id Identity) (int, Reason) {
 	if why != Removed {
 		return -1, why
 	}
+	lease := takeLease(fd) // first: who has renamed the file before the look is seen by it
 	why = r.same(fd, thisFD, id)
 	if why == Removed {
-		why = r.exclusive(fd, id)
+		why = r.exclusive(fd, id, lease)
 	}
 	if why != Removed {
 		unix.Close(fd)
@@ -77,9 +82,9 @@ func (r *Remover) heldElsewhere(dirfd int, name []byte, id Identity, uid uint32)
 // openElsewhere is heldElsewhere for a file that is open by now. A lease that is granted says at once that
 // there is no other open description, and so no lock.
 func (r *Remover) openElsewhere(fd int, id Identity, uid uint32) Reason {
-	if !leased(fd) {
+	if lease := takeLease(fd); lease != 0 {
 		r.st.Uid = uid
-		return r.exclusive(fd, id)
+		return r.exclusive(fd, id, lease)
 	}
 	if r.stacked(fd) && r.look.now().maps(id) {
 		return InUse
@@ -87,20 +92,19 @@ func (r *Remover) openElsewhere(fd int, id Identity, uid uint32) Reason {
 	return Removed
 }
 
-// leased takes a lease on an open file, until it is closed, and reports whether it was granted.
-func leased(fd int) bool {
+// takeLease takes a lease on an open file, until it is closed, and returns what the kernel says to that.
+func takeLease(fd int) unix.Errno {
 	_, err := leaseOf(fd, unix.F_SETLEASE, unix.F_WRLCK)
-	return err == 0
+	return err
 }
 
-// exclusive takes the lease, or looks through the open descriptors of the host where the filesystem or our rights do not
-// allow a lease. A lease that is granted says that there is no other open description (check_conflicting_open of
+// exclusive goes by what the kernel has said to the lease, and looks through the open descriptors of the host where the
+// filesystem or our rights do not allow one. A lease that is granted says that there is no other open description (check_conflicting_open of
 // fs/locks.c), and whoever holds a lock has one: it need not be asked for. Whoever opens the file to lock it waits for the
 // lease. Of other hosts, and of what serves a FUSE, only a lock says something.
-func (r *Remover) exclusive(fd int, id Identity) Reason {
-	_, err := leaseOf(fd, unix.F_SETLEASE, unix.F_WRLCK)
-	r.leased = err == 0
-	switch err {
+func (r *Remover) exclusive(fd int, id Identity, lease unix.Errno) Reason {
+	r.leased = lease == 0
+	switch lease {
 	case 0:
 		if r.stacked(fd) && r.look.now().maps(id) {
 			return InUse
@@ -113,7 +117,7 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 		return InUse
 	case unix.EINVAL, unix.EACCES, unix.EPERM, unix.ENOLCK, unix.EOPNOTSUPP:
 	default:
-		return errorReason(err)
+		return errorReason(lease)
 	}
 	if why := locked(fd); why != Removed {
 		return why
@@ -127,6 +131,23 @@ func (r *Remover) exclusive(fd int, id Identity) Reason {
 		return NoLease
 	}
 	return Removed
+}
+
+// coarsest is the coarsest step of ctime on the filesystems of isNamed: ext4 with small inodes keeps whole seconds.
+const coarsest = 2 * time.Second
+
+// isNamed reports whether the name at work is known to mean the file that hold has opened by it and looked at: its
+// ctime was as before, and here each rename of a file, and each exchange for another, changes that. So does each link
+// that is made or removed. A ctime of a moment ago could be that of two changes, and without a lease the look is long ago.
+func (r *Remover) isNamed(id Identity) bool {
+	if !r.leased || id.CtimeNs > r.opts.Now.Add(-coarsest).UnixNano() {
+		return false
+	}
+	switch r.filesystem {
+	case unix.TMPFS_MAGIC, unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC: // not XFS: RENAME_EXCHANGE changes no ctime there
+		return true
+	}
+	return false
 }
 
 // locked takes the lock of an open file, until it is closed, and returns InUse where someone else has it.

@@ -77,7 +77,7 @@ type Options struct {
 	// goroutines. An error stops it: what is looked at is moved back, and what is going is finished by
 	// the next start.
 	Pulse   func() error
-	NoInUse bool // benchmarks only: leave out the in-use check
+	NoInUse bool // benchmarks only: leave out the in-use check, and the look after the time that it takes
 }
 
 // Identity is what must not change between the judgement and the removal.
@@ -135,6 +135,7 @@ type manner struct {
 	dry    bool // everything but the effect
 	opens  bool // in a dry run too, files are opened to see whether they are in use
 	strict bool // moved aside and looked at again first
+	seen   bool // the walk has looked at the name this moment
 }
 
 func (r *Remover) manner() manner { return manner{dry: r.opts.DryRun, strict: r.opts.Strict} }
@@ -197,7 +198,9 @@ func (r *Remover) Remove(e *dirscan.Entry) (freed int64, why Reason) {
 		return 0, why
 	}
 	r.name = append(append(r.name[:0], e.Name...), 0)
-	if why := r.remove(e.Parent.FD(), IdentityOf(e), r.manner()); why != Removed {
+	how := r.manner()
+	how.seen = true
+	if why := r.remove(e.Parent.FD(), IdentityOf(e), how); why != Removed {
 		return 0, why
 	}
 	return r.gives(IdentityOf(e), r.freed(e.Nlink, e.AllocatedBytes)), Removed
@@ -300,17 +303,19 @@ func (r *Remover) remove(dirfd int, id Identity, how manner) Reason {
 
 // removeNow opens the file to see whether it is in use, and removes it.
 func (r *Remover) removeNow(dirfd int, id Identity, how manner) Reason {
-	fd := -1
+	fd, named := -1, how.seen
 	if !r.opts.NoInUse {
-		leased, why := r.hold(dirfd, id)
+		held, why := r.hold(dirfd, id)
 		if why != Removed {
 			return why
 		}
-		defer unix.Close(leased) // also gives back lease and lock
-		fd = leased
+		defer closeFD(held) // also gives back lease and lock
+		fd, named = held, r.isNamed(id)
 	}
-	if why := r.same(dirfd, r.name, id); why != Removed {
-		return why
+	if !named {
+		if why := r.same(dirfd, r.name, id); why != Removed {
+			return why
+		}
 	}
 	if how.dry {
 		return r.foreseeUnlink(dirfd)

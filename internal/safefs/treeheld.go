@@ -125,7 +125,7 @@ func (at *fileLook) judge(dirfd int, name []byte) Reason {
 
 // inUse reports whether an open file is also open, mapped or locked elsewhere.
 func (w *walkers) inUse(fd int, e *dirscan.Entry) Reason {
-	if !w.elsewhere && leased(fd) {
+	if !w.elsewhere && takeLease(fd) == 0 {
 		return Removed
 	}
 	w.slow.Lock()

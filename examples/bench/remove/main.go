@@ -61,7 +61,8 @@ func run(ctx context.Context, args []string) error {
 	case "plain":
 		files, err = plain(ctx, dir)
 	case "clean":
-		p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Hour)}
+		folders := false // find leaves them, too
+		p := policy.Temp{Common: common(dir), MaxAge: units.Duration(time.Hour), RemoveEmptyDirs: &folders}
 		files, err = act(ctx, action.NewDirs(options(), policy.KindTemp, &policy.Folders{TempDirs: []policy.Temp{p}}))
 	case "evict":
 		all := units.Ratio(1)

@@ -20,6 +20,7 @@ measure() {
 	shift 2
 	rm -rf "$work/tree"
 	boundary=$("$work/remove" make "$work/tree" "$files")
+	sleep 3 # no file that is due has been made this moment
 	{ time "${@//@boundary@/@${boundary%?????????}.${boundary: -9}}" >"$work/$name.out"; } 2>>"$work/$name"
 	local now
 	now=$(find "$work/tree" -type f | wc -l)
@@ -50,15 +51,16 @@ for name in find-delete ours-plain ours-clean scan find-evict ours-evict; do
 done
 echo "scan:  $(cat "$work/scan.out")"
 echo "evict: $(cat "$work/ours-evict.out")"
-ratio() { # TEXT A B GOAL
+paired() { # TEXT A B GOAL: the median of the turns' ratios
 	for what in wall cpu; do
-		awk -v a="$(median "$2" $what)" -v b="$(median "$3" $what)" -v t="$1" -v w=$what -v g="$4" \
-			'BEGIN { printf "%-52s %-4s %.2f  (goal %s)\n", t, w, a / b, g }'
+		printf '%-52s %-4s %.2f  (goal %s)\n' "$1" $what "$(paste "$work/$2" "$work/$3" |
+			awk -v what=$what '{ print what == "wall" ? $1 / $4 : ($2 + $3) / ($5 + $6) }' | sort -n |
+			awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }')" "$4"
 	done
 }
-ratio 'remove, without the in-use check / find -delete' ours-plain find-delete '<= 1.15'
-ratio 'remove, with every check / find -delete' ours-clean find-delete '<= 2'
-ratio 'evict 30 % / find -delete of the same files' ours-evict find-evict '-'
+paired 'remove, without the in-use check / find -delete' ours-plain find-delete '<= 1.15'
+paired 'remove, with every check / find -delete' ours-clean find-delete '<= 2'
+paired 'evict 30 % / find -delete of the same files' ours-evict find-evict '-'
 # What an eviction costs beside its removals: (evict - 30 % of a clean-up without its scan) / scan.
 for what in wall cpu; do
 	awk -v e="$(median ours-evict $what)" -v c="$(median ours-clean $what)" -v s="$(median scan $what)" -v w=$what \
