@@ -74,9 +74,8 @@ EOF
     'In folders of 100, on tmpfs, as one: looked at, moved aside, looked at again and removed by two workers. Goals: wall time at most that of rm -rf without the in-use check, memory within 2 MB of a scan, processor time close to the floor: `treefloor.c`, one thread of C that keeps nothing, handles no error and makes only the calls for each file that cannot be left out.' \
     'examples/bench/remove/tree.sh 1000000 3'
   kept 'What a removal of a tree cannot leave out'
-  section simulate 'Simulated days' \
-    'The [simulation](simulation.md) of evaluator, dispatcher, schedules and rules with reloads, wrong clocks and kills, on all cores. A seed is five days.' \
-    "SEEDS=1000 GOGC=400 go test -count=1 -v -run '^TestSimulate\$' ./internal/simulate" 'grep -o "[0-9]* seeds, .*"'
+  kept 'Simulated days'
+  kept 'Under attack'
   section firstuser 'The first service' \
     'A cache of 1,000 entries and 1 GB of which 30 % are evicted, and a folder with 592 empty files. Goals: scan 3 ms, eviction 20 ms.' \
     "go test -run '^\$' -bench FirstUser -count 3 ./internal/action" bench
@@ -86,12 +85,17 @@ EOF
   section heap 'Heap of a runtime' \
     'One reading: of Node.js over the session that is held, over one that is opened for each sample, and through the preload script (goal: p99 of 2 ms, 1 ms of processor time of the exporter); of a Java virtual machine (goal: p99 of 0.5 ms); of a Go program. Then the latency of a Node.js target of its own while its heap is read never, each second and ten times a second, in turns.' \
     "go test -run '^\$' -bench 'NodeRead|AgentRead|JVMRead|PprofRead|NodeTargetLatency' ./internal/heap" bench
+  kept 'Evidence'
   section start 'Start' \
     'The commands, and serve to the end of its first scrape, with 1,000 processes on the host. Goal for serve: 100 ms. What a command does not use is not opened.' \
     'examples/bench/start/start.sh' 'sed s/^Benchmark//'
   section rules '40 rules over 500 series' \
     'One evaluation of the embedded evaluator. Goal: 10 ms.' \
     "go test -run '^\$' -bench 'Evaluate40Rules|Gather' -count 3 ./internal/eval" bench
+  section page 'The status page' \
+    'The overview of 200 targets with every family of metrics, and the page of a target over 14 days of seven gauges, rendered. Goals: 30 ms and 250 KB; 50 ms.' \
+    "go test -run '^\$' -bench 'Page200|Target14Days' -count 3 ./internal/web" bench
+  kept 'A crossing, judged'
   section journal 'Journal and dispatch' \
     'Intents from 64 callers, each answered when it is synced; alerts that are accepted and journaled, and duplicates. Goals: 8,000 a second with a p99 of 15 ms, 15,000 duplicates.' \
     "go test -run '^\$' -bench 'Begin64|Submit' -count 3 ./internal/journal ./internal/dispatch" bench

@@ -14,7 +14,7 @@ var approveCommand = command{
 	name: "approve",
 	help: usage{
 		summary: "Approve a proposal, or list those that wait.",
-		effects: "the exporter that runs carries the proposal out, if its situation is still the one that it was made for. Without an ID nothing changes.",
+		effects: "the running exporter carries out the proposal, if the situation is still the one that it was made for. Without an ID nothing changes.",
 		examples: [][2]string{
 			{"spillway_exporter approve --config.file=spillway.yml", "the proposals that wait"},
 			{"spillway_exporter approve 01J9Z0000001 --by=anna --config.file=spillway.yml", "carry one out"},
@@ -27,7 +27,7 @@ var denyCommand = command{
 	name: "deny",
 	help: usage{
 		summary: "Deny a proposal.",
-		effects: "nothing is changed, and the exporter that runs makes no other proposal for the same situation, unless the level rises.",
+		effects: "nothing is changed, and the running exporter makes no other proposal for the same situation, unless the level rises.",
 		examples: [][2]string{
 			{"spillway_exporter deny 01J9Z0000001 --by=anna --config.file=spillway.yml", "deny one"},
 			{"spillway_exporter deny --config.file=spillway.yml 01J9Z0000001", "deny one in your own name"},
@@ -47,7 +47,7 @@ func declareDecision(c *kingpin.CmdClause, e *env, deny bool) runner {
 	return func(ctx context.Context) error { return decide(ctx, e, req) }
 }
 
-// decide sends the decision to the exporter that runs, and prints what came of it.
+// decide sends the decision to the running exporter, and prints what came of it.
 func decide(ctx context.Context, e *env, req control.Decide) error {
 	out, err := asked(ctx, e, "there are no proposals without it", (*control.Client).Decide, req)
 	switch {

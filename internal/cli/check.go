@@ -97,8 +97,8 @@ var checkCommand = command{
 		telemetryPath := telemetryPathFlag(c)
 		asJSON := c.Flag("json", "Print JSON.").Bool()
 		var back time.Duration
-		c.Flag("replay", "Print in place of the plan what the file would have done in this last span of the recorded history, such as 7d: each run, next to what really happened, and the files that its policies would have removed.").PlaceHolder("SPAN").SetValue(span{flag: "replay", into: &back})
-		connect := c.Flag("connect", "Ask each configured source once, too: heaps, counters and probes of the services, and the managers (systemd, Docker, Podman) of those that playbooks restart: whether they know the service and, where it can be asked, let this user restart it.").Bool()
+		c.Flag("replay", "Instead of the plan, print what the file would have done in this last span of the recorded history, such as 7d: each run, next to what really happened, and the files that its policies would have removed.").PlaceHolder("SPAN").SetValue(span{flag: "replay", into: &back})
+		connect := c.Flag("connect", "Also ask each configured source once: heaps, counters and probes of the services, and the managers (systemd, Docker, Podman) of those that playbooks restart: whether they know the service and, where that can be asked, whether this user may restart it.").Bool()
 		return func(ctx context.Context) error {
 			if back > 0 {
 				return printReplay(ctx, e, back, *asJSON)

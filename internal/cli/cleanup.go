@@ -32,7 +32,7 @@ var cleanupCommand = command{
 	name: "cleanup",
 	help: usage{
 		summary: "Apply the directory policies now, once, without a server.",
-		effects: "the files of targets in mode enforce, or of all with --enforce; none with --dry-run. What is removed is in the journal first: a running exporter does it, by its own configuration. Exit code 3 means that a part of it could not be done.",
+		effects: "removes files of targets in mode enforce, or of all with --enforce; none with --dry-run. The journal has each step first. An exporter that runs does it, and refuses when it has loaded another configuration of the targets. Exit code 3 means that a part of it could not be done.",
 		examples: [][2]string{
 			{"spillway_exporter cleanup --dry-run --files --config.file=spillway.yml", "every file that would be removed, and why"},
 			{"spillway_exporter cleanup --enforce --target=orchestrator --config.file=spillway.yml", "remove now, for one target"},
@@ -45,7 +45,7 @@ var cleanupCommand = command{
 		c.Flag("policy", "Only the policies with this name.").PlaceHolder("NAME").StringVar(&f.policy)
 		c.Flag("dry-run", "Only say what would be removed, whatever the configuration's mode is.").BoolVar(&f.dryRun)
 		c.Flag("enforce", "Remove, whatever the configuration's mode is.").BoolVar(&f.enforce)
-		c.Flag("force", "Go on although a policy would remove more than its max_remove_fraction.").BoolVar(&f.force)
+		c.Flag("force", "Remove even where a policy would remove more than its max_remove_fraction.").BoolVar(&f.force)
 		c.Flag("files", "Name each file that is removed, or would be.").BoolVar(&f.files)
 		c.Flag("json", "Print one JSON object per policy.").BoolVar(&f.json)
 		return func(ctx context.Context) error { return cleanup(ctx, e, &f) }

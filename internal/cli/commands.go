@@ -51,7 +51,7 @@ func newCommandLine(o Options, explicit bool) *commandLine {
 	k.ErrorWriter(o.Stderr)
 	k.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"Plain": plainFlags})
 	e := &env{Options: o}
-	k.Flag("config.file", "Path of the configuration file. Default "+defaultConfigFile+" when that exists; else, and with an empty value, the largest process groups of this host are observed.").PlaceHolder("FILE").IsSetByUser(&e.configNamed).StringVar(&e.configFile)
+	k.Flag("config.file", "Path of the configuration file. Default "+defaultConfigFile+" when that exists; else, and with an empty value, the largest process groups of this host are watched.").PlaceHolder("FILE").IsSetByUser(&e.configNamed).StringVar(&e.configFile)
 	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&e.host.ProcFS)
 	k.Flag("path.sysfs", "Mount point of sysfs.").Default("/sys").StringVar(&e.host.SysFS)
 	k.Flag("path.rootfs", "Prefix of the directories in the configuration, where the host's root is mounted elsewhere (containers).").Default("/").StringVar(&e.host.RootFS)

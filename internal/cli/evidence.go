@@ -23,14 +23,14 @@ var evidenceCommand = command{
 		effects: "none, or with --capture a pause of the service within the bounds of evidence.max_pause.",
 		examples: [][2]string{
 			{"spillway_exporter evidence orchestrator --config.file=spillway.yml", "what grew since the baseline"},
-			{"spillway_exporter evidence orchestrator --capture --config.file=spillway.yml", "have the exporter that runs capture now"},
+			{"spillway_exporter evidence orchestrator --capture --config.file=spillway.yml", "the running exporter captures now"},
 			{"spillway_exporter evidence orchestrator --since=24h --output=pprof --config.file=spillway.yml > heap.pb.gz", "what grew in a day, for go tool pprof"},
 		},
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
 		var f evidenceFlags
 		c.Arg("target", "The target.").Required().HintAction(e.targetNames).StringVar(&f.target)
-		c.Flag("capture", "Have the exporter that runs capture now, whatever the mode of the target is.").BoolVar(&f.capture)
+		c.Flag("capture", "Have the running exporter capture now, whatever the mode of the target is.").BoolVar(&f.capture)
 		c.Flag("since", "Compare with the first capture of this last span of time, such as 24h; else with the baseline.").PlaceHolder("SPAN").StringVar(&f.since)
 		choose(c.Flag("output", "Form of the output: table, json, pprof.").Default("table"), &f.output, "table", "json", "pprof")
 		return func(ctx context.Context) error { return printEvidence(ctx, e, &f) }
@@ -91,7 +91,7 @@ func printEvidence(ctx context.Context, e *env, f *evidenceFlags) error {
 	return nil
 }
 
-// captureNow has the exporter that runs capture a target, and prints how that ended.
+// captureNow has the running exporter capture a target, and prints how that ended.
 func captureNow(ctx context.Context, e *env, cfg *config.Config, target string) error {
 	client, err := dial(ctx, cfg)
 	if errors.Is(err, control.ErrNone) {
@@ -116,7 +116,7 @@ func captureNow(ctx context.Context, e *env, cfg *config.Config, target string) 
 	return err
 }
 
-// outsideOf asks the exporter that runs what grew in folders and mappings, which it has in memory only.
+// outsideOf asks the running exporter what grew in folders and mappings, which it has in memory only.
 func outsideOf(ctx context.Context, e *env, cfg *config.Config, target string) (out evidence.Outside, reached bool) {
 	client, err := dial(ctx, cfg)
 	if err == nil {

@@ -26,10 +26,10 @@ var exportCommand = command{
 	name: "export",
 	help: usage{
 		summary: "Write the alert rules, dashboards and the Prometheus and Alertmanager snippets to a folder.",
-		effects: "new files in that folder. A file that is there and differs is overwritten with --force alone.",
+		effects: "new files in that folder. A file that exists and differs is overwritten only with --force.",
 		examples: [][2]string{
 			{"spillway_exporter export /etc/prometheus/spillway", "all bundled files"},
-			{"spillway_exporter export --force /etc/prometheus/spillway", "the same after an upgrade, over those of the version before"},
+			{"spillway_exporter export --force /etc/prometheus/spillway", "the same after an upgrade, over those of the previous version"},
 			{"spillway_exporter export --from-process-exporter=/etc/process-exporter.yml >spillway.yml", "targets from what process-exporter watches"},
 			{"spillway_exporter export --from-tmpfiles=/etc/tmpfiles.d/app.conf", "policies for what systemd-tmpfiles cleans"},
 			{"spillway_exporter export --from-logrotate=/etc/logrotate.d/app", "policies for the logs that logrotate rotates"},
@@ -37,14 +37,14 @@ var exportCommand = command{
 		},
 	},
 	declare: func(c *kingpin.CmdClause, e *env) runner {
-		dir := c.Arg("dir", "The folder; it is made when it does not exist.").String()
-		force := c.Flag("force", "Overwrite files that are there and differ, your own changes to them included.").Bool()
+		dir := c.Arg("dir", "The folder; it is created if it does not exist.").String()
+		force := c.Flag("force", "Overwrite files that exist and differ, including your own changes to them.").Bool()
 		from := make(map[string]*string)
 		for _, i := range imports {
 			from[i.flag] = c.Flag(i.flag, i.help).PlaceHolder("FILE").String()
 		}
 		units := c.Flag("polkit", "Print instead the polkit rule that allows a restart of this unit of systemd, and of nothing else. Repeatable.").PlaceHolder("UNIT").Strings()
-		user := c.Flag("polkit-user", "The user whom the rule of --polkit allows it.").Default(defaultPolkitUser).String()
+		user := c.Flag("polkit-user", "The user whom the rule of --polkit allows to restart it.").Default(defaultPolkitUser).String()
 		return func(context.Context) error {
 			if len(*units) > 0 {
 				return exportPolkit(e.Stdout, *dir, *user, *units)

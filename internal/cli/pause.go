@@ -15,7 +15,7 @@ var pauseCommand = command{
 	name: "pause",
 	help: usage{
 		summary: "Pause what the exporter does by itself, for one target or all.",
-		effects: "the exporter that runs begins nothing by itself until the pause ends. The step at work ends. Sampling and alerts go on, and so does what a person requests.",
+		effects: "the running exporter starts nothing by itself until the pause ends. A step that is running finishes. Sampling and alerts go on, and so does what a person requests.",
 		examples: [][2]string{
 			{"spillway_exporter pause --for=2h --reason=release --config.file=spillway.yml", "all targets for two hours"},
 			{"spillway_exporter pause --target=orchestrator --config.file=spillway.yml", "one target, until resume"},
@@ -24,7 +24,7 @@ var pauseCommand = command{
 	declare: func(c *kingpin.CmdClause, e *env) runner {
 		var req control.Pause
 		c.Flag("target", "Only this target.").PlaceHolder("NAME").HintAction(e.targetNames).StringVar(&req.Target)
-		c.Flag("for", "End by itself after this time, such as 2h; else the pause lasts until resume.").PlaceHolder("SPAN").SetValue(span{"for", &req.For})
+		c.Flag("for", "End the pause after this time, such as 2h; without it, the pause lasts until resume.").PlaceHolder("SPAN").SetValue(span{"for", &req.For})
 		c.Flag("reason", "Why, for the page and the journal.").PlaceHolder("TEXT").StringVar(&req.Reason)
 		return func(ctx context.Context) error { return pause(ctx, e, req) }
 	},
@@ -34,7 +34,7 @@ var resumeCommand = command{
 	name: "resume",
 	help: usage{
 		summary: "End a pause.",
-		effects: "the exporter that runs acts by itself again, for alerts that still fire as soon as they are repeated.",
+		effects: "the running exporter acts by itself again, for alerts that still fire as soon as they are repeated.",
 		examples: [][2]string{
 			{"spillway_exporter resume --config.file=spillway.yml", "end all pauses"},
 			{"spillway_exporter resume --target=orchestrator --config.file=spillway.yml", "end the pause of one target"},
@@ -50,7 +50,7 @@ var resumeCommand = command{
 // pauseTime bounds the whole exchange: the exporter waits for the journal for some seconds at most.
 const pauseTime = 30 * time.Second
 
-// asked sends a request to the exporter that runs and returns its answer; none is what it means that nothing runs.
+// asked sends a request to the running exporter and returns its answer; none is what it means that nothing runs.
 func asked[Request, Answer any](ctx context.Context, e *env, none string, send func(*control.Client, context.Context, Request) (Answer, error), req Request) (out Answer, err error) {
 	cfg, err := e.config()
 	if err != nil {
@@ -72,7 +72,7 @@ func asked[Request, Answer any](ctx context.Context, e *env, none string, send f
 	return out, err
 }
 
-// pause asks the exporter that runs for a pause or its end, and prints what has changed.
+// pause asks the running exporter for a pause or its end, and prints what has changed.
 func pause(ctx context.Context, e *env, req control.Pause) error {
 	out, err := asked(ctx, e, "there is nothing to pause", (*control.Client).Pause, req)
 	switch {

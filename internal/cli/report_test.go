@@ -173,7 +173,7 @@ func TestReport(t *testing.T) {
 	if !strings.Contains(strings.Join(quiet.Reasons, "\n"), "no process matches it now") || strings.Contains(strings.Join(app.Reasons, "\n"), "no process") {
 		t.Errorf("%q, %q", quiet.Reasons, app.Reasons)
 	}
-	if !strings.Contains(strings.Join(w.Notes, "\n"), "which sources fail is not known") {
+	if !strings.Contains(strings.Join(w.Notes, "\n"), "which sources fail is not known, since no exporter listens on 127.0.0.1:1:") {
 		t.Errorf("%q", w.Notes)
 	}
 	r = runLine(t, "report", flag, noExporter, "--target=app")

@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/sys/unix"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/metric"
 )
@@ -29,14 +30,20 @@ func (o *obstacles) failingSources(ctx context.Context, f *reportFlags) []string
 	}
 	addresses := *f.web.WebListenAddresses
 	var errs []error
+	silent := true
 	for _, address := range addresses {
 		err := o.askSources(ctx, address, f.telemetryPath)
 		if err == nil {
 			return nil
 		}
 		errs = append(errs, err)
+		silent = silent && errors.Is(err, unix.ECONNREFUSED)
 	}
-	return []string{fmt.Sprintf("which sources fail is not known, since the exporter was not reached: %v; give report the --web.listen-address of the service", errors.Join(errs...))}
+	const instead = "if one runs, give report the --web.listen-address that it has"
+	if silent {
+		return []string{fmt.Sprintf("which sources fail is not known, since no exporter listens on %s: %s", strings.Join(addresses, ", "), instead)}
+	}
+	return []string{fmt.Sprintf("which sources fail is not known, since the exporter was not reached: %v; %s", errors.Join(errs...), instead)}
 }
 
 // askSources scrapes an exporter on this host.

@@ -20,9 +20,9 @@ var serveCommand = command{
 	name: "serve",
 	help: usage{
 		summary: "Serve metrics, the status page and the webhook (the default).",
-		effects: "its journal. Files, heaps and processes only of targets in mode enforce; the default mode is dry_run. A reload (SIGHUP, POST /-/reload) never takes a bad configuration.",
+		effects: "it writes its journal. It changes files, heaps and processes only of targets in mode enforce; the default mode is dry_run. When a reload (SIGHUP, POST /-/reload) finds a mistake, the configuration that is loaded stays.",
 		examples: [][2]string{
-			{"spillway_exporter", "this host on :10042; without a configuration it only looks"},
+			{"spillway_exporter", "this host on :10042; without a configuration it only watches"},
 			{"spillway_exporter --config.file=spillway.yml", "your services, after 'check' has shown the plan"},
 			{"spillway_exporter serve --web.listen-address=127.0.0.1:10042", "for callers of this host only"},
 		},

@@ -148,6 +148,9 @@ func parse(file string, raw []byte, checks *Checks) (*Config, Errors) {
 		for _, e := range strictyaml.Decode(root.Content[0], c, dispatch.Texts()) {
 			errs = append(errs, Error{File: file, Line: e.Line, Key: e.Key, Msg: e.Msg})
 			misread[e.Key] = true
+			if e.Meant != "" {
+				misread[e.Meant] = true
+			}
 		}
 	}
 	c.applyDefaults()

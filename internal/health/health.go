@@ -124,7 +124,7 @@ func (t *Target) sort() {
 // Down reports whether no process of a target that has a selector is running.
 func (t *Target) Down() bool {
 	n, ok := known(t.Processes)
-	return ok && n == 0 && t.Name != overflow
+	return ok && n == 0 && t.Name != Overflow
 }
 
 // SortWorst orders targets by their state as a whole, the worst first, and then by how full they are.

@@ -91,7 +91,7 @@ func (t *Target) Overall() (State, []Signal) {
 
 // noLimit says why a target has no level. Those who meet _overflow for the first time see what it is.
 func (t *Target) noLimit() string {
-	if t.Name == overflow {
+	if t.Name == Overflow {
 		return "all other processes: they have no limit"
 	}
 	return "no limit is known"

@@ -51,7 +51,7 @@ func TestOverall(t *testing.T) {
 	f("what is worse comes first", append(memory(series.LevelWarning, .72), cache(380)...), nil, StateCritical, "posters at 380% of its size, memory at 72.0%")
 	f("down", append(memory(0, .4), sample(metric.Processes, 0, "a")), nil, StateDown, "no process is running")
 	f("no limit", []series.Sample{sample(metric.Processes, 2, "a"), sample(metric.MemoryResident, 5, "a")}, nil, StateUnknown, "no limit is known")
-	if got := (&Target{Name: overflow}).noLimit(); got != "all other processes: they have no limit" {
+	if got := (&Target{Name: Overflow}).noLimit(); got != "all other processes: they have no limit" {
 		t.Errorf("what discovery does not show: %q", got)
 	}
 	f("a source that cannot be read", append(memory(0, .4), sample(metric.SourceSuccess, 0, "heap", "a", "")), nil, StateUnknown, "heap cannot be read")

@@ -17,8 +17,8 @@ type Recommendation struct {
 	Action   string `json:"action"`
 }
 
-// overflow is the target of all groups that discovery does not show; it may well be empty.
-const overflow = "_overflow"
+// Overflow names the target of all groups that discovery does not show; it may well be empty.
+const Overflow = "_overflow"
 
 const (
 	high   = "high"
@@ -59,7 +59,7 @@ func recommend(t *Target) []Recommendation {
 	}
 	if len(out) == 0 {
 		switch state, _ := t.Overall(); {
-		case state == StateUnknown && t.Name == overflow:
+		case state == StateUnknown && t.Name == Overflow:
 			add(low, "These are all processes that belong to no other target: configure a target for those that matter")
 		case state == StateUnknown:
 			add(low, "The level of %s is not known: give its memory, its heap or a folder a limit, such as memory: {limit: 1GiB}", t.Name)

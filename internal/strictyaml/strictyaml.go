@@ -19,6 +19,8 @@ type Mistake struct {
 	Line int    // 0 when it is not known
 	Key  string // its path, such as "targets[0].name"
 	Msg  string
+
+	Meant string // of an unknown key, the path of the one that it is taken for; else ""
 }
 
 // Texts read the values of types that cannot do so themselves.
@@ -67,7 +69,7 @@ func (d *decoder) fail(n *yaml.Node, key, format string, args ...any) {
 	if n != nil {
 		line = n.Line
 	}
-	d.errs = append(d.errs, Mistake{line, key, fmt.Sprintf(format, args...)})
+	d.errs = append(d.errs, Mistake{Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
 }
 
 // decode fills v, which must be settable, from n.
@@ -192,6 +194,9 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string, depth int) 
 			d.fail(k, path, "%s", says)
 		default:
 			d.fail(k, path, "%s", unknownKey(k.Value, names, instead(k.Value)))
+			if near := Nearest(k.Value, names); near != "" {
+				d.errs[len(d.errs)-1].Meant = join(key, near)
+			}
 		}
 	}
 }

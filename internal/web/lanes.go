@@ -13,7 +13,7 @@ import (
 
 const (
 	laneRecords = 1000 // of the journal, that are looked through for the runs of a period
-	apart       = 22.0 // units between two marks; those nearer are one
+	apart       = 60.0 // units between two marks, which do not overlap on a phone; those nearer are one
 )
 
 // lanes marks in a chart when the service started, which alerts fire, and when runs began.

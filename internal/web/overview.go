@@ -35,6 +35,8 @@ type overview struct {
 	Expands []choice
 
 	Query, Level, Sort, Expand string
+
+	unlimited bool // all other processes, which have no limit, are among the targets whose level is not known
 }
 
 // gradient is the colouring of sparklines for one set of thresholds.
@@ -197,6 +199,7 @@ func (o *overview) count() {
 	byState := make(map[health.State]int)
 	for i := range o.Rows {
 		byState[o.Rows[i].State]++
+		o.unlimited = o.unlimited || o.Rows[i].Name == health.Overflow && o.Rows[i].State == health.StateUnknown
 	}
 	for _, state := range []health.State{health.StateDown, health.StateEmergency, health.StateCritical, health.StateWarning, health.StateUnknown, health.StateNormal} {
 		if n := byState[state]; n > 0 {

@@ -67,6 +67,31 @@ func TestStripAndHint(t *testing.T) {
 	f("<b>Dry run</b> <span class=\"soft\">Nothing is changed.", hint, map[string]string{"app": "dry_run"})
 }
 
+// TestHeadingOfAFreshHost: what discovery does not show has no limit, and leaves no doubt about the others.
+func TestHeadingOfAFreshHost(t *testing.T) {
+	f := newFixture(t, nil)
+	f.batch.Reset(f.now)
+	for _, name := range []string{"a", "b"} {
+		f.batch.Set(used, 1<<20, name)
+		f.batch.Set(limit, 1<<30, name)
+		f.batch.Set(ratio, .001, name)
+		f.batch.Set(level, 0, name)
+		f.batch.Set(procs, 1, name)
+	}
+	f.batch.Set(procs, 1, health.Overflow)
+	f.batch.Set(metric.MemoryResident, 5<<20, health.Overflow)
+	f.store.Commit(&f.batch)
+	if page := f.do("GET", "/", nil, "").Body.String(); !strings.Contains(page, "All 2 targets with a limit are normal") {
+		t.Error("the heading does not say that all are normal that have a limit")
+	}
+	f.batch.Set(procs, 1, "c")
+	f.batch.Set(metric.MemoryResident, 5<<20, "c")
+	f.store.Commit(&f.batch)
+	if page := f.do("GET", "/", nil, "").Body.String(); !strings.Contains(page, "No target needs attention; the level of 2 of 4 is not known") {
+		t.Error("the heading does not say of how many the level is not known")
+	}
+}
+
 // TestOverviewOrder: colour, count and order follow the one level of each target, and each bar its own.
 func TestOverviewOrder(t *testing.T) {
 	f := several(t)

@@ -183,6 +183,8 @@ func (o *overview) Heading() string {
 		return fmt.Sprintf("%d of %s %s attention", n, plural(o.Of, "target"), verb)
 	case unknown == o.Of:
 		return fmt.Sprintf("The level of %s is not known", plural(o.Of, "target"))
+	case unknown == 1 && o.unlimited:
+		return fmt.Sprintf("All %d targets with a limit are normal", o.Of-1)
 	case unknown > 0:
 		return fmt.Sprintf("No target needs attention; the level of %d of %d is not known", unknown, o.Of)
 	case o.Of == 1:

@@ -192,7 +192,7 @@ func scale(high, limit float64) float64 {
 }
 
 func (p *plot) drawThresholds(a *axis, limit float64, t series.Thresholds) {
-	const room = 11 // pixels that a text takes
+	const room = 14 // pixels that a text takes, with air
 	above := a.height * 2
 	for _, l := range []struct {
 		class, name string
