@@ -288,6 +288,30 @@ func TestEmergencyBreaksACooldownOnce(t *testing.T) {
 	})
 }
 
+// TestHeldBackIsLogged: the log says once why nothing begins, and until when, however often the alert is repeated.
+func TestHeldBackIsLogged(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, w *world) {
+		w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished()
+		lines := func(want int) {
+			t.Helper()
+			if n := strings.Count(w.log.String(), `level=INFO msg="nothing begins for an alert" target=svc playbook=relieve_memory`); n != want {
+				t.Errorf("%d lines, want %d: %s", n, want, w.log)
+			}
+		}
+		lines(0)
+		for range 3 {
+			w.one(w.firing("svc", "relieve_memory", critical))
+		}
+		lines(1)
+		<-time.After(time.Hour + time.Minute)
+		w.one(w.firing("svc", "relieve_memory", critical))
+		w.finished()
+		w.one(w.firing("svc", "relieve_memory", critical))
+		lines(2)
+	})
+}
+
 func TestStepCooldown(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {

@@ -59,6 +59,8 @@ type Dispatcher struct {
 	names   names
 	victims *regret.Recorder // of dry runs
 
+	heldBack heldBack
+
 	submitting atomic.Int64 // calls of Submit at present
 
 	lookahead func(target string, s Subject) Reading // of a Rehearsal; nil: time passes

@@ -256,7 +256,14 @@ func (d *Dispatcher) endProposal(ctx context.Context, p *Proposal, outcome, why,
 	}
 	d.mu.Unlock()
 	d.metrics.proposals.WithLabelValues(p.Target, p.Playbook, outcome).Inc()
-	d.log.Info("a proposal has ended", "proposal", p.ID, "target", p.Target, "playbook", p.Playbook, "outcome", outcome, "reason", why, "by", by)
+	log := d.log.With("proposal", p.ID, "target", p.Target, "playbook", p.Playbook, "outcome", outcome)
+	if why != "" {
+		log = log.With("reason", why)
+	}
+	if by != "" {
+		log = log.With("by", by)
+	}
+	log.Info("a proposal has ended")
 	return nil
 }
 

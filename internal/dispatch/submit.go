@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spillway-exporter/spillway_exporter/internal/alert"
@@ -242,10 +243,48 @@ func (d *Dispatcher) report(b *alert.Batch, a *alert.Alert, v *verdict) {
 	if v.skip != "" {
 		d.countSkips(a.Target(), a.Playbook(), v.skip)
 	}
-	if v.disposition != alert.Accepted {
+	switch {
+	case v.disposition == alert.Accepted:
+	case d.heldBack.first(playbookKey{a.Target(), a.Playbook()}, v):
+		d.log.Info("nothing begins for an alert", "target", a.Target(), "playbook", a.Playbook(), "alertname", a.Name(), "disposition", v.disposition, "reason", v.reason)
+	default:
 		d.log.Debug("alert", "alertname", a.Name(), "target", a.Target(), "playbook", a.Playbook(), "fingerprint", a.Fingerprint,
 			"trigger", string(b.Trigger), "disposition", v.disposition, "reason", v.reason)
 	}
+}
+
+// maxHeldBack bounds what is remembered to have been said.
+const maxHeldBack = 1024
+
+// heldBack remembers why playbooks did not begin, so that repeated alerts say it once. The zero value is ready.
+type heldBack struct {
+	mu   sync.Mutex
+	said map[heldKey]struct{}
+}
+
+type heldKey struct {
+	playbook playbookKey
+	reason   string // it says until when
+}
+
+// first reports whether something holds a playbook back that was not said before.
+func (h *heldBack) first(playbook playbookKey, v *verdict) bool {
+	switch v.disposition {
+	case alert.Cooldown, alert.Paused, alert.Closed:
+	default:
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := heldKey{playbook, v.reason}
+	if _, known := h.said[key]; known {
+		return false
+	}
+	if h.said == nil || len(h.said) >= maxHeldBack {
+		h.said = make(map[heldKey]struct{})
+	}
+	h.said[key] = struct{}{}
+	return true
 }
 
 // countSkips counts every action of the playbook as not run.

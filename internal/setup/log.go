@@ -33,7 +33,7 @@ func NewLogger(w io.Writer, level, format string) *slog.Logger {
 }
 
 // classic writes the pairs of the handler, which begin with level, caller, time and msg, in the
-// order ts, caller, level, msg.
+// order ts, caller, level, msg. Each time has the form of ts.
 type classic struct{ log.Logger }
 
 // Log implements log.Logger. The pairs are the handler's own, made anew for each line.
@@ -42,6 +42,16 @@ func (c classic) Log(pairs ...any) error {
 	if len(pairs) > at+1 && pairs[caller] == "caller" && pairs[at] == slog.TimeKey {
 		if t, ok := pairs[at+1].(time.Time); ok {
 			pairs[level], pairs[level+1], pairs[at], pairs[at+1] = "ts", t.UTC().Format(timeForm), pairs[level], pairs[level+1]
+		}
+	}
+	for i := 1; i < len(pairs); i += 2 {
+		switch v := pairs[i].(type) {
+		case time.Time:
+			pairs[i] = v.UTC().Format(timeForm)
+		case slog.Value:
+			if v.Kind() == slog.KindTime {
+				pairs[i] = v.Time().UTC().Format(timeForm)
+			}
 		}
 	}
 	return c.Logger.Log(pairs...)

@@ -30,13 +30,13 @@ import (
 // time stamp in both formats, and the level filters.
 func TestLogOrder(t *testing.T) {
 	for format, want := range map[string]string{
-		"logfmt": `^ts=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z caller=setup_test\.go:\d+ level=warn msg=loud k=v at=2s$`,
-		"json":   `^\{"at":"2s","caller":"setup_test\.go:\d+","k":"v","level":"warn","msg":"loud","ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"\}$`,
+		"logfmt": `^ts=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z caller=setup_test\.go:\d+ level=warn msg=loud k=v at=2s until=2026-12-01T11:17:28\.083Z$`,
+		"json":   `^\{"at":"2s","caller":"setup_test\.go:\d+","k":"v","level":"warn","msg":"loud","ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","until":"2026-12-01T11:17:28\.083Z"\}$`,
 	} {
 		var b bytes.Buffer
 		l := NewLogger(&b, "warn", format).With("k", "v")
 		l.Info("quiet")
-		l.Warn("loud", "at", 2*time.Second)
+		l.Warn("loud", "at", 2*time.Second, "until", time.Date(2026, 12, 1, 12, 17, 28, 83692013, time.FixedZone("", 3600)))
 		if text := strings.TrimSpace(b.String()); !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("%s: %s\nwant %s", format, text, want)
 		}
