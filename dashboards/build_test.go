@@ -8,7 +8,7 @@ import (
 // The dashboards are put together here, so that every panel of a kind looks and behaves alike, and
 // written by go test ./dashboards -update. What is shipped, and reviewed, is the JSON.
 
-// obj is a JSON object whose keys nobody reads in a certain order.
+// obj is a JSON object whose keys no one reads in a certain order.
 type obj = map[string]any
 
 type dsRef struct {

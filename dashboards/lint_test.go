@@ -215,7 +215,7 @@ func templateLabelPromQL(d *jsonDashboard) error {
 		text, _ := query["query"].(string)
 		m := labelFunction.FindStringSubmatch(text)
 		if m == nil {
-			return fmt.Errorf("variable %s: %q is no function of the Prometheus data source", v.Name, text)
+			return fmt.Errorf("variable %s: %q is not a function of the Prometheus data source", v.Name, text)
 		}
 		if _, err := parse(m[2]); err != nil {
 			return fmt.Errorf("variable %s: %w", v.Name, err)
@@ -304,7 +304,7 @@ func panelUnits(p *jsonPanel) error {
 	return nil
 }
 
-// stepInterval stands for $__rate_interval while a query is parsed: nobody writes it by chance.
+// stepInterval stands for $__rate_interval while a query is parsed: no one writes it by chance.
 const stepInterval = 8869990787 * time.Millisecond
 
 func parse(expr string) (parser.Expr, error) {
@@ -383,7 +383,7 @@ func targetCounterAgg(expr string) error {
 func walk(expr string, visit func(n parser.Node, path []parser.Node) error) error {
 	tree, err := parse(expr)
 	if err != nil {
-		return nil //nolint:nilerr // told by another rule
+		return nil //nolint:nilerr // another rule reports it
 	}
 	var first error
 	parser.Inspect(tree, func(n parser.Node, path []parser.Node) error {

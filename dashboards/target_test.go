@@ -232,7 +232,7 @@ func (b *board) application() []*jsonPanel {
 		graph("Status", "HTTP status of the last answer.", "none", 6, q(b.of("spillway_probe_http_status_code"), "{{instance}}")).runbook("SpillwayProbeFailing"),
 		graph("Start-up", "Time from the start of the oldest process to its first good answer, where that start was watched, and the time that it should take (dashed).", "s", 6,
 			q(b.of("spillway_startup_duration_seconds"), "{{instance}}"), q(b.of("spillway_startup_max_duration_seconds"), "limit {{instance}}")).dashed("/^limit /").runbook("SpillwaySlowStart"),
-		graph("Numbers of the service", "What the service tells about itself, by the name that the config gives it.", "short", 12, q(b.of("spillway_app_value"), "{{name}} {{instance}}")),
+		graph("Numbers of the service", "What the service reports about itself, by the name that the config gives it.", "short", 12, q(b.of("spillway_app_value"), "{{name}} {{instance}}")),
 		graph("Events of the service", "Counters that the service keeps, per second.", "ops", 12, q(rate(b.of("spillway_app_events_total")), "{{name}} {{instance}}")),
 	}
 }

@@ -267,7 +267,7 @@ func TestRightsAreForeseen(t *testing.T) {
 	asNobody(t, func() {
 		both(t, Options{Dir: dir, MinAge: time.Minute}, map[string]Reason{
 			"own/f": Removed, "not-writable/f": "error_EACCES", "sticky-own-file/f": Removed, "sticky-own-folder/f": Removed,
-			// Root's file could be open in a process of root, which nobody may look into.
+			// Root's file could be open in a process of root, which no one may look into.
 			"others-file/f": NoLease,
 		})
 	})
@@ -318,7 +318,7 @@ func TestNoLease(t *testing.T) {
 	}
 	os.MkdirAll(root+"/1/fd", 0o755)
 	if o = scanOpenFiles(root); o.hidesAll {
-		t.Error("the first process is listed: want nobody's files in doubt")
+		t.Error("the first process is listed: want no files in doubt")
 	}
 	if o = scanOpenFiles(root + "/missing"); !o.hides(uint32(os.Geteuid() + 1)) {
 		t.Error("no /proc at all: want everybody else's files in doubt")

@@ -62,7 +62,7 @@ func TestTwoKindsOfWriters(t *testing.T) {
 			dir := tempDir(t)
 			path := dir + "/app.log"
 			if !seen && os.Geteuid() != 0 {
-				t.Skip("needs root to give a log to somebody else")
+				t.Skip("needs root to give a log to another user")
 			}
 			appending := keepOpen(t, path, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 			other := keepOpen(t, path, os.O_WRONLY)

@@ -148,7 +148,7 @@ func onThread(f func()) {
 	<-done
 }
 
-// withMounts runs f where mounts are seen by nobody else; it skips the test without the right.
+// withMounts runs f where mounts are seen by no one else; it skips the test without the right.
 func withMounts(t *testing.T, f func()) {
 	t.Helper()
 	var err error
@@ -169,7 +169,7 @@ func withMounts(t *testing.T, f func()) {
 func asNobody(t *testing.T, f func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to become somebody else")
+		t.Skip("needs root to become another user")
 	}
 	onThread(func() {
 		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534); errno != 0 {

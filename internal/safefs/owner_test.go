@@ -27,7 +27,7 @@ func TestOwner(t *testing.T) {
 	both(t, Options{Dir: dir, MinAge: time.Minute}, map[string]Reason{"own": Removed, "roots": "owner", "others": "owner"})
 }
 
-// TestOwnerOfALog: nor is a log of somebody else cut.
+// TestOwnerOfALog: nor is a log of another user cut.
 func TestOwnerOfALog(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to give files to others")

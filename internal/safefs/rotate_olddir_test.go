@@ -42,7 +42,7 @@ func TestOldDirIsExchanged(t *testing.T) {
 	}
 }
 
-// What is not a folder next to the log is no olddir: nothing is written through it.
+// What is not a folder next to the log is not an olddir: nothing is written through it.
 func TestOldDirIsRefused(t *testing.T) {
 	for name, make := range map[string]func(dir, outside string) error{
 		"link": func(dir, outside string) error { return os.Symlink(outside, dir+"/old") },

@@ -255,7 +255,7 @@ func TestCopyTruncateRefuses(t *testing.T) {
 			unix.Mkfifo(path, 0o644)
 		}, NotRegular},
 		{"gone", func(_ *testing.T, path, _ string) { os.Remove(path) }, Changed},
-		{"rotated by somebody else", func(_ *testing.T, path, _ string) { os.Truncate(path, 0) }, Changed},
+		{"rotated by someone else", func(_ *testing.T, path, _ string) { os.Truncate(path, 0) }, Changed},
 		{"locked", func(t *testing.T, path, _ string) {
 			if err := unix.Flock(int(keepOpen(t, path, os.O_RDONLY).Fd()), unix.LOCK_EX); err != nil {
 				t.Fatal(err)
@@ -286,7 +286,7 @@ func TestCopyTruncateRefuses(t *testing.T) {
 	}
 }
 
-// A log that somebody else cuts while it is copied is not cut again: what it has now is new.
+// A log that someone else cuts while it is copied is not cut again: what it has now is new.
 func TestCopyTruncateBesideAnother(t *testing.T) {
 	for _, quiet := range []bool{false, true} {
 		dir := tempDir(t)
@@ -307,7 +307,7 @@ func TestCopyTruncateBesideAnother(t *testing.T) {
 	}
 }
 
-// A copy whose final name means another file is no copy: the log stays whole.
+// A copy whose final name means another file is not a copy: the log stays whole.
 func TestCopyExchanged(t *testing.T) {
 	dir := tempDir(t)
 	appendTo(t, dir+"/app.log", "a line\n")
@@ -336,11 +336,11 @@ func TestCopyExchanged(t *testing.T) {
 	}
 	c.withdraw()
 	if !exists(dir + "/final") {
-		t.Error("a file of somebody else was removed")
+		t.Error("a file of another user was removed")
 	}
 }
 
-// A disk that is full and a run that is stopped leave the log whole and nothing beside it.
+// A disk that is full and a run that is stopped leave the log whole and nothing next to it.
 func TestCopyThatEndsEarly(t *testing.T) {
 	text := strings.Repeat("a line of the log\n", 20_000)
 	dir := tempDir(t)
@@ -365,7 +365,7 @@ func TestCopyThatEndsEarly(t *testing.T) {
 	})
 }
 
-// A log of somebody else cannot be given a copy with its owner: a dry run says so too.
+// A log of another user cannot be given a copy with its owner: a dry run says so too.
 func TestCopyOfSomebodyElses(t *testing.T) {
 	top := tempDir(t)
 	dir := top + "/logs"
@@ -517,7 +517,7 @@ func TestCompressWithdraws(t *testing.T) {
 		t.Fatal(err)
 	}
 	src := keepOpen(t, path, os.O_RDONLY)
-	keepOpen(t, path, os.O_RDONLY) // somebody has opened it meanwhile
+	keepOpen(t, path, os.O_RDONLY) // someone has opened it meanwhile
 	r := NewRotator(RotateOptions{Remover: remover})
 	if _, why := r.replace(t.Context(), fd, src, found, "app.log"+stamp); why != InUse {
 		t.Errorf("%q, want %q", why, InUse)

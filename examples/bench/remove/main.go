@@ -3,7 +3,7 @@
 //
 //	remove make DIR FILES    files of four kilobytes or none, 1000 to a folder, ages spread over ten days
 //	remove scan DIR          one walk
-//	remove plain DIR         remove all, without looking whether somebody has them open
+//	remove plain DIR         remove all, without looking whether anyone has them open
 //	remove clean DIR         the action clean_temp, every check
 //	remove evict DIR KEEP    the action evict_cache, down to KEEP files
 //	remove make-tree DIR FILES   DIR/job, one old tree of empty files, 100 to a folder
@@ -98,7 +98,7 @@ func options() action.DirOptions {
 	return action.DirOptions{Target: "bench", Logger: slog.New(slog.DiscardHandler)}
 }
 
-// common measures ages by mtime: the files have just been made, and find is told the same.
+// common measures ages by mtime: the files have just been made, and find is given the same.
 func common(dir string) policy.Common {
 	return policy.Common{Name: "bench", Dir: dir, Include: []string{"*"}, AgeBy: policy.AgeMtime}
 }
@@ -128,7 +128,7 @@ func plain(ctx context.Context, dir string) (files int64, err error) {
 }
 
 // makeTree makes files whose ages are distinct and in no order. File i of the order by age is
-// (10 days - i seconds) old, so that remove.sh can tell find where the oldest 30 % end.
+// (10 days - i seconds) old, so that remove.sh can show find where the oldest 30 % end.
 func makeTree(dir string, n int) error {
 	base := time.Unix(time.Now().Unix(), 0).Add(-240 * time.Hour)
 	for i := range n {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Removes and evicts beside find, in turns, on a tree in memory, and prints medians and ratios of
+# Removes and evicts alongside find, in turns, on a tree in memory, and prints medians and ratios of
 # wall and processor time.
 #
 #   examples/bench/remove/remove.sh [files] [turns]
@@ -61,7 +61,7 @@ paired() { # TEXT A B GOAL: the median of the turns' ratios
 paired 'remove, without the in-use check / find -delete' ours-plain find-delete '<= 1.15'
 paired 'remove, with every check / find -delete' ours-clean find-delete '<= 2'
 paired 'evict 30 % / find -delete of the same files' ours-evict find-evict '-'
-# What an eviction costs beside its removals: (evict - 30 % of a clean-up without its scan) / scan.
+# What an eviction costs in addition to its removals: (evict - 30 % of a clean-up without its scan) / scan.
 for what in wall cpu; do
 	awk -v e="$(median ours-evict $what)" -v c="$(median ours-clean $what)" -v s="$(median scan $what)" -v w=$what \
 		'BEGIN { printf "%-52s %-4s %.2f  (goal <= 2.2)\n", "evict 30 %, scans alongside its removals", w, (e - 0.3 * (c - s)) / s }'
