@@ -239,13 +239,24 @@ func (k *kubernetes) ask(ctx context.Context, method, path string, body any) (st
 func (k *kubernetes) judge(status int, raw []byte) error {
 	var said struct {
 		Message string `json:"message"`
+		Details struct {
+			Causes []struct {
+				Reason string `json:"reason"`
+			} `json:"causes"`
+		} `json:"details"`
 	}
 	_ = json.Unmarshal(raw, &said)
+	budget := false // else a 429 is of a server that has too many requests
+	for _, c := range said.Details.Causes {
+		budget = budget || c.Reason == "DisruptionBudget"
+	}
 	switch {
 	case status == http.StatusOK, status == http.StatusCreated, status == http.StatusAccepted:
 		return nil
-	case status == http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests && budget:
 		return fmt.Errorf("kubernetes: %s: %w: %s", k.String(), ErrBudget, clip(said.Message))
+	case status == http.StatusTooManyRequests:
+		return fmt.Errorf("kubernetes: %w: it has too many requests (429): %s", ErrUnreachable, clip(said.Message))
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return fmt.Errorf("kubernetes: %s: %w this service account: apply the Role of deploy/kubernetes/eviction: %s", k.String(), ErrNotAllowed, clip(said.Message))
 	case status == http.StatusNotFound:

@@ -21,6 +21,7 @@ const podUID = "6b7a3d3e-0000-4000-8000-000000000001"
 type fakeAPI struct {
 	mu       sync.Mutex
 	status   int    // of the answer to an eviction
+	limited  bool   // a 429 is that of a server with too many requests
 	uid      string // of the pod; "" = there is none
 	phase    string
 	allowed  string // the subresource that may be created
@@ -52,7 +53,14 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost && r.URL.Path == "/api/v1/namespaces/shop/pods/web-1/eviction":
 		f.evicted = append(f.evicted, string(body))
 		w.WriteHeader(f.status)
-		fmt.Fprint(w, `{"message": "as the test wants it"}`)
+		switch {
+		case f.status == http.StatusTooManyRequests && f.limited:
+			fmt.Fprint(w, "Too many requests, please try again later.\n")
+		case f.status == http.StatusTooManyRequests:
+			fmt.Fprint(w, `{"kind": "Status", "message": "Cannot evict pod as it would violate the pod's disruption budget.", "reason": "TooManyRequests", "details": {"causes": [{"reason": "DisruptionBudget", "message": "The disruption budget web needs 2 healthy pods and has 2 currently"}]}, "code": 429}`)
+		default:
+			fmt.Fprint(w, `{"message": "as the test wants it"}`)
+		}
 		if f.status == http.StatusCreated {
 			f.uid = ""
 		}
@@ -93,7 +101,7 @@ func openFakeAPI(t *testing.T, f *fakeAPI, uid string) Manager {
 func TestKubernetesEvicts(t *testing.T) {
 	f := func(name string, status int, want error) {
 		t.Run(name, func(t *testing.T) {
-			api := &fakeAPI{status: status, uid: podUID, phase: "Running"}
+			api := &fakeAPI{status: status, limited: errors.Is(want, ErrUnreachable), uid: podUID, phase: "Running"}
 			m := openFakeAPI(t, api, podUID)
 			from, err := m.State(t.Context())
 			if err != nil || from.Phase != Running || from.Instance != podUID || !from.Shows {
@@ -119,6 +127,7 @@ func TestKubernetesEvicts(t *testing.T) {
 	}
 	f("done", http.StatusCreated, nil)
 	f("a disruption budget", http.StatusTooManyRequests, ErrBudget)
+	f("too many requests", http.StatusTooManyRequests, ErrUnreachable)
 	f("no right", http.StatusForbidden, ErrNotAllowed)
 	f("another uid", http.StatusConflict, ErrBusy)
 	f("gone", http.StatusNotFound, ErrUnknown)
