@@ -18,8 +18,14 @@ import (
 // mounts with a /tmp of its own, for processes, and what flags add.
 func inContainer(t *testing.T, flags ...string) []string {
 	t.Helper()
+	own := "mount -t tmpfs tmpfs /tmp"
+	if root, err := filepath.Abs("../.."); err != nil {
+		t.Fatal(err)
+	} else if strings.HasPrefix(root, "/tmp/") { // what is run lies below the folder that is exchanged
+		own = `mount --bind '` + root + `' /mnt && ` + own + ` && mkdir -p '` + root + `' && mount --bind /mnt '` + root + `'`
+	}
 	by := append([]string{"unshare", "-m", "-p", "-f", "--kill-child"}, flags...)
-	by = append(by, "sh", "-c", `mount -t tmpfs tmpfs /tmp && mount -t proc proc /proc && { ip link set lo up 2>/dev/null || true; } && exec "$@"`, "sh")
+	by = append(by, "sh", "-c", own+` && mount -t proc proc /proc && { ip link set lo up 2>/dev/null || true; } && exec "$@"`, "sh")
 	if out, err := exec.Command(by[0], append(by[1:], "true")...).CombinedOutput(); err != nil {
 		t.Skipf("namespaces cannot be made here: %v: %s", err, out)
 	}
