@@ -312,6 +312,28 @@ func TestHeldBackIsLogged(t *testing.T) {
 	})
 }
 
+// TestHeldBackIsSaidAnew: a closed window has the same words each night, and is said each night that follows a run.
+func TestHeldBackIsSaidAnew(t *testing.T) {
+	var h heldBack
+	key, closed := playbookKey{"svc", "restore"}, &verdict{disposition: alert.Closed, reason: "restore runs only while the window \"night\" is open"}
+	if !h.first(key, closed) || h.first(key, closed) {
+		t.Error("a window that is closed is not said once")
+	}
+	h.forget(key)
+	if !h.first(key, closed) {
+		t.Error("after a run it is not said anew")
+	}
+	for i := range 3 * maxHeldBack {
+		h.first(key, &verdict{disposition: alert.Cooldown, reason: fmt.Sprint(i)})
+	}
+	if n := len(h.said[key]); n != maxHeldBack {
+		t.Errorf("%d reasons are remembered, want %d", n, maxHeldBack)
+	}
+	if h.first(key, &verdict{disposition: alert.Duplicate, reason: "x"}) {
+		t.Error("a duplicate is held back by nothing")
+	}
+}
+
 func TestStepCooldown(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, w *world) {
 		w.targets["svc"] = w.target("svc", ModeEnforce, Playbooks{"relieve_memory": {

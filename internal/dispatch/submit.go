@@ -243,9 +243,11 @@ func (d *Dispatcher) report(b *alert.Batch, a *alert.Alert, v *verdict) {
 	if v.skip != "" {
 		d.countSkips(a.Target(), a.Playbook(), v.skip)
 	}
+	key := playbookKey{a.Target(), a.Playbook()}
 	switch {
 	case v.disposition == alert.Accepted:
-	case d.heldBack.first(playbookKey{a.Target(), a.Playbook()}, v):
+		d.heldBack.forget(key)
+	case d.heldBack.first(key, v):
 		d.log.Info("nothing begins for an alert", "target", a.Target(), "playbook", a.Playbook(), "alertname", a.Name(), "disposition", v.disposition, "reason", v.reason)
 	default:
 		d.log.Debug("alert", "alertname", a.Name(), "target", a.Target(), "playbook", a.Playbook(), "fingerprint", a.Fingerprint,
@@ -253,22 +255,18 @@ func (d *Dispatcher) report(b *alert.Batch, a *alert.Alert, v *verdict) {
 	}
 }
 
-// maxHeldBack bounds what is remembered to have been said.
-const maxHeldBack = 1024
+// maxHeldBack bounds the reasons of one playbook that are remembered.
+const maxHeldBack = 16
 
-// heldBack remembers why playbooks did not begin, so that repeated alerts say it once. The zero value is ready.
+// heldBack remembers why playbooks did not begin, so that repeated alerts say it once until one begins. The zero
+// value is ready.
 type heldBack struct {
 	mu   sync.Mutex
-	said map[heldKey]struct{}
-}
-
-type heldKey struct {
-	playbook playbookKey
-	reason   string // it says until when
+	said map[playbookKey][]string
 }
 
 // first reports whether something holds a playbook back that was not said before.
-func (h *heldBack) first(playbook playbookKey, v *verdict) bool {
+func (h *heldBack) first(key playbookKey, v *verdict) bool {
 	switch v.disposition {
 	case alert.Cooldown, alert.Paused, alert.Closed:
 	default:
@@ -276,15 +274,22 @@ func (h *heldBack) first(playbook playbookKey, v *verdict) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	key := heldKey{playbook, v.reason}
-	if _, known := h.said[key]; known {
+	said := h.said[key]
+	if slices.Contains(said, v.reason) {
 		return false
 	}
-	if h.said == nil || len(h.said) >= maxHeldBack {
-		h.said = make(map[heldKey]struct{})
+	if h.said == nil {
+		h.said = make(map[playbookKey][]string)
 	}
-	h.said[key] = struct{}{}
+	h.said[key] = append(said[max(0, len(said)+1-maxHeldBack):], v.reason)
 	return true
+}
+
+// forget has what holds a playbook back said anew, since it has begun.
+func (h *heldBack) forget(key playbookKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.said, key)
 }
 
 // countSkips counts every action of the playbook as not run.
