@@ -57,7 +57,7 @@ type DirOptions struct {
 }
 
 // InUseIncomplete is what a dry run without the rights to see all open files says of its result.
-const InUseIncomplete = "not every process may be inspected here, so a file that only such a process has open may be listed: run as root with CAP_SYS_PTRACE"
+const InUseIncomplete = "not every process may be inspected here, so a file that only such a process has open may be listed: run as root, in a container with CAP_SYS_PTRACE"
 
 // complete applies the defaults.
 func (o DirOptions) complete() DirOptions {

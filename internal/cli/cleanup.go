@@ -366,7 +366,7 @@ func missingText(r *action.PolicyResult) string {
 	if r.MissingEntries > 0 {
 		parts = append(parts, fmt.Sprintf("%d %s", r.MissingEntries, plural(int(r.MissingEntries), "file", "files")))
 	}
-	return strings.Join(parts, " and ") + " more would have to go"
+	return strings.Join(parts, " and ") + " more would have to go to reach the target size"
 }
 
 func printPolicies(w io.Writer, results []action.PolicyResult) {

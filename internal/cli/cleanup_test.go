@@ -159,7 +159,7 @@ func TestCleanupOverTheLimit(t *testing.T) {
 			!strings.Contains(r.errs, "app/t: partial: 10 files over the limit could not be removed (in_use=20)") {
 			t.Errorf("%s: %+v, %v; want exit code 3 and 15 missing", kind, r, err)
 		}
-		if r := runLine(t, "cleanup", "--dry-run", file); r.code != ExitOK || !strings.Contains(r.out, "dry_run, 15 files more would have to go") {
+		if r := runLine(t, "cleanup", "--dry-run", file); r.code != ExitOK || !strings.Contains(r.out, "dry_run, 15 files more would have to go to reach the target size") {
 			t.Errorf("%s: the dry run says %+v", kind, r)
 		}
 	}
