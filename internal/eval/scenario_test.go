@@ -70,24 +70,44 @@ func loadBundle(t testing.TB) *Ruleset {
 	return r
 }
 
-// TestShippedRulesAsPromtool runs the scenarios that promtool runs, from the same file, through
-// the evaluator: the same rules give the same alerts without a Prometheus.
-func TestShippedRulesAsPromtool(t *testing.T) {
+func loadScenarios(t *testing.T) *promtoolFile {
+	t.Helper()
 	content, err := rules.Read(rules.BundleTest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file promtoolFile
+	file := new(promtoolFile)
 	dec := yaml.NewDecoder(strings.NewReader(string(content)))
 	dec.KnownFields(true)
-	if err := dec.Decode(&file); err != nil {
+	if err := dec.Decode(file); err != nil {
 		t.Fatal(err)
 	}
-	bundle := loadBundle(t)
+	return file
+}
+
+// TestShippedRulesOfClusters runs the same scenarios next to a cluster that has the same jobs and instances with other values, as in the
+// ruler of Thanos or Mimir: nothing of one cluster is joined with the other, and no text has its values.
+func TestShippedRulesOfClusters(t *testing.T) {
+	file, bundle := loadScenarios(t), loadBundle(t)
+	for i := range file.Tests {
+		s := &file.Tests[i]
+		if strings.Contains(s.Input[0].Series, "cluster=") {
+			continue // it has two of its own
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			s.run(t, bundle, time.Duration(file.EvaluationInterval), "z", make(map[string]bool))
+		})
+	}
+}
+
+// TestShippedRulesAsPromtool runs the scenarios that promtool runs, from the same file, through
+// the evaluator: the same rules give the same alerts without a Prometheus.
+func TestShippedRulesAsPromtool(t *testing.T) {
+	file, bundle := loadScenarios(t), loadBundle(t)
 	fired := make(map[string]bool)
 	for i := range file.Tests {
 		s := &file.Tests[i]
-		t.Run(s.Name, func(t *testing.T) { s.run(t, bundle, time.Duration(file.EvaluationInterval), fired) })
+		t.Run(s.Name, func(t *testing.T) { s.run(t, bundle, time.Duration(file.EvaluationInterval), "", fired) })
 	}
 	for _, r := range newRig(t, bundle, nil).Rules() {
 		if !fired[r.Name] {
@@ -96,7 +116,8 @@ func TestShippedRulesAsPromtool(t *testing.T) {
 	}
 }
 
-func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired map[string]bool) {
+// run runs a scenario, in a cluster of that name if it has one.
+func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, cluster string, fired map[string]bool) {
 	g := newRig(t, bundle, func(o *Options) { o.Interval = every })
 	g.base = time.Unix(0, 0) // as promtool does
 	needs := maps.Clone(bundle.needs)
@@ -115,7 +136,19 @@ func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired
 		if err != nil {
 			t.Fatal(err)
 		}
-		inputs = append(inputs, input{ls, values})
+		if cluster == "" {
+			inputs = append(inputs, input{ls, values})
+			continue
+		}
+		others := slices.Clone(values)
+		for i := range others {
+			others[i].Value = 2*others[i].Value + 1
+		}
+		of := labels.NewBuilder(ls)
+		if ls.Get(model.MetricNameLabel) == "spillway_target_info" {
+			of.Set("namespace", "apps") // a label of its own: that of the target, not of the exporter
+		}
+		inputs = append(inputs, input{of.Set("cluster", "another").Labels(), others}, input{of.Set("cluster", cluster).Labels(), values})
 	}
 	var end time.Duration
 	for _, c := range s.Checks {
@@ -145,9 +178,12 @@ func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired
 			if time.Duration(c.At) != at {
 				continue
 			}
-			got := g.firing(c.Name)
+			got := slices.DeleteFunc(g.firing(c.Name), func(e expected) bool { return cluster != "" && e.Labels["cluster"] != cluster })
 			for _, e := range c.Expected {
 				e.Labels[labels.AlertName] = c.Name
+				if cluster != "" {
+					e.Labels["cluster"] = cluster
+				}
 			}
 			if diff := gocmp.Diff(c.Expected, got, gocmp.Transformer("none", func(e []expected) []expected {
 				if len(e) == 0 {
@@ -159,11 +195,11 @@ func (s *scenario) run(t *testing.T, bundle *Ruleset, every time.Duration, fired
 			}
 			fired[c.Name] = fired[c.Name] || len(got) > 0
 		}
-		s.checkExpressions(t, g, at, fired)
+		s.checkExpressions(t, g, at, cluster, fired)
 	}
 }
 
-func (s *scenario) checkExpressions(t *testing.T, g *rig, at time.Duration, fired map[string]bool) {
+func (s *scenario) checkExpressions(t *testing.T, g *rig, at time.Duration, cluster string, fired map[string]bool) {
 	t.Helper()
 	for _, c := range s.Expressions {
 		if time.Duration(c.At) != at {
@@ -176,12 +212,18 @@ func (s *scenario) checkExpressions(t *testing.T, g *rig, at time.Duration, fire
 			t.Fatal(err)
 		}
 		for _, v := range samples {
+			if cluster != "" && v.Metric.Get("cluster") != cluster {
+				continue
+			}
 			got = append(got, fmt.Sprintf("%s %v", v.Metric, v.F))
 		}
 		for _, e := range c.Expected {
 			ls, err := newParser().ParseMetric(e.Labels)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if cluster != "" {
+				ls = labels.NewBuilder(ls).Set("cluster", cluster).Labels()
 			}
 			want = append(want, fmt.Sprintf("%s %v", ls, e.Value))
 		}
