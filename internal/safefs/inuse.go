@@ -44,7 +44,7 @@ func openQuietly(dirfd int, name []byte) (int, Reason) {
 
 // openHere is openQuietly for a file that must not be mounted over. Where something is, that is not opened.
 func openHere(dirfd int, name []byte) (int, Reason) {
-	fd, err := openBeneath(dirfd, name, unix.O_NONBLOCK)
+	fd, err := openName(dirfd, name, unix.O_NONBLOCK)
 	if err != 0 {
 		return -1, openReason(err)
 	}

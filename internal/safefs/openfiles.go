@@ -57,7 +57,7 @@ type openFiles struct {
 	mapped   map[uint64]bool // inode numbers of mapped files
 	hidden   map[uint32]bool // users with a process that could not be looked into
 	hidesAll bool            // other users' processes are not even listed
-	host     bool            // processes are those of the whole host, not of a container
+	host     bool            // processes and locks are those of the whole host, not of a container
 	at       time.Time
 	took     time.Duration
 	lines    []byte // memory of the reader of lines and of listings
@@ -91,11 +91,11 @@ func (o *openFiles) maps(id Identity) bool { return o.mapped[id.Ino] }
 // include/uapi/linux/nsfs.h): whoever lists its processes lists all.
 const hostProcesses = "pid:[4026531836]"
 
-// quiet reports whether all processes of the host were looked into, and none has, or locks, anything on the
-// device of a folder.
+// quiet reports whether nothing is known to be open or locked on the device of a folder, and the locks of all processes of the host
+// are known. What a process that may not be looked into has open is not known here in any case.
 func (o *openFiles) quiet(fd int) bool {
 	id, _, err := lookAtFolder(fd, "")
-	if err != nil || !o.host || o.hidesAll || len(o.hidden) > 0 {
+	if err != nil || !o.host {
 		return false
 	}
 	for _, all := range []map[fileID]bool{o.files, o.own, o.folders} {
@@ -159,11 +159,21 @@ func scanOpenFiles(root string) *openFiles {
 			}
 		}
 	}
-	of, _ := os.Readlink(filepath.Join(root, "1/ns/pid"))
-	o.host = of == hostProcesses
+	o.host = isHost(root)
 	_ = o.eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
 	o.took, o.lines = time.Since(o.at), nil
 	return o
+}
+
+// isHost reports whether a folder of processes is that of the host: this process is one of its own, or the first one is, which
+// takes a right to look into that.
+func isHost(root string) bool {
+	for _, p := range []string{"self", "1"} {
+		if of, _ := os.Readlink(filepath.Join(root, p, "ns/pid")); of == hostProcesses {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *openFiles) addFolder(path string) {

@@ -2,6 +2,7 @@ package safefs
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func TestBigTreeThatCannotMove(t *testing.T) {
 	}
 }
 
-// TestQuiet: a file system is quiet when all processes were seen and none has anything of it open.
+// TestQuiet: a file system is quiet when nothing is known to be open on it, and all locks of the host are known.
 func TestQuiet(t *testing.T) {
 	dir := tempDir(t)
 	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -65,12 +66,44 @@ func TestQuiet(t *testing.T) {
 		"a file of our own":      {openFiles{host: true, own: map[fileID]bool{other: true}}, false},
 		"a working directory":    {openFiles{host: true, folders: map[fileID]bool{other: true}}, false},
 		"a lock":                 {openFiles{host: true, locked: map[fileID]bool{other: true}}, false},
-		"processes of a user":    {openFiles{host: true, hidden: map[uint32]bool{1: true}}, false},
-		"processes of all":       {openFiles{host: true, hidesAll: true}, false},
+		"processes of a user":    {openFiles{host: true, hidden: map[uint32]bool{1: true}}, true}, // no name would tell
+		"processes of all":       {openFiles{host: true, hidesAll: true}, true},
 		"processes of elsewhere": {openFiles{}, false},
 	} {
 		if got := c.open.quiet(fd); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestIsHost: the processes are those of the host when this one is, or, with the host's /proc in a container, when the first one is.
+func TestIsHost(t *testing.T) {
+	const elsewhere = "pid:[4026532001]"
+	for _, c := range []struct {
+		self, first string
+		want        bool
+	}{
+		{hostProcesses, "", true}, // the first one may not be looked into
+		{elsewhere, hostProcesses, true},
+		{elsewhere, elsewhere, false},
+		{elsewhere, "", false},
+		{"", "", false},
+	} {
+		root := t.TempDir()
+		for name, of := range map[string]string{"self": c.self, "1": c.first} {
+			dir := filepath.Join(root, name, "ns")
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if of == "" {
+				continue
+			}
+			if err := os.Symlink(of, filepath.Join(dir, "pid")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := isHost(root); got != c.want {
+			t.Errorf("self %q, first %q: %v, want %v", c.self, c.first, got, c.want)
 		}
 	}
 }

@@ -33,10 +33,30 @@ type clearing struct {
 	pulse     func() error
 	linked    map[fileID]*linkSet // files with several links, as they were seen
 	files     atomic.Int64
-	idle      chan *level // to a worker that waits; nil when there is one
-	spare     sync.Pool   // of *level that were given away
+	idle      chan *batch // to a worker that waits; nil when there is one
+	spare     sync.Pool   // of *batch
 	waiting   atomic.Int32
 	work      sync.WaitGroup
+	ended     atomic.Bool // there is a reason
+	mu        sync.Mutex
+	why       Reason // the first one
+}
+
+// batch is sub-folders of one folder that another worker empties.
+type batch struct {
+	up    *level
+	names []byte // each with a NUL
+}
+
+// end ends the work of all workers, for the first reason, which it returns.
+func (c *clearing) end(why Reason) Reason {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.why == Removed {
+		c.why = why
+		c.ended.Store(true)
+	}
+	return c.why
 }
 
 // level is a folder at work, and those above it.
@@ -83,7 +103,7 @@ func (r *Remover) clearTree(fd int, name string, seen *treeLook) (files int64, w
 	}
 	c := &clearing{changedNs: seen.changedNs, topNs: seen.topNs, each: seen.files < r.small, above: above, remove: unlink, pulse: r.pulse, linked: seen.linked}
 	if seen.files >= r.big {
-		c.idle = make(chan *level)
+		c.idle = make(chan *batch)
 		c.work.Go(c.serve)
 	}
 	why = c.emptyTop(fd)
@@ -172,16 +192,16 @@ func (c *clearing) serve() {
 	h := newHand()
 	for {
 		c.waiting.Add(1)
-		l, ok := <-c.idle
+		b, ok := <-c.idle
 		c.waiting.Add(-1)
 		if !ok {
 			return
 		}
-		if why := c.enter(l, h); why != Removed {
-			l.up.fail(why)
+		if why := c.enterAll(b.up, b.names, h); why != Removed {
+			b.up.fail(why)
 		}
-		l.up.given.Done()
-		c.spare.Put(l)
+		b.up.given.Done()
+		c.spare.Put(b)
 	}
 }
 
@@ -210,7 +230,7 @@ func (c *clearing) empty(l *level, h *hand) Reason {
 	for first := true; ; first = false {
 		h.turns.Take()
 		if c.pulse() != nil {
-			l.fail(Stopped)
+			l.fail(c.end(Stopped))
 			break
 		}
 		p := part{c: c, l: l, each: c.each || !first, folders: folders[:0]}
@@ -220,8 +240,11 @@ func (c *clearing) empty(l *level, h *hand) Reason {
 		if why == Removed {
 			why = c.enterAll(l, p.folders, h)
 		}
-		if why != Removed || !more {
-			l.fail(why)
+		if why != Removed {
+			l.fail(c.end(why))
+			break
+		}
+		if !more {
 			break
 		}
 		folders = p.folders
@@ -341,46 +364,50 @@ func isAbove(fd int, id fileID) bool {
 	return err == 0 && id == fileID{st.Dev_major, st.Dev_minor, st.Ino}
 }
 
-// enterAll empties the folders of a part of the listing, or gives them to another worker that waits. They
-// share the memory of one level.
+// enterAll empties the folders of a part of the listing, or gives half of what is left of them to another worker that
+// waits. They share the memory of one level.
 func (c *clearing) enterAll(l *level, names []byte, h *hand) Reason {
 	var child *level
 	for len(names) > 0 {
-		end := bytes.IndexByte(names, 0) + 1
-		name := names[:end]
-		names = names[end:]
-		if c.give(l, name) {
-			continue
+		if c.ended.Load() {
+			return c.end(Stopped)
+		}
+		if names = c.give(l, names); len(names) == 0 {
+			break
 		}
 		if child == nil {
 			child = new(level)
 		}
-		*child = level{up: l, name: name} // what was below the one before has been left
+		end := bytes.IndexByte(names, 0) + 1
+		*child = level{up: l, name: names[:end]} // what was below the one before has been left
+		names = names[end:]
 		if why := c.enter(child, h); why != Removed {
-			return why
+			return c.end(why)
 		}
 	}
 	return Removed
 }
 
-// give gives a folder to a worker that waits, if there is one.
-func (c *clearing) give(up *level, name []byte) bool {
+// give gives the second half of these folders to a worker that waits, if there is one, and returns the rest. To give one
+// at a time would wake the worker for each.
+func (c *clearing) give(up *level, names []byte) (rest []byte) {
 	if c.waiting.Load() == 0 { // else a copy would be made for nothing
-		return false
+		return names
 	}
-	own, ok := c.spare.Get().(*level)
+	b, ok := c.spare.Get().(*batch)
 	if !ok {
-		own = new(level)
+		b = new(batch)
 	}
-	*own = level{up: up, name: append(own.name[:0], name...)}
+	cut := bytes.LastIndexByte(names[:len(names)/2], 0) + 1 // of one name nothing is left
+	b.up, b.names = up, append(b.names[:0], names[cut:]...)
 	up.given.Add(1)
 	select {
-	case c.idle <- own:
-		return true
+	case c.idle <- b:
+		return names[:cut]
 	default:
 		up.given.Done()
-		c.spare.Put(own)
-		return false
+		c.spare.Put(b)
+		return names
 	}
 }
 
