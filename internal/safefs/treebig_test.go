@@ -66,7 +66,7 @@ func TestQuiet(t *testing.T) {
 		"a file of our own":      {openFiles{host: true, own: map[fileID]bool{other: true}}, false},
 		"a working directory":    {openFiles{host: true, folders: map[fileID]bool{other: true}}, false},
 		"a lock":                 {openFiles{host: true, locked: map[fileID]bool{other: true}}, false},
-		"processes of a user":    {openFiles{host: true, hidden: map[uint32]bool{1: true}}, true}, // no name would tell
+		"processes of a user":    {openFiles{host: true, hidden: map[uint32]bool{1: true}}, true}, // no name would show it
 		"processes of all":       {openFiles{host: true, hidesAll: true}, true},
 		"processes of elsewhere": {openFiles{}, false},
 	} {
