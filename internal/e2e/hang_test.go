@@ -80,9 +80,7 @@ targets:
 `, hangInterval, hung, well))
 	e.awaitFolders(t, 30*time.Second, "both folders are scanned", 1, 0)
 
-	if err := daemon.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	daemon.standStill(t)
 	e.awaitFolders(t, e.threeIntervals(t), "the hung folder is seen", 0, 1)
 	if m, _ := e.scrape(); m != nil {
 		if _, found := m.sum("spillway_temp_files", "dir=hung"); found {
@@ -116,7 +114,7 @@ targets:
 	}
 
 	within := e.threeIntervals(t)
-	daemon.cmd.Process.Signal(syscall.SIGSTOP)
+	daemon.standStill(t)
 	e.awaitFolders(t, within, "the folder hangs again", 0, 1)
 	e.stopsWithError(t, hung)
 	daemon.cmd.Process.Signal(syscall.SIGCONT)
@@ -154,7 +152,7 @@ targets:
   - name: app
     temp_dirs: [{name: hung, dir: `+hung+`, include: ['*.tmp'], max_age: 1h, age_by: mtime, min_age: 1s}]
 `)
-	daemon.cmd.Process.Signal(syscall.SIGSTOP)
+	daemon.standStill(t)
 	if status, answer := post(t, e.url+"/api/v1/run", "application/json", "", `{"target":"app","action":"clean_temp"}`); status != http.StatusOK {
 		t.Fatalf("run: %d %s", status, answer)
 	}
@@ -255,6 +253,18 @@ func (e *exporter) journalIsClosed(t *testing.T) []record {
 	return records
 }
 
+// standStill stops a process, and returns when it stands still: until then it may answer.
+func (p *process) standStill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("%v, %v, want it stopped", status, err)
+	}
+}
+
 // TestCommandsOnHangingFolder: check and cleanup name the folder that does not answer, do the rest and end.
 func TestCommandsOnHangingFolder(t *testing.T) {
 	t.Parallel() // it waits more than it works
@@ -275,9 +285,7 @@ targets:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := daemon.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	daemon.standStill(t)
 	for _, tc := range []struct {
 		args []string
 		code int

@@ -275,6 +275,10 @@ func signalDaemon(s syscall.Signal) func(*testing.T, string) {
 	return func(t *testing.T, file string) {
 		t.Helper()
 		daemon, _ := daemons.Load(filepath.Dir(file))
+		if s == syscall.SIGSTOP {
+			daemon.(*process).standStill(t)
+			return
+		}
 		if err := daemon.(*process).cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}

@@ -202,6 +202,10 @@ func TestTargetDies(t *testing.T) {
 					} else {
 						s.cmd.Process.Signal(how)
 						defer s.cmd.Process.Signal(os.Kill)
+						var status syscall.WaitStatus // it may answer until it stands still
+						if _, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil {
+							t.Error(err)
+						}
 					}
 					close(asked)
 					return s.client.Profile(ctx, all)

@@ -292,9 +292,7 @@ func TestJVMStopped(t *testing.T) {
 	if _, _, err := c.Collect(t.Context()); err != nil { // opens the socket
 		t.Fatal(err)
 	}
-	if err := j.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, j.cmd.Process)
 	defer j.cmd.Process.Signal(syscall.SIGCONT)
 	if u, err := c.Read(t.Context()); err != nil || !u.Used.OK {
 		t.Errorf("stopped: %v, %v", u, err)
