@@ -159,8 +159,8 @@ func scanOpenFiles(root string) *openFiles {
 			}
 		}
 	}
-	o.host = isHost(root)
-	_ = o.eachLine(filepath.Join(root, "locks"), o.addLock) // a kernel without it has no locks
+	locks := o.eachLine(filepath.Join(root, "locks"), o.addLock)
+	o.host = isHost(root) && locks == nil
 	o.took, o.lines = time.Since(o.at), nil
 	return o
 }

@@ -105,5 +105,14 @@ func TestIsHost(t *testing.T) {
 		if got := isHost(root); got != c.want {
 			t.Errorf("self %q, first %q: %v, want %v", c.self, c.first, got, c.want)
 		}
+		if scanOpenFiles(root).host {
+			t.Errorf("self %q, first %q: all locks are known, want that none is: they cannot be read", c.self, c.first)
+		}
+		if err := os.WriteFile(filepath.Join(root, "locks"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := scanOpenFiles(root).host; got != c.want {
+			t.Errorf("self %q, first %q, with locks: %v, want %v", c.self, c.first, got, c.want)
+		}
 	}
 }
